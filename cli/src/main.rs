@@ -1,0 +1,3 @@
+//! headgate
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,2 @@
+//! controlplane
+#![forbid(unsafe_code)]

@@ -1,0 +1,26 @@
+//! Time as the packet path sees it.
+
+use std::time::Duration;
+
+/// Nanoseconds of the monotonic clock (`CLOCK_MONOTONIC`) since an arbitrary start.
+///
+/// Workers read the clock once a batch and hand the reading down; tests hand down what they like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nanos(pub u64);
+
+impl Nanos {
+    /// The time from `earlier` to this, zero if `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This time plus `duration`, saturating after 584 years.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)),
+        )
+    }
+}

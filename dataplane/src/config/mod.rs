@@ -1,0 +1,1 @@
+//! Ring messages, checked and compiled to tables.

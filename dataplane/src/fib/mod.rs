@@ -1,0 +1,5 @@
+//! Routes and neighbours as the kernel has them.
+
+/// A next hop in a [`Fib`] generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HopId(pub u32);

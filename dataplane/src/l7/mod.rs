@@ -1,0 +1,1 @@
+//! TLS, HTTP, routes and upstreams.

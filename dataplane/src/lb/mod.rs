@@ -1,0 +1,1 @@
+//! Services, Maglev and affinity.

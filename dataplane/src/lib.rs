@@ -1,0 +1,20 @@
+//! Headgate's dataplane: pinned workers that carry packets from AF_XDP sockets through the
+//! [pipeline] and out again, and the [L7 stage](l7) that terminates HTTP on the same cores.
+//!
+//! Only [`worker`] does I/O and reads the clock; everything below it takes bytes and [`clock::Nanos`].
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod config;
+pub mod fib;
+pub mod flow;
+pub mod l7;
+pub mod lb;
+pub mod packet;
+pub mod pipeline;
+pub mod policy;
+pub mod port;
+pub mod tcp;
+pub mod telemetry;
+pub mod verdict;
+pub mod worker;

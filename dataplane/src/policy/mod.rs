@@ -1,0 +1,1 @@
+//! NetworkPolicy: which connections are allowed.

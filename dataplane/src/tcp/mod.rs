@@ -1,0 +1,1 @@
+//! TCP termination in user space.

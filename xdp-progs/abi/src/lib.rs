@@ -1,0 +1,3 @@
+//! abi
+#![no_std]
+#![forbid(unsafe_code)]
