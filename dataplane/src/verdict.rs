@@ -1,6 +1,12 @@
-//! How a packet's way ends.
+//! How a packet's way ends, and the counters of every ending.
+
+mod counters;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
+
+pub use counters::{Counters, Denials};
 
 /// An interface that Headgate serves, by its place on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,27 +23,238 @@ pub enum Verdict {
     Forward(PortId),
     /// Rewritten in place into its own answer: send it on the port that it came from.
     Reply,
-    /// TCP for a listener, or a pod's answer to the L7 stage.
+    /// TCP for a listener, or a pod's answer to the L7 stage; as it came.
     ToL7,
     /// Another worker owns the flow; the packet is as it came.
     HandOver(WorkerId),
-    /// Rewritten but for the link-layer header: the neighbour's address is not known yet.
+    /// Rewritten but for the addresses of the link-layer header, which is Ethernet without tags: once the
+    /// neighbour is known, [`packet::set_link`](crate::packet::set_link) completes it. It must not go through
+    /// the pipeline a second time.
     Resolve {
         /// Where the neighbour is.
         port: PortId,
         /// The neighbour: a gateway, or the destination itself where it is on the link.
         neighbour: IpAddr,
     },
-    /// For the kernel's own stack, as it came or rewritten.
+    /// For the kernel's own stack, as it came or rewritten; the counter of a [`Kernel`] says why.
     ToKernel,
     /// The end of it.
     Drop(Reason),
 }
 
-/// Why a packet was dropped.
+/// Why a packet was dropped. `docs/dataplane.md` says what an operator does about each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Reason {
-    /// Shorter than its headers say it must be.
+    /// The frame ends before its headers do.
     Truncated,
+    /// The version nibble of the IP header contradicts the EtherType.
+    BadVersion,
+    /// An IPv4 header length, a TCP data offset or an IPv6 extension that cannot be.
+    BadHeaderLength,
+    /// An IP or UDP length that is longer than the packet, or shorter than its own header.
+    BadLength,
+    /// An IPv4 header, or an ICMP error to be translated, whose checksum is wrong.
+    BadChecksum,
+    /// More IPv6 extension headers than anybody sends.
+    TooManyHeaders,
+    /// Flooded by a switch: the destination MAC address is another host's.
+    OtherHost,
+    /// A source that nobody can have: multicast, broadcast, loopback, unspecified, or the destination itself.
+    BadSource,
+    /// The packet has been forwarded too often already.
+    HopLimit,
+    /// A NetworkPolicy forbids the connection; [`Counters::denials`] says which.
+    Denied,
+    /// An address of Headgate's own, but neither a Service nor a listener at that port.
+    NoService,
+    /// A protocol that Headgate does not serve at an address of its own.
+    UnsupportedProtocol,
+    /// The Service has no ready backend, and no answer could be sent.
+    NoBackend,
+    /// Belongs to a connection that is not in the flow table, and no answer could be sent.
+    NoFlow,
+    /// The flow table holds as many flows as it may.
+    FlowTableFull,
+    /// Every source port of this worker is in use towards the backend.
+    SourcePortsExhausted,
+    /// No address of the family on the port towards the backend to send from.
+    NoSourceAddress,
+    /// The kernel's routes know no way to the destination, or forbid it.
+    NoRoute,
+    /// An ICMP error or a TCP reset was due, and too many have gone out lately.
+    RateLimited,
+    /// The neighbour did not answer ARP or NDP.
+    Unresolved,
+    /// Too many packets wait for neighbours already.
+    ResolveFull,
+    /// The worker that owns the flow does not keep up.
+    HandOverFull,
+    /// The transmit ring of the port, or its driver, does not keep up.
+    TransmitFull,
+    /// The kernel does not read the TAP device fast enough.
+    KernelFull,
+}
+
+impl Reason {
+    /// Every reason, in the order of its discriminant.
+    pub const ALL: [Self; 24] = [
+        Self::Truncated,
+        Self::BadVersion,
+        Self::BadHeaderLength,
+        Self::BadLength,
+        Self::BadChecksum,
+        Self::TooManyHeaders,
+        Self::OtherHost,
+        Self::BadSource,
+        Self::HopLimit,
+        Self::Denied,
+        Self::NoService,
+        Self::UnsupportedProtocol,
+        Self::NoBackend,
+        Self::NoFlow,
+        Self::FlowTableFull,
+        Self::SourcePortsExhausted,
+        Self::NoSourceAddress,
+        Self::NoRoute,
+        Self::RateLimited,
+        Self::Unresolved,
+        Self::ResolveFull,
+        Self::HandOverFull,
+        Self::TransmitFull,
+        Self::KernelFull,
+    ];
+
+    /// As `headgate status` and metrics spell it; never changes once released.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Truncated => "truncated",
+            Self::BadVersion => "bad-version",
+            Self::BadHeaderLength => "bad-header-length",
+            Self::BadLength => "bad-length",
+            Self::BadChecksum => "bad-checksum",
+            Self::TooManyHeaders => "too-many-headers",
+            Self::OtherHost => "other-host",
+            Self::BadSource => "bad-source",
+            Self::HopLimit => "hop-limit",
+            Self::Denied => "denied",
+            Self::NoService => "no-service",
+            Self::UnsupportedProtocol => "unsupported-protocol",
+            Self::NoBackend => "no-backend",
+            Self::NoFlow => "no-flow",
+            Self::FlowTableFull => "flow-table-full",
+            Self::SourcePortsExhausted => "source-ports-exhausted",
+            Self::NoSourceAddress => "no-source-address",
+            Self::NoRoute => "no-route",
+            Self::RateLimited => "rate-limited",
+            Self::Unresolved => "unresolved",
+            Self::ResolveFull => "resolve-full",
+            Self::HandOverFull => "hand-over-full",
+            Self::TransmitFull => "transmit-full",
+            Self::KernelFull => "kernel-full",
+        }
+    }
+}
+
+/// Why a packet went to the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Kernel {
+    /// Neither IPv4 nor IPv6 nor ARP.
+    NotIp,
+    /// For an address of the host.
+    Local,
+    /// For an address that is nobody's here: the kernel forwards or drops it.
+    NotOurs,
+    /// A fragment, first or later.
+    Fragment,
+    /// An IPv6 routing header with segments left.
+    Routed,
+    /// ARP or NDP that is not a question for an address of Headgate's.
+    Neighbour,
+    /// An ICMP error about no flow of this worker.
+    IcmpUnmatched,
+    /// Rewritten; the route to its destination leaves by a device that is not one of ours.
+    OtherDevice,
+    /// Rewritten; larger than the next link takes, and may be cut into fragments.
+    NeedsFragmenting,
+}
+
+impl Kernel {
+    /// Every cause, in the order of its discriminant.
+    pub const ALL: [Self; 9] = [
+        Self::NotIp,
+        Self::Local,
+        Self::NotOurs,
+        Self::Fragment,
+        Self::Routed,
+        Self::Neighbour,
+        Self::IcmpUnmatched,
+        Self::OtherDevice,
+        Self::NeedsFragmenting,
+    ];
+
+    /// As `headgate status` and metrics spell it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotIp => "not-ip",
+            Self::Local => "local",
+            Self::NotOurs => "not-ours",
+            Self::Fragment => "fragment",
+            Self::Routed => "routed",
+            Self::Neighbour => "neighbour",
+            Self::IcmpUnmatched => "icmp-unmatched",
+            Self::OtherDevice => "other-device",
+            Self::NeedsFragmenting => "needs-fragmenting",
+        }
+    }
+}
+
+/// What a packet was answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Answer {
+    /// ARP for an address of Headgate's.
+    Arp,
+    /// NDP for an address of Headgate's.
+    NeighbourAdvertisement,
+    /// ICMP or ICMPv6 echo.
+    Echo,
+    /// A TCP reset: no backend, no service, or no such flow.
+    Reset,
+    /// ICMP port unreachable: no backend, or no service.
+    PortUnreachable,
+    /// ICMP fragmentation needed, or ICMPv6 packet too big.
+    TooBig,
+    /// ICMP time exceeded.
+    TimeExceeded,
+}
+
+impl Answer {
+    /// Every answer, in the order of its discriminant.
+    pub const ALL: [Self; 7] = [
+        Self::Arp,
+        Self::NeighbourAdvertisement,
+        Self::Echo,
+        Self::Reset,
+        Self::PortUnreachable,
+        Self::TooBig,
+        Self::TimeExceeded,
+    ];
+
+    /// As `headgate status` and metrics spell it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Arp => "arp",
+            Self::NeighbourAdvertisement => "neighbour-advertisement",
+            Self::Echo => "echo",
+            Self::Reset => "reset",
+            Self::PortUnreachable => "port-unreachable",
+            Self::TooBig => "too-big",
+            Self::TimeExceeded => "time-exceeded",
+        }
+    }
 }

@@ -1,0 +1,42 @@
+use std::collections::HashSet;
+
+use headgate_ring::message::Direction;
+
+use super::{Answer, Counters, Denials, Kernel, Reason, Verdict};
+
+/// The position in `ALL` is the discriminant, which indexes the counters.
+#[test]
+fn lists_are_complete_and_in_order() {
+    assert!(Reason::ALL.iter().enumerate().all(|(i, r)| *r as usize == i));
+    assert!(Kernel::ALL.iter().enumerate().all(|(i, k)| *k as usize == i));
+    assert!(Answer::ALL.iter().enumerate().all(|(i, a)| *a as usize == i));
+    assert_eq!(
+        Reason::ALL.map(Reason::name).iter().collect::<HashSet<_>>().len(),
+        Reason::ALL.len()
+    );
+}
+
+#[test]
+fn each_ending_counts_once() {
+    let mut counters = Counters::default();
+    assert_eq!(counters.drop(Reason::NoFlow), Verdict::Drop(Reason::NoFlow));
+    assert_eq!(counters.kernel(Kernel::Fragment), Verdict::ToKernel);
+    assert_eq!(counters.answer(Answer::Echo), Verdict::Reply);
+    assert_eq!(counters.dropped(Reason::NoFlow), 1);
+    assert_eq!(counters.dropped(Reason::Denied), 0);
+    assert_eq!(counters.to_kernel(Kernel::Fragment), 1);
+    assert_eq!(counters.answered(Answer::Echo), 1);
+}
+
+#[test]
+fn denials_outlive_a_renumbering() {
+    let mut denials = Denials::default();
+    denials.renumber([("a/x", Direction::Ingress), ("a/y", Direction::Ingress)].into_iter());
+    denials.count(1);
+    denials.renumber([("a/y", Direction::Ingress), ("a/z", Direction::Egress)].into_iter());
+    denials.count(0);
+    denials.count(1);
+    denials.count(7);
+    let counts: Vec<_> = denials.iter().map(|(name, _, n)| (name, n)).collect();
+    assert_eq!(counts, [("a/x", 0), ("a/y", 2), ("a/z", 1)]);
+}
