@@ -1,1 +1,14 @@
-//! xsk
+//! AF_XDP for Headgate: memory shared with the kernel, sockets, and the program that steers packets to them.
+//!
+//! * [`Umem`] is the packet memory: fixed frames, mapped once, shared by every port and worker.
+//! * [`Frame`] owns one of them. It is neither `Clone` nor `Copy`, so that a packet has one owner: a worker, or the kernel.
+//! * [`FrameCache`] gives each worker its own free frames in front of the shared pool.
+//!
+//! All `unsafe` of the packet path is in this crate. What the kernel hands back is checked in release
+//! builds too: a descriptor that cannot be true is counted and left alone, never followed.
+
+mod prefetch;
+mod umem;
+
+pub use prefetch::prefetch;
+pub use umem::{FRAME_CAPACITY, FRAME_HEADROOM, FRAME_SIZE, Frame, FrameCache, TooLong, Umem, UmemError};
