@@ -24,3 +24,31 @@ impl Nanos {
         )
     }
 }
+
+/// Reads the monotonic clock. Copies read the same time, so that workers agree on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: std::time::Instant,
+}
+
+impl Clock {
+    /// Starts at 1 s, so that times shortly before the start can be told from none.
+    #[must_use]
+    pub fn start() -> Self {
+        Self {
+            start: std::time::Instant::now(),
+        }
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Nanos {
+        Nanos(1_000_000_000).after(self.start.elapsed())
+    }
+
+    /// The instant that `at` stands for, for the timers of the runtime.
+    #[must_use]
+    pub fn instant(&self, at: Nanos) -> std::time::Instant {
+        self.start + at.since(Nanos(1_000_000_000))
+    }
+}

@@ -10,11 +10,14 @@ pub mod fib;
 pub mod flow;
 pub mod l7;
 pub mod lb;
+pub mod options;
 pub mod packet;
 pub mod pipeline;
 pub mod policy;
 pub mod port;
 pub mod tcp;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 pub mod verdict;
 pub mod worker;

@@ -1,0 +1,301 @@
+//! A copy of the kernel's links, addresses, routes and neighbours, kept by netlink.
+//!
+//! Neighbours follow each notification. For the rest a notification only says that a copy is out of date, and
+//! the table is read again: the kernel does not tell every route that it removes (those of a link that goes down, or of
+//! a removed address, go in silence), and a table that is read whole cannot drift. Reading waits a little, the longer the
+//! table is, so that a burst of changes costs a few reads and not one for each.
+//!
+//! Policy routing (`ip rule`), VRFs and routes with encapsulation are not mirrored.
+
+mod kernel;
+mod neighbours;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use futures_util::stream::Stream;
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::MulticastGroup;
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::sys::AsyncSocket as _;
+
+pub use kernel::{Address, Kernel, Link, Neighbour, Neighbours, NextHop, Preference, Route, RouteKind};
+pub use neighbours::Asker;
+
+/// Bytes of the notification socket's buffer: a resync costs more than this.
+const RECEIVE_BUFFER: i32 = 4 << 20;
+/// How long a burst of changes may collect before the first read.
+const SETTLE: Duration = Duration::from_millis(1);
+/// Reading may take at most one part in so many of the time.
+const READ_SHARE: u32 = 8;
+
+const GROUPS: [MulticastGroup; 6] = [
+    MulticastGroup::Link,
+    MulticastGroup::Neigh,
+    MulticastGroup::Ipv4Ifaddr,
+    MulticastGroup::Ipv6Ifaddr,
+    MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv6Route,
+];
+
+type Message = NetlinkMessage<RouteNetlinkMessage>;
+type Events = Pin<Box<dyn Stream<Item = Message> + Send>>;
+
+/// Why the mirror has no state to show.
+#[derive(Debug, thiserror::Error)]
+pub enum MirrorError {
+    /// The socket could not be made.
+    #[error("opening a netlink socket: {0}")]
+    Open(#[from] std::io::Error),
+    /// A table could not be read.
+    #[error("reading the kernel's {table}: {error}")]
+    Dump {
+        /// Which one.
+        table: &'static str,
+        /// What netlink said.
+        error: Box<rtnetlink::Error>,
+    },
+}
+
+/// How the mirror has fared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct MirrorStatistics {
+    /// Notifications taken.
+    pub events: u64,
+    /// Times that the tables were read because something had changed.
+    pub reads: u64,
+    /// Times that notifications were lost and everything was read again.
+    pub overruns: u64,
+    /// Times that the socket broke and was opened anew.
+    pub reopened: u64,
+}
+
+/// Which parts of the copy are out of date.
+#[derive(Clone, Copy, Debug, Default)]
+struct OutOfDate {
+    tables: bool,
+    neighbours: bool,
+}
+
+/// The copy and the socket that keeps it. Must live on a tokio runtime with I/O and time.
+pub struct Mirror {
+    handle: rtnetlink::Handle,
+    events: Events,
+    kernel: Kernel,
+    out_of_date: OutOfDate,
+    changed: bool,
+    read_took: Duration,
+    statistics: MirrorStatistics,
+}
+
+impl Mirror {
+    /// Subscribes, then reads everything, in this order: what changes meanwhile is seen again, never missed.
+    ///
+    /// # Errors
+    /// Without netlink there is no forwarding.
+    pub async fn open() -> Result<Self, MirrorError> {
+        let (handle, events) = connect()?;
+        let mut mirror = Self {
+            handle,
+            events,
+            kernel: Kernel::default(),
+            out_of_date: OutOfDate {
+                tables: true,
+                neighbours: true,
+            },
+            changed: false,
+            read_took: Duration::ZERO,
+            statistics: MirrorStatistics::default(),
+        };
+        mirror.read().await?;
+        Ok(mirror)
+    }
+
+    /// The state as last read.
+    #[must_use]
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// What asks the kernel to resolve neighbours, over the same socket.
+    #[must_use]
+    pub fn asker(&self) -> Asker {
+        Asker::new(self.handle.clone())
+    }
+
+    /// Counters.
+    #[must_use]
+    pub fn statistics(&self) -> MirrorStatistics {
+        self.statistics
+    }
+
+    /// Waits until the copy differs from what it was. Safe to cancel.
+    ///
+    /// # Errors
+    /// When a table cannot be read; calling again tries again.
+    pub async fn changed(&mut self) -> Result<(), MirrorError> {
+        loop {
+            self.take_ready_events();
+            // Neighbours that answered are not kept waiting for routes.
+            if std::mem::take(&mut self.changed) {
+                return Ok(());
+            }
+            if self.out_of_date.tables || self.out_of_date.neighbours {
+                tokio::time::sleep(SETTLE.max(self.read_took * READ_SHARE)).await;
+                self.take_ready_events();
+                self.read().await?;
+                continue;
+            }
+            match self.events.next().await {
+                Some(message) => self.take(&message),
+                None => self.reopen().await?,
+            }
+        }
+    }
+
+    fn take_ready_events(&mut self) {
+        while let Some(Some(message)) = self.events.next().now_or_never() {
+            self.take(&message);
+        }
+    }
+
+    /// The connection ends when its socket fails or a message makes no sense to the decoder.
+    async fn reopen(&mut self) -> Result<(), MirrorError> {
+        self.statistics.reopened += 1;
+        tracing::warn!("the netlink connection broke; opening a new one");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        (self.handle, self.events) = connect()?;
+        self.out_of_date = OutOfDate {
+            tables: true,
+            neighbours: true,
+        };
+        Ok(())
+    }
+
+    fn take(&mut self, message: &Message) {
+        self.statistics.events += 1;
+        match &message.payload {
+            NetlinkPayload::InnerMessage(inner) => self.apply(inner),
+            NetlinkPayload::Overrun(_) => {
+                self.statistics.overruns += 1;
+                self.out_of_date = OutOfDate {
+                    tables: true,
+                    neighbours: true,
+                };
+            }
+            _ => {}
+        }
+    }
+
+    fn apply(&mut self, message: &RouteNetlinkMessage) {
+        use RouteNetlinkMessage as M;
+        match message {
+            M::NewNeighbour(entry) => {
+                if let Some((key, new)) = kernel::neighbour(entry) {
+                    let old = self.kernel.neighbours.insert(key, new);
+                    // Ageing is no change: what is sent where stays the same.
+                    self.changed |= old.and_then(|old| old.mac) != new.mac;
+                }
+            }
+            M::DelNeighbour(entry) => {
+                if let Some((key, _)) = kernel::neighbour(entry) {
+                    let old = self.kernel.neighbours.remove(&key);
+                    self.changed |= old.is_some_and(|old| old.mac.is_some());
+                }
+            }
+            M::NewLink(_) | M::DelLink(_) | M::NewAddress(_) | M::DelAddress(_) => {
+                self.out_of_date.tables = true
+            }
+            M::NewRoute(_) | M::DelRoute(_) => self.out_of_date.tables = true,
+            _ => {}
+        }
+    }
+
+    /// Reads what is out of date. Flags are cleared before reading, so that events in between set them again.
+    async fn read(&mut self) -> Result<(), MirrorError> {
+        let due = std::mem::take(&mut self.out_of_date);
+        let began = Instant::now();
+        let result = self.read_due(due).await;
+        self.read_took = began.elapsed();
+        self.statistics.reads += 1;
+        if result.is_err() {
+            self.out_of_date.tables |= due.tables;
+            self.out_of_date.neighbours |= due.neighbours;
+        }
+        result
+    }
+
+    async fn read_due(&mut self, due: OutOfDate) -> Result<(), MirrorError> {
+        if due.tables {
+            let links = dump("links", self.handle.link().get().execute()).await?;
+            let addresses = dump("addresses", self.handle.address().get().execute()).await?;
+            let mut routes = Vec::new();
+            for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+                let request = self.handle.route().get(all_routes(family)).execute();
+                routes.extend(dump("routes", request).await?.iter().filter_map(Route::parse));
+            }
+            self.kernel.links = links
+                .iter()
+                .map(Link::parse)
+                .map(|link| (link.index, link))
+                .collect();
+            self.kernel.addresses = addresses.iter().filter_map(Address::parse).collect();
+            self.kernel.routes = routes;
+            self.changed = true;
+        }
+        if due.neighbours {
+            let mut neighbours = BTreeMap::new();
+            for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+                let request = self
+                    .handle
+                    .neighbours()
+                    .get()
+                    .set_address_family(family)
+                    .execute();
+                neighbours.extend(
+                    dump("neighbours", request)
+                        .await?
+                        .iter()
+                        .filter_map(kernel::neighbour),
+                );
+            }
+            self.kernel.neighbours = neighbours;
+            self.changed = true;
+        }
+        Ok(())
+    }
+}
+
+fn connect() -> Result<(rtnetlink::Handle, Events), MirrorError> {
+    let (mut connection, handle, events) = rtnetlink::new_multicast_connection(&GROUPS)?;
+    connection
+        .socket_mut()
+        .socket_mut()
+        .set_rx_buf_sz(RECEIVE_BUFFER)?;
+    tokio::spawn(connection);
+    Ok((handle, Box::pin(events.map(|(message, _)| message))))
+}
+
+fn all_routes(family: AddressFamily) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family;
+    message.attributes = Vec::<RouteAttribute>::new();
+    message
+}
+
+async fn dump<T>(
+    table: &'static str,
+    stream: impl Stream<Item = Result<T, rtnetlink::Error>>,
+) -> Result<Vec<T>, MirrorError> {
+    let rows = stream.try_collect().await;
+    rows.map_err(|error| MirrorError::Dump {
+        table,
+        error: Box::new(error),
+    })
+}

@@ -1,0 +1,190 @@
+use std::net::IpAddr;
+
+use super::*;
+use crate::testing::Namespace;
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// Two veth ends in one namespace, both up, the near one with addresses.
+fn lan(tag: &str) -> Namespace {
+    let namespace = Namespace::new(tag);
+    namespace.ip("link add near numrxqueues 2 numtxqueues 2 type veth peer name far");
+    for link in ["near", "far"] {
+        namespace.ip(&format!("link set {link} addrgenmode none"));
+        namespace.ip(&format!("link set {link} up"));
+    }
+    namespace.ip("addr add 192.0.2.1/24 dev near");
+    namespace.ip("addr add 2001:db8::1/64 dev near nodad");
+    namespace
+}
+
+fn near(kernel: &Kernel) -> &Link {
+    kernel
+        .links
+        .values()
+        .find(|link| link.name == "near")
+        .expect("the link")
+}
+
+async fn until(mirror: &mut Mirror, what: impl Fn(&Kernel) -> bool) {
+    while !what(mirror.kernel()) {
+        mirror.changed().await.unwrap();
+    }
+}
+
+#[test]
+fn the_first_dump_has_everything() {
+    let namespace = lan("dump");
+    namespace.ip("neigh add 192.0.2.7 lladdr 02:00:00:00:00:07 dev near nud permanent");
+    namespace.ip("route add 198.51.100.0/24 via 192.0.2.7 mtu 1400 src 192.0.2.1 metric 5");
+    namespace.ip("route add 203.0.113.0/24 nexthop via 192.0.2.7 weight 3 nexthop via 192.0.2.8");
+    namespace.ip("route add default via 2001:db8::9");
+    namespace.ip("route add blackhole 10.9.0.0/16");
+    namespace.ip("route add 10.8.0.0/16 via 192.0.2.7 table 77");
+    namespace.block_on(async || {
+        let mirror = Mirror::open().await.unwrap();
+        let kernel = mirror.kernel();
+        let link = near(kernel);
+        assert!(link.veth && link.up && !link.loopback && link.mac.is_some());
+        assert_eq!((link.mtu, link.rx_queues, link.tx_queues), (1500, 2, 2));
+        let has = |ip: &str| {
+            kernel
+                .addresses
+                .iter()
+                .any(|a| a.address == address(ip) && a.global)
+        };
+        assert!(has("192.0.2.1") && has("2001:db8::1"), "{:?}", kernel.addresses);
+        let route = |to: &str| {
+            kernel
+                .routes
+                .iter()
+                .find(|r| r.destination == to.parse().unwrap())
+        };
+        let near = NextHop {
+            link: link.index,
+            gateway: Some(address("192.0.2.7")),
+            weight: 1,
+        };
+        let plain = route("198.51.100.0/24").unwrap();
+        assert_eq!(
+            (plain.mtu, plain.source),
+            (Some(1400), Some(address("192.0.2.1")))
+        );
+        assert_eq!(
+            (plain.preference.metric, plain.hops.as_slice()),
+            (5, [near].as_slice())
+        );
+        let weights: Vec<_> = route("203.0.113.0/24")
+            .unwrap()
+            .hops
+            .iter()
+            .map(|hop| hop.weight)
+            .collect();
+        assert_eq!(weights, [3, 1]);
+        assert_eq!(
+            route("::/0").unwrap().hops[0].gateway,
+            Some(address("2001:db8::9"))
+        );
+        assert_eq!(route("10.9.0.0/16").unwrap().kind, RouteKind::Refuse);
+        assert_eq!(route("192.0.2.0/24").unwrap().hops[0].gateway, None);
+        assert!(
+            route("10.8.0.0/16").is_none(),
+            "other tables are not ours to read"
+        );
+        let neighbour = kernel.neighbours[&(link.index, address("192.0.2.7"))];
+        assert_eq!(
+            neighbour,
+            Neighbour {
+                mac: Some([2, 0, 0, 0, 0, 7]),
+                stale: false
+            }
+        );
+    });
+}
+
+#[test]
+fn changes_arrive() {
+    let namespace = lan("changes");
+    namespace.block_on(async || {
+        let mut mirror = Mirror::open().await.unwrap();
+        let link = near(mirror.kernel()).index;
+        let key = (link, address("2001:db8::7"));
+        namespace.ip("neigh add 2001:db8::7 lladdr 02:00:00:00:00:07 dev near nud permanent");
+        until(&mut mirror, |kernel| kernel.neighbours.contains_key(&key)).await;
+        namespace.ip("neigh replace 2001:db8::7 lladdr 02:00:00:00:00:08 dev near nud permanent");
+        until(&mut mirror, |kernel| {
+            kernel.neighbours[&key].mac == Some([2, 0, 0, 0, 0, 8])
+        })
+        .await;
+        namespace.ip("neigh del 2001:db8::7 dev near");
+        until(&mut mirror, |kernel| {
+            kernel.neighbours.get(&key).is_none_or(|n| n.mac.is_none())
+        })
+        .await;
+
+        let via = |kernel: &Kernel| {
+            kernel
+                .routes
+                .iter()
+                .any(|r| r.destination == "10.0.0.0/8".parse().unwrap())
+        };
+        namespace.ip("route add 10.0.0.0/8 via 192.0.2.7");
+        until(&mut mirror, via).await;
+        // The kernel removes this route with the address, without a word about the route.
+        namespace.ip("addr del 192.0.2.1/24 dev near");
+        until(&mut mirror, |kernel| !via(kernel)).await;
+        namespace.ip("link set far down");
+        until(&mut mirror, |kernel| !near(kernel).up).await;
+    });
+}
+
+#[test]
+fn asking_makes_the_kernel_resolve() {
+    let namespace = lan("ask");
+    let pods = Namespace::new("askpeer");
+    namespace.ip(&format!("link set far netns {}", pods.name()));
+    pods.ip("addr add 192.0.2.9/24 dev far");
+    pods.ip("link set far up");
+    namespace.block_on(async || {
+        let mut mirror = Mirror::open().await.unwrap();
+        until(&mut mirror, |kernel| near(kernel).up).await;
+        let link = near(mirror.kernel()).index;
+        let key = (link, address("192.0.2.9"));
+        mirror.asker().ask(link, key.1).await.unwrap();
+        until(&mut mirror, |kernel| {
+            kernel.neighbours.get(&key).is_some_and(|n| n.mac.is_some())
+        })
+        .await;
+        mirror
+            .asker()
+            .ask(link, key.1)
+            .await
+            .expect("asking for a known neighbour is fine");
+        assert!(mirror.asker().ask(9999, key.1).await.is_err());
+    });
+}
+
+#[test]
+fn a_lost_notification_leads_to_a_new_dump() {
+    let namespace = lan("overrun");
+    namespace.block_on(async || {
+        let mut mirror = Mirror::open().await.unwrap();
+        let link = near(mirror.kernel()).index;
+        let ghost = (link, address("192.0.2.200"));
+        mirror.kernel.neighbours.insert(
+            ghost,
+            Neighbour {
+                mac: Some([1; 6]),
+                stale: false,
+            },
+        );
+        mirror.take(&Message::new(
+            Default::default(),
+            NetlinkPayload::Overrun(Vec::new()),
+        ));
+        until(&mut mirror, |kernel| !kernel.neighbours.contains_key(&ghost)).await;
+        assert_eq!(mirror.statistics().overruns, 1);
+    });
+}

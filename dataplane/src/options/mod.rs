@@ -1,0 +1,148 @@
+//! The flags of `headgate dataplane`.
+
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+pub use values::{Cores, PortRange};
+
+/// What an operator can choose; every flag but `--port` has a default that suits most machines.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Dataplane")]
+pub struct Options {
+    /// An interface that packets come from and go to; give it once for each
+    #[arg(long = "port", value_name = "IF", required = true, value_parser = values::interface)]
+    pub ports: Vec<String>,
+
+    /// Where the sockets of this instance are: control.sock, status.sock and the lock
+    #[arg(long, value_name = "DIR", default_value = "/run/headgate")]
+    pub run_dir: PathBuf,
+
+    /// Threads that carry packets; without it one for each queue, but no more than there are cores
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub workers: Option<u8>,
+
+    /// Cores to pin the workers to, as in 0,2-3; the first worker gets the first core
+    #[arg(long, value_name = "LIST", value_parser = values::cores)]
+    pub cores: Option<Cores>,
+
+    /// How the steering program is attached: in the driver, or in the kernel's generic hook, which is slower
+    #[arg(long, value_enum, default_value_t = Mode::Auto)]
+    pub mode: Mode,
+
+    /// Whether the driver may hand its own buffers to user space
+    #[arg(long, value_enum, default_value_t = ZeroCopy::Try)]
+    pub zero_copy: ZeroCopy,
+
+    /// Poll the driver from the worker for so many microseconds instead of waiting for interrupts
+    #[arg(long, value_name = "MICROSECONDS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub busy_poll: Option<u32>,
+
+    /// What a worker does when nothing arrives: wait for an event, or spin and keep its core busy
+    #[arg(long, value_enum, default_value_t = Idle::Sleep)]
+    pub idle: Idle,
+
+    /// TCP and UDP ports that Headgate keeps for itself on the host's addresses, to reach pods from
+    #[arg(long, value_name = "FIRST-LAST", default_value = "61000-65535", value_parser = values::port_range)]
+    pub source_ports: PortRange,
+
+    /// Which worker owns a flow: the one whose queue it arrived on, or one by a hash of its addresses and ports
+    #[arg(long, value_enum, default_value_t = OwnershipChoice::Auto)]
+    pub ownership: OwnershipChoice,
+
+    /// Packet buffers of 2048 bytes, shared by all ports; without it four for each entry of the rings
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1024..=16_777_216))]
+    pub frames: Option<u32>,
+
+    /// Entries of each AF_XDP ring, a power of two
+    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = values::ring_size)]
+    pub ring_size: u32,
+
+    /// Ask for huge pages for the packet buffers; without them available ordinary pages do
+    #[arg(long)]
+    pub huge_pages: bool,
+
+    /// Flows that one worker can follow at a time
+    #[arg(long, value_name = "N", default_value_t = 262_144, value_parser = values::flow_capacity)]
+    pub flow_capacity: u32,
+
+    /// Forget an established TCP flow after so long without a packet, as in 90s or 2h
+    #[arg(long, value_name = "TIME", default_value = "2h", value_parser = values::duration)]
+    pub tcp_timeout: Duration,
+
+    /// Forget a TCP flow that is opening or closing after so long without a packet
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
+    pub tcp_handshake_timeout: Duration,
+
+    /// Forget a UDP flow after so long without a packet
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = values::duration)]
+    pub udp_timeout: Duration,
+
+    /// Drop a packet whose next hop has not told its link-layer address after so long
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::duration)]
+    pub neighbour_timeout: Duration,
+
+    /// Buffer of each direction of a terminated TCP connection, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 65_536, value_parser = values::l7_buffers)]
+    pub l7_buffers: u32,
+}
+
+/// `--mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// In the driver, else generic with a warning
+    Auto,
+    /// In the driver, else an error
+    Native,
+    /// In the generic hook
+    Generic,
+}
+
+/// `--zero-copy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ZeroCopy {
+    /// Where the driver can, else copying
+    Try,
+    /// Or an error
+    Require,
+    /// Always copying
+    Off,
+}
+
+/// `--idle`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Idle {
+    /// Wait for an event
+    Sleep,
+    /// Look again at once
+    Spin,
+}
+
+/// `--ownership`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OwnershipChoice {
+    /// By hash where a port is a veth, which may move a flow to another queue; by queue elsewhere
+    Auto,
+    /// By a hash of the flow
+    Hash,
+    /// By the queue of the flow's first packet
+    Queue,
+}
+
+impl Options {
+    /// Frames for `queues` sockets: as asked, or so many that every ring can be full while as many frames again
+    /// are with workers, parked, or at the L7 stage.
+    #[must_use]
+    pub fn frames_for(&self, queues: usize) -> u32 {
+        let rings = u32::try_from(queues)
+            .unwrap_or(u32::MAX)
+            .saturating_mul(self.ring_size);
+        self.frames.unwrap_or(rings.saturating_mul(4))
+    }
+}

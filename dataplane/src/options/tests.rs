@@ -1,0 +1,89 @@
+use std::time::Duration;
+
+use clap::Parser;
+
+use super::*;
+
+#[derive(Debug, Parser)]
+struct Program {
+    #[command(flatten)]
+    options: Options,
+}
+
+fn parse(flags: &[&str]) -> Result<Options, String> {
+    let words = ["headgate", "--port", "eth0"].iter().chain(flags);
+    Program::try_parse_from(words)
+        .map(|program| program.options)
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn defaults_are_valid() {
+    let options = parse(&[]).unwrap();
+    assert_eq!(options.ports, ["eth0"]);
+    assert_eq!(
+        options.source_ports,
+        PortRange {
+            first: 61000,
+            last: 65535
+        }
+    );
+    assert_eq!(options.frames_for(4), 4 * 2048 * 4);
+    assert_eq!(options.tcp_timeout, Duration::from_secs(7200));
+}
+
+#[test]
+fn a_port_is_required() {
+    let error = Program::try_parse_from(["headgate"]).unwrap_err().to_string();
+    assert!(error.contains("--port <IF>"), "{error}");
+}
+
+#[test]
+fn values_are_taken() {
+    let flags = [
+        "--cores",
+        "0,2-3",
+        "--ring-size",
+        "512",
+        "--udp-timeout",
+        "250ms",
+        "--mode",
+        "generic",
+    ];
+    let options = parse(&flags).unwrap();
+    assert_eq!(options.cores, Some(Cores(vec![0, 2, 3])));
+    assert_eq!(options.ring_size, 512);
+    assert_eq!(options.udp_timeout, Duration::from_millis(250));
+    assert_eq!(options.mode, Mode::Generic);
+}
+
+#[test]
+fn wrong_values_say_what_is_right() {
+    let cases: [(&[&str], &str); 13] = [
+        (&["--port", "an-interface-name"], "at most 15 bytes"),
+        (&["--port", "a b"], "no space"),
+        (&["--cores", "1,x"], "\"x\" is not the number of a core"),
+        (&["--cores", "1,0-2"], "core 1 stands there twice"),
+        (&["--cores", "3-2"], "runs backwards"),
+        (&["--source-ports", "61000"], "such as 61000-65535"),
+        (&["--source-ports", "80-4000"], "below 1024"),
+        (&["--source-ports", "3000-2000"], "runs backwards"),
+        (&["--source-ports", "3000-3001"], "fewer than 256"),
+        (&["--ring-size", "1000"], "1024 is"),
+        (&["--ring-size", "99999999999"], "from 64 to 65536"),
+        (&["--tcp-timeout", "5"], "such as 500ms"),
+        (&["--tcp-timeout", "0s"], "between 1ms"),
+    ];
+    for (flags, expected) in cases {
+        let error = parse(flags).unwrap_err();
+        assert!(error.contains(expected), "{flags:?} gave {error}");
+    }
+}
+
+#[test]
+fn ranges_overlap_at_their_ends() {
+    let range = |first, last| PortRange { first, last };
+    assert!(range(10, 20).overlaps(range(20, 30)));
+    assert!(range(20, 30).overlaps(range(10, 20)));
+    assert!(!range(10, 20).overlaps(range(21, 30)));
+}

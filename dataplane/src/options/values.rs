@@ -1,0 +1,142 @@
+//! Parsers for the values of flags. Each error says what would be right.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Cores in the order in which workers take them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cores(pub Vec<usize>);
+
+/// An inclusive range of ports, `first <= last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// The lowest port.
+    pub first: u16,
+    /// The highest port.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// Whether the ranges share a port.
+    #[must_use]
+    pub const fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+
+    /// The same as a range of the standard library.
+    #[must_use]
+    pub const fn range(self) -> RangeInclusive<u16> {
+        self.first..=self.last
+    }
+}
+
+impl std::fmt::Display for PortRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+/// A name that can be an interface: `IFNAMSIZ` (`linux/if.h`) counts its terminating zero.
+pub(super) fn interface(text: &str) -> Result<String, String> {
+    let bad = |c: char| c.is_whitespace() || c == '/' || c == ':';
+    match text {
+        "" => Err("an interface name is not empty".into()),
+        "." | ".." => Err("not a name of an interface".into()),
+        _ if text.len() > 15 => Err("an interface name has at most 15 bytes".into()),
+        _ if text.contains(bad) => Err("an interface name has no space, slash or colon".into()),
+        _ => Ok(text.into()),
+    }
+}
+
+/// `0,2-3` gives 0, 2, 3.
+pub(super) fn cores(text: &str) -> Result<Cores, String> {
+    let mut cores = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |s: &str| {
+            let core = s.trim().parse::<usize>().ok().filter(|core| *core < 4096);
+            core.ok_or_else(|| format!("\"{s}\" is not the number of a core; a list looks like 0,2-3"))
+        };
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return Err(format!("{first}-{last} runs backwards"));
+        }
+        cores.extend(first..=last);
+    }
+    let mut sorted = cores.clone();
+    sorted.sort_unstable();
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(format!(
+            "core {} stands there twice; two workers on one core starve each other",
+            pair[0]
+        ));
+    }
+    Ok(Cores(cores))
+}
+
+/// `first-last` of unprivileged ports.
+pub(super) fn port_range(text: &str) -> Result<PortRange, String> {
+    let wrong = || format!("\"{text}\" is not a range of ports such as 61000-65535");
+    let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+    let port = |s: &str| s.trim().parse::<u16>().map_err(|_| wrong());
+    let (first, last) = (port(first)?, port(last)?);
+    if first < 1024 {
+        return Err(format!(
+            "port {first} is below 1024, where the host's own services are"
+        ));
+    }
+    if last < first {
+        return Err(format!("{first}-{last} runs backwards"));
+    }
+    if last - first < 255 {
+        return Err(format!(
+            "{first}-{last} has fewer than 256 ports, too few for connections to pods"
+        ));
+    }
+    Ok(PortRange { first, last })
+}
+
+/// The rings of AF_XDP have a power of two of entries.
+pub(super) fn ring_size(text: &str) -> Result<u32, String> {
+    let size = number(text, 64, 65_536)?;
+    if size.is_power_of_two() {
+        return Ok(size);
+    }
+    Err(format!(
+        "{size} is not a power of two; {} is",
+        size.next_power_of_two()
+    ))
+}
+
+pub(super) fn flow_capacity(text: &str) -> Result<u32, String> {
+    number(text, 1024, 1 << 26)
+}
+
+pub(super) fn l7_buffers(text: &str) -> Result<u32, String> {
+    number(text, 4096, 16 << 20)
+}
+
+fn number(text: &str, least: u32, most: u32) -> Result<u32, String> {
+    let number = text.parse::<u32>().ok().filter(|n| (least..=most).contains(n));
+    number.ok_or_else(|| format!("\"{text}\" is not a number from {least} to {most}"))
+}
+
+/// A number and its unit: `250ms`, `30s`, `5m`, `2h`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("\"{text}\" is not a time such as 500ms, 30s, 5m or 2h");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    let unit = match &text[digits..] {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    let millis = number
+        .checked_mul(unit)
+        .filter(|ms| (1..=30 * 24 * 3_600_000).contains(ms));
+    millis
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("\"{text}\" is not between 1ms and 30 days"))
+}
