@@ -1,5 +1,29 @@
 //! The contract between Headgate's planes: the [messages](message) that cross from one process to the other,
-//! and the shared-memory ring that carries them.
+//! and the shared-memory [session](session) that carries them.
+//!
+//! Each module rests on the ones before it: `shm` is memory that two processes share, `record` the form of
+//! what lies in it, `ring` a queue of records with one writer and one reader, `bell` wakes the other side,
+//! `handshake` brings two processes together, `session` sends and receives whole messages and transactions.
+//! `docs/ring.md` has the picture.
+//!
+//! The peer is not trusted. Nothing it writes to the shared memory or to the sockets makes this side panic,
+//! block beyond the caller's timeout, read outside of the mapping or allocate beyond the limits of [`limits`].
 #![deny(unsafe_code)]
 
+mod bell;
+mod handshake;
+pub mod limits;
 pub mod message;
+mod record;
+mod ring;
+pub mod session;
+mod shm;
+mod socket_file;
+mod transaction;
+
+pub use handshake::{HandshakeError, Peer};
+pub use record::Corruption;
+pub use session::{
+    ControlSession, DataSession, Listener, Session, SessionError, Sizes, connect, pair, pair_with,
+};
+pub use transaction::{Operation, Transaction, TransactionError};

@@ -1,0 +1,18 @@
+//! Bounds that both planes keep. What exceeds one is refused by the sender before anything is written, and
+//! closes the session where a receiver meets it.
+
+/// Bytes of one encoded message. The largest are policies and upstreams: about 7 bytes for an IPv4 endpoint, 19
+/// for an IPv6 one.
+pub const MESSAGE_BYTES: usize = 4 << 20;
+
+/// Bytes of all encoded operations of a transaction.
+pub const TRANSACTION_BYTES: usize = 64 << 20;
+
+/// Operations of a transaction.
+pub const TRANSACTION_OPERATIONS: usize = 1 << 20;
+
+/// Smallest ring, in bytes: one page.
+pub const RING_BYTES_MIN: u32 = 4 << 10;
+
+/// Largest ring, in bytes.
+pub const RING_BYTES_MAX: u32 = 64 << 20;

@@ -1,0 +1,551 @@
+//! Messages and transactions between two processes that share a pair of rings.
+//!
+//! The dataplane binds a [`Listener`] and accepts; a control plane [`connect`]s. Whichever dies, the other's next
+//! call says [`SessionError::PeerGone`], and one that is blocked says so at once. A session that reported an error
+//! other than a timeout is closed; the two begin again with a new one.
+//!
+//! To wait for messages together with other things, wait until [`Session::as_fd`] is readable (`poll`, or tokio's
+//! `AsyncFd`), then call `try_receive` until it gives `None`. Start with such a round before the first wait.
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::PollFlags;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::bell::{Bell, Deadline, Line};
+use crate::handshake::{self, HandshakeError, Link, Peer, failed};
+use crate::limits::{
+    MESSAGE_BYTES, RING_BYTES_MAX, RING_BYTES_MIN, TRANSACTION_BYTES, TRANSACTION_OPERATIONS,
+};
+use crate::message::{Generation, Key, ToControl, ToData};
+use crate::record::Corruption;
+use crate::ring::{Direction, Layout, Reader, Writer};
+use crate::socket_file::{self, SocketFile};
+use crate::transaction::{Collector, Operation, ToDataRef, Transaction, TransactionError, check_generation};
+
+/// The control plane's end.
+pub type ControlSession = Session<ToData, ToControl>;
+/// The dataplane's end.
+pub type DataSession = Session<ToControl, ToData>;
+
+/// Why a session could not send or receive.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The peer closed the session or died. What it had sent before was received first.
+    #[error("the peer is gone")]
+    PeerGone,
+    /// An earlier call closed the session and said why.
+    #[error("the session is closed")]
+    Closed,
+    /// The ring stayed full. The session goes on, unless part of a message or transaction was sent already.
+    #[error("the peer did not make room in the ring within {0:?}")]
+    Timeout(Duration),
+    /// The peer wrote what it must not.
+    #[error("corrupt ring: {0}")]
+    Corrupt(#[from] Corruption),
+    /// Messages that do not make a transaction. Nothing was sent where this is a sender's error, and the session
+    /// goes on.
+    #[error("not a transaction: {0}")]
+    Transaction(#[from] TransactionError),
+    /// A message above [`MESSAGE_BYTES`]. Nothing was sent and the session goes on.
+    #[error("{what} takes {bytes} bytes, more than the {MESSAGE_BYTES} of a message: make it smaller")]
+    TooLarge {
+        /// The object's key, or what else it is.
+        what: String,
+        /// Its encoded size.
+        bytes: usize,
+    },
+    /// A message that cannot be encoded. Nothing was sent and the session goes on.
+    #[error("a message does not encode: {0}")]
+    Encode(postcard::Error),
+    /// A system call failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was attempted.
+        what: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+fn io_failed(what: &'static str) -> impl FnOnce(io::Error) -> SessionError {
+    move |source| SessionError::Io { what, source }
+}
+
+/// Sizes of the two rings in bytes, each a power of two from [`RING_BYTES_MIN`] to [`RING_BYTES_MAX`]. They bound
+/// what is under way, not the size of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// The ring that the control plane writes.
+    pub to_data: u32,
+    /// The ring that the dataplane writes.
+    pub to_control: u32,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self {
+            to_data: 1 << 20,
+            to_control: 1 << 16,
+        }
+    }
+}
+
+impl Sizes {
+    pub(crate) fn layout(self) -> io::Result<Layout> {
+        Layout::new(self.to_data, self.to_control).ok_or_else(|| {
+            let text =
+                format!("{self:?}: a power of two from {RING_BYTES_MIN} to {RING_BYTES_MAX} is due for each");
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        })
+    }
+}
+
+/// Where a dataplane awaits control planes. Removes the socket file when dropped.
+#[derive(Debug)]
+pub struct Listener {
+    file: SocketFile,
+    sizes: Sizes,
+}
+
+impl Listener {
+    /// Binds `path` with mode 0600, creating its directory with mode 0700 where it is missing, and replacing the
+    /// socket of a process that is gone. A socket where someone answers, or a file that is no socket, is an error.
+    pub fn bind(path: &Path) -> Result<Self, HandshakeError> {
+        Self::bind_with(path, Sizes::default())
+    }
+
+    /// As [`Listener::bind`], with rings of other sizes.
+    pub fn bind_with(path: &Path, sizes: Sizes) -> Result<Self, HandshakeError> {
+        sizes.layout().map_err(failed("lay out the rings"))?;
+        Ok(Self {
+            file: SocketFile::bind(path)?,
+            sizes,
+        })
+    }
+
+    /// The session with the next control plane; `None` when none came in time. An error concerns the one that came:
+    /// the listener goes on. A peer may hold up the handshake for half a second at most.
+    pub fn accept(&self, timeout: Option<Duration>) -> Result<Option<DataSession>, HandshakeError> {
+        let deadline = Deadline::after(timeout);
+        loop {
+            if let Some(socket) = self.file.try_accept()? {
+                return handshake::answer(socket, self.sizes).map(Session::data).map(Some);
+            }
+            let wait = deadline.wait([(self.as_fd(), PollFlags::IN)]);
+            if wait.map_err(failed("wait for a control plane"))?.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// Readable when a control plane knocks; [`Listener::accept`] with a timeout of zero then does not wait.
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// The session with the dataplane that listens at `path`. Waits half a second at most; a dataplane that is not
+/// there is an error at once.
+pub fn connect(path: &Path) -> Result<ControlSession, HandshakeError> {
+    let socket = socket_file::connect(path).map_err(failed("connect to the dataplane"))?;
+    handshake::ask(socket).map(Session::control)
+}
+
+/// Both ends in one process.
+pub fn pair() -> Result<(ControlSession, DataSession), HandshakeError> {
+    pair_with(Sizes::default())
+}
+
+/// As [`pair`], with rings of other sizes.
+pub fn pair_with(sizes: Sizes) -> Result<(ControlSession, DataSession), HandshakeError> {
+    let (control, data) = handshake::pair(sizes)?;
+    Ok((Session::control(control), Session::data(data)))
+}
+
+/// One end: sends `S`, receives `R`.
+#[derive(Debug)]
+pub struct Session<S, R> {
+    peer: Peer,
+    /// Rung for records that were written. Its end is the session's end.
+    socket: Bell,
+    /// Rung for room that was made.
+    room: Bell,
+    writer: Writer,
+    reader: Reader,
+    open: bool,
+    /// The generation sent last, 0 before the first.
+    sent: Generation,
+    /// The transaction that is being received.
+    collector: Collector,
+    messages: PhantomData<fn(S) -> R>,
+}
+
+impl ControlSession {
+    fn control(link: Link) -> Self {
+        Self::new(link, Direction::ToData, Direction::ToControl)
+    }
+
+    /// Sends a transaction. An error that says that nothing was sent leaves the session open: the generation was
+    /// not above the last one, or the transaction or one of its objects is too large. `timeout` is for the whole;
+    /// `None` waits as long as the peer lives.
+    pub fn send_transaction(
+        &mut self,
+        transaction: &Transaction,
+        timeout: Option<Duration>,
+    ) -> Result<(), SessionError> {
+        self.check_open()?;
+        let generation = transaction.generation;
+        check_sendable(transaction, self.sent)?;
+        let deadline = Deadline::after(timeout);
+        let result = self.write_transaction(transaction, deadline);
+        self.sent = generation;
+        self.close_on_error(timed_out(result, timeout))
+    }
+
+    fn write_transaction(
+        &mut self,
+        transaction: &Transaction,
+        deadline: Deadline,
+    ) -> Result<(), Interrupted> {
+        let Transaction {
+            generation,
+            full,
+            ref operations,
+        } = *transaction;
+        self.write_message(&encode(&ToDataRef::Begin { generation, full })?, deadline)?;
+        for operation in operations {
+            self.write_message(&encode(&ToDataRef::from(operation))?, deadline)?;
+        }
+        let operations = operations.len() as u32;
+        self.write_message(
+            &encode(&ToDataRef::Commit {
+                generation,
+                operations,
+            })?,
+            deadline,
+        )?;
+        self.wake_reader()?;
+        Ok(())
+    }
+}
+
+/// Checks before the first byte is sent what would otherwise tear a transaction apart.
+fn check_sendable(transaction: &Transaction, last: Generation) -> Result<(), SessionError> {
+    let generation = transaction.generation;
+    check_generation(generation, last)?;
+    if transaction.operations.len() > TRANSACTION_OPERATIONS {
+        return Err(TransactionError::Operations(generation).into());
+    }
+    let mut total = 0;
+    for operation in &transaction.operations {
+        let bytes = encoded_size(&ToDataRef::from(operation))?;
+        if bytes > MESSAGE_BYTES {
+            return Err(SessionError::TooLarge {
+                what: format!("{:?}", operation_key(operation)),
+                bytes,
+            });
+        }
+        total += bytes;
+    }
+    if total > TRANSACTION_BYTES {
+        return Err(TransactionError::Bytes(generation).into());
+    }
+    Ok(())
+}
+
+fn operation_key(operation: &Operation) -> Key {
+    match operation {
+        Operation::Put(object) => object.key(),
+        Operation::Delete(key) => key.clone(),
+    }
+}
+
+impl DataSession {
+    fn data(link: Link) -> Self {
+        Self::new(link, Direction::ToControl, Direction::ToData)
+    }
+
+    /// The next transaction, `None` when none is complete yet. Use either this or [`Session::try_receive`] on a
+    /// session, not both.
+    pub fn try_receive_transaction(&mut self) -> Result<Option<Transaction>, SessionError> {
+        self.check_open()?;
+        let result = self.collect();
+        self.close_on_error(result)
+    }
+
+    fn collect(&mut self) -> Result<Option<Transaction>, SessionError> {
+        while let Some(bytes) = self.read_message()? {
+            let message = self.decode(&bytes)?;
+            if let Some(transaction) = self.collector.take(message, bytes.len())? {
+                return Ok(Some(transaction));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next transaction, `None` when none was complete in time; what came of it is kept for the next call.
+    pub fn receive_transaction(
+        &mut self,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Transaction>, SessionError> {
+        self.receive_with(timeout, Self::try_receive_transaction)
+    }
+}
+
+impl<S: Serialize, R: DeserializeOwned> Session<S, R> {
+    fn new(link: Link, write: Direction, read: Direction) -> Self {
+        let Link {
+            peer,
+            socket,
+            room,
+            memory,
+            layout,
+            session,
+        } = link;
+        Self {
+            peer,
+            socket,
+            room,
+            writer: layout.writer(Arc::clone(&memory), write, session),
+            reader: layout.reader(memory, read, session),
+            open: true,
+            sent: 0,
+            collector: Collector::default(),
+            messages: PhantomData,
+        }
+    }
+
+    /// Who is at the other end.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Whether no call has closed the session. The peer may be gone all the same.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Sends a message, waiting while the ring is full: until `timeout`, `None` for as long as the peer lives.
+    /// Success means that it stands in the ring, not that the peer has read it.
+    pub fn send(&mut self, message: &S, timeout: Option<Duration>) -> Result<(), SessionError> {
+        self.check_open()?;
+        let bytes = encode(message)?;
+        let result = self
+            .write_message(&bytes, Deadline::after(timeout))
+            .and_then(|()| Ok(self.wake_reader()?));
+        if let (Err(Interrupted::Timeout { sent: 0 }), Some(timeout)) = (&result, timeout) {
+            return Err(SessionError::Timeout(timeout));
+        }
+        self.close_on_error(timed_out(result, timeout))
+    }
+
+    /// The next message, `None` when none is complete yet.
+    pub fn try_receive(&mut self) -> Result<Option<R>, SessionError> {
+        self.check_open()?;
+        let result = self
+            .read_message()
+            .and_then(|bytes| bytes.map(|bytes| self.decode(&bytes)).transpose());
+        self.close_on_error(result)
+    }
+
+    /// The next message, `None` when none was complete in time. Without a timeout it waits as long as the peer
+    /// lives.
+    pub fn receive(&mut self, timeout: Option<Duration>) -> Result<Option<R>, SessionError> {
+        self.receive_with(timeout, Self::try_receive)
+    }
+
+    fn receive_with<T>(
+        &mut self,
+        timeout: Option<Duration>,
+        attempt: impl Fn(&mut Self) -> Result<Option<T>, SessionError>,
+    ) -> Result<Option<T>, SessionError> {
+        let deadline = Deadline::after(timeout);
+        loop {
+            if let Some(received) = attempt(self)? {
+                return Ok(Some(received));
+            }
+            let wait = deadline.wait([(self.socket.as_fd(), PollFlags::IN | PollFlags::RDHUP)]);
+            if self
+                .close_on_error(wait.map_err(io_failed("wait for a message")))?
+                .is_none()
+            {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Puts a message into the ring, in as many records as it takes. The reader is woken only where this side would
+    /// wait: the caller wakes it when there is no more to come.
+    fn write_message(&mut self, bytes: &[u8], deadline: Deadline) -> Result<(), Interrupted> {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            sent += match self.writer.write(sent == 0, &bytes[sent..])? {
+                0 => self.write_when_room(sent, bytes, deadline)?,
+                taken => taken,
+            };
+        }
+        Ok(())
+    }
+
+    /// Waits for room and writes one record.
+    fn write_when_room(
+        &mut self,
+        sent: usize,
+        bytes: &[u8],
+        deadline: Deadline,
+    ) -> Result<usize, Interrupted> {
+        loop {
+            self.wake_reader()?;
+            let line = self.room.drain().map_err(io_failed("read the bell for room"))?;
+            if line == Line::HungUp {
+                return Err(SessionError::PeerGone.into());
+            }
+            self.writer.set_waits();
+            let taken = self.writer.write(sent == 0, &bytes[sent..])?;
+            if taken > 0 {
+                return Ok(taken);
+            }
+            let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+            let on = [
+                (self.room.as_fd(), PollFlags::IN),
+                (self.socket.as_fd(), PollFlags::RDHUP),
+            ];
+            match deadline.wait(on).map_err(io_failed("wait for room"))? {
+                None => return Err(Interrupted::Timeout { sent }),
+                Some([_, socket]) if socket.intersects(gone) => return Err(SessionError::PeerGone.into()),
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn wake_reader(&mut self) -> Result<(), SessionError> {
+        if self.writer.reader_waits()
+            && self.socket.ring().map_err(io_failed("wake the peer"))? == Line::HungUp
+        {
+            return Err(SessionError::PeerGone);
+        }
+        Ok(())
+    }
+
+    /// Takes a message out of the ring. When there is none, a byte on the socket will tell of the next.
+    fn read_message(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, SessionError> {
+        let mut message = self.reader.read()?;
+        let mut line = Line::Open;
+        if message.is_none() {
+            // In this order: a byte that comes after the first step is for what is written after the last look.
+            line = self
+                .socket
+                .drain()
+                .map_err(io_failed("read the bell for messages"))?;
+            self.reader.set_waits();
+            message = self.reader.read()?;
+        }
+        if self.reader.writer_waits() {
+            // A peer that hung up meanwhile shows at the socket.
+            self.room.ring().map_err(io_failed("tell the peer of room"))?;
+        }
+        if message.is_none() && line == Line::HungUp {
+            return Err(SessionError::PeerGone);
+        }
+        Ok(message)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<R, SessionError> {
+        Ok(decode(bytes).map_err(|reason| Corruption::Message {
+            sequence: self.reader.last_sequence(),
+            reason,
+        })?)
+    }
+
+    fn check_open(&self) -> Result<(), SessionError> {
+        if self.open {
+            Ok(())
+        } else {
+            Err(SessionError::Closed)
+        }
+    }
+
+    /// After an error the two sides no longer agree on anything, so both shall know.
+    fn close_on_error<T>(&mut self, result: Result<T, SessionError>) -> Result<T, SessionError> {
+        if result.is_err() {
+            self.open = false;
+            self.socket.hang_up();
+            self.room.hang_up();
+        }
+        result
+    }
+}
+
+/// Readable when there may be something to receive, or the peer is gone.
+impl<S, R> AsFd for Session<S, R> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// How a message did not get into the ring.
+enum Interrupted {
+    /// The deadline passed after `sent` bytes of the message.
+    Timeout {
+        sent: usize,
+    },
+    Error(SessionError),
+}
+
+impl<E: Into<SessionError>> From<E> for Interrupted {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+fn timed_out(result: Result<(), Interrupted>, timeout: Option<Duration>) -> Result<(), SessionError> {
+    result.map_err(|interrupted| match interrupted {
+        Interrupted::Timeout { .. } => SessionError::Timeout(timeout.unwrap_or(Duration::MAX)),
+        Interrupted::Error(error) => error,
+    })
+}
+
+fn encoded_size<T: Serialize>(message: &T) -> Result<usize, SessionError> {
+    postcard::experimental::serialized_size(message).map_err(SessionError::Encode)
+}
+
+/// The size is known before the bytes are written: growing would leave copies of a private key behind.
+fn encode<T: Serialize>(message: &T) -> Result<Zeroizing<Vec<u8>>, SessionError> {
+    let bytes = encoded_size(message)?;
+    if bytes > MESSAGE_BYTES {
+        return Err(SessionError::TooLarge {
+            what: "a message".into(),
+            bytes,
+        });
+    }
+    let buffer = Vec::with_capacity(bytes);
+    postcard::to_extend(message, buffer)
+        .map(Zeroizing::new)
+        .map_err(SessionError::Encode)
+}
+
+/// The message that `bytes` are, all of them.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((message, [])) => Ok(message),
+        Ok((_, rest)) => Err(format!("{} of {} bytes are left over", rest.len(), bytes.len())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
