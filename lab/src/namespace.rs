@@ -1,0 +1,159 @@
+//! One network namespace.
+
+use std::{ffi::OsStr, fs, io, os::fd::AsFd, path::PathBuf, process::Command, thread, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use rustix::thread::LinkNameSpaceType;
+
+use crate::process::{Finished, Process};
+
+/// How long a command that configures something may take.
+const CONFIGURE: Duration = Duration::from_secs(20);
+
+/// A named network namespace, as `ip netns` makes them.
+///
+/// Dropping it removes nothing: the [`Lab`](crate::Lab) does, after it has ended what runs inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// Makes a namespace with its loopback up, without IPv6 autoconfiguration and duplicate address detection
+    /// (addresses are usable at once), and without forwarding.
+    ///
+    /// # Errors
+    ///
+    /// Without privileges, or when the name is taken.
+    pub(crate) fn create(name: &str) -> Result<Self> {
+        configure(Command::new("ip").args(["netns", "add", name]))?;
+        let namespace = Self::existing(name);
+        namespace.enter(|| {
+            for (key, value) in [
+                ("ipv4/ip_forward", "0"),
+                ("ipv4/conf/all/rp_filter", "0"),
+                ("ipv4/conf/default/rp_filter", "0"),
+                ("ipv6/conf/all/forwarding", "0"),
+                ("ipv6/conf/all/accept_ra", "0"),
+                ("ipv6/conf/default/accept_ra", "0"),
+                ("ipv6/conf/default/autoconf", "0"),
+                ("ipv6/conf/all/accept_dad", "0"),
+                ("ipv6/conf/default/accept_dad", "0"),
+                ("ipv6/conf/default/router_solicitations", "0"),
+            ] {
+                let path = PathBuf::from("/proc/sys/net").join(key);
+                fs::write(&path, value).with_context(|| format!("writing {value} to {}", path.display()))?;
+            }
+            anyhow::Ok(())
+        })??;
+        namespace.ip(&["link set lo up"])?;
+        Ok(namespace)
+    }
+
+    /// Names a namespace that is there already.
+    pub(crate) fn existing(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+        }
+    }
+
+    /// The name that `ip netns exec` takes.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs lines of `ip`, such as `link set lo up`, inside; stops at the first that fails.
+    ///
+    /// # Errors
+    ///
+    /// With the line that failed and what `ip` said.
+    pub fn ip<S: AsRef<str>>(&self, lines: &[S]) -> Result<()> {
+        for line in lines {
+            let line = line.as_ref();
+            configure(
+                Command::new("ip")
+                    .args(["-n", &self.name])
+                    .args(line.split_ascii_whitespace()),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// A command that will run inside, with this process's environment.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "ip", "netns", "exec", &self.name])
+            .arg(program);
+        command
+    }
+
+    /// Runs a command inside to its end and returns what it printed; it is killed after `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started or does not end in time. A status that is not 0 is not an error here.
+    pub fn run<S: AsRef<OsStr>>(&self, program: &str, args: &[S], deadline: Duration) -> Result<Finished> {
+        let mut command = self.command(program);
+        command.args(args);
+        Process::spawn(program, command)?.finish(deadline)
+    }
+
+    /// Runs a closure on a thread inside: what it opens (sockets, netlink) belongs to the namespace and may be
+    /// used outside of it afterwards.
+    ///
+    /// # Errors
+    ///
+    /// When the namespace cannot be entered.
+    ///
+    /// # Panics
+    ///
+    /// When the closure does.
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+        let file = fs::File::open(self.path())?;
+        thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                rustix::thread::move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+                Ok(work())
+            });
+            inside
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// The file that holds the namespace.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from("/run/netns").join(&self.name)
+    }
+
+    /// Kills every process inside and waits until none is left.
+    pub(crate) fn kill_processes(&self) -> Result<()> {
+        let listing = configure(Command::new("ip").args(["netns", "pids", &self.name]))?;
+        for pid in listing
+            .split_ascii_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+        {
+            crate::process::kill_and_wait(pid)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn delete(&self) -> Result<()> {
+        configure(Command::new("ip").args(["netns", "delete", &self.name])).map(drop)
+    }
+}
+
+/// Runs a command outside of any namespace that must succeed; returns its output.
+pub(crate) fn configure(command: &mut Command) -> Result<String> {
+    let shown = format!("{command:?}").replace('"', "");
+    let mut owned = Command::new(command.get_program());
+    owned.args(command.get_args());
+    let finished = Process::spawn(&shown, owned)?.finish(CONFIGURE)?;
+    if !finished.success() {
+        bail!("`{shown}` failed: {}", finished.stderr.trim());
+    }
+    Ok(finished.stdout)
+}

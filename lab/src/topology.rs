@@ -1,0 +1,242 @@
+//! The three namespaces and what joins them.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::{
+    Namespace, names,
+    namespace::configure,
+    servers::{Pod, PodSpec},
+    watchdog::Watchdog,
+};
+
+/// Addresses of the lab.
+pub mod address {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    /// The gateway's own address on the clients' link.
+    pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+    /// The gateway's own IPv6 address on the clients' link.
+    pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 1);
+    /// How many clients there are.
+    pub const CLIENTS: u8 = 8;
+    /// How many pods there can be.
+    pub const PODS: u8 = 16;
+
+    /// Client `n` of [`CLIENTS`], counted from 0: 192.0.2.10 and up.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such client.
+    #[must_use]
+    pub fn client(n: u8) -> (IpAddr, IpAddr) {
+        assert!(n < CLIENTS, "the lab has {CLIENTS} clients");
+        let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0x10 + u16::from(n));
+        (Ipv4Addr::new(192, 0, 2, 10 + n).into(), v6.into())
+    }
+
+    /// Pod `n` of [`PODS`], counted from 1: 10.244.1.11 and up.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such pod.
+    #[must_use]
+    pub fn pod(n: u8) -> (IpAddr, IpAddr) {
+        assert!((1..=PODS).contains(&n), "the lab has pods 1 to {PODS}");
+        let v6 = Ipv6Addr::new(0xfd00, 0x10, 0x244, 1, 0, 0, 0, 0x10 + u16::from(n));
+        (Ipv4Addr::new(10, 244, 1, 10 + n).into(), v6.into())
+    }
+
+    /// Virtual address `n` that clients reach through a route: 198.51.100.10 and up.
+    #[must_use]
+    pub const fn vip(n: u8) -> (IpAddr, IpAddr) {
+        let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0xf, 0, 0, 0, 0, 0x10 + n as u16);
+        (IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10 + n)), IpAddr::V6(v6))
+    }
+
+    /// Virtual address `n` on the clients' own link, found by ARP and NDP: 192.0.2.200 and up.
+    #[must_use]
+    pub const fn on_link_vip(n: u8) -> (IpAddr, IpAddr) {
+        let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, 0x200 + n as u16);
+        (IpAddr::V4(Ipv4Addr::new(192, 0, 2, 200 + n)), IpAddr::V6(v6))
+    }
+}
+
+/// How to build a [`Lab`].
+#[derive(Clone, Debug)]
+pub struct LabOptions {
+    /// The program and first arguments that run a pod's server: [`PodCommand`](crate::pod::PodCommand)'s options follow.
+    pub pod_program: Vec<String>,
+}
+
+impl LabOptions {
+    /// Pods run `program first…`.
+    #[must_use]
+    pub fn new(program: impl Into<PathBuf>, first: &[&str]) -> Self {
+        let program = program.into().to_string_lossy().into_owned();
+        let pod_program = std::iter::once(program)
+            .chain(first.iter().map(|&s| s.to_owned()))
+            .collect();
+        Self { pod_program }
+    }
+}
+
+/// Clients, gateway and pods; see the crate's documentation for the picture. Removed when dropped.
+#[derive(Debug)]
+pub struct Lab {
+    /// Where clients run; interface `c0`.
+    pub clients: Namespace,
+    /// Where Headgate runs; interface `g0` to the clients, `g1` to the pods.
+    pub gateway: Namespace,
+    /// Where the pods' servers run; interface `p0`.
+    pub pods: Namespace,
+    options: LabOptions,
+    directory: TempDir,
+    // Last: called off when everything else is gone.
+    _watchdog: Watchdog,
+}
+
+impl Lab {
+    /// The gateway's interfaces, clients' side first.
+    pub const PORTS: [&str; 2] = ["g0", "g1"];
+
+    /// Builds a lab; takes about a second.
+    ///
+    /// # Errors
+    ///
+    /// Without privileges, or when a tool (`ip`, `ethtool`, `setpriv`, `setsid`) is missing.
+    pub fn build(options: LabOptions) -> Result<Self> {
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "the lab makes network namespaces and interfaces, which needs root: run with sudo"
+        );
+        names::sweep().context("removing what dead labs left behind")?;
+        let prefix = names::unique_prefix()?;
+        let names = ["clients", "gateway", "pods"].map(|role| format!("{prefix}-{role}"));
+        let directory = tempfile::Builder::new().prefix("headgate-lab-").tempdir()?;
+        // Before the first namespace, so that nothing is ever unwatched.
+        let watchdog = Watchdog::start(directory.path(), &names)?;
+        let lab = Self {
+            clients: Namespace::existing(&names[0]),
+            gateway: Namespace::existing(&names[1]),
+            pods: Namespace::existing(&names[2]),
+            options,
+            directory,
+            _watchdog: watchdog,
+        };
+        for name in &names {
+            Namespace::create(name)?;
+        }
+        lab.connect()?;
+        lab.address()?;
+        Ok(lab)
+    }
+
+    /// A directory of this lab's own, removed with it.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Starts a pod's server and waits until it listens.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start, for example because its address is taken.
+    pub fn start_pod(&self, spec: &PodSpec) -> Result<Pod> {
+        Pod::start(&self.pods, &self.options.pod_program, spec)
+    }
+
+    fn connect(&self) -> Result<()> {
+        for (end, peer) in [((&self.clients, "c0"), "g0"), ((&self.pods, "p0"), "g1")] {
+            let (namespace, interface) = end;
+            let link = format!(
+                "link add name {interface} netns {} numrxqueues 2 numtxqueues 2 type veth \
+                 peer name {peer} netns {} numrxqueues 2 numtxqueues 2",
+                namespace.name(),
+                self.gateway.name()
+            );
+            configure(std::process::Command::new("ip").args(link.split_ascii_whitespace()))?;
+            // Headgate forwards frames as they are: an endpoint that leaves checksums or segmentation to a device
+            // would send frames that no device ever finishes.  GRO makes veth poll, which redirects need.
+            namespace.run_ok(
+                "ethtool",
+                &[
+                    "-K", interface, "tx", "off", "tso", "off", "gso", "off", "gro", "on",
+                ],
+            )?;
+            namespace.ip(&[format!("link set {interface} up")])?;
+            self.gateway.ip(&[format!("link set {peer} up")])?;
+        }
+        Ok(())
+    }
+
+    fn address(&self) -> Result<()> {
+        let mut clients = Vec::new();
+        for n in 0..address::CLIENTS {
+            let (v4, v6) = address::client(n);
+            clients.push(format!("addr add {v4}/24 dev c0"));
+            clients.push(format!("addr add {v6}/64 dev c0 nodad"));
+        }
+        clients.push(format!("route add default via {}", address::GATEWAY_V4));
+        // Source address selection for IPv6 takes any of several equal ones: name the first client's.
+        clients.push(format!(
+            "route add default via {} src {}",
+            address::GATEWAY_V6,
+            address::client(0).1
+        ));
+        self.clients.ip(&clients)?;
+
+        let mut pods = Vec::new();
+        for n in 1..=address::PODS {
+            let (v4, v6) = address::pod(n);
+            pods.push(format!("addr add {v4}/24 dev p0"));
+            pods.push(format!("addr add {v6}/64 dev p0 nodad"));
+        }
+        pods.push("route add default via 10.244.1.1".to_owned());
+        pods.push("route add default via fd00:10:244:1::1".to_owned());
+        self.pods.ip(&pods)?;
+
+        self.gateway.ip(&[
+            "addr add 192.0.2.1/24 dev g0",
+            "addr add 2001:db8:c::1/64 dev g0 nodad",
+            "addr add 10.244.1.1/24 dev g1",
+            "addr add fd00:10:244:1::1/64 dev g1 nodad",
+        ])
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for namespace in [&self.clients, &self.gateway, &self.pods] {
+            let gone = namespace.kill_processes().and_then(|()| namespace.delete());
+            if let Err(error) = gone {
+                tracing::warn!("{error:#}; `headgate lab sweep` removes it later");
+            }
+        }
+    }
+}
+
+impl Namespace {
+    /// Runs a command that configures something and must succeed.
+    ///
+    /// # Errors
+    ///
+    /// When it does not, with what it said.
+    pub fn run_ok(&self, program: &str, args: &[&str]) -> Result<String> {
+        let finished = self.run(program, args, Duration::from_secs(20))?;
+        ensure!(
+            finished.success(),
+            "`{program} {}` in {}: {}",
+            args.join(" "),
+            self.name(),
+            finished.stderr.trim()
+        );
+        Ok(finished.stdout)
+    }
+}
