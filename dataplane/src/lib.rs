@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod fib;
 pub mod flow;
+pub mod host;
 pub mod l7;
 pub mod lb;
 pub mod options;

@@ -210,9 +210,11 @@ impl Mirror {
                 }
             }
             M::NewLink(_) | M::DelLink(_) | M::NewAddress(_) | M::DelAddress(_) => {
-                self.out_of_date.tables = true
+                self.out_of_date.tables = true;
             }
-            M::NewRoute(_) | M::DelRoute(_) => self.out_of_date.tables = true,
+            M::NewRoute(_) | M::DelRoute(_) => {
+                self.out_of_date.tables = true;
+            }
             _ => {}
         }
     }
