@@ -1,0 +1,235 @@
+//! Each object's own rules, as `message` states them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use headgate_ring::message::{
+    Certificate, Listener, Object, PathKind, PathRule, Peer, Policy, PolicyRule, PortRange, Service,
+    Upstream, VirtualHost,
+};
+
+use super::error::Fault;
+use crate::lb;
+
+/// `spec.sessionAffinityConfig.clientIP.timeoutSeconds` is at most a day.
+const AFFINITY_LIMIT: u32 = 86_400;
+
+/// Checks an object on its own.
+pub(super) fn object(object: &Object) -> Result<(), Fault> {
+    match object {
+        Object::Service(o) => service(o),
+        Object::Listener(o) => listener(o),
+        Object::VirtualHost(o) => virtual_host(o),
+        Object::Upstream(o) => upstream(o),
+        Object::Certificate(o) => certificate(o),
+        Object::Policy(o) => policy(o),
+    }
+}
+
+fn service(service: &Service) -> Result<(), Fault> {
+    let frontend = &service.frontend;
+    unicast(frontend.address).map_err(|f| f.within("frontend.address"))?;
+    if frontend.port == 0 {
+        return Err(Fault::new("frontend.port", "is 0"));
+    }
+    if service
+        .affinity_seconds
+        .is_some_and(|s| s == 0 || s > AFFINITY_LIMIT)
+    {
+        return Err(Fault::new(
+            "affinity_seconds",
+            format!("is not within 1 and {AFFINITY_LIMIT}"),
+        ));
+    }
+    let most = lb::MAX_BACKENDS;
+    if service.backends.len() > most {
+        let reason = format!("{} are more than {most}", service.backends.len());
+        return Err(Fault::new("backends", reason));
+    }
+    if let Some(i) = service
+        .backends
+        .iter()
+        .position(|b| b.is_ipv4() != frontend.address.is_ipv4())
+    {
+        let reason = format!("{} is not of the frontend's address family", service.backends[i]);
+        return Err(Fault::new(format!("backends[{i}]"), reason));
+    }
+    endpoints(&service.backends, "backends")
+}
+
+fn listener(listener: &Listener) -> Result<(), Fault> {
+    endpoint(listener.address).map_err(|f| f.within("address"))
+}
+
+fn virtual_host(host: &VirtualHost) -> Result<(), Fault> {
+    host_pattern(&host.host).map_err(|f| f.within("host"))?;
+    each(&host.rules, "rules", path_rule)?;
+    // Longer paths are tried first, at one length Exact before Prefix.
+    let rank = |rule: &PathRule| (std::cmp::Reverse(rule.path.len()), rule.kind == PathKind::Prefix);
+    match host
+        .rules
+        .windows(2)
+        .position(|pair| rank(&pair[0]) > rank(&pair[1]))
+    {
+        None => Ok(()),
+        Some(i) => Err(Fault::new(
+            format!("rules[{}]", i + 1),
+            "stands behind a rule with a shorter path, or Exact behind Prefix",
+        )),
+    }
+}
+
+fn path_rule(rule: &PathRule) -> Result<(), Fault> {
+    if !rule.path.starts_with('/') {
+        return Err(Fault::new(
+            "path",
+            format!("{:?} does not begin with /", rule.path),
+        ));
+    }
+    if rule.path.chars().any(char::is_control) {
+        return Err(Fault::new(
+            "path",
+            format!("{:?} holds a control character", rule.path),
+        ));
+    }
+    name(&rule.upstream).map_err(|f| f.within("upstream"))
+}
+
+fn upstream(upstream: &Upstream) -> Result<(), Fault> {
+    name(&upstream.name).map_err(|f| f.within("name"))?;
+    endpoints(&upstream.endpoints, "endpoints")
+}
+
+fn certificate(certificate: &Certificate) -> Result<(), Fault> {
+    name(&certificate.name).map_err(|f| f.within("name"))?;
+    each(&certificate.hosts, "hosts", |host| host_pattern(host))?;
+    if certificate.chain.is_empty() {
+        return Err(Fault::new("chain", "is empty"));
+    }
+    let filled = |der: &[u8]| {
+        if der.is_empty() {
+            Err(Fault::new("", "is empty"))
+        } else {
+            Ok(())
+        }
+    };
+    each(&certificate.chain, "chain", |der| filled(der))?;
+    filled(&certificate.key.0).map_err(|f| f.within("key"))
+}
+
+fn policy(policy: &Policy) -> Result<(), Fault> {
+    name(&policy.name).map_err(|f| f.within("name"))?;
+    each(&policy.subjects, "subjects", |subject| unicast(*subject))?;
+    sorted(&policy.subjects, "subjects")?;
+    each(&policy.rules, "rules", policy_rule)
+}
+
+fn policy_rule(rule: &PolicyRule) -> Result<(), Fault> {
+    each(rule.peers.as_deref().unwrap_or_default(), "peers", peer)?;
+    each(rule.ports.as_deref().unwrap_or_default(), "ports", port_range)
+}
+
+/// `ipBlock.except`: each a strict subset of `cidr`.
+fn peer(peer: &Peer) -> Result<(), Fault> {
+    each(&peer.except, "except", |except| {
+        if peer.block.contains(except) && except.prefix_len() > peer.block.prefix_len() {
+            return Ok(());
+        }
+        Err(Fault::new(
+            "",
+            format!("{except} is not a part of the block {}", peer.block),
+        ))
+    })
+}
+
+fn port_range(range: &PortRange) -> Result<(), Fault> {
+    if range.first > range.last {
+        return Err(Fault::new(
+            "last",
+            format!("{} is below the first port, {}", range.last, range.first),
+        ));
+    }
+    if range.first == 0 && range.last != u16::MAX {
+        return Err(Fault::new(
+            "first",
+            "is 0, which stands for any port, but the last is not 65535",
+        ));
+    }
+    Ok(())
+}
+
+fn endpoints(endpoints: &[SocketAddr], field: &str) -> Result<(), Fault> {
+    each(endpoints, field, |e| endpoint(*e))?;
+    sorted(endpoints, field)
+}
+
+fn endpoint(endpoint: SocketAddr) -> Result<(), Fault> {
+    unicast(endpoint.ip())?;
+    if endpoint.port() == 0 {
+        return Err(Fault::new("", format!("{endpoint} has port 0")));
+    }
+    match endpoint {
+        SocketAddr::V6(a) if a.scope_id() != 0 || a.flowinfo() != 0 => {
+            Err(Fault::new("", format!("{endpoint} has a scope or a flow label")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An address that packets can be sent to, in the form in which packets carry it.
+fn unicast(address: IpAddr) -> Result<(), Fault> {
+    let what = match address {
+        _ if address.is_unspecified() => "unspecified",
+        _ if address.is_multicast() => "multicast",
+        IpAddr::V4(a) if a.is_broadcast() => "broadcast",
+        IpAddr::V6(a) if a.to_ipv4_mapped().is_some() => "IPv4-mapped",
+        _ => return Ok(()),
+    };
+    Err(Fault::new(
+        "",
+        format!("{address} is {what}, not a unicast address"),
+    ))
+}
+
+/// A host name in lower case, `*.` before one, or nothing (RFC 1123 labels, as Kubernetes checks them).
+fn host_pattern(host: &str) -> Result<(), Fault> {
+    let label = |label: &str| {
+        let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        (1..=63).contains(&label.len())
+            && label.chars().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let plain = host.strip_prefix("*.").unwrap_or(host);
+    if host.is_empty() || (host.len() <= 253 && plain.split('.').all(label)) {
+        return Ok(());
+    }
+    Err(Fault::new(
+        "",
+        format!("{host:?} is not a host name in lower case, nor `*.` before one"),
+    ))
+}
+
+fn name(name: &str) -> Result<(), Fault> {
+    if name.is_empty() {
+        Err(Fault::new("", "is empty"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks every element; an error names its place.
+fn each<T>(list: &[T], field: &str, check: impl Fn(&T) -> Result<(), Fault>) -> Result<(), Fault> {
+    list.iter()
+        .enumerate()
+        .try_for_each(|(i, element)| check(element).map_err(|f| f.within(format_args!("{field}[{i}]"))))
+}
+
+fn sorted<T: Ord + std::fmt::Display>(list: &[T], field: &str) -> Result<(), Fault> {
+    match list.windows(2).position(|pair| pair[0] >= pair[1]) {
+        None => Ok(()),
+        Some(i) => {
+            let reason = format!("{} does not sort behind {}, the one before", list[i + 1], list[i]);
+            Err(Fault::new(format!("{field}[{}]", i + 1), reason))
+        }
+    }
+}

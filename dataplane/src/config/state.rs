@@ -1,0 +1,253 @@
+//! The control plane's objects.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use headgate_ring::message::{
+    Certificate, Frontend, Generation, Key, Listener, Object, Policy, Protocol, Service, Upstream,
+    VirtualHost,
+};
+
+use super::error::{ConfigError, Fault};
+use super::{Tables, check};
+
+/// A change of one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Adds or replaces the object with this key.
+    Put(Object),
+    /// Removes the object with this key, if it is there.
+    Delete(Key),
+}
+
+/// Every object in force, checked on its own and against the others.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    generation: Generation,
+    objects: BTreeMap<Key, Stored>,
+}
+
+/// An object; the tables compiled from it hold on to it, and by its address know whether it changed.
+#[derive(Clone, Debug)]
+pub(super) enum Stored {
+    Service(Arc<Service>),
+    Listener(Arc<Listener>),
+    VirtualHost(Arc<VirtualHost>),
+    Upstream(Arc<Upstream>),
+    Certificate(Arc<Certificate>),
+    Policy(Arc<Policy>),
+}
+
+/// What [`State::revert`] needs to take a transaction back.
+#[derive(Debug)]
+pub struct Undo {
+    generation: Generation,
+    /// The objects before, with `full`; else empty.
+    whole: Option<BTreeMap<Key, Stored>>,
+    /// What stood at each key before, in the order of the changes.
+    before: Vec<(Key, Option<Stored>)>,
+}
+
+impl State {
+    /// The generation of the last transaction applied; 0 before the first.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// How many objects there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// Applies a transaction and compiles the tables, or leaves everything as it was.
+    ///
+    /// # Errors
+    /// Names the first object and field that is wrong.
+    pub fn transact(
+        &mut self,
+        generation: Generation,
+        full: bool,
+        changes: impl IntoIterator<Item = Change>,
+        previous: Option<&Tables>,
+    ) -> Result<Tables, ConfigError> {
+        let undo = self.apply(generation, full, changes)?;
+        let compiled = Tables::compile(self, previous);
+        if compiled.is_err() {
+            self.revert(undo);
+        }
+        compiled
+    }
+
+    /// Applies a transaction whole, or not at all; `full` replaces the state. An object put again as it was
+    /// counts as unchanged.
+    ///
+    /// # Errors
+    /// Names the first object and field that is wrong.
+    pub fn apply(
+        &mut self,
+        generation: Generation,
+        full: bool,
+        changes: impl IntoIterator<Item = Change>,
+    ) -> Result<Undo, ConfigError> {
+        let whole = full.then(|| std::mem::take(&mut self.objects));
+        let mut undo = Undo {
+            generation: self.generation,
+            whole,
+            before: Vec::new(),
+        };
+        self.generation = generation;
+        let applied = changes
+            .into_iter()
+            .try_for_each(|change| self.change(change, &mut undo));
+        match applied.and_then(|()| self.check_together(&undo)) {
+            Ok(()) => Ok(undo),
+            Err(error) => {
+                self.revert(undo);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the last transaction back.
+    pub fn revert(&mut self, undo: Undo) {
+        for (key, before) in undo.before.into_iter().rev() {
+            match before {
+                Some(object) => self.objects.insert(key, object),
+                None => self.objects.remove(&key),
+            };
+        }
+        if let Some(objects) = undo.whole {
+            self.objects = objects;
+        }
+        self.generation = undo.generation;
+    }
+
+    fn change(&mut self, change: Change, undo: &mut Undo) -> Result<(), ConfigError> {
+        let (key, before) = match change {
+            Change::Delete(key) => {
+                let before = self.objects.remove(&key);
+                (key, before)
+            }
+            Change::Put(object) => {
+                let key = object.key();
+                check::object(&object).map_err(|fault| ConfigError::new(&key, fault))?;
+                let old = undo.whole.as_ref().unwrap_or(&self.objects).get(&key);
+                let stored = match old {
+                    Some(old) if old.is(&object) => old.clone(),
+                    _ => Stored::new(object),
+                };
+                let before = self.objects.insert(key.clone(), stored);
+                (key, before)
+            }
+        };
+        undo.before.push((key, before));
+        Ok(())
+    }
+
+    /// Checks what concerns several objects, as far as the transaction touched them.
+    fn check_together(&self, undo: &Undo) -> Result<(), ConfigError> {
+        let mut http = undo.whole.is_some();
+        for (key, _) in &undo.before {
+            match key {
+                Key::Service(frontend) => self.check_frontend(frontend)?,
+                Key::Listener(address) => {
+                    let (address, port) = (address.ip(), address.port());
+                    self.check_frontend(&Frontend {
+                        address,
+                        protocol: Protocol::Tcp,
+                        port,
+                    })?;
+                }
+                Key::Policy(..) => {}
+                Key::VirtualHost(_) | Key::Upstream(_) | Key::Certificate(_) => http = true,
+            }
+        }
+        if http { self.check_http() } else { Ok(()) }
+    }
+
+    /// One address and TCP port is either balanced or terminated.
+    fn check_frontend(&self, frontend: &Frontend) -> Result<(), ConfigError> {
+        let service = Key::Service(*frontend);
+        let listener = Key::Listener((frontend.address, frontend.port).into());
+        let both = self.objects.contains_key(&service) && self.objects.contains_key(&listener);
+        if frontend.protocol == Protocol::Tcp && both {
+            return Err(ConfigError::new(
+                &service,
+                Fault::new(
+                    "frontend",
+                    "the same address and port is a listener; take one of them away",
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_http(&self) -> Result<(), ConfigError> {
+        let mut owners: HashMap<&str, &str> = HashMap::new();
+        for (key, object) in &self.objects {
+            match object {
+                Stored::VirtualHost(host) => self.check_upstreams(key, host)?,
+                Stored::Certificate(certificate) => {
+                    for (i, host) in certificate.hosts.iter().enumerate() {
+                        if let Some(other) = owners.insert(host, &certificate.name) {
+                            let reason = format!("{host:?} stands in certificate {other:?}, too");
+                            return Err(ConfigError::new(key, Fault::new(format!("hosts[{i}]"), reason)));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn check_upstreams(&self, key: &Key, host: &VirtualHost) -> Result<(), ConfigError> {
+        for (i, rule) in host.rules.iter().enumerate() {
+            if !self.objects.contains_key(&Key::Upstream(rule.upstream.clone())) {
+                let reason = format!("there is no upstream {:?}", rule.upstream);
+                return Err(ConfigError::new(
+                    key,
+                    Fault::new(format!("rules[{i}].upstream"), reason),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn objects(&self) -> impl Iterator<Item = &Stored> {
+        self.objects.values()
+    }
+}
+
+impl Stored {
+    fn new(object: Object) -> Self {
+        match object {
+            Object::Service(o) => Self::Service(Arc::new(o)),
+            Object::Listener(o) => Self::Listener(Arc::new(o)),
+            Object::VirtualHost(o) => Self::VirtualHost(Arc::new(o)),
+            Object::Upstream(o) => Self::Upstream(Arc::new(o)),
+            Object::Certificate(o) => Self::Certificate(Arc::new(o)),
+            Object::Policy(o) => Self::Policy(Arc::new(o)),
+        }
+    }
+
+    fn is(&self, object: &Object) -> bool {
+        match (self, object) {
+            (Self::Service(a), Object::Service(b)) => **a == *b,
+            (Self::Listener(a), Object::Listener(b)) => **a == *b,
+            (Self::VirtualHost(a), Object::VirtualHost(b)) => **a == *b,
+            (Self::Upstream(a), Object::Upstream(b)) => **a == *b,
+            (Self::Certificate(a), Object::Certificate(b)) => **a == *b,
+            (Self::Policy(a), Object::Policy(b)) => **a == *b,
+            _ => false,
+        }
+    }
+}

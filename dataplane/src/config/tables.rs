@@ -1,0 +1,173 @@
+//! What workers read.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use headgate_ring::message::{Generation, Listener, Policy, Protocol, Service};
+
+use super::error::{ConfigError, Fault};
+use super::state::{State, Stored};
+use crate::{hash, lb, policy};
+
+/// Everything that the packet path needs of one state. Never changed once built.
+#[derive(Clone, Debug, Default)]
+pub struct Tables {
+    /// The state that this was compiled from.
+    pub generation: Generation,
+    /// Balanced frontends.
+    pub services: lb::Services,
+    /// NetworkPolicy; shared with the tables before while no policy changes.
+    pub policy: Arc<policy::Compiled>,
+    /// Frontends where HTTP is terminated.
+    pub listeners: Listeners,
+    /// What the steering must bring to us, by address.
+    pub managed: Vec<Managed>,
+}
+
+/// An address of Services or listeners, and their ports there. Whether the whole address is ours (nobody
+/// answers ARP for it but us) or the host's own depends on the [`Fib`](crate::fib::Fib).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Managed {
+    /// The address.
+    pub address: IpAddr,
+    /// Sorted, without duplicates, never empty.
+    pub ports: Vec<(Protocol, u16)>,
+}
+
+/// Listeners by address and TCP port.
+#[derive(Clone, Debug, Default)]
+pub struct Listeners {
+    by_address: HashMap<SocketAddr, Listener, hash::Keyed>,
+}
+
+impl Listeners {
+    /// The listener at this address and TCP port.
+    #[inline]
+    #[must_use]
+    pub fn lookup(&self, dst: IpAddr, port: u16) -> Option<&Listener> {
+        self.by_address.get(&SocketAddr::new(dst, port))
+    }
+
+    /// All listeners, in no order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Listener> {
+        self.by_address.values()
+    }
+}
+
+impl Tables {
+    /// Compiles a state. What did not change since `previous` is taken over from it.
+    ///
+    /// # Errors
+    /// When an object that is well-formed cannot be put to work.
+    pub fn compile(state: &State, previous: Option<&Self>) -> Result<Self, ConfigError> {
+        let parts = Parts::of(state);
+        Ok(Self {
+            generation: state.generation(),
+            services: compile_services(&parts.services, previous)?,
+            policy: compile_policy(&parts.policies, previous),
+            managed: managed(&parts),
+            listeners: Listeners {
+                by_address: parts
+                    .listeners
+                    .iter()
+                    .map(|l| (l.address, Listener::clone(l)))
+                    .collect(),
+            },
+        })
+    }
+
+    /// Whether any Service or listener has this address.
+    #[inline]
+    #[must_use]
+    pub fn is_managed(&self, address: IpAddr) -> bool {
+        self.managed.binary_search_by_key(&address, |m| m.address).is_ok()
+    }
+
+    /// Bytes on the heap, about, shared parts included.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.services.memory() + self.policy.memory()
+    }
+}
+
+/// The state's objects by kind, each in the order of its keys.
+#[derive(Default)]
+struct Parts<'a> {
+    services: Vec<&'a Arc<Service>>,
+    listeners: Vec<&'a Listener>,
+    policies: Vec<Arc<Policy>>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(state: &'a State) -> Self {
+        let mut parts = Self::default();
+        for object in state.objects() {
+            match object {
+                Stored::Service(o) => parts.services.push(o),
+                Stored::Listener(o) => parts.listeners.push(o),
+                Stored::Policy(o) => parts.policies.push(Arc::clone(o)),
+                Stored::VirtualHost(_) | Stored::Upstream(_) | Stored::Certificate(_) => {}
+            }
+        }
+        parts
+    }
+}
+
+fn compile_services(
+    services: &[&Arc<Service>],
+    previous: Option<&Tables>,
+) -> Result<lb::Services, ConfigError> {
+    let build = |source: &&Arc<Service>| {
+        let frontend = source.frontend;
+        let old = previous.and_then(|p| {
+            p.services
+                .lookup(frontend.address, frontend.protocol.number(), frontend.port)
+        });
+        match old {
+            Some(old) if Arc::ptr_eq(old.source(), source) => Ok(old.clone()),
+            _ => lb::Service::build(Arc::clone(source), old).map_err(|error| {
+                let key = headgate_ring::message::Key::Service(frontend);
+                ConfigError::new(&key, Fault::new("backends", error.to_string()))
+            }),
+        }
+    };
+    Ok(lb::Services::build(
+        services.iter().map(build).collect::<Result<_, _>>()?,
+    ))
+}
+
+fn compile_policy(policies: &[Arc<Policy>], previous: Option<&Tables>) -> Arc<policy::Compiled> {
+    match previous.map(|p| &p.policy) {
+        Some(old) if same(old.policies(), policies) => Arc::clone(old),
+        _ => Arc::new(policy::Compiled::build(policies.to_vec())),
+    }
+}
+
+fn same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+}
+
+fn managed(parts: &Parts<'_>) -> Vec<Managed> {
+    let mut ports: BTreeMap<IpAddr, Vec<(Protocol, u16)>> = BTreeMap::new();
+    for service in &parts.services {
+        let frontend = service.frontend;
+        ports
+            .entry(frontend.address)
+            .or_default()
+            .push((frontend.protocol, frontend.port));
+    }
+    for listener in &parts.listeners {
+        let address = listener.address;
+        ports
+            .entry(address.ip())
+            .or_default()
+            .push((Protocol::Tcp, address.port()));
+    }
+    let sorted = |(address, mut ports): (IpAddr, Vec<_>)| {
+        ports.sort_unstable();
+        ports.dedup();
+        Managed { address, ports }
+    };
+    ports.into_iter().map(sorted).collect()
+}

@@ -1,0 +1,304 @@
+use std::sync::Arc;
+
+use headgate_ring::message::{
+    Certificate, Direction, Frontend, Key, Listener, Object, PathKind, PathRule, Peer, Policy, PolicyRule,
+    PortRange, PrivateKey, Protocol, Service, Upstream, VirtualHost,
+};
+
+use super::*;
+
+fn service(last: u8, backends: &[&str]) -> Service {
+    Service {
+        frontend: Frontend {
+            address: [198, 51, 100, last].into(),
+            protocol: Protocol::Tcp,
+            port: 80,
+        },
+        name: format!("default/web-{last}"),
+        backends: backends.iter().map(|b| b.parse().expect("an endpoint")).collect(),
+        affinity_seconds: None,
+    }
+}
+
+fn listener(address: &str) -> Listener {
+    Listener {
+        address: address.parse().expect("an address and port"),
+        tls: false,
+    }
+}
+
+fn upstream(name: &str) -> Upstream {
+    Upstream {
+        name: name.into(),
+        endpoints: vec!["10.244.1.10:8080".parse().expect("an endpoint")],
+    }
+}
+
+fn host(host: &str, paths: &[(PathKind, &str)], upstream: &str) -> VirtualHost {
+    let rule = |(kind, path): &(PathKind, &str)| PathRule {
+        kind: *kind,
+        path: (*path).into(),
+        ingress: "default/shop".into(),
+        upstream: upstream.into(),
+    };
+    VirtualHost {
+        host: host.into(),
+        rules: paths.iter().map(rule).collect(),
+    }
+}
+
+fn certificate(name: &str, host: &str) -> Certificate {
+    let key = PrivateKey(vec![1].into());
+    Certificate {
+        name: name.into(),
+        hosts: vec![host.into()],
+        chain: vec![vec![1]],
+        key,
+    }
+}
+
+fn policy(name: &str) -> Policy {
+    let peer = Peer {
+        block: "192.0.2.0/24".parse().expect("a block"),
+        except: vec!["192.0.2.8/29".parse().expect("a block")],
+    };
+    let ports = vec![PortRange {
+        protocol: Protocol::Tcp,
+        first: 80,
+        last: 80,
+    }];
+    Policy {
+        name: name.into(),
+        direction: Direction::Ingress,
+        subjects: vec!["10.244.1.10".parse().expect("an address")],
+        rules: vec![PolicyRule {
+            peers: Some(vec![peer]),
+            ports: Some(ports),
+        }],
+    }
+}
+
+fn put(objects: impl IntoIterator<Item = Object>) -> Vec<Change> {
+    objects.into_iter().map(Change::Put).collect()
+}
+
+/// What a transaction with this object is refused with.
+fn refusal(object: Object) -> String {
+    let mut state = State::default();
+    let error = state
+        .apply(1, false, put([object]))
+        .expect_err("it should be refused");
+    assert!(state.is_empty() && state.generation() == 0);
+    error.to_string()
+}
+
+#[test]
+fn errors_name_object_and_field() {
+    let mut wrong = service(10, &["10.244.1.10:80", "10.244.1.9:80"]);
+    let expected = "Service 198.51.100.10 TCP 80: backends[1]: \
+                    10.244.1.9:80 does not sort behind 10.244.1.10:80, the one before";
+    assert_eq!(refusal(Object::Service(wrong.clone())), expected);
+    wrong.backends = vec!["[2001:db8::1]:80".parse().expect("an endpoint")];
+    assert!(refusal(Object::Service(wrong.clone())).contains("backends[0]: [2001:db8::1]:80 is not of the"));
+    wrong.backends = vec!["10.244.1.10:0".parse().expect("an endpoint")];
+    assert!(refusal(Object::Service(wrong.clone())).contains("backends[0]: 10.244.1.10:0 has port 0"));
+    wrong.backends.clear();
+    wrong.affinity_seconds = Some(0);
+    assert!(refusal(Object::Service(wrong.clone())).contains(": affinity_seconds: "));
+    wrong.frontend.address = "224.0.0.1".parse().expect("an address");
+    assert!(refusal(Object::Service(wrong.clone())).contains("frontend.address: 224.0.0.1 is multicast"));
+    wrong = service(10, &[]);
+    wrong.frontend.port = 0;
+    assert!(refusal(Object::Service(wrong)).contains(": frontend.port: is 0"));
+    assert!(
+        refusal(Object::Listener(listener("[::ffff:1.2.3.4]:80")))
+            .contains("address: ::ffff:1.2.3.4 is IPv4-mapped")
+    );
+    assert!(refusal(Object::Upstream(upstream(""))).contains("Upstream \"\": name: is empty"));
+}
+
+#[test]
+fn hosts_are_checked() {
+    for bad in [
+        "Shop.example",
+        "*.",
+        "a..b",
+        "-a.example",
+        "*",
+        "a.*.b",
+        &"a".repeat(64),
+        "a b",
+    ] {
+        assert!(
+            refusal(Object::VirtualHost(host(bad, &[], "u"))).contains(": host: "),
+            "{bad}"
+        );
+    }
+    let order = [(PathKind::Prefix, "/a"), (PathKind::Exact, "/a")];
+    assert!(refusal(Object::VirtualHost(host("", &order, "u"))).contains("rules[1]: stands behind"));
+    let relative = [(PathKind::Prefix, "a")];
+    assert!(
+        refusal(Object::VirtualHost(host("", &relative, "u")))
+            .contains("rules[0].path: \"a\" does not begin")
+    );
+    let fine = [(PathKind::Exact, "/a"), (PathKind::Prefix, "/")];
+    assert!(
+        refusal(Object::VirtualHost(host("*.shop.example", &fine, "u")))
+            .contains("rules[0].upstream: there is no")
+    );
+}
+
+#[test]
+fn certificates_are_checked() {
+    let mut wrong = certificate("default/tls", "shop.example");
+    wrong.chain.clear();
+    assert!(refusal(Object::Certificate(wrong)).contains("chain: is empty"));
+    let mut wrong = certificate("default/tls", "shop.example");
+    wrong.key = PrivateKey(Vec::new().into());
+    assert!(refusal(Object::Certificate(wrong)).contains("key: is empty"));
+    let twice = ["a", "b"].map(|n| Object::Certificate(certificate(n, "shop.example")));
+    let error = State::default()
+        .apply(1, true, put(twice))
+        .map(|_| ())
+        .expect_err("one host, two certificates");
+    assert_eq!(
+        error.to_string(),
+        "Certificate \"b\": hosts[0]: \"shop.example\" stands in certificate \"a\", too"
+    );
+}
+
+#[test]
+fn policies_are_checked() {
+    let change = |edit: &dyn Fn(&mut Policy)| {
+        let mut wrong = policy("default/p");
+        edit(&mut wrong);
+        refusal(Object::Policy(wrong))
+    };
+    let rule = |p: &mut Policy| p.rules[0].clone();
+    let except = |except: &'static str| {
+        change(&move |p| {
+            let mut r = rule(p);
+            if let Some(peers) = &mut r.peers {
+                peers[0].except.push(except.parse().expect("a block"));
+            }
+            p.rules[0] = r;
+        })
+    };
+    let expected = "Policy \"default/p\" (ingress): rules[0].peers[0].except[1]: 192.0.3.0/24 is not a part of \
+                    the block 192.0.2.0/24";
+    assert_eq!(except("192.0.3.0/24"), expected);
+    assert!(except("192.0.2.0/24").contains("except[1]"));
+    assert!(except("2001:db8::/64").contains("except[1]"));
+    let ports = |first, last| {
+        change(&move |p| {
+            p.rules[0].ports = Some(vec![PortRange {
+                protocol: Protocol::Udp,
+                first,
+                last,
+            }]);
+        })
+    };
+    assert!(ports(81, 80).contains("rules[0].ports[0].last: 80 is below the first port, 81"));
+    assert!(ports(0, 80).contains("rules[0].ports[0].first: is 0"));
+    assert!(change(&|p| p.subjects.push(p.subjects[0])).contains("subjects[1]: "));
+}
+
+#[test]
+fn a_transaction_applies_whole_or_not_at_all() {
+    let mut state = State::default();
+    let first = put([
+        Object::Service(service(10, &[])),
+        Object::Service(service(11, &[])),
+    ]);
+    let before = state.transact(1, true, first, None).expect("two services");
+    let mut changes = put([Object::Service(service(12, &[]))]);
+    changes.push(Change::Delete(Key::Service(service(10, &[]).frontend)));
+    changes.extend(put([Object::Listener(listener("198.51.100.11:80"))]));
+    for full in [false, true] {
+        let mut changes = changes.clone();
+        changes.extend(put([Object::Service(service(11, &[]))]));
+        let error = state
+            .transact(2, full, changes, Some(&before))
+            .map(|_| ())
+            .expect_err("a service and a listener");
+        assert!(
+            error
+                .to_string()
+                .contains("frontend: the same address and port is a listener"),
+            "{error}"
+        );
+        let tables = Tables::compile(&state, None).expect("the state before");
+        assert_eq!((tables.generation, tables.managed), (1, before.managed.clone()));
+    }
+    // In one transaction the service can make room.
+    changes.push(Change::Delete(Key::Service(service(11, &[]).frontend)));
+    let after = state
+        .transact(2, false, changes, Some(&before))
+        .expect("service and listener change places");
+    assert_eq!(after.services.len(), 1);
+    assert!(after.listeners.lookup([198, 51, 100, 11].into(), 80).is_some());
+    assert!(after.listeners.lookup([198, 51, 100, 11].into(), 81).is_none());
+    assert!(after.is_managed([198, 51, 100, 12].into()) && !after.is_managed([198, 51, 100, 10].into()));
+}
+
+#[test]
+fn what_stays_is_taken_over() {
+    let objects = |backends: &[&str]| {
+        [
+            Object::Service(service(10, backends)),
+            Object::Service(service(11, &["10.244.1.10:80"])),
+        ]
+        .into_iter()
+        .chain([Object::Policy(policy("default/p"))])
+    };
+    let mut state = State::default();
+    let first = state
+        .transact(1, true, put(objects(&[])), None)
+        .expect("it is fine");
+    // A control plane that comes back sends everything again; one Service has a new backend.
+    let again = state
+        .transact(2, true, put(objects(&["10.244.1.11:80"])), Some(&first))
+        .expect("it is fine");
+    assert!(Arc::ptr_eq(&first.policy, &again.policy));
+    let table = |tables: &Tables, last: u8| {
+        Arc::clone(
+            tables
+                .services
+                .lookup([198, 51, 100, last].into(), 6, 80)
+                .expect("the service")
+                .table(),
+        )
+    };
+    assert!(Arc::ptr_eq(&table(&first, 11), &table(&again, 11)));
+    assert!(!Arc::ptr_eq(&table(&first, 10), &table(&again, 10)));
+    let third = state
+        .transact(3, false, put([Object::Policy(policy("default/q"))]), Some(&again))
+        .expect("fine");
+    assert!(!Arc::ptr_eq(&third.policy, &again.policy));
+}
+
+#[test]
+fn managed_lists_each_address_once_with_its_ports() {
+    let mut udp = service(10, &[]);
+    udp.frontend.protocol = Protocol::Udp;
+    let objects = [
+        Object::Service(udp),
+        Object::Service(service(10, &[])),
+        Object::Listener(listener("198.51.100.10:443")),
+        Object::Listener(listener("[2001:db8:f::10]:443")),
+    ];
+    let tables = State::default()
+        .transact(1, true, put(objects), None)
+        .expect("it is fine");
+    let expected = [
+        Managed {
+            address: [198, 51, 100, 10].into(),
+            ports: vec![(Protocol::Tcp, 80), (Protocol::Tcp, 443), (Protocol::Udp, 80)],
+        },
+        Managed {
+            address: "2001:db8:f::10".parse().expect("an address"),
+            ports: vec![(Protocol::Tcp, 443)],
+        },
+    ];
+    assert_eq!(tables.managed, expected);
+}

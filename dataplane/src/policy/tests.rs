@@ -1,0 +1,154 @@
+use std::sync::Arc;
+
+use headgate_ring::message::{Direction, Peer, Policy, PolicyRule, PortRange, Protocol};
+
+use super::*;
+
+fn policy(name: &str, direction: Direction, subjects: &[&str], rules: Vec<PolicyRule>) -> Arc<Policy> {
+    let subjects = subjects.iter().map(|s| s.parse().expect("an address")).collect();
+    Arc::new(Policy {
+        name: name.into(),
+        direction,
+        subjects,
+        rules,
+    })
+}
+
+fn rule(peers: &[&str], ports: &[(Protocol, u16, u16)]) -> PolicyRule {
+    let peer = |block: &&str| Peer {
+        block: block.parse().expect("a block"),
+        except: Vec::new(),
+    };
+    let port = |&(protocol, first, last): &_| PortRange {
+        protocol,
+        first,
+        last,
+    };
+    PolicyRule {
+        peers: (!peers.is_empty()).then(|| peers.iter().map(peer).collect()),
+        ports: (!ports.is_empty()).then(|| ports.iter().map(port).collect()),
+    }
+}
+
+fn decide(policies: &[Arc<Policy>], src: &str, dst: &str, protocol: u8, port: u16) -> Decision {
+    let (src, dst) = (src.parse().expect("an address"), dst.parse().expect("an address"));
+    let compiled = Compiled::build(policies.to_vec()).decide(src, dst, protocol, port);
+    assert_eq!(compiled, reference::decide(policies, src, dst, protocol, port));
+    compiled
+}
+
+const CLIENT: &str = "192.0.2.10";
+const POD: &str = "10.244.1.10";
+const OTHER: &str = "10.244.1.11";
+
+fn denied(policy: u32, direction: Direction) -> Decision {
+    Decision::Deny(Denial {
+        policy: PolicyId(policy),
+        direction,
+    })
+}
+
+#[test]
+fn without_policies_everything_is_allowed() {
+    assert_eq!(decide(&[], CLIENT, POD, 6, 80), Decision::Allow);
+}
+
+#[test]
+fn an_isolated_pod_takes_only_what_a_rule_names() {
+    let policies = [policy(
+        "a/p",
+        Direction::Ingress,
+        &[POD],
+        vec![rule(&["192.0.2.0/24"], &[(Protocol::Tcp, 80, 89)])],
+    )];
+    assert_eq!(decide(&policies, CLIENT, POD, 6, 80), Decision::Allow);
+    assert_eq!(decide(&policies, CLIENT, POD, 6, 89), Decision::Allow);
+    assert_eq!(
+        decide(&policies, CLIENT, POD, 6, 90),
+        denied(0, Direction::Ingress)
+    );
+    assert_eq!(
+        decide(&policies, CLIENT, POD, 6, 79),
+        denied(0, Direction::Ingress)
+    );
+    assert_eq!(
+        decide(&policies, CLIENT, POD, 17, 80),
+        denied(0, Direction::Ingress)
+    );
+    assert_eq!(
+        decide(&policies, CLIENT, POD, 1, 0),
+        denied(0, Direction::Ingress)
+    );
+    assert_eq!(
+        decide(&policies, "198.51.100.1", POD, 6, 80),
+        denied(0, Direction::Ingress)
+    );
+    assert_eq!(decide(&policies, CLIENT, OTHER, 6, 90), Decision::Allow);
+    assert_eq!(decide(&policies, POD, CLIENT, 6, 90), Decision::Allow);
+    assert_eq!(decide(&policies, POD, POD, 6, 90), Decision::Allow);
+}
+
+#[test]
+fn missing_peers_and_ports_mean_any() {
+    let any = [policy("a/p", Direction::Ingress, &[POD], vec![rule(&[], &[])])];
+    assert_eq!(decide(&any, CLIENT, POD, 1, 0), Decision::Allow);
+    let any_peer = [policy(
+        "a/p",
+        Direction::Ingress,
+        &[POD],
+        vec![rule(&[], &[(Protocol::Udp, 0, 65535)])],
+    )];
+    assert_eq!(decide(&any_peer, "2001:db8::1", POD, 17, 0), Decision::Allow);
+    assert_eq!(decide(&any_peer, "2001:db8::1", POD, 17, 65535), Decision::Allow);
+    assert_eq!(
+        decide(&any_peer, "2001:db8::1", POD, 6, 1),
+        denied(0, Direction::Ingress)
+    );
+}
+
+#[test]
+fn both_ends_must_allow_and_egress_is_named_first() {
+    let deny_in = policy("a/in", Direction::Ingress, &[POD], Vec::new());
+    let deny_out = policy("b/out", Direction::Egress, &[OTHER], Vec::new());
+    let allow_out = policy(
+        "c/out",
+        Direction::Egress,
+        &[OTHER],
+        vec![rule(&["10.244.1.10/32"], &[])],
+    );
+    let both = [deny_in, deny_out.clone()];
+    assert_eq!(decide(&both, OTHER, POD, 6, 80), denied(1, Direction::Egress));
+    assert_eq!(decide(&both, CLIENT, POD, 6, 80), denied(0, Direction::Ingress));
+    // Policies add up: what one allows, another cannot take away.
+    assert_eq!(decide(&[deny_out, allow_out], OTHER, POD, 6, 80), Decision::Allow);
+}
+
+#[test]
+fn excepts_hold_for_their_own_block_only() {
+    let excepted = Peer {
+        block: "192.0.2.0/24".parse().expect("a block"),
+        except: vec![
+            "192.0.2.0/28".parse().expect("a block"),
+            "192.0.2.0/30".parse().expect("a block"),
+        ],
+    };
+    let narrow = Peer {
+        block: "192.0.2.9/32".parse().expect("a block"),
+        except: Vec::new(),
+    };
+    let rules = vec![PolicyRule {
+        peers: Some(vec![excepted, narrow]),
+        ports: None,
+    }];
+    let policies = [policy("a/p", Direction::Ingress, &[POD], rules)];
+    assert_eq!(decide(&policies, "192.0.2.16", POD, 6, 80), Decision::Allow);
+    assert_eq!(decide(&policies, "192.0.2.9", POD, 6, 80), Decision::Allow);
+    assert_eq!(
+        decide(&policies, "192.0.2.1", POD, 6, 80),
+        denied(0, Direction::Ingress)
+    );
+    assert_eq!(
+        decide(&policies, "192.0.2.10", POD, 6, 80),
+        denied(0, Direction::Ingress)
+    );
+}
