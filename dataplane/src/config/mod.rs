@@ -11,7 +11,7 @@ mod state;
 mod tables;
 
 pub use error::ConfigError;
-pub use state::{Change, State, Undo};
+pub use state::{State, Undo};
 pub use tables::{Listeners, Managed, Tables};
 
 #[cfg(test)]

@@ -7,18 +7,10 @@ use headgate_ring::message::{
     Certificate, Frontend, Generation, Key, Listener, Object, Policy, Protocol, Service, Upstream,
     VirtualHost,
 };
+use headgate_ring::{Operation, Transaction};
 
 use super::error::{ConfigError, Fault};
 use super::{Tables, check};
-
-/// A change of one object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Adds or replaces the object with this key.
-    Put(Object),
-    /// Removes the object with this key, if it is there.
-    Delete(Key),
-}
 
 /// Every object in force, checked on its own and against the others.
 #[derive(Clone, Debug, Default)]
@@ -73,12 +65,10 @@ impl State {
     /// Names the first object and field that is wrong.
     pub fn transact(
         &mut self,
-        generation: Generation,
-        full: bool,
-        changes: impl IntoIterator<Item = Change>,
+        transaction: Transaction,
         previous: Option<&Tables>,
     ) -> Result<Tables, ConfigError> {
-        let undo = self.apply(generation, full, changes)?;
+        let undo = self.apply(transaction)?;
         let compiled = Tables::compile(self, previous);
         if compiled.is_err() {
             self.revert(undo);
@@ -91,12 +81,12 @@ impl State {
     ///
     /// # Errors
     /// Names the first object and field that is wrong.
-    pub fn apply(
-        &mut self,
-        generation: Generation,
-        full: bool,
-        changes: impl IntoIterator<Item = Change>,
-    ) -> Result<Undo, ConfigError> {
+    pub fn apply(&mut self, transaction: Transaction) -> Result<Undo, ConfigError> {
+        let Transaction {
+            generation,
+            full,
+            operations,
+        } = transaction;
         let whole = full.then(|| std::mem::take(&mut self.objects));
         let mut undo = Undo {
             generation: self.generation,
@@ -104,9 +94,9 @@ impl State {
             before: Vec::new(),
         };
         self.generation = generation;
-        let applied = changes
+        let applied = operations
             .into_iter()
-            .try_for_each(|change| self.change(change, &mut undo));
+            .try_for_each(|operation| self.change(operation, &mut undo));
         match applied.and_then(|()| self.check_together(&undo)) {
             Ok(()) => Ok(undo),
             Err(error) => {
@@ -130,13 +120,13 @@ impl State {
         self.generation = undo.generation;
     }
 
-    fn change(&mut self, change: Change, undo: &mut Undo) -> Result<(), ConfigError> {
-        let (key, before) = match change {
-            Change::Delete(key) => {
+    fn change(&mut self, operation: Operation, undo: &mut Undo) -> Result<(), ConfigError> {
+        let (key, before) = match operation {
+            Operation::Delete(key) => {
                 let before = self.objects.remove(&key);
                 (key, before)
             }
-            Change::Put(object) => {
+            Operation::Put(object) => {
                 let key = object.key();
                 check::object(&object).map_err(|fault| ConfigError::new(&key, fault))?;
                 let old = undo.whole.as_ref().unwrap_or(&self.objects).get(&key);

@@ -5,6 +5,8 @@ use headgate_ring::message::{
     PortRange, PrivateKey, Protocol, Service, Upstream, VirtualHost,
 };
 
+use headgate_ring::{Operation, Transaction};
+
 use super::*;
 
 fn service(last: u8, backends: &[&str]) -> Service {
@@ -78,15 +80,23 @@ fn policy(name: &str) -> Policy {
     }
 }
 
-fn put(objects: impl IntoIterator<Item = Object>) -> Vec<Change> {
-    objects.into_iter().map(Change::Put).collect()
+fn put(objects: impl IntoIterator<Item = Object>) -> Vec<Operation> {
+    objects.into_iter().map(Operation::Put).collect()
+}
+
+fn transaction(generation: u64, full: bool, operations: Vec<Operation>) -> Transaction {
+    Transaction {
+        generation,
+        full,
+        operations,
+    }
 }
 
 /// What a transaction with this object is refused with.
 fn refusal(object: Object) -> String {
     let mut state = State::default();
     let error = state
-        .apply(1, false, put([object]))
+        .apply(transaction(1, false, put([object])))
         .expect_err("it should be refused");
     assert!(state.is_empty() && state.generation() == 0);
     error.to_string()
@@ -158,7 +168,7 @@ fn certificates_are_checked() {
     assert!(refusal(Object::Certificate(wrong)).contains("key: is empty"));
     let twice = ["a", "b"].map(|n| Object::Certificate(certificate(n, "shop.example")));
     let error = State::default()
-        .apply(1, true, put(twice))
+        .apply(transaction(1, true, put(twice)))
         .map(|_| ())
         .expect_err("one host, two certificates");
     assert_eq!(
@@ -210,15 +220,17 @@ fn a_transaction_applies_whole_or_not_at_all() {
         Object::Service(service(10, &[])),
         Object::Service(service(11, &[])),
     ]);
-    let before = state.transact(1, true, first, None).expect("two services");
+    let before = state
+        .transact(transaction(1, true, first), None)
+        .expect("two services");
     let mut changes = put([Object::Service(service(12, &[]))]);
-    changes.push(Change::Delete(Key::Service(service(10, &[]).frontend)));
+    changes.push(Operation::Delete(Key::Service(service(10, &[]).frontend)));
     changes.extend(put([Object::Listener(listener("198.51.100.11:80"))]));
     for full in [false, true] {
         let mut changes = changes.clone();
         changes.extend(put([Object::Service(service(11, &[]))]));
         let error = state
-            .transact(2, full, changes, Some(&before))
+            .transact(transaction(2, full, changes), Some(&before))
             .map(|_| ())
             .expect_err("a service and a listener");
         assert!(
@@ -231,9 +243,9 @@ fn a_transaction_applies_whole_or_not_at_all() {
         assert_eq!((tables.generation, tables.managed), (1, before.managed.clone()));
     }
     // In one transaction the service can make room.
-    changes.push(Change::Delete(Key::Service(service(11, &[]).frontend)));
+    changes.push(Operation::Delete(Key::Service(service(11, &[]).frontend)));
     let after = state
-        .transact(2, false, changes, Some(&before))
+        .transact(transaction(2, false, changes), Some(&before))
         .expect("service and listener change places");
     assert_eq!(after.services.len(), 1);
     assert!(after.listeners.lookup([198, 51, 100, 11].into(), 80).is_some());
@@ -253,11 +265,14 @@ fn what_stays_is_taken_over() {
     };
     let mut state = State::default();
     let first = state
-        .transact(1, true, put(objects(&[])), None)
+        .transact(transaction(1, true, put(objects(&[]))), None)
         .expect("it is fine");
     // A control plane that comes back sends everything again; one Service has a new backend.
     let again = state
-        .transact(2, true, put(objects(&["10.244.1.11:80"])), Some(&first))
+        .transact(
+            transaction(2, true, put(objects(&["10.244.1.11:80"]))),
+            Some(&first),
+        )
         .expect("it is fine");
     assert!(Arc::ptr_eq(&first.policy, &again.policy));
     let table = |tables: &Tables, last: u8| {
@@ -272,7 +287,10 @@ fn what_stays_is_taken_over() {
     assert!(Arc::ptr_eq(&table(&first, 11), &table(&again, 11)));
     assert!(!Arc::ptr_eq(&table(&first, 10), &table(&again, 10)));
     let third = state
-        .transact(3, false, put([Object::Policy(policy("default/q"))]), Some(&again))
+        .transact(
+            transaction(3, false, put([Object::Policy(policy("default/q"))])),
+            Some(&again),
+        )
         .expect("fine");
     assert!(!Arc::ptr_eq(&third.policy, &again.policy));
 }
@@ -288,7 +306,7 @@ fn managed_lists_each_address_once_with_its_ports() {
         Object::Listener(listener("[2001:db8:f::10]:443")),
     ];
     let tables = State::default()
-        .transact(1, true, put(objects), None)
+        .transact(transaction(1, true, put(objects)), None)
         .expect("it is fine");
     let expected = [
         Managed {
