@@ -30,7 +30,9 @@ fn ipv4_header<A: Address>(packet: &mut [u8], source: A, destination: A, protoco
     let total = length(packet.len());
     let ip = &mut packet[..20];
     // Don't fragment, so that the identification may be zero (RFC 6864, 4.1).
-    ip.copy_from_slice(&[0x45, 0, 0, 0, 0, 0, 0x40, 0, HOP_LIMIT, protocol, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    ip.copy_from_slice(&[
+        0x45, 0, 0, 0, 0, 0, 0x40, 0, HOP_LIMIT, protocol, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    ]);
     put_word(ip, 2, total);
     source.write(&mut ip[12..]);
     destination.write(&mut ip[16..]);
@@ -67,13 +69,21 @@ pub struct Segment {
 impl Segment {
     /// The reset that answers `segment`, a whole TCP segment, where there is no connection (RFC 9293, 3.10.7.1).
     pub(super) fn answering(segment: &[u8]) -> Self {
-        let field = |at: usize| u32::from_be_bytes([segment[at], segment[at + 1], segment[at + 2], segment[at + 3]]);
+        let field =
+            |at: usize| u32::from_be_bytes([segment[at], segment[at + 1], segment[at + 2], segment[at + 3]]);
         let flags = segment[13];
         if flags & tcp_flag::ACK != 0 {
-            return Self { sequence: field(8), acknowledgement: 0, flags: tcp_flag::RST };
+            return Self {
+                sequence: field(8),
+                acknowledgement: 0,
+                flags: tcp_flag::RST,
+            };
         }
         let data = segment.len() - usize::from(segment[12] >> 4) * 4;
-        let control = [tcp_flag::SYN, tcp_flag::FIN].iter().filter(|f| flags & **f != 0).count();
+        let control = [tcp_flag::SYN, tcp_flag::FIN]
+            .iter()
+            .filter(|f| flags & **f != 0)
+            .count();
         let length = u32::from(length(data + control));
         Self {
             sequence: 0,
@@ -164,7 +174,11 @@ pub fn frame_of<A: Address>(macs: [[u8; 6]; 2], tuple: &Tuple<A>, transport: Tra
         }
     }
     let sum = checksum::transport(tuple, protocol, segment);
-    let (at, sum) = if protocol == UDP { (6, if sum == 0 { 0xffff } else { sum }) } else { (16, sum) };
+    let (at, sum) = if protocol == UDP {
+        (6, if sum == 0 { 0xffff } else { sum })
+    } else {
+        (16, sum)
+    };
     put_word(segment, at, sum);
     frame
 }

@@ -55,7 +55,11 @@ fn write<A: Address>(buffer: &mut [u8], headers: &Headers, error: Error, max: us
         // The low half of the second word in both: ICMPv6's MTU is 32 bits wide.
         put_word(message, 6, mtu);
     }
-    let sum = if A::V6 { checksum::transport(&tuple, protocol, message) } else { checksum::checksum(message) };
+    let sum = if A::V6 {
+        checksum::transport(&tuple, protocol, message)
+    } else {
+        checksum::checksum(message)
+    };
     put_word(message, 2, sum);
     Some(l3 + front + quoted)
 }

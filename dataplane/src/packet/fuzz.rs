@@ -1,8 +1,8 @@
 //! What the fuzz target and the property tests run on arbitrary bytes.
 
 use super::{
-    Address, Deltas, Headers, ICMP, ICMPV6, Parsed, TCP, Tuple, UDP, arp, checksum, echo, error, link, ndp, parse,
-    quote, reset, rewrite,
+    Address, Deltas, Headers, ICMP, ICMPV6, Parsed, TCP, Tuple, UDP, arp, checksum, echo, error, link, ndp,
+    parse, quote, reset, rewrite,
 };
 
 /// The longest frame that is tried; answers may be longer than the question.
@@ -28,8 +28,15 @@ pub fn fuzz(data: &[u8]) {
 }
 
 fn packet(data: &[u8], headers: &Headers) {
-    let (l3, l4, end) = (usize::from(headers.l3), usize::from(headers.l4), usize::from(headers.end));
-    assert!(14 <= l3 && l3 < l4 && l4 <= end && end <= data.len(), "{headers:?}");
+    let (l3, l4, end) = (
+        usize::from(headers.l3),
+        usize::from(headers.l4),
+        usize::from(headers.end),
+    );
+    assert!(
+        14 <= l3 && l3 < l4 && l4 <= end && end <= data.len(),
+        "{headers:?}"
+    );
     if headers.v6 {
         translations::<[u8; 16]>(data, headers);
     } else {
@@ -62,7 +69,11 @@ fn check(buffer: &[u8], len: usize, protocol: u8) {
 
 fn answers(data: &[u8], headers: &Headers) {
     let icmp = if headers.v6 { ICMPV6 } else { ICMP };
-    for kind in [error::Error::PortUnreachable, error::Error::TooBig(1280), error::Error::TimeExceeded] {
+    for kind in [
+        error::Error::PortUnreachable,
+        error::Error::TooBig(1280),
+        error::Error::TimeExceeded,
+    ] {
         let mut buffer = buffer(data);
         let len = error::answer(&mut buffer, headers, kind).expect("there is room");
         check(&buffer, len, icmp);
@@ -101,7 +112,9 @@ fn translations<A: Address>(data: &[u8], headers: &Headers) {
         let mut frame = data.to_vec();
         let before = checksum::transport_of(data, headers);
         rewrite(&mut frame, headers, &to, Deltas::between(&from, &to));
-        let Ok(Parsed::Ip(after)) = parse(&frame) else { panic!("rewriting broke the frame") };
+        let Ok(Parsed::Ip(after)) = parse(&frame) else {
+            panic!("rewriting broke the frame")
+        };
         assert_eq!(Tuple::<A>::of(&frame, &after), to);
         let unset = headers.protocol == UDP && data[usize::from(headers.l4) + 6..][..2] == [0, 0];
         assert!(unset || before != 0 || matches!(checksum::transport_of(&frame, &after), 0));
@@ -110,7 +123,12 @@ fn translations<A: Address>(data: &[u8], headers: &Headers) {
         let mut frame = data.to_vec();
         quote::translate(&mut frame, headers, &quote, &to);
         assert!(quote::intact(&frame, headers));
-        let Ok(Parsed::Ip(after)) = parse(&frame) else { panic!("translation broke the frame") };
-        assert_eq!(Tuple::<A>::of(&frame, &quote::parse_quote(&frame, &after).unwrap().headers), to);
+        let Ok(Parsed::Ip(after)) = parse(&frame) else {
+            panic!("translation broke the frame")
+        };
+        assert_eq!(
+            Tuple::<A>::of(&frame, &quote::parse_quote(&frame, &after).unwrap().headers),
+            to
+        );
     }
 }

@@ -47,7 +47,11 @@ pub fn advertise(buffer: &mut [u8], headers: &Headers, mac: [u8; 6]) -> Option<u
     asker_mac.copy_from_slice(&buffer[6..12]);
     // Somebody who looks for duplicates of its own address has none yet: RFC 4861, section 7.2.4.
     let probe = asker == [0; 16];
-    let (to, to_mac) = if probe { (ALL_NODES, ALL_NODES_MAC) } else { (asker, asker_mac) };
+    let (to, to_mac) = if probe {
+        (ALL_NODES, ALL_NODES_MAC)
+    } else {
+        (asker, asker_mac)
+    };
     let flags = if probe { OVERRIDE } else { OVERRIDE | SOLICITED };
     let end = l3 + 40 + LEN;
     write(buffer.get_mut(l3..end)?, target, to, flags, mac);
@@ -75,7 +79,11 @@ fn write(packet: &mut [u8], target: [u8; 16], to: [u8; 16], flags: u8, mac: [u8;
     message[8..24].copy_from_slice(&target);
     message[24..26].copy_from_slice(&[OPTION_TARGET, 1]);
     message[26..32].copy_from_slice(&mac);
-    let tuple = Tuple { source: target, destination: to, ..Tuple::default() };
+    let tuple = Tuple {
+        source: target,
+        destination: to,
+        ..Tuple::default()
+    };
     let sum = checksum::transport(&tuple, ICMPV6, message);
     put_word(message, 2, sum);
 }

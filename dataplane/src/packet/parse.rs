@@ -123,7 +123,11 @@ fn ipv4(frame: &[u8], l3: usize) -> Result<Parsed, Malformed> {
         return Err(Malformed::BadLength);
     }
     // The common case has a length that the compiler knows.
-    let sum = if length == 20 { checksum::sum(fixed) } else { checksum::sum(&frame[l3..l3 + length]) };
+    let sum = if length == 20 {
+        checksum::sum(fixed)
+    } else {
+        checksum::sum(&frame[l3..l3 + length])
+    };
     if checksum::fold(sum) != 0xffff {
         return Err(Malformed::BadChecksum);
     }
@@ -164,7 +168,10 @@ fn extensions(packet: &[u8], mut at: usize, mut next: u8) -> Result<Chain, Malfo
     const AUTHENTICATION: u8 = 51;
     const DESTINATION: u8 = 60;
     for _ in 0..=MAX_EXTENSIONS {
-        if !matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION) {
+        if !matches!(
+            next,
+            HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION
+        ) {
             return Ok(Chain::Transport { at, protocol: next });
         }
         let head: &[u8; 4] = packet[at..].first_chunk().ok_or(Malformed::Truncated)?;
@@ -233,7 +240,10 @@ fn transport(
 
 /// `parse` has cut the frame, so that every offset fits.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "frames are cut to 65,535 bytes at the start")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "frames are cut to 65,535 bytes at the start"
+)]
 const fn offset(at: usize) -> u16 {
     at as u16
 }

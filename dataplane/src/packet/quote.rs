@@ -29,7 +29,11 @@ pub fn parse_quote(frame: &[u8], headers: &Headers) -> Option<Quote> {
     };
     let quoted = message.get(HEADER..).filter(|_| error)?;
     let l3 = headers.l4 + 8;
-    let (l4, protocol) = if headers.v6 { quoted_v6(quoted)? } else { quoted_v4(quoted)? };
+    let (l4, protocol) = if headers.v6 {
+        quoted_v6(quoted)?
+    } else {
+        quoted_v4(quoted)?
+    };
     let ports: &[u8; 8] = quoted.get(l4..)?.first_chunk()?;
     if !matches!(protocol, TCP | UDP) {
         return None;
@@ -82,8 +86,10 @@ pub fn intact(frame: &[u8], headers: &Headers) -> bool {
 pub fn translate<A: Address>(frame: &mut [u8], headers: &Headers, quote: &Quote, before: &Tuple<A>) {
     let inner = &quote.headers;
     let now = Tuple::<A>::of(frame, inner);
-    let addresses =
-        Delta::between(now.source.sum() + now.destination.sum(), before.source.sum() + before.destination.sum());
+    let addresses = Delta::between(
+        now.source.sum() + now.destination.sum(),
+        before.source.sum() + before.destination.sum(),
+    );
     let ports = Delta::between(
         u32::from(now.source_port) + u32::from(now.destination_port),
         u32::from(before.source_port) + u32::from(before.destination_port),
@@ -97,12 +103,19 @@ pub fn translate<A: Address>(frame: &mut [u8], headers: &Headers, quote: &Quote,
 
     let outer = Tuple::<A>::of(frame, headers);
     let answer = before.reversed();
-    let addresses =
-        Delta::between(outer.source.sum() + outer.destination.sum(), answer.source.sum() + answer.destination.sum());
+    let addresses = Delta::between(
+        outer.source.sum() + outer.destination.sum(),
+        answer.source.sum() + answer.destination.sum(),
+    );
     let ip = &mut frame[usize::from(headers.l3)..];
     let hop = if A::V6 { 7 } else { 8 };
     ip[hop] = ip[hop].wrapping_sub(1);
-    put_addresses(ip, answer.source, answer.destination, addresses.and(Delta::between(0x0100, 0)));
+    put_addresses(
+        ip,
+        answer.source,
+        answer.destination,
+        addresses.and(Delta::between(0x0100, 0)),
+    );
     put_word(frame, usize::from(headers.l4) + 2, 0);
     let message = &frame[usize::from(headers.l4)..usize::from(headers.end)];
     let sum = if A::V6 {

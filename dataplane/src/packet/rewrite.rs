@@ -26,7 +26,10 @@ impl Deltas {
             u32::from(to.source_port) + u32::from(to.destination_port),
         );
         // The TTL is the high half of its word: one less is 0x0100 less, whatever it was.
-        Self { l3: addresses.and(Delta::between(0x0100, 0)), l4: addresses.and(ports) }
+        Self {
+            l3: addresses.and(Delta::between(0x0100, 0)),
+            l4: addresses.and(ports),
+        }
     }
 }
 
@@ -58,7 +61,9 @@ pub fn rewrite<A: Address>(frame: &mut [u8], headers: &Headers, to: &Tuple<A>, d
 /// Updates the checksum of a segment; also of a quoted one that is cut off before its checksum.
 #[inline]
 pub(super) fn update_transport(segment: &mut [u8], protocol: u8, delta: Delta) {
-    let Some(at) = transport_offset(protocol) else { return };
+    let Some(at) = transport_offset(protocol) else {
+        return;
+    };
     if segment.len() < at + 2 {
         return;
     }
@@ -68,7 +73,11 @@ pub(super) fn update_transport(segment: &mut [u8], protocol: u8, delta: Delta) {
         return;
     }
     let new = delta.apply(old);
-    put_word(segment, at, if protocol == UDP && new == 0 { 0xffff } else { new });
+    put_word(
+        segment,
+        at,
+        if protocol == UDP && new == 0 { 0xffff } else { new },
+    );
 }
 
 #[cfg(test)]

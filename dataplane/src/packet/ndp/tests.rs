@@ -15,7 +15,11 @@ fn solicitation(source: &str, hop_limit: u8) -> Vec<u8> {
     message[0] = SOLICITATION;
     message[8..24].copy_from_slice(&target.octets());
     message[24..32].copy_from_slice(&[1, 1, 2, 0, 0, 0, 0, 1]);
-    let tuple = Tuple { source: source.octets(), destination: to.octets(), ..Tuple::default() };
+    let tuple = Tuple {
+        source: source.octets(),
+        destination: to.octets(),
+        ..Tuple::default()
+    };
     let sum = checksum::transport(&tuple, ICMPV6, message);
     put_word(&mut frame, 56, sum);
     frame
@@ -32,14 +36,23 @@ fn headers(frame: &[u8]) -> Headers {
 fn solicited() {
     let mut frame = solicitation("2001:db8:c::10", 255);
     let asked = headers(&frame);
-    assert_eq!(parse_solicitation(&frame, &asked), Some("2001:db8:f::10".parse().unwrap()));
+    assert_eq!(
+        parse_solicitation(&frame, &asked),
+        Some("2001:db8:f::10".parse().unwrap())
+    );
     let len = advertise(&mut frame, &asked, MAC).unwrap();
     assert_eq!(len, frame.len());
     let h = headers(&frame);
     assert_eq!(frame[..12], [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9]);
     let tuple = Tuple::<[u8; 16]>::of(&frame, &h);
-    assert_eq!(Ipv6Addr::from(tuple.source), "2001:db8:f::10".parse::<Ipv6Addr>().unwrap());
-    assert_eq!(Ipv6Addr::from(tuple.destination), "2001:db8:c::10".parse::<Ipv6Addr>().unwrap());
+    assert_eq!(
+        Ipv6Addr::from(tuple.source),
+        "2001:db8:f::10".parse::<Ipv6Addr>().unwrap()
+    );
+    assert_eq!(
+        Ipv6Addr::from(tuple.destination),
+        "2001:db8:c::10".parse::<Ipv6Addr>().unwrap()
+    );
     assert_eq!(frame[21], 255);
     assert_eq!((frame[54], frame[58]), (ADVERTISEMENT, SOLICITED | OVERRIDE));
     assert_eq!(frame[78..86], [2, 1, 2, 0, 0, 0, 0, 9]);

@@ -8,17 +8,34 @@ use super::*;
 const MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
 
 fn udp4() -> Vec<u8> {
-    frame(MACS, "192.0.2.10:4000".parse().unwrap(), "198.51.100.10:53".parse().unwrap(), Transport::Udp(b"query"))
+    frame(
+        MACS,
+        "192.0.2.10:4000".parse().unwrap(),
+        "198.51.100.10:53".parse().unwrap(),
+        Transport::Udp(b"query"),
+    )
 }
 
 fn udp6() -> Vec<u8> {
-    let (client, vip) = ("[2001:db8:c::10]:4000".parse().unwrap(), "[2001:db8:f::10]:53".parse().unwrap());
+    let (client, vip) = (
+        "[2001:db8:c::10]:4000".parse().unwrap(),
+        "[2001:db8:f::10]:53".parse().unwrap(),
+    );
     frame(MACS, client, vip, Transport::Udp(b"query"))
 }
 
 fn tcp4() -> Vec<u8> {
-    let syn = Segment { sequence: 7, acknowledgement: 0, flags: tcp_flag::SYN };
-    frame(MACS, "192.0.2.10:4000".parse().unwrap(), "198.51.100.10:80".parse().unwrap(), Transport::Tcp(syn, b""))
+    let syn = Segment {
+        sequence: 7,
+        acknowledgement: 0,
+        flags: tcp_flag::SYN,
+    };
+    frame(
+        MACS,
+        "192.0.2.10:4000".parse().unwrap(),
+        "198.51.100.10:80".parse().unwrap(),
+        Transport::Tcp(syn, b""),
+    )
 }
 
 /// Inserts `tags` before the EtherType.
@@ -71,7 +88,10 @@ fn headers(frame: &[u8]) -> Headers {
 fn plain_packets() {
     let h = headers(&udp4());
     assert_eq!((h.l3, h.l4, h.end), (14, 34, 47));
-    assert_eq!((h.source_port, h.destination_port, h.protocol, h.v6), (4000, 53, UDP, false));
+    assert_eq!(
+        (h.source_port, h.destination_port, h.protocol, h.v6),
+        (4000, 53, UDP, false)
+    );
     let h = headers(&udp6());
     assert_eq!((h.l3, h.l4, h.end, h.v6), (14, 54, 67, true));
     let h = headers(&tcp4());
@@ -111,7 +131,10 @@ fn truncated_at_every_byte() {
         assert!(matches!(parse(&frame), Ok(Parsed::Ip(_))));
         for len in 0..frame.len() {
             let cut = parse(&frame[..len]);
-            assert!(matches!(cut, Err(Malformed::Truncated | Malformed::BadLength)), "{len}: {cut:?}");
+            assert!(
+                matches!(cut, Err(Malformed::Truncated | Malformed::BadLength)),
+                "{len}: {cut:?}"
+            );
             fuzz(&frame[..len]);
         }
     }
@@ -142,7 +165,10 @@ fn lies_in_ipv4_headers() {
     assert_eq!(change(14, 0x55), Err(Malformed::BadVersion));
     assert_eq!(change(14, 0x44), Err(Malformed::BadHeaderLength));
     // A header of 60 bytes in a packet of 33.
-    assert_eq!(parse(&[&udp4()[..14], &[0x4f], &udp4()[15..]].concat()), Err(Malformed::BadLength));
+    assert_eq!(
+        parse(&[&udp4()[..14], &[0x4f], &udp4()[15..]].concat()),
+        Err(Malformed::BadLength)
+    );
     assert_eq!(change(17, 19), Err(Malformed::BadLength));
     assert_eq!(change(17, 34), Err(Malformed::BadLength));
     assert_eq!(change(39, 7), Err(Malformed::BadLength));
@@ -179,15 +205,25 @@ fn fragments_overlapping_or_not() {
 
 #[test]
 fn extension_chains() {
-    let frame = with_extensions(udp6(), &[(0, &[0; 8]), (60, &[0, 1].repeat(8)), (51, &[0, 1, 0, 0].repeat(3))]);
+    let frame = with_extensions(
+        udp6(),
+        &[
+            (0, &[0; 8]),
+            (60, &[0, 1].repeat(8)),
+            (51, &[0, 1, 0, 0].repeat(3)),
+        ],
+    );
     let h = headers(&frame);
     assert_eq!((h.l4, h.destination_port), (54 + 8 + 16 + 12, 53));
-    assert!(matches!(parse(&with_extensions(udp6(), &[(43, &[0; 8])])), Ok(Parsed::Ip(_))));
+    assert!(matches!(
+        parse(&with_extensions(udp6(), &[(43, &[0; 8])])),
+        Ok(Parsed::Ip(_))
+    ));
     let routed = with_extensions(udp6(), &[(43, &[0, 0, 0, 1, 0, 0, 0, 0])]);
     assert_eq!(parse(&routed), Ok(Parsed::Routed));
-    let longest = with_extensions(udp6(), &[(60, &[0; 8]); MAX_EXTENSIONS]);
+    let longest = with_extensions(udp6(), &[(60, &[0; 8][..]); MAX_EXTENSIONS]);
     assert!(matches!(parse(&longest), Ok(Parsed::Ip(_))));
-    let longer = with_extensions(udp6(), &[(60, &[0; 8]); MAX_EXTENSIONS + 1]);
+    let longer = with_extensions(udp6(), &[(60, &[0; 8][..]); MAX_EXTENSIONS + 1]);
     assert_eq!(parse(&longer), Err(Malformed::TooManyHeaders));
     let lie = with_extensions(udp6(), &[(60, &[0, 200, 0, 0, 0, 0, 0, 0])]);
     assert_eq!(parse(&lie), Err(Malformed::BadHeaderLength));

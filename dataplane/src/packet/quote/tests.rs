@@ -18,7 +18,14 @@ fn headers(frame: &[u8]) -> Headers {
 /// first sender must find in it the very packet that it sent, but for the TTL.
 fn round_trip<A: Address>(sent_as: &Tuple<A>, went_on_as: &Tuple<A>, tcp: bool) {
     let transport = if tcp {
-        Transport::Tcp(Segment { sequence: 9, acknowledgement: 8, flags: 0x10 }, b"data")
+        Transport::Tcp(
+            Segment {
+                sequence: 9,
+                acknowledgement: 8,
+                flags: 0x10,
+            },
+            b"data",
+        )
     } else {
         Transport::Udp(b"data")
     };
@@ -39,7 +46,10 @@ fn round_trip<A: Address>(sent_as: &Tuple<A>, went_on_as: &Tuple<A>, tcp: bool) 
     let h = headers(&frame);
     assert!(intact(&frame, &h));
     let outer = Tuple::<A>::of(&frame, &h);
-    assert_eq!((outer.source, outer.destination), (sent_as.destination, sent_as.source));
+    assert_eq!(
+        (outer.source, outer.destination),
+        (sent_as.destination, sent_as.source)
+    );
     let quoted = &frame[usize::from(h.l4) + 8..];
     let mut expected = original[14..].to_vec();
     if A::V6 {
@@ -76,7 +86,12 @@ proptest! {
 
 #[test]
 fn quotes_that_say_too_little() {
-    let tuple = Tuple { source: [192, 0, 2, 1], destination: [198, 51, 100, 1], source_port: 1, destination_port: 2 };
+    let tuple = Tuple {
+        source: [192, 0, 2, 1],
+        destination: [198, 51, 100, 1],
+        source_port: 1,
+        destination_port: 2,
+    };
     let mut frame = frame_of(MACS, &tuple, Transport::Udp(b""));
     let h = headers(&frame);
     assert_eq!(parse_quote(&frame, &h), None);

@@ -17,7 +17,14 @@ fn parsed(frame: &[u8]) -> Headers {
 /// The incremental update gives what summing everything gives, bit for bit.
 fn agrees<A: Address>(from: &Tuple<A>, to: &Tuple<A>, protocol: u8, payload: &[u8]) {
     let transport = if protocol == TCP {
-        Transport::Tcp(Segment { sequence: 1, acknowledgement: 2, flags: 0x18 }, payload)
+        Transport::Tcp(
+            Segment {
+                sequence: 1,
+                acknowledgement: 2,
+                flags: 0x18,
+            },
+            payload,
+        )
     } else {
         Transport::Udp(payload)
     };
@@ -75,8 +82,18 @@ proptest! {
 
 #[test]
 fn no_udp_checksum_stays_none() {
-    let from = Tuple { source: [192, 0, 2, 1], destination: [198, 51, 100, 1], source_port: 1, destination_port: 2 };
-    let to = Tuple { source: [10, 0, 0, 1], destination: [10, 0, 0, 2], source_port: 3, destination_port: 4 };
+    let from = Tuple {
+        source: [192, 0, 2, 1],
+        destination: [198, 51, 100, 1],
+        source_port: 1,
+        destination_port: 2,
+    };
+    let to = Tuple {
+        source: [10, 0, 0, 1],
+        destination: [10, 0, 0, 2],
+        source_port: 3,
+        destination_port: 4,
+    };
     let mut frame = frame_of(MACS, &from, Transport::Udp(b"x"));
     frame[40..42].fill(0);
     let headers = parsed(&frame);
@@ -87,11 +104,19 @@ fn no_udp_checksum_stays_none() {
 /// A sum that comes out as zero is sent as all ones (RFC 768): zero would mean that there is none.
 #[test]
 fn udp_checksum_of_zero_is_all_ones() {
-    let from = Tuple { source: [192, 0, 2, 1], destination: [198, 51, 100, 1], source_port: 1, destination_port: 2 };
+    let from = Tuple {
+        source: [192, 0, 2, 1],
+        destination: [198, 51, 100, 1],
+        source_port: 1,
+        destination_port: 2,
+    };
     let frame = frame_of(MACS, &from, Transport::Udp(b"xy"));
     let sum = word(&frame, 40);
     // The source port moves by exactly the checksum, which brings it to zero.
-    let to = Tuple { source_port: 1 + sum, ..from };
+    let to = Tuple {
+        source_port: 1 + sum,
+        ..from
+    };
     let mut frame = frame;
     let headers = parsed(&frame);
     rewrite(&mut frame, &headers, &to, Deltas::between(&from, &to));
