@@ -13,6 +13,9 @@
 //! and by `SCM_RIGHTS`, the memfd and the control plane's end of the bell for room in a ring. A dataplane that
 //! refuses answers without descriptors and hangs up.
 
+mod error;
+mod hello;
+
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,97 +28,18 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recv, recvmsg, sendmsg,
 };
-use thiserror::Error;
 
+pub use self::error::HandshakeError;
+pub(crate) use self::error::failed;
+use self::hello::{HELLO, Hello, Role};
 use crate::bell::{Bell, Deadline};
 use crate::limits::{MESSAGE_BYTES, RING_BYTES_MAX};
-use crate::message::VERSION;
+use crate::listener::Sizes;
 use crate::ring::Layout;
-use crate::session::Sizes;
 use crate::shm::{Mapping, peer_credentials};
 
-const MAGIC: [u8; 8] = *b"HEADGATE";
-const HELLO: usize = 32;
 /// How long a peer may take for its part: the dataplane does nothing else meanwhile.
 const TIMEOUT: Duration = Duration::from_millis(500);
-
-/// Why two processes did not come together. The connection is closed; another attempt may go better.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum HandshakeError {
-    /// A system call failed.
-    #[error("{what}: {source}")]
-    Io {
-        /// What was attempted.
-        what: &'static str,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// The peer runs as somebody else.
-    #[error("the peer (pid {}, uid {}) is neither of uid {ours} nor root: run both planes as one user", .peer.pid, .peer.uid)]
-    Credentials {
-        /// Who it is.
-        peer: Peer,
-        /// The user of this process.
-        ours: u32,
-    },
-    /// Whoever is there does not speak this protocol.
-    #[error("the other end of the socket is not Headgate: it began with {found:02x?}")]
-    Magic {
-        /// Its first eight bytes.
-        found: [u8; 8],
-    },
-    /// Headgate of another version is there.
-    #[error(
-        "the peer speaks version {theirs} of the ring, this process version {ours}: run both planes from one release"
-    )]
-    Version {
-        /// The version of the peer.
-        theirs: u16,
-        /// [`VERSION`].
-        ours: u16,
-    },
-    /// Two processes of one role met.
-    #[error("the peer has role {found}, not {expected} (1 is the control plane, 2 the dataplane)")]
-    Role {
-        /// The peer's.
-        found: u8,
-        /// What it should be.
-        expected: u8,
-    },
-    /// The peer's sizes are not possible here.
-    #[error("the peer's sizes do not fit: rings of {to_data} and {to_control} bytes, messages of {message}")]
-    Sizes {
-        /// Bytes of the ring to the dataplane.
-        to_data: u32,
-        /// Bytes of the ring to the control plane.
-        to_control: u32,
-        /// Largest message.
-        message: u32,
-    },
-    /// The dataplane's answer came without the descriptors.
-    #[error(
-        "the dataplane refused the session (its log says why), passing {found} of {DESCRIPTORS} descriptors"
-    )]
-    Refused {
-        /// How many descriptors came.
-        found: usize,
-    },
-    /// The peer closed the connection during the handshake.
-    #[error("the peer hung up after {0} of {HELLO} bytes of the handshake")]
-    HungUp(usize),
-    /// The peer said nothing, or not enough.
-    #[error("the peer sent {0} of {HELLO} bytes of the handshake within {TIMEOUT:?}")]
-    Timeout(usize),
-}
-
-/// Names what was attempted.
-pub(crate) fn failed<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> HandshakeError {
-    move |source| HandshakeError::Io {
-        what,
-        source: source.into(),
-    }
-}
 
 /// The process at the other end, as it was when it connected or listened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,81 +82,6 @@ pub(crate) struct Link {
 
 /// Memfd and bell.
 const DESCRIPTORS: usize = 2;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Control = 1,
-    Data = 2,
-}
-
-/// The 32 bytes, checked.
-#[derive(Clone, Copy, Debug)]
-struct Hello {
-    role: Role,
-    to_data: u32,
-    to_control: u32,
-    message: u32,
-    session: u64,
-}
-
-impl Hello {
-    fn encode(&self) -> [u8; HELLO] {
-        let mut bytes = [0; HELLO];
-        bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
-        bytes[10] = self.role as u8;
-        bytes[12..16].copy_from_slice(&self.to_data.to_le_bytes());
-        bytes[16..20].copy_from_slice(&self.to_control.to_le_bytes());
-        bytes[20..24].copy_from_slice(&self.message.to_le_bytes());
-        bytes[24..].copy_from_slice(&self.session.to_le_bytes());
-        bytes
-    }
-
-    /// Checks everything but the sizes of the rings, which mean different things in the two directions.
-    fn decode(bytes: &[u8; HELLO], role: Role) -> Result<Self, HandshakeError> {
-        let found = array(bytes, 0);
-        if found != MAGIC {
-            return Err(HandshakeError::Magic { found });
-        }
-        let theirs = u16::from_le_bytes(array(bytes, 8));
-        if theirs != VERSION {
-            return Err(HandshakeError::Version {
-                theirs,
-                ours: VERSION,
-            });
-        }
-        if bytes[10] != role as u8 {
-            return Err(HandshakeError::Role {
-                found: bytes[10],
-                expected: role as u8,
-            });
-        }
-        let [to_data, to_control, message] = [12, 16, 20].map(|at| u32::from_le_bytes(array(bytes, at)));
-        let hello = Self {
-            role,
-            to_data,
-            to_control,
-            message,
-            session: u64::from_le_bytes(array(bytes, 24)),
-        };
-        if message as usize != MESSAGE_BYTES || bytes[11] != 0 {
-            return Err(hello.impossible_sizes());
-        }
-        Ok(hello)
-    }
-
-    fn impossible_sizes(&self) -> HandshakeError {
-        HandshakeError::Sizes {
-            to_data: self.to_data,
-            to_control: self.to_control,
-            message: self.message,
-        }
-    }
-}
-
-fn array<const N: usize>(bytes: &[u8; HELLO], at: usize) -> [u8; N] {
-    std::array::from_fn(|i| bytes[at + i])
-}
 
 /// The dataplane's part, on a connection just accepted.
 pub(crate) fn answer(socket: OwnedFd, sizes: Sizes) -> Result<Link, HandshakeError> {

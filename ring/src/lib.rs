@@ -3,7 +3,8 @@
 //!
 //! Each module rests on the ones before it: `shm` is memory that two processes share, `record` the form of
 //! what lies in it, `ring` a queue of records with one writer and one reader, `bell` wakes the other side,
-//! `handshake` brings two processes together, `session` sends and receives whole messages and transactions.
+//! `handshake` and `listener` bring two processes together, `session` sends and receives whole messages and
+//! transactions.
 //! `docs/ring.md` has the picture.
 //!
 //! The peer is not trusted. Nothing it writes to the shared memory or to the sockets makes this side panic,
@@ -13,6 +14,7 @@
 mod bell;
 mod handshake;
 pub mod limits;
+mod listener;
 pub mod message;
 mod record;
 mod ring;
@@ -22,8 +24,7 @@ mod socket_file;
 mod transaction;
 
 pub use handshake::{HandshakeError, Peer};
+pub use listener::{Listener, Sizes, connect, pair, pair_with};
 pub use record::Corruption;
-pub use session::{
-    ControlSession, DataSession, Listener, Session, SessionError, Sizes, connect, pair, pair_with,
-};
+pub use session::{ControlSession, DataSession, Session, SessionError};
 pub use transaction::{Operation, Transaction, TransactionError};

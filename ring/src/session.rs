@@ -1,178 +1,38 @@
 //! Messages and transactions between two processes that share a pair of rings.
 //!
-//! The dataplane binds a [`Listener`] and accepts; a control plane [`connect`]s. Whichever dies, the other's next
+//! The dataplane binds a [`Listener`](crate::Listener) and accepts; a control plane [`connect`](crate::connect)s. Whichever dies, the other's next
 //! call says [`SessionError::PeerGone`], and one that is blocked says so at once. A session that reported an error
 //! other than a timeout is closed; the two begin again with a new one.
 //!
 //! To wait for messages together with other things, wait until [`Session::as_fd`] is readable (`poll`, or tokio's
 //! `AsyncFd`), then call `try_receive` until it gives `None`. Start with such a round before the first wait.
 
-use std::io;
+mod error;
+
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::PollFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use thiserror::Error;
 use zeroize::Zeroizing;
 
+pub use self::error::SessionError;
+use self::error::io_failed;
 use crate::bell::{Bell, Deadline, Line};
-use crate::handshake::{self, HandshakeError, Link, Peer, failed};
-use crate::limits::{
-    MESSAGE_BYTES, RING_BYTES_MAX, RING_BYTES_MIN, TRANSACTION_BYTES, TRANSACTION_OPERATIONS,
-};
+use crate::handshake::{Link, Peer};
+use crate::limits::{MESSAGE_BYTES, TRANSACTION_BYTES, TRANSACTION_OPERATIONS};
 use crate::message::{Generation, Key, ToControl, ToData};
 use crate::record::Corruption;
-use crate::ring::{Direction, Layout, Reader, Writer};
-use crate::socket_file::{self, SocketFile};
+use crate::ring::{Direction, Reader, Writer};
 use crate::transaction::{Collector, Operation, ToDataRef, Transaction, TransactionError, check_generation};
 
 /// The control plane's end.
 pub type ControlSession = Session<ToData, ToControl>;
 /// The dataplane's end.
 pub type DataSession = Session<ToControl, ToData>;
-
-/// Why a session could not send or receive.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum SessionError {
-    /// The peer closed the session or died. What it had sent before was received first.
-    #[error("the peer is gone")]
-    PeerGone,
-    /// An earlier call closed the session and said why.
-    #[error("the session is closed")]
-    Closed,
-    /// The ring stayed full. The session goes on, unless part of a message or transaction was sent already.
-    #[error("the peer did not make room in the ring within {0:?}")]
-    Timeout(Duration),
-    /// The peer wrote what it must not.
-    #[error("corrupt ring: {0}")]
-    Corrupt(#[from] Corruption),
-    /// Messages that do not make a transaction. Nothing was sent where this is a sender's error, and the session
-    /// goes on.
-    #[error("not a transaction: {0}")]
-    Transaction(#[from] TransactionError),
-    /// A message above [`MESSAGE_BYTES`]. Nothing was sent and the session goes on.
-    #[error("{what} takes {bytes} bytes, more than the {MESSAGE_BYTES} of a message: make it smaller")]
-    TooLarge {
-        /// The object's key, or what else it is.
-        what: String,
-        /// Its encoded size.
-        bytes: usize,
-    },
-    /// A message that cannot be encoded. Nothing was sent and the session goes on.
-    #[error("a message does not encode: {0}")]
-    Encode(postcard::Error),
-    /// A system call failed.
-    #[error("{what}: {source}")]
-    Io {
-        /// What was attempted.
-        what: &'static str,
-        /// Why it failed.
-        source: io::Error,
-    },
-}
-
-fn io_failed(what: &'static str) -> impl FnOnce(io::Error) -> SessionError {
-    move |source| SessionError::Io { what, source }
-}
-
-/// Sizes of the two rings in bytes, each a power of two from [`RING_BYTES_MIN`] to [`RING_BYTES_MAX`]. They bound
-/// what is under way, not the size of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// The ring that the control plane writes.
-    pub to_data: u32,
-    /// The ring that the dataplane writes.
-    pub to_control: u32,
-}
-
-impl Default for Sizes {
-    fn default() -> Self {
-        Self {
-            to_data: 1 << 20,
-            to_control: 1 << 16,
-        }
-    }
-}
-
-impl Sizes {
-    pub(crate) fn layout(self) -> io::Result<Layout> {
-        Layout::new(self.to_data, self.to_control).ok_or_else(|| {
-            let text =
-                format!("{self:?}: a power of two from {RING_BYTES_MIN} to {RING_BYTES_MAX} is due for each");
-            io::Error::new(io::ErrorKind::InvalidInput, text)
-        })
-    }
-}
-
-/// Where a dataplane awaits control planes. Removes the socket file when dropped.
-#[derive(Debug)]
-pub struct Listener {
-    file: SocketFile,
-    sizes: Sizes,
-}
-
-impl Listener {
-    /// Binds `path` with mode 0600, creating its directory with mode 0700 where it is missing, and replacing the
-    /// socket of a process that is gone. A socket where someone answers, or a file that is no socket, is an error.
-    pub fn bind(path: &Path) -> Result<Self, HandshakeError> {
-        Self::bind_with(path, Sizes::default())
-    }
-
-    /// As [`Listener::bind`], with rings of other sizes.
-    pub fn bind_with(path: &Path, sizes: Sizes) -> Result<Self, HandshakeError> {
-        sizes.layout().map_err(failed("lay out the rings"))?;
-        Ok(Self {
-            file: SocketFile::bind(path)?,
-            sizes,
-        })
-    }
-
-    /// The session with the next control plane; `None` when none came in time. An error concerns the one that came:
-    /// the listener goes on. A peer may hold up the handshake for half a second at most.
-    pub fn accept(&self, timeout: Option<Duration>) -> Result<Option<DataSession>, HandshakeError> {
-        let deadline = Deadline::after(timeout);
-        loop {
-            if let Some(socket) = self.file.try_accept()? {
-                return handshake::answer(socket, self.sizes).map(Session::data).map(Some);
-            }
-            let wait = deadline.wait([(self.as_fd(), PollFlags::IN)]);
-            if wait.map_err(failed("wait for a control plane"))?.is_none() {
-                return Ok(None);
-            }
-        }
-    }
-}
-
-/// Readable when a control plane knocks; [`Listener::accept`] with a timeout of zero then does not wait.
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-}
-
-/// The session with the dataplane that listens at `path`. Waits half a second at most; a dataplane that is not
-/// there is an error at once.
-pub fn connect(path: &Path) -> Result<ControlSession, HandshakeError> {
-    let socket = socket_file::connect(path).map_err(failed("connect to the dataplane"))?;
-    handshake::ask(socket).map(Session::control)
-}
-
-/// Both ends in one process.
-pub fn pair() -> Result<(ControlSession, DataSession), HandshakeError> {
-    pair_with(Sizes::default())
-}
-
-/// As [`pair`], with rings of other sizes.
-pub fn pair_with(sizes: Sizes) -> Result<(ControlSession, DataSession), HandshakeError> {
-    let (control, data) = handshake::pair(sizes)?;
-    Ok((Session::control(control), Session::data(data)))
-}
 
 /// One end: sends `S`, receives `R`.
 #[derive(Debug)]
@@ -193,7 +53,7 @@ pub struct Session<S, R> {
 }
 
 impl ControlSession {
-    fn control(link: Link) -> Self {
+    pub(crate) fn control(link: Link) -> Self {
         Self::new(link, Direction::ToData, Direction::ToControl)
     }
 
@@ -273,7 +133,7 @@ fn operation_key(operation: &Operation) -> Key {
 }
 
 impl DataSession {
-    fn data(link: Link) -> Self {
+    pub(crate) fn data(link: Link) -> Self {
         Self::new(link, Direction::ToControl, Direction::ToData)
     }
 

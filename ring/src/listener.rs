@@ -1,0 +1,111 @@
+//! How two processes begin a session: one listens, the other connects.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::PollFlags;
+
+use crate::bell::Deadline;
+use crate::handshake::{self, HandshakeError, failed};
+use crate::limits::{RING_BYTES_MAX, RING_BYTES_MIN};
+use crate::ring::Layout;
+use crate::session::{ControlSession, DataSession, Session};
+use crate::socket_file::{self, SocketFile};
+
+/// Sizes of the two rings in bytes, each a power of two from [`RING_BYTES_MIN`] to [`RING_BYTES_MAX`]. They bound
+/// what is under way, not the size of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// The ring that the control plane writes.
+    pub to_data: u32,
+    /// The ring that the dataplane writes.
+    pub to_control: u32,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self {
+            to_data: 1 << 20,
+            to_control: 1 << 16,
+        }
+    }
+}
+
+impl Sizes {
+    pub(crate) fn layout(self) -> io::Result<Layout> {
+        Layout::new(self.to_data, self.to_control).ok_or_else(|| {
+            let text =
+                format!("{self:?}: a power of two from {RING_BYTES_MIN} to {RING_BYTES_MAX} is due for each");
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        })
+    }
+}
+
+/// Where a dataplane awaits control planes. Removes the socket file when dropped.
+#[derive(Debug)]
+pub struct Listener {
+    file: SocketFile,
+    sizes: Sizes,
+}
+
+impl Listener {
+    /// Binds `path` with mode 0600, creating its directory with mode 0700 where it is missing, and replacing the
+    /// socket of a process that is gone. A socket where someone answers, or a file that is no socket, is an error.
+    pub fn bind(path: &Path) -> Result<Self, HandshakeError> {
+        Self::bind_with(path, Sizes::default())
+    }
+
+    /// As [`Listener::bind`], with rings of other sizes.
+    pub fn bind_with(path: &Path, sizes: Sizes) -> Result<Self, HandshakeError> {
+        sizes.layout().map_err(failed("lay out the rings"))?;
+        Ok(Self {
+            file: SocketFile::bind(path)?,
+            sizes,
+        })
+    }
+
+    /// The session with the next control plane; `None` when none came in time. An error concerns the one that came:
+    /// the listener goes on. A peer may hold up the handshake for half a second at most.
+    pub fn accept(&self, timeout: Option<Duration>) -> Result<Option<DataSession>, HandshakeError> {
+        let deadline = Deadline::after(timeout);
+        loop {
+            if let Some(socket) = self.file.try_accept()? {
+                return handshake::answer(socket, self.sizes).map(Session::data).map(Some);
+            }
+            let wait = deadline.wait([(self.as_fd(), PollFlags::IN)]);
+            if wait.map_err(failed("wait for a control plane"))?.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// Readable when a control plane knocks; [`Listener::accept`] with a timeout of zero then does not wait.
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// The session with the dataplane that listens at `path`. Waits half a second at most; a dataplane that is not
+/// there is an error at once.
+pub fn connect(path: &Path) -> Result<ControlSession, HandshakeError> {
+    let socket = socket_file::connect(path).map_err(failed("connect to the dataplane"))?;
+    handshake::ask(socket).map(Session::control)
+}
+
+/// Both ends in one process.
+pub fn pair() -> Result<(ControlSession, DataSession), HandshakeError> {
+    pair_with(Sizes::default())
+}
+
+/// As [`pair`], with rings of other sizes.
+pub fn pair_with(sizes: Sizes) -> Result<(ControlSession, DataSession), HandshakeError> {
+    let (control, data) = handshake::pair(sizes)?;
+    Ok((Session::control(control), Session::data(data)))
+}
+
+#[cfg(test)]
+mod tests;
