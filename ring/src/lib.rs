@@ -13,6 +13,9 @@
 
 mod bell;
 mod handshake;
+#[cfg(any(test, feature = "harness"))]
+#[doc(hidden)]
+pub mod harness;
 pub mod limits;
 mod listener;
 pub mod message;

@@ -170,7 +170,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "harness"))]
     pub(crate) fn memory(&self) -> Arc<Mapping> {
         Arc::clone(&self.lane.memory)
     }
@@ -184,13 +184,21 @@ impl Writer {
         if !self.has_room(words as u64)? {
             return Ok(0);
         }
-        let mut header = Header {
-            flags: if first { FIRST } else { 0 },
-            length: payload.len() as u32,
-            sequence: self.sequence,
-            remaining: rest.len() as u32,
-            checksum: 0,
-        };
+        self.put(
+            Header {
+                flags: if first { FIRST } else { 0 },
+                length: payload.len() as u32,
+                sequence: self.sequence,
+                remaining: rest.len() as u32,
+                checksum: 0,
+            },
+            payload,
+        );
+        Ok(payload.len())
+    }
+
+    /// Writes and publishes a record for which there is room, filling in the checksum.
+    pub(crate) fn put(&mut self, mut header: Header, payload: &[u8]) {
         header.checksum = header.compute_checksum(self.lane.seed, payload);
         for (position, word) in (self.position..).zip(header.encode()) {
             self.lane.store(position, word);
@@ -200,15 +208,15 @@ impl Writer {
             word[..chunk.len()].copy_from_slice(chunk);
             self.lane.store(position, u64::from_le_bytes(word));
         }
-        self.position += words as u64;
+        self.position += (HEADER + payload.len().div_ceil(WORD)) as u64;
         self.sequence += 1;
         self.lane
             .control(WRITE_POSITION)
             .store(self.position, Ordering::Release);
-        Ok(payload.len())
     }
 
-    fn has_room(&mut self, words: u64) -> Result<bool, Corruption> {
+    /// Whether `words` words are free.
+    pub(crate) fn has_room(&mut self, words: u64) -> Result<bool, Corruption> {
         if self.lane.capacity - (self.position - self.read_position) < words {
             self.refresh()?;
         }
@@ -352,3 +360,6 @@ impl Reader {
         self.lane.set_waits(READER_WAITS);
     }
 }
+
+#[cfg(test)]
+mod tests;
