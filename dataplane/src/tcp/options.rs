@@ -1,0 +1,138 @@
+//! Limits and timeouts of a [`Stack`](super::Stack), and what it counts.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Chooses the local address of a connection to the given remote one: the same family, or nothing.
+pub type SourceAddress = Rc<dyn Fn(IpAddr) -> Option<IpAddr>>;
+
+/// What a [`Stack`](super::Stack) may use. Every bound is per worker.
+#[derive(Clone)]
+pub struct StackConfig {
+    /// Largest IP packet sent, in bytes; the MSS follows from it. Frames must hold it.
+    pub mtu: usize,
+    /// Size of the receive and of the send buffer of a connection, in bytes. Memory is committed as it is first used;
+    /// the receive buffer bounds the window, the send buffer what is in flight.
+    pub buffer: usize,
+    /// How many sockets with their buffers are kept for reuse when connections end.
+    pub pooled: usize,
+    /// Connections of both directions; a SYN beyond that is dropped.
+    pub max_connections: usize,
+    /// Handshakes that clients have begun and not finished; the oldest is dropped for a new one beyond that.
+    pub max_half_open: usize,
+    /// Ports and addresses remembered in TIME-WAIT; the oldest is forgotten beyond that.
+    pub max_time_wait: usize,
+    /// How long TIME-WAIT lasts.
+    pub time_wait: Duration,
+    /// After how long a silence a peer is probed.
+    pub keep_alive: Duration,
+    /// How long a peer may leave data or probes unanswered; longer than `keep_alive`.
+    pub user_timeout: Duration,
+    /// How long a connection whose stream was dropped may take to send what is left and to see the peer's FIN, as
+    /// long as it makes no progress.
+    pub linger: Duration,
+    /// How long an acknowledgement waits for data to travel with; two full segments do not wait.
+    pub ack_delay: Duration,
+    /// Resets sent in a second to segments that belong to no connection.
+    pub max_resets: u32,
+    /// Local ports of [`connect`](super::Stack::connect).
+    pub source_ports: RangeInclusive<u16>,
+    /// Local addresses of [`connect`](super::Stack::connect).
+    pub source_address: SourceAddress,
+}
+
+impl StackConfig {
+    /// Defaults for an ingress node: windows of 256 KiB, 16,384 connections a worker.
+    #[must_use]
+    pub fn new(source_ports: RangeInclusive<u16>, source_address: SourceAddress) -> Self {
+        Self {
+            mtu: 1500,
+            buffer: 256 << 10,
+            pooled: 256,
+            max_connections: 16_384,
+            max_half_open: 4_096,
+            max_time_wait: 16_384,
+            time_wait: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(45),
+            user_timeout: Duration::from_secs(90),
+            linger: Duration::from_secs(10),
+            ack_delay: Duration::from_millis(10),
+            max_resets: 1_000,
+            source_ports,
+            source_address,
+        }
+    }
+}
+
+impl std::fmt::Debug for StackConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StackConfig")
+            .field("mtu", &self.mtu)
+            .field("buffer", &self.buffer)
+            .field("max_connections", &self.max_connections)
+            .field("source_ports", &self.source_ports)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a [`Stack`](super::Stack) has seen since it was made, and what it holds now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct StackStatus {
+    /// Connections, of both directions, that are not closed.
+    pub connections: usize,
+    /// Handshakes that clients have begun and not finished.
+    pub half_open: usize,
+    /// Remembered in TIME-WAIT.
+    pub time_wait: usize,
+    /// Sockets with buffers kept for reuse.
+    pub pooled: usize,
+    /// Event counters.
+    pub counters: StackCounters,
+}
+
+/// Events of a [`Stack`](super::Stack) since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct StackCounters {
+    /// Segments taken in, good ones.
+    pub segments_in: u64,
+    /// Segments handed out.
+    pub segments_out: u64,
+    /// Packets dropped because a header or a length is wrong.
+    pub bad_header: u64,
+    /// Packets dropped because a checksum is wrong.
+    pub bad_checksum: u64,
+    /// Packets dropped because they are fragments or carry extension headers.
+    pub fragments: u64,
+    /// Packets dropped because an address is not unicast.
+    pub bad_address: u64,
+    /// Data dropped because it lies beyond the receive buffer.
+    pub beyond_window: u64,
+    /// SYNs of clients that were answered.
+    pub syns: u64,
+    /// Handshakes forgotten because too many had begun.
+    pub half_open_evicted: u64,
+    /// Handshakes given up because the client did not finish.
+    pub half_open_expired: u64,
+    /// SYNs dropped because there are too many connections.
+    pub refused_full: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections opened.
+    pub connected: u64,
+    /// Connections that were not opened because no source port was free.
+    pub ports_exhausted: u64,
+    /// Connections that the peer reset.
+    pub resets_in: u64,
+    /// Resets sent to segments that belong to no connection.
+    pub resets_out: u64,
+    /// Resets not sent because there were too many.
+    pub resets_suppressed: u64,
+    /// Connections given up because the peer was silent.
+    pub timeouts: u64,
+    /// Connections reset because, their stream dropped, they made no progress.
+    pub linger_expired: u64,
+    /// Replies dropped because nobody took them out.
+    pub replies_dropped: u64,
+}
