@@ -58,11 +58,15 @@ impl Peer {
             pid: credentials.pid,
             uid: credentials.uid,
         };
-        let ours = rustix::process::geteuid().as_raw();
-        if peer.uid != ours && peer.uid != 0 {
-            return Err(HandshakeError::Credentials { peer, ours });
+        peer.check(rustix::process::geteuid().as_raw())
+    }
+
+    fn check(self, ours: u32) -> Result<Self, HandshakeError> {
+        if self.uid == ours || self.uid == 0 {
+            Ok(self)
+        } else {
+            Err(HandshakeError::Credentials { peer: self, ours })
         }
-        Ok(peer)
     }
 }
 
@@ -273,3 +277,6 @@ fn wait_readable(socket: BorrowedFd<'_>, received: usize, deadline: Deadline) ->
         Err(error) => Err(failed("wait for the peer")(error)),
     }
 }
+
+#[cfg(test)]
+mod tests;
