@@ -409,3 +409,6 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod stress;
