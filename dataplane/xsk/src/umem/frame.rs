@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ptr::NonNull;
 
-use super::{FRAME_CAPACITY, Umem};
+use super::{FRAME_CAPACITY, FRAME_HEADROOM, FRAME_SIZE, Umem};
 
 /// One packet's memory, owned.
 ///
@@ -51,6 +51,24 @@ impl Frame {
         let index = self.index;
         std::mem::forget(self);
         index
+    }
+
+    /// Moves a packet of this frame's length from `offset` in the frame to where packets begin.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the packet would end behind the frame.
+    pub(crate) fn move_from(&mut self, offset: usize) {
+        assert!(
+            offset + self.len() <= FRAME_SIZE,
+            "a packet that ends behind its frame"
+        );
+        // SAFETY: `packet` is FRAME_HEADROOM into a frame of FRAME_SIZE bytes, all of them this Frame's own;
+        // both places are within, by the assertion and by `len <= FRAME_CAPACITY`. `copy` allows overlap.
+        unsafe {
+            let from = self.packet.sub(FRAME_HEADROOM).add(offset);
+            from.copy_to(self.packet, self.len());
+        }
     }
 
     pub(crate) fn index(&self) -> u32 {

@@ -10,15 +10,18 @@ mod tests;
 use std::io;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 
 pub use cache::FrameCache;
 pub use frame::{Frame, TooLong};
-use owner::Owners;
+pub(crate) use owner::{Holder, Owners};
+pub(crate) use region::Kernel;
 use region::Region;
+
+use crate::queue::Bindings;
 
 /// Bytes of a frame, headroom included.
 pub const FRAME_SIZE: usize = 2048;
@@ -42,6 +45,7 @@ pub struct Umem {
     owners: Owners,
     /// How many frames each cache holds; written by its owner alone.
     caches: Mutex<Vec<Arc<CachePadded<AtomicUsize>>>>,
+    bindings: Mutex<Bindings>,
 }
 
 impl Umem {
@@ -81,6 +85,7 @@ impl Umem {
             pool,
             owners: Owners::new(frames),
             caches: Mutex::new(Vec::new()),
+            bindings: Mutex::new(Bindings::default()),
         }))
     }
 
@@ -115,7 +120,20 @@ impl Umem {
         self.owners.kernel()
     }
 
-    fn caches(&self) -> std::sync::MutexGuard<'_, Vec<Arc<CachePadded<AtomicUsize>>>> {
+    pub(crate) fn owners(&self) -> &Owners {
+        &self.owners
+    }
+
+    /// The memory as the kernel knows it, if it does.
+    pub(crate) fn kernel(&self) -> Option<&Kernel> {
+        self.region.kernel()
+    }
+
+    pub(crate) fn bindings(&self) -> MutexGuard<'_, Bindings> {
+        self.bindings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn caches(&self) -> MutexGuard<'_, Vec<Arc<CachePadded<AtomicUsize>>>> {
         self.caches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -3,7 +3,6 @@ use std::thread;
 
 use proptest::prelude::*;
 
-use super::owner::Holder;
 use super::*;
 
 #[test]
@@ -41,6 +40,20 @@ fn a_length_above_capacity_panics() {
         .take()
         .expect("one is free")
         .set_len(FRAME_CAPACITY + 1);
+}
+
+#[test]
+fn a_packet_found_elsewhere_in_its_frame_is_moved_to_the_usual_place() {
+    let umem = Umem::heap(1);
+    let mut frame = umem.cache().take().expect("one is free");
+    frame.copy_from(&[7; 300]).expect("it fits");
+    frame.data_mut()[100..300].fill(8);
+    frame.set_len(200);
+    frame.move_from(FRAME_HEADROOM + 100);
+    assert_eq!(frame.data(), [8; 200]);
+    frame.set_len(1);
+    frame.move_from(FRAME_SIZE - 1);
+    frame.move_from(0);
 }
 
 #[test]
