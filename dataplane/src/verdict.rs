@@ -8,6 +8,8 @@ use std::net::IpAddr;
 
 pub use counters::{Counters, Denials};
 
+use crate::packet::Malformed;
+
 /// An interface that Headgate serves, by its place on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PortId(pub u8);
@@ -82,6 +84,8 @@ pub enum Reason {
     NoSourceAddress,
     /// The kernel's routes know no way to the destination, or forbid it.
     NoRoute,
+    /// The backend is an address of this host: its answers would never come out of it.
+    LocalBackend,
     /// An ICMP error or a TCP reset was due, and too many have gone out lately.
     RateLimited,
     /// The neighbour did not answer ARP or NDP.
@@ -98,7 +102,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of its discriminant.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Truncated,
         Self::BadVersion,
         Self::BadHeaderLength,
@@ -117,6 +121,7 @@ impl Reason {
         Self::SourcePortsExhausted,
         Self::NoSourceAddress,
         Self::NoRoute,
+        Self::LocalBackend,
         Self::RateLimited,
         Self::Unresolved,
         Self::ResolveFull,
@@ -147,6 +152,7 @@ impl Reason {
             Self::SourcePortsExhausted => "source-ports-exhausted",
             Self::NoSourceAddress => "no-source-address",
             Self::NoRoute => "no-route",
+            Self::LocalBackend => "local-backend",
             Self::RateLimited => "rate-limited",
             Self::Unresolved => "unresolved",
             Self::ResolveFull => "resolve-full",
@@ -165,6 +171,9 @@ pub enum Kernel {
     NotIp,
     /// For an address of the host.
     Local,
+    /// For a reserved source port of the host's, where there is no such flow: the kernel refuses it, or it belongs to a
+    /// connection that is older than the reservation.
+    NoFlow,
     /// For an address that is nobody's here: the kernel forwards or drops it.
     NotOurs,
     /// A fragment, first or later.
@@ -183,9 +192,10 @@ pub enum Kernel {
 
 impl Kernel {
     /// Every cause, in the order of its discriminant.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::NotIp,
         Self::Local,
+        Self::NoFlow,
         Self::NotOurs,
         Self::Fragment,
         Self::Routed,
@@ -201,6 +211,7 @@ impl Kernel {
         match self {
             Self::NotIp => "not-ip",
             Self::Local => "local",
+            Self::NoFlow => "no-flow",
             Self::NotOurs => "not-ours",
             Self::Fragment => "fragment",
             Self::Routed => "routed",
@@ -208,6 +219,19 @@ impl Kernel {
             Self::IcmpUnmatched => "icmp-unmatched",
             Self::OtherDevice => "other-device",
             Self::NeedsFragmenting => "needs-fragmenting",
+        }
+    }
+}
+
+impl From<Malformed> for Reason {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::Truncated => Self::Truncated,
+            Malformed::BadVersion => Self::BadVersion,
+            Malformed::BadHeaderLength => Self::BadHeaderLength,
+            Malformed::BadLength => Self::BadLength,
+            Malformed::BadChecksum => Self::BadChecksum,
+            Malformed::TooManyHeaders => Self::TooManyHeaders,
         }
     }
 }

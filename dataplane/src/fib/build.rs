@@ -34,8 +34,24 @@ impl Fib {
             paths: builder.paths,
             hops: builder.hops,
             neighbours: builder.neighbours,
+            port_macs: port_macs(snapshot),
         }
     }
+}
+
+/// The MAC address of each port, by its number.
+fn port_macs(snapshot: &Snapshot) -> Vec<Option<[u8; 6]>> {
+    let mut macs = Vec::new();
+    for (port, interface) in &snapshot.ports {
+        let number = usize::from(port.0);
+        macs.resize(macs.len().max(number + 1), None);
+        macs[number] = snapshot
+            .links
+            .iter()
+            .find(|l| l.index == *interface)
+            .and_then(|l| l.mac);
+    }
+    macs
 }
 
 /// Whether a route of the table holds all of `net`.

@@ -65,6 +65,8 @@ pub struct Fib {
     hops: Vec<Hop>,
     /// Neighbours on our ports whose MAC address is known.
     neighbours: std::collections::HashMap<(PortId, IpAddr), HopId, hash::Keyed>,
+    /// MAC addresses of our ports, by their number.
+    port_macs: Vec<Option<[u8; 6]>>,
 }
 
 /// What a prefix leads to.
@@ -134,6 +136,13 @@ impl Fib {
     #[must_use]
     pub fn hop(&self, id: HopId) -> &Hop {
         &self.hops[id.0 as usize]
+    }
+
+    /// The MAC address of one of our ports; `None` while its device has none, or is not there.
+    #[inline]
+    #[must_use]
+    pub fn port_mac(&self, port: PortId) -> Option<[u8; 6]> {
+        self.port_macs.get(usize::from(port.0)).copied().flatten()
     }
 
     /// The address to send from when we speak to `dst` ourselves (SNAT, connections to pods): the route's

@@ -22,7 +22,7 @@ pub enum Malformed {
     /// Of the IPv4 header.
     #[error("wrong IPv4 header checksum")]
     BadChecksum,
-    /// More than [`MAX_EXTENSIONS`].
+    /// More than 8.
     #[error("too many IPv6 extension headers")]
     TooManyHeaders,
 }
@@ -69,7 +69,7 @@ pub enum Parsed {
 /// VLAN tags that are seen through: one of the customer and one of the provider.
 const MAX_TAGS: usize = 2;
 /// IPv6 extension headers that are walked; RFC 8200 4.1 recommends an order in which seven make sense.
-pub const MAX_EXTENSIONS: usize = 8;
+const MAX_EXTENSIONS: usize = 8;
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_ARP: u16 = 0x0806;

@@ -1,12 +1,13 @@
 //! What names a flow.
 
 use std::fmt::Debug;
+use std::hash::Hash;
 use std::net::IpAddr;
 
 use super::Headers;
 
 /// An IPv4 (`[u8; 4]`) or IPv6 (`[u8; 16]`) address as it stands in a packet.
-pub trait Address: Copy + Eq + Default + Debug + Send + Sync + 'static {
+pub trait Address: Copy + Eq + Hash + Default + Debug + Send + Sync + 'static {
     /// Whether this is the IPv6 one.
     const V6: bool;
     /// Bytes of an address.

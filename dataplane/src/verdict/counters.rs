@@ -74,7 +74,6 @@ impl Counters {
         Verdict::Reply
     }
 
-    #[allow(dead_code, reason = "the policy stage counts through it")]
     pub(crate) fn denials_mut(&mut self) -> &mut Denials {
         &mut self.denials
     }

@@ -1,0 +1,159 @@
+//! Packets of no flow: whose they are, and whether they begin one.
+
+use std::net::IpAddr;
+
+use super::{Origin, Packet};
+use crate::fib::Lookup;
+use crate::flow::{self, NewFlow, NoRoom, Ownership, Part};
+use crate::lb::Service;
+use crate::packet::error::Error;
+use crate::packet::{self, Address, Tuple, tcp_flag};
+use crate::policy::Decision;
+use crate::verdict::{Answer, Kernel, Reason, Verdict, WorkerId};
+
+impl<A: Address> Packet<'_, A> {
+    /// Decides on a TCP or UDP packet that is of no flow in this worker's table.
+    pub(super) fn arrive(&mut self, tuple: &Tuple<A>, hash: u64) -> Verdict {
+        let tables = self.ctx.tables;
+        let destination = tuple.destination.ip();
+        let port = tuple.destination_port;
+        if let Some((owner, part)) = self.reserved(tuple) {
+            return self.reply_to_us(owner, part);
+        }
+        let listener =
+            self.headers.protocol == packet::TCP && tables.listeners.lookup(destination, port).is_some();
+        let service = tables.services.lookup(destination, self.headers.protocol, port);
+        if (listener || service.is_some())
+            && let Some(owner) = self.owner_by_hash(hash)
+        {
+            return self.hand_over(owner);
+        }
+        match service {
+            _ if listener => self.give_to_l7(),
+            Some(service) => self.admit(tuple, service),
+            None if self.ctx.fib.is_local(destination) => self.kernel(Kernel::Local),
+            // An address that only Headgate answers for, at a port that nobody serves.
+            None if tables.is_managed(destination) => self.refuse(Reason::NoService),
+            None => self.kernel(Kernel::NotOurs),
+        }
+    }
+
+    /// The owner of a packet that goes to a reserved source port of an address of the host's.
+    pub(super) fn reserved(&self, tuple: &Tuple<A>) -> Option<(WorkerId, Part)> {
+        let owner = self.desk.source_ports.owner(tuple.destination_port)?;
+        self.ctx.fib.is_local(tuple.destination.ip()).then_some(owner)
+    }
+
+    /// The other worker that the hash of a client's packet names, if it is another one and hashes decide.
+    pub(super) fn owner_by_hash(&self, hash: u64) -> Option<WorkerId> {
+        match self.desk.ownership {
+            Ownership::Queue => None,
+            Ownership::Hash => self.other(flow::worker(hash, self.desk.workers)),
+        }
+    }
+
+    /// The worker, if it is another one, and the packet may still go to it.
+    pub(super) fn other(&self, worker: WorkerId) -> Option<WorkerId> {
+        (self.origin == Origin::Received && worker != self.desk.worker).then_some(worker)
+    }
+
+    pub(super) fn hand_over(&mut self, owner: WorkerId) -> Verdict {
+        self.desk.counters.handed_over += 1;
+        Verdict::HandOver(owner)
+    }
+
+    fn reply_to_us(&mut self, owner: WorkerId, part: Part) -> Verdict {
+        if let Some(owner) = self.other(owner) {
+            return self.hand_over(owner);
+        }
+        match part {
+            Part::L7 if self.headers.protocol == packet::TCP => self.give_to_l7(),
+            _ => self.kernel(Kernel::NoFlow),
+        }
+    }
+
+    fn give_to_l7(&mut self) -> Verdict {
+        self.frame.set_len(self.headers.end.into());
+        self.desk.counters.to_l7 += 1;
+        Verdict::ToL7
+    }
+
+    /// Makes a flow for the packet and sends it on, if Service, policy and routes agree.
+    fn admit(&mut self, tuple: &Tuple<A>, service: &Service) -> Verdict {
+        let client = tuple.source.ip();
+        if !may_be_source(client) || tuple.source == tuple.destination {
+            return self.drop(Reason::BadSource);
+        }
+        let Some(backend) = service.pick(client, tuple.source_port) else {
+            return self.refuse(Reason::NoBackend);
+        };
+        let decision =
+            self.ctx
+                .tables
+                .policy
+                .decide(client, backend.ip(), self.headers.protocol, backend.port());
+        if let Decision::Deny(denial) = decision {
+            self.desk.counters.denials_mut().count(denial.policy.0 as usize);
+            return self.drop(Reason::Denied);
+        }
+        // In the middle of a connection that nobody here knows, perhaps since Headgate was started anew: the pod knew
+        // it by a source port that is forgotten. A reset lets the client begin again at once.
+        let opens = self.headers.tcp_flags & (tcp_flag::SYN | tcp_flag::ACK | tcp_flag::RST) == tcp_flag::SYN;
+        if self.headers.protocol == packet::TCP && !opens {
+            return self.refuse(Reason::NoFlow);
+        }
+        let new = match self.new_flow(tuple, backend.ip(), backend.port()) {
+            Ok(new) => new,
+            Err(reason) => return self.drop(reason),
+        };
+        match self.flows.create(&new, self.ctx.now) {
+            Ok(slot) => {
+                self.desk.counters.flows_created += 1;
+                // It is allowed and not over, so that there always is a verdict.
+                self.transit(slot).unwrap_or_else(|| self.drop(Reason::NoFlow))
+            }
+            Err(NoRoom::Flows) => self.drop(Reason::FlowTableFull),
+            Err(NoRoom::SourcePorts) => self.drop(Reason::SourcePortsExhausted),
+        }
+    }
+
+    fn new_flow(&self, tuple: &Tuple<A>, backend: IpAddr, backend_port: u16) -> Result<NewFlow<A>, Reason> {
+        let fib = self.ctx.fib;
+        match fib.lookup(backend) {
+            Lookup::Unreachable => return Err(Reason::NoRoute),
+            Lookup::Local => return Err(Reason::LocalBackend),
+            Lookup::Hop(_) | Lookup::Unresolved { .. } | Lookup::Kernel => {}
+        }
+        let source = fib
+            .source_address(backend)
+            .and_then(A::from_ip)
+            .ok_or(Reason::NoSourceAddress)?;
+        Ok(NewFlow {
+            client: *tuple,
+            protocol: self.headers.protocol,
+            // Services have backends of their own family; one that has not is as good as none.
+            backend: A::from_ip(backend).ok_or(Reason::NoBackend)?,
+            backend_port,
+            source,
+            tables_generation: self.ctx.tables.generation,
+        })
+    }
+
+    /// Tells the sender that there is nobody, as the kernel would at a closed port: a reset for TCP, port unreachable for
+    /// UDP. `reason` counts where that is not possible.
+    fn refuse(&mut self, reason: Reason) -> Verdict {
+        if self.headers.protocol == packet::TCP {
+            self.reset(reason)
+        } else {
+            self.answer(Answer::PortUnreachable, Error::PortUnreachable, reason)
+        }
+    }
+}
+
+/// Whether a host may have this address as a source (RFC 1812, 5.3.7).
+fn may_be_source(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(a) => !(a.is_multicast() || a.is_broadcast() || a.is_loopback() || a.is_unspecified()),
+        IpAddr::V6(a) => !(a.is_multicast() || a.is_loopback() || a.is_unspecified()),
+    }
+}

@@ -1,0 +1,140 @@
+//! What a host does for its addresses, for those that Headgate has and the host has not: ARP, NDP and echo. And ICMP
+//! errors about flows.
+
+use std::net::IpAddr;
+
+use headgate_xsk::Frame;
+
+use super::{Context, Desk, Packet};
+use crate::packet::quote::{self, Quote};
+use crate::packet::{self, Address, Headers, Tuple, arp, echo, ndp};
+use crate::verdict::{Answer, Kernel, Reason, Verdict};
+
+/// Whether Headgate alone answers for an address.
+fn is_owned(ctx: &Context<'_>, address: IpAddr) -> bool {
+    ctx.tables.is_managed(address) && !ctx.fib.is_local(address)
+}
+
+impl Desk {
+    /// Answers who asks for an owned address; all other ARP is the kernel's.
+    pub(super) fn arp(
+        &mut self,
+        ctx: &Context<'_>,
+        frame: &mut Frame,
+        l3: u16,
+        mac: Option<[u8; 6]>,
+    ) -> Verdict {
+        let asked = arp::parse_request(frame.data(), l3).filter(|target| is_owned(ctx, IpAddr::V4(*target)));
+        let (Some(_), Some(mac)) = (asked, mac) else {
+            return self.counters.kernel(Kernel::Neighbour);
+        };
+        let len = arp::reply(frame.data_mut(), l3, mac);
+        frame.set_len(len);
+        self.counters.answer(Answer::Arp)
+    }
+
+    /// Decides on a packet whose destination MAC address is not the port's: `None` where that does not matter.
+    #[cold]
+    pub(super) fn misdirected(
+        &mut self,
+        ctx: &Context<'_>,
+        frame: &mut Frame,
+        headers: &Headers,
+        mac: Option<[u8; 6]>,
+    ) -> Option<Verdict> {
+        if frame.data()[0] & 1 == 0 {
+            return Some(self.counters.drop(Reason::OtherHost));
+        }
+        // To a group: a solicitation may be for us; nothing else that we serve is sent to groups.
+        Some(
+            self.solicitation(ctx, frame, headers, mac)
+                .unwrap_or_else(|| self.counters.kernel(Kernel::NotOurs)),
+        )
+    }
+
+    /// Answers a neighbour solicitation for an owned address; `None` where the packet is not of NDP.
+    fn solicitation(
+        &mut self,
+        ctx: &Context<'_>,
+        frame: &mut Frame,
+        headers: &Headers,
+        mac: Option<[u8; 6]>,
+    ) -> Option<Verdict> {
+        let ndp = headers.v6
+            && headers.protocol == packet::ICMPV6
+            && matches!(frame.data()[usize::from(headers.l4)], 133..=137);
+        if !ndp {
+            return None;
+        }
+        let asked = ndp::parse_solicitation(frame.data(), headers)
+            .filter(|target| is_owned(ctx, IpAddr::V6(*target)))
+            .and(mac);
+        let before = frame.len();
+        frame.set_len(frame.capacity());
+        let answered = asked.and_then(|mac| ndp::advertise(frame.data_mut(), headers, mac));
+        frame.set_len(answered.unwrap_or(before));
+        Some(match answered {
+            Some(_) => self.counters.answer(Answer::NeighbourAdvertisement),
+            None => self.counters.kernel(Kernel::Neighbour),
+        })
+    }
+}
+
+impl<A: Address> Packet<'_, A> {
+    /// Decides on a packet that is neither TCP nor UDP.
+    #[cold]
+    pub(super) fn host(&mut self) -> Verdict {
+        let mac = self.mac();
+        if let Some(verdict) = self.desk.solicitation(self.ctx, self.frame, &self.headers, mac) {
+            return verdict;
+        }
+        if let Some(quote) = quote::parse_quote(self.frame.data(), &self.headers) {
+            return self.error_about(&quote);
+        }
+        let destination = Tuple::<A>::of(self.frame.data(), &self.headers).destination.ip();
+        if self.ctx.fib.is_local(destination) {
+            return self.kernel(Kernel::Local);
+        }
+        if !self.ctx.tables.is_managed(destination) {
+            return self.kernel(Kernel::NotOurs);
+        }
+        if !echo::is_request(self.frame.data(), &self.headers) {
+            return self.drop(Reason::UnsupportedProtocol);
+        }
+        echo::reply(self.frame.data_mut(), &self.headers);
+        self.desk.counters.answer(Answer::Echo)
+    }
+
+    /// The MAC address that the packet was sent to, which is the port's own: others have been sorted out.
+    fn mac(&self) -> Option<[u8; 6]> {
+        self.frame.data().first_chunk().copied()
+    }
+
+    /// Takes an ICMP error about a packet that we translated back to the end that sent it. The quoted packet went the
+    /// other way, so the flow's entry for the reverse of it is the one whose rewrite leads to that end.
+    fn error_about(&mut self, quote: &Quote) -> Verdict {
+        let quoted = Tuple::<A>::of(self.frame.data(), &quote.headers);
+        let tuple = quoted.reversed();
+        let hash = self.flows.hash(&tuple, quote.headers.protocol);
+        let Some(slot) = self.flows.find(hash, &tuple, quote.headers.protocol) else {
+            let owner = match self.reserved(&tuple) {
+                Some((owner, _)) => self.other(owner),
+                None => self.owner_by_hash(hash),
+            };
+            return match owner {
+                Some(owner) => self.hand_over(owner),
+                None => self.kernel(Kernel::IcmpUnmatched),
+            };
+        };
+        if self.hop_limit() <= 1 {
+            return self.drop(Reason::HopLimit);
+        }
+        if !quote::intact(self.frame.data(), &self.headers) {
+            return self.drop(Reason::BadChecksum);
+        }
+        let before = self.flows.entry(slot).rewrite.reversed();
+        let way = self.way(slot);
+        quote::translate(self.frame.data_mut(), &self.headers, quote, &before);
+        self.leave(way)
+    }
+}

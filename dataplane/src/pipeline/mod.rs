@@ -1,0 +1,349 @@
+//! The stages of a packet, in order.
+//!
+//! ```text
+//! parse ─┬─ ARP, NDP, ICMP ───────────────── host.rs     answered, translated, or the kernel's
+//!        └─ TCP, UDP ── flow ──┬─ known ──── transit.rs  re-examined after a change, tracked, rewritten, sent on
+//!                              └─ unknown ── arrival.rs  whose? then listener, or Service → backend → policy → NAT
+//! ```
+//!
+//! Nothing here allocates, locks, formats or calls the system for a packet of a known flow. A new flow allocates only where its
+//! backend has had none lately.
+
+mod answer;
+mod arrival;
+mod host;
+mod transit;
+
+use headgate_xsk::{Frame, prefetch};
+
+use crate::clock::Nanos;
+use crate::config::Tables;
+use crate::fib::Fib;
+use crate::flow::{Entry, Flows, Ownership, Part, Secret, SourcePorts, Timeouts};
+use crate::packet::{self, Address, Headers, Malformed, Parsed, Tuple};
+use crate::verdict::{Counters, Kernel, PortId, Reason, Verdict, WorkerId};
+use answer::Limiter;
+
+/// What a worker's pipeline is made of; all but `worker` is the same for every worker of a process.
+#[derive(Clone, Debug)]
+pub struct PipelineConfig {
+    /// Whose pipeline this is.
+    pub worker: WorkerId,
+    /// How many workers share the flows, at least 1.
+    pub workers: u8,
+    /// How they share them.
+    pub ownership: Ownership,
+    /// The ports that SNAT and the L7 stage send from, cut for as many workers.
+    pub source_ports: SourcePorts,
+    /// Flows of each address family that the worker's tables hold. Memory is taken at once: 171 to 342 bytes for an
+    /// IPv4 flow and twice that for an IPv6 flow, by how far the capacity is from a power of two.
+    pub flow_capacity: usize,
+    /// Idle timeouts.
+    pub timeouts: Timeouts,
+    /// Secret: who knows it can fill one slot of the flow table. From the system's generator.
+    pub seed: [u64; 2],
+}
+
+/// What a batch is decided by.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The state in force.
+    pub tables: &'a Tables,
+    /// The forwarding table in force.
+    pub fib: &'a Fib,
+    /// When the batch was received.
+    pub now: Nanos,
+}
+
+/// The packet path of one worker: flows, counters, and what decides on packets. Does no I/O and reads no clock.
+#[derive(Debug)]
+pub struct Pipeline {
+    v4: Flows<[u8; 4]>,
+    v6: Flows<[u8; 16]>,
+    desk: Desk,
+    /// The batch at hand; kept for its memory.
+    batch: Vec<Item>,
+}
+
+/// What every stage needs besides the flows.
+#[derive(Debug)]
+struct Desk {
+    worker: WorkerId,
+    workers: u8,
+    ownership: Ownership,
+    source_ports: SourcePorts,
+    counters: Counters,
+    limiter: Limiter,
+    /// Of the tables that the denials are numbered by.
+    tables_generation: Option<u64>,
+}
+
+/// A parsed packet of the batch.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    parsed: Result<Parsed, Malformed>,
+    /// Of the flow's direction; 0 where the packet is of no flow.
+    hash: u64,
+}
+
+/// Whence the frames of a batch come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Received,
+    HandedOver,
+}
+
+impl Pipeline {
+    /// Makes a pipeline without flows.
+    ///
+    /// # Panics
+    /// Where `worker` is not one of `workers`, or `source_ports` are cut for fewer.
+    #[must_use]
+    pub fn new(config: &PipelineConfig) -> Self {
+        assert!(
+            config.worker.0 < config.workers,
+            "{:?} of {} workers",
+            config.worker,
+            config.workers
+        );
+        let ports = config.source_ports.slice(config.worker, Part::L4);
+        let secret = Secret::new(config.seed);
+        Self {
+            v4: Flows::new(config.flow_capacity, ports.clone(), &config.timeouts, secret),
+            v6: Flows::new(config.flow_capacity, ports, &config.timeouts, secret),
+            desk: Desk {
+                worker: config.worker,
+                workers: config.workers,
+                ownership: config.ownership,
+                source_ports: config.source_ports,
+                counters: Counters::default(),
+                limiter: Limiter::default(),
+                tables_generation: None,
+            },
+            batch: Vec::new(),
+        }
+    }
+
+    /// Decides on every frame of a batch that came in by `ingress`, rewriting in place; `verdicts` is cleared, and
+    /// afterwards `verdicts[i]` belongs to `frames[i]`.
+    pub fn process(
+        &mut self,
+        ctx: &Context<'_>,
+        ingress: PortId,
+        frames: &mut [Frame],
+        verdicts: &mut Vec<Verdict>,
+    ) {
+        self.run(ctx, ingress, frames, verdicts, Origin::Received);
+    }
+
+    /// [`process`](Self::process) for frames that another worker has handed over: they are never handed on, so that no
+    /// disagreement about who owns a flow can keep a frame going round.
+    pub fn process_handed_over(
+        &mut self,
+        ctx: &Context<'_>,
+        ingress: PortId,
+        frames: &mut [Frame],
+        verdicts: &mut Vec<Verdict>,
+    ) {
+        self.desk.counters.taken_over += frames.len() as u64;
+        self.run(ctx, ingress, frames, verdicts, Origin::HandedOver);
+    }
+
+    fn run(
+        &mut self,
+        ctx: &Context<'_>,
+        ingress: PortId,
+        frames: &mut [Frame],
+        verdicts: &mut Vec<Verdict>,
+        origin: Origin,
+    ) {
+        self.desk.follow(ctx.tables);
+        self.desk.counters.packets += frames.len() as u64;
+        self.parse_all(frames);
+        verdicts.clear();
+        let mac = ctx.fib.port_mac(ingress);
+        for (at, frame) in frames.iter_mut().enumerate() {
+            let item = self.batch[at];
+            verdicts.push(self.decide(ctx, mac, frame, item, origin));
+        }
+    }
+
+    /// Parses the batch and brings the flow entries near, so that their memory is there when they are decided on.
+    fn parse_all(&mut self, frames: &[Frame]) {
+        /// Frames ahead whose first bytes are on their way while one is parsed.
+        const AHEAD: usize = 4;
+        self.batch.clear();
+        for (at, frame) in frames.iter().enumerate() {
+            if let Some(next) = frames.get(at + AHEAD) {
+                prefetch(next.data());
+            }
+            let parsed = packet::parse(frame.data());
+            let hash = match &parsed {
+                Ok(Parsed::Ip(headers)) if matches!(headers.protocol, packet::TCP | packet::UDP) => {
+                    if headers.v6 {
+                        hash_ahead(&self.v6, frame.data(), headers)
+                    } else {
+                        hash_ahead(&self.v4, frame.data(), headers)
+                    }
+                }
+                _ => 0,
+            };
+            self.batch.push(Item { parsed, hash });
+        }
+    }
+
+    #[inline]
+    fn decide(
+        &mut self,
+        ctx: &Context<'_>,
+        mac: Option<[u8; 6]>,
+        frame: &mut Frame,
+        item: Item,
+        origin: Origin,
+    ) -> Verdict {
+        let headers = match item.parsed {
+            Ok(Parsed::Ip(headers)) => headers,
+            Ok(Parsed::Arp(l3)) => return self.desk.arp(ctx, frame, l3, mac),
+            Ok(Parsed::Fragment) => return self.desk.counters.kernel(Kernel::Fragment),
+            Ok(Parsed::Routed) => return self.desk.counters.kernel(Kernel::Routed),
+            Ok(Parsed::NotIp) => return self.desk.counters.kernel(Kernel::NotIp),
+            Err(malformed) => return self.desk.counters.drop(malformed.into()),
+        };
+        if mac.is_some_and(|mac| frame.data()[..6] != mac)
+            && let Some(verdict) = self.desk.misdirected(ctx, frame, &headers, mac)
+        {
+            return verdict;
+        }
+        let desk = &mut self.desk;
+        if headers.v6 {
+            Packet {
+                flows: &mut self.v6,
+                desk,
+                ctx,
+                frame,
+                headers,
+                origin,
+            }
+            .decide(item.hash)
+        } else {
+            Packet {
+                flows: &mut self.v4,
+                desk,
+                ctx,
+                frame,
+                headers,
+                origin,
+            }
+            .decide(item.hash)
+        }
+    }
+
+    /// Looks at the next `budget` slots of the flow tables and removes what has been idle for too long; to be called once a
+    /// batch or tick. [`slots`](Self::slots) is the budget of a whole round.
+    pub fn sweep(&mut self, ctx: &Context<'_>, budget: usize) {
+        self.desk.follow(ctx.tables);
+        let expired = self.v4.sweep(ctx.now, budget) + self.v6.sweep(ctx.now, budget);
+        self.desk.counters.flows_expired += expired as u64;
+    }
+
+    /// Slots of each flow table.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.v4.slots()
+    }
+
+    /// Flows in the tables.
+    #[must_use]
+    pub fn flows(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
+
+    /// Source ports in use, each counted for every backend that it is in use for. The same as [`flows`](Self::flows),
+    /// unless one was lost.
+    #[must_use]
+    pub fn source_ports_in_use(&self) -> usize {
+        self.v4.source_ports_in_use() + self.v6.source_ports_in_use()
+    }
+
+    /// The IPv4 flows, each by its direction from the client. Walks the whole table.
+    pub fn flows_v4(&self) -> impl Iterator<Item = &Entry<[u8; 4]>> {
+        self.v4.iter()
+    }
+
+    /// The IPv6 flows, each by its direction from the client. Walks the whole table.
+    pub fn flows_v6(&self) -> impl Iterator<Item = &Entry<[u8; 16]>> {
+        self.v6.iter()
+    }
+
+    /// What has become of the packets so far.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.desk.counters
+    }
+
+    /// For the worker to count what it drops itself, see [`Counters::drop`].
+    pub const fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.desk.counters
+    }
+}
+
+#[inline]
+fn hash_ahead<A: Address>(flows: &Flows<A>, frame: &[u8], headers: &Headers) -> u64 {
+    let hash = flows.hash(&Tuple::of(frame, headers), headers.protocol);
+    flows.prefetch(hash);
+    hash
+}
+
+impl Desk {
+    /// Takes note of a new state.
+    #[inline]
+    fn follow(&mut self, tables: &Tables) {
+        if self.tables_generation != Some(tables.generation) {
+            self.tables_generation = Some(tables.generation);
+            let policies = tables
+                .policy
+                .policies()
+                .iter()
+                .map(|p| (p.name.as_str(), p.direction));
+            self.counters.denials_mut().renumber(policies);
+        }
+    }
+}
+
+/// An IP packet on its way.
+struct Packet<'a, A> {
+    flows: &'a mut Flows<A>,
+    desk: &'a mut Desk,
+    ctx: &'a Context<'a>,
+    frame: &'a mut Frame,
+    headers: Headers,
+    origin: Origin,
+}
+
+impl<A: Address> Packet<'_, A> {
+    #[inline]
+    fn decide(mut self, hash: u64) -> Verdict {
+        let protocol = self.headers.protocol;
+        if !matches!(protocol, packet::TCP | packet::UDP) {
+            return self.host();
+        }
+        let tuple = Tuple::of(self.frame.data(), &self.headers);
+        if let Some(slot) = self.flows.find(hash, &tuple, protocol)
+            && let Some(verdict) = self.transit(slot)
+        {
+            return verdict;
+        }
+        self.arrive(&tuple, hash)
+    }
+
+    fn drop(&mut self, reason: Reason) -> Verdict {
+        self.desk.counters.drop(reason)
+    }
+
+    fn kernel(&mut self, cause: Kernel) -> Verdict {
+        self.desk.counters.kernel(cause)
+    }
+}
+
+#[cfg(test)]
+mod tests;

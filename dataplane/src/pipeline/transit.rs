@@ -1,0 +1,174 @@
+//! Packets of flows that are in the table.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::Packet;
+use crate::fib::{HopId, Lookup};
+use crate::flow::{Direction, NextHop, State, Tick, Tracked};
+use crate::packet::error::Error;
+use crate::packet::{self, Address, link};
+use crate::policy::Decision;
+use crate::verdict::{Answer, Kernel, PortId, Reason, Verdict};
+
+/// How a packet leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Hop(HopId),
+    Resolve { port: PortId, neighbour: IpAddr },
+    Kernel,
+    Unreachable,
+}
+
+impl<A: Address> Packet<'_, A> {
+    /// Sends the packet of the flow in `slot` on its way; `None` where the flow is over, and the packet is to be seen as one
+    /// of no flow.
+    #[inline]
+    pub(super) fn transit(&mut self, slot: usize) -> Option<Verdict> {
+        if !self.flows.entry(slot).is_allowed_by(self.ctx.tables.generation) && !self.re_examine(slot) {
+            return None;
+        }
+        match self.flows.track(slot, self.headers.tcp_flags) {
+            Tracked::Continue => Some(self.forward(slot)),
+            Tracked::Reopen => {
+                self.flows.remove(slot);
+                None
+            }
+        }
+    }
+
+    /// Whether the flow stands under a state that it has not been seen under. What does not is cut: the Service is gone,
+    /// policy forbids it now, or the backend is gone and the client has not yet got an answer from it that
+    /// it would miss. Established TCP connections to a backend that is not ready any more live on: it may be draining.
+    #[cold]
+    fn re_examine(&mut self, slot: usize) -> bool {
+        let tables = self.ctx.tables;
+        let entry = self.flows.entry(slot);
+        let (client, pod, protocol) = (entry.client(), entry.pod(), entry.protocol);
+        let stands = tables
+            .services
+            .lookup(client.destination.ip(), protocol, client.destination_port)
+            .is_some_and(|service| {
+                let backend = SocketAddr::new(pod.destination.ip(), pod.destination_port);
+                let movable = entry.direction() == Direction::FromClient
+                    && matches!(
+                        entry.state,
+                        State::TcpOpening | State::UdpUnreplied | State::UdpReplied
+                    );
+                (!movable || service.backends().binary_search(&backend).is_ok())
+                    && tables
+                        .policy
+                        .decide(client.source.ip(), backend.ip(), protocol, backend.port())
+                        == Decision::Allow
+            });
+        if stands {
+            self.flows.entry_mut(slot).set_allowed_by(tables.generation);
+        } else {
+            self.flows.remove(slot);
+            self.desk.counters.flows_cut += 1;
+        }
+        stands
+    }
+
+    /// Rewrites the packet as the entry in `slot` says and sends it on.
+    #[inline]
+    fn forward(&mut self, slot: usize) -> Verdict {
+        if self.hop_limit() <= 1 {
+            return self.answer(Answer::TimeExceeded, Error::TimeExceeded, Reason::HopLimit);
+        }
+        let way = self.way(slot);
+        let size = self.headers.end - self.headers.l3;
+        let mut whole = true;
+        if let Way::Hop(hop) = way {
+            let mtu = self.ctx.fib.hop(hop).mtu;
+            whole = u32::from(size) <= mtu;
+            if !whole && !self.may_be_fragmented() {
+                let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
+                return self.answer(Answer::TooBig, Error::TooBig(mtu), Reason::RateLimited);
+            }
+        }
+        if way == Way::Unreachable {
+            return self.drop(Reason::NoRoute);
+        }
+        let entry = self.flows.entry_mut(slot);
+        entry.count(size, Tick::of(self.ctx.now));
+        packet::rewrite(self.frame.data_mut(), &self.headers, &entry.rewrite, entry.deltas);
+        if whole {
+            self.leave(way)
+        } else {
+            self.leave_cut_up()
+        }
+    }
+
+    /// The way of the entry in `slot`, from the entry itself or, once a generation, from the forwarding table.
+    #[inline]
+    pub(super) fn way(&mut self, slot: usize) -> Way {
+        match self.flows.entry(slot).next_hop(self.ctx.fib.generation) {
+            NextHop::Hop(hop) => Way::Hop(hop),
+            NextHop::Kernel => Way::Kernel,
+            NextHop::Unknown => self.look_up(slot),
+        }
+    }
+
+    #[cold]
+    fn look_up(&mut self, slot: usize) -> Way {
+        let fib = self.ctx.fib;
+        let entry = self.flows.entry_mut(slot);
+        match fib.lookup(entry.rewrite.destination.ip()) {
+            Lookup::Hop(hop) => {
+                entry.set_next_hop(NextHop::Hop(hop), fib.generation);
+                Way::Hop(hop)
+            }
+            Lookup::Kernel | Lookup::Local => {
+                entry.set_next_hop(NextHop::Kernel, fib.generation);
+                Way::Kernel
+            }
+            Lookup::Unresolved { port, neighbour } => Way::Resolve { port, neighbour },
+            Lookup::Unreachable => Way::Unreachable,
+        }
+    }
+
+    /// Sends a rewritten packet: no padding, no tags, and the link-layer addresses of the hop.
+    #[inline]
+    pub(super) fn leave(&mut self, way: Way) -> Verdict {
+        self.trim();
+        let counters = &mut self.desk.counters;
+        match way {
+            Way::Hop(hop) => {
+                let hop = self.ctx.fib.hop(hop);
+                link::set_link(self.frame.data_mut(), hop.source_mac, hop.destination_mac);
+                counters.forwarded += 1;
+                Verdict::Forward(hop.port)
+            }
+            Way::Resolve { port, neighbour } => {
+                counters.resolving += 1;
+                Verdict::Resolve { port, neighbour }
+            }
+            Way::Kernel => counters.kernel(Kernel::OtherDevice),
+            Way::Unreachable => counters.drop(Reason::NoRoute),
+        }
+    }
+
+    /// The kernel cuts packets into fragments better than we would.
+    fn leave_cut_up(&mut self) -> Verdict {
+        self.trim();
+        self.kernel(Kernel::NeedsFragmenting)
+    }
+
+    #[inline]
+    fn trim(&mut self) {
+        let end = usize::from(self.headers.end);
+        let shorter = link::untag(&mut self.frame.data_mut()[..end], self.headers.l3.into());
+        self.frame.set_len(end - shorter);
+    }
+
+    /// TTL or hop limit.
+    #[inline]
+    pub(super) fn hop_limit(&self) -> u8 {
+        self.frame.data()[usize::from(self.headers.l3) + if A::V6 { 7 } else { 8 }]
+    }
+
+    /// Whether routers may fragment the packet: IPv4 without "don't fragment".
+    fn may_be_fragmented(&self) -> bool {
+        !A::V6 && self.frame.data()[usize::from(self.headers.l3) + 6] & 0x40 == 0
+    }
+}
