@@ -72,7 +72,7 @@ enum Upper {
 /// Walks the chain of extension headers that begins with one of type `next`.
 #[inline(always)]
 fn upper_layer(packet: &mut Cursor, mut next: u8) -> Decision<Upper> {
-    for _ in 0..EXTENSIONS {
+    for _ in 0..=EXTENSIONS {
         // In how many bytes the header counts its length; 0 where it has a fixed one.
         let unit = match next {
             // Hop-by-hop, routing and destination options; mobility, HIP and shim6 (RFC 6275, 7401, 5533).

@@ -64,7 +64,7 @@ fn check(config: &QueueConfig) -> Result<Interface, BindError> {
         .ok_or_else(|| BindError::NoInterface {
             interface: config.interface.clone(),
         })?;
-    if interface.mtu > MAX_MTU && interface.name != "lo" {
+    if interface.mtu > MAX_MTU {
         return Err(BindError::MtuTooLarge {
             interface: interface.name,
             mtu: interface.mtu,
