@@ -1,6 +1,5 @@
 //! A bad line in front of any port, by a seeded generator: the same seed and the same frames fail alike.
 
-use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 
 use headgate_xsk::{Frame, FrameCache};
@@ -43,8 +42,8 @@ pub struct Faulty<P> {
     receiving: Line,
     sending: Line,
     arrived: Vec<Frame>,
-    delivered: VecDeque<Frame>,
-    departing: VecDeque<Frame>,
+    delivered: Vec<Frame>,
+    departing: Vec<Frame>,
 }
 
 /// One direction.
@@ -64,8 +63,8 @@ impl<P: Port> Faulty<P> {
             receiving: Line::new(receiving, seed),
             sending: Line::new(sending, !seed),
             arrived: Vec::new(),
-            delivered: VecDeque::new(),
-            departing: VecDeque::new(),
+            delivered: Vec::new(),
+            departing: Vec::new(),
         }
     }
 
@@ -90,7 +89,7 @@ impl<P: Port> Port for Faulty<P> {
         count
     }
 
-    fn transmit(&mut self, cache: &mut FrameCache, frames: &mut VecDeque<Frame>) -> usize {
+    fn transmit(&mut self, cache: &mut FrameCache, frames: &mut Vec<Frame>) -> usize {
         let taken = frames.len();
         if frames.is_empty() {
             self.sending.release(&mut self.departing);
@@ -121,7 +120,7 @@ impl Line {
         }
     }
 
-    fn carry(&mut self, mut frame: Frame, cache: &mut FrameCache, out: &mut VecDeque<Frame>) {
+    fn carry(&mut self, mut frame: Frame, cache: &mut FrameCache, out: &mut Vec<Frame>) {
         self.counters.seen += 1;
         if self.random.chance(self.faults.loss) {
             self.counters.lost += 1;
@@ -141,17 +140,17 @@ impl Line {
             self.held.push((self.faults.reorder_by.max(1), frame));
             return;
         }
-        out.push_back(frame);
+        out.push(frame);
         self.let_pass(out);
     }
 
-    fn duplicate(&self, frame: &Frame, cache: &mut FrameCache, out: &mut VecDeque<Frame>) -> bool {
+    fn duplicate(&self, frame: &Frame, cache: &mut FrameCache, out: &mut Vec<Frame>) -> bool {
         let Some(mut copy) = cache.take() else {
             return false;
         };
         let fits = copy.copy_from(frame.data()).is_ok();
         if fits {
-            out.push_back(copy);
+            out.push(copy);
         } else {
             cache.put(copy);
         }
@@ -159,7 +158,7 @@ impl Line {
     }
 
     /// Another frame has passed those that are held back.
-    fn let_pass(&mut self, out: &mut VecDeque<Frame>) {
+    fn let_pass(&mut self, out: &mut Vec<Frame>) {
         self.held.iter_mut().for_each(|(left, _)| *left -= 1);
         out.extend(
             self.held
@@ -168,7 +167,7 @@ impl Line {
         );
     }
 
-    fn release(&mut self, out: &mut VecDeque<Frame>) {
+    fn release(&mut self, out: &mut Vec<Frame>) {
         out.extend(self.held.drain(..).map(|(_, frame)| frame));
     }
 }

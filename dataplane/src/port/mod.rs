@@ -12,7 +12,6 @@ pub mod pcap;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 
 use headgate_xsk::{Frame, FrameCache};
@@ -29,7 +28,7 @@ pub trait Port: Send {
 
     /// Sends from the front of `frames`; what does not fit now stays there, in order. Called with no frames
     /// it only takes back what was sent before. Returns how many frames it took.
-    fn transmit(&mut self, cache: &mut FrameCache, frames: &mut VecDeque<Frame>) -> usize;
+    fn transmit(&mut self, cache: &mut FrameCache, frames: &mut Vec<Frame>) -> usize;
 
     /// Whether `receive` would bring something now. Asked once before a worker sleeps.
     fn ready(&self) -> bool;

@@ -1,4 +1,3 @@
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use headgate_xsk::{Frame, FrameCache, Umem};
@@ -23,7 +22,7 @@ fn through(line: Faults, count: u32, seed: u64) -> (Vec<u32>, faults::FaultCount
     let mut cache = umem.cache();
     let (near, mut far) = pair(4096);
     let mut near = Faulty::new(near, Faults::default(), line, seed);
-    let mut frames: VecDeque<Frame> = (0..count).map(|n| frame(&mut cache, n)).collect();
+    let mut frames: Vec<Frame> = (0..count).map(|n| frame(&mut cache, n)).collect();
     assert_eq!(near.transmit(&mut cache, &mut frames), count as usize);
     near.transmit(&mut cache, &mut frames);
     let mut arrived = Vec::new();
@@ -39,7 +38,7 @@ fn a_full_wire_leaves_frames_with_the_sender() {
     let umem = Umem::heap(64);
     let mut cache = umem.cache();
     let (mut left, mut right): (MemoryPort, MemoryPort) = pair(2);
-    let mut frames: VecDeque<Frame> = (0..3).map(|n| frame(&mut cache, n)).collect();
+    let mut frames: Vec<Frame> = (0..3).map(|n| frame(&mut cache, n)).collect();
     assert_eq!(left.transmit(&mut cache, &mut frames), 2);
     assert_eq!(frames.iter().map(number).collect::<Vec<_>>(), [2]);
     assert!(right.ready() && !left.ready());
@@ -114,7 +113,7 @@ fn received_frames_suffer_too_and_quiet_lines_let_go() {
         ..Faults::default()
     };
     let mut far = Faulty::new(far, held, Faults::default(), 5);
-    let mut frames: VecDeque<Frame> = (0..4).map(|n| frame(&mut cache, n)).collect();
+    let mut frames: Vec<Frame> = (0..4).map(|n| frame(&mut cache, n)).collect();
     near.transmit(&mut cache, &mut frames);
     let mut out = Vec::new();
     assert_eq!(far.receive(&mut cache, &mut out, 8), 0);

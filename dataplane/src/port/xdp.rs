@@ -1,6 +1,5 @@
 //! The AF_XDP queues of one interface that one worker serves.
 
-use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use headgate_xsk::{Frame, FrameCache, Queue};
@@ -45,7 +44,7 @@ impl Port for XdpPort {
         received
     }
 
-    fn transmit(&mut self, cache: &mut FrameCache, frames: &mut VecDeque<Frame>) -> usize {
+    fn transmit(&mut self, cache: &mut FrameCache, frames: &mut Vec<Frame>) -> usize {
         self.queues[0].transmit(cache, frames)
     }
 

@@ -1,0 +1,321 @@
+//! The status document. Counts only grow while the process lives; a field once released keeps its name and meaning.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::fib::mirror::MirrorStatistics;
+use crate::verdict::{Answer, Counters, Kernel, Reason};
+
+/// Everything, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of this program.
+    pub version: String,
+    /// Process id.
+    pub process: u32,
+    /// Since the start.
+    pub uptime_seconds: u64,
+    /// The control plane's state that every worker works by; 0 before the first.
+    pub generation: u64,
+    /// The session with the control plane.
+    pub control: ControlStatus,
+    /// Interfaces, in the order of the command line.
+    pub ports: Vec<PortStatus>,
+    /// Each worker's own counts.
+    pub workers: Vec<WorkerStatus>,
+    /// The sum of all workers' counts.
+    pub totals: Counts,
+    /// Flows that workers follow now.
+    pub flows: usize,
+    /// Packets that NetworkPolicies forbade.
+    pub denials: Vec<DenialStatus>,
+    /// Addresses that Headgate answers ARP and NDP for.
+    pub owned_addresses: Vec<IpAddr>,
+    /// Services balanced at L4.
+    pub services: Vec<ServiceStatus>,
+    /// Where HTTP is terminated.
+    pub listeners: Vec<ListenerStatus>,
+    /// Packet buffers.
+    pub frames: FrameStatus,
+    /// The copy of the kernel's routes and neighbours.
+    pub routes: RouteStatus,
+    /// Packets handed to the kernel's own stack.
+    pub kernel_path: KernelPathStatus,
+}
+
+/// How the control plane fares.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlStatus {
+    /// Whether one is connected.
+    pub connected: bool,
+    /// Its process id.
+    pub process: Option<u32>,
+    /// Sessions since the start.
+    pub sessions: u64,
+    /// Sessions that ended by a fault: a corrupt ring, a message that is no message.
+    pub faults: u64,
+    /// Attempts to connect that failed.
+    pub refused: u64,
+    /// Transactions in force.
+    pub applied: u64,
+    /// Transactions that were refused.
+    pub rejected: u64,
+    /// Why the last of them was refused, or the last session ended.
+    pub last_error: Option<String>,
+    /// From the arrival of the last transaction until every worker worked by it.
+    pub last_apply_microseconds: u64,
+}
+
+/// An interface.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PortStatus {
+    /// The interface.
+    pub name: String,
+    /// Where the steering program runs: `native` or `generic`.
+    pub mode: String,
+    /// Its queues that Headgate serves.
+    pub queues: Vec<QueueStatus>,
+    /// What the steering program did with packets that arrived.
+    pub steering: SteeringStatus,
+}
+
+/// Counts of a steering program, by outcome.
+pub type SteeringStatus = BTreeMap<String, u64>;
+
+/// An AF_XDP socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueStatus {
+    /// Index of the port.
+    pub port: u8,
+    /// The interface's queue.
+    pub queue: u32,
+    /// The worker that serves it.
+    pub worker: u8,
+    /// Whether the driver hands over its own buffers.
+    pub zero_copy: bool,
+    /// Counts of the socket, Headgate's and the kernel's.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// A worker.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Its number.
+    pub worker: u8,
+    /// The core that it is pinned to.
+    pub core: Option<usize>,
+    /// Flows that it follows now.
+    pub flows: usize,
+    /// Its packets.
+    pub counts: Counts,
+    /// Packets that policies forbade.
+    pub denials: Vec<DenialStatus>,
+    /// Frames that it holds now.
+    pub held: HeldFrames,
+    /// Turns of its loop, and how often it slept.
+    pub turns: u64,
+    /// Times that it waited for an event.
+    pub sleeps: u64,
+    /// Its queues.
+    pub queues: Vec<QueueStatus>,
+}
+
+/// Packets by how they ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Packets that the pipeline saw; a packet handed over is seen by two workers.
+    pub packets: u64,
+    /// Packets handed to the worker that owns their flow.
+    pub handed_over: u64,
+    /// Packets taken over from another worker.
+    pub taken_over: u64,
+    /// Packets rewritten and sent on.
+    pub forwarded: u64,
+    /// Packets that waited for a neighbour's address.
+    pub resolving: u64,
+    /// Packets for the L7 stage.
+    pub to_l7: u64,
+    /// Packets that the L7 stage sent.
+    pub from_l7: u64,
+    /// Flows made.
+    pub flows_created: u64,
+    /// Flows forgotten for idleness.
+    pub flows_expired: u64,
+    /// Flows cut by a change of the state.
+    pub flows_cut: u64,
+    /// Packets dropped, by reason; reasons that never occurred are left out.
+    pub drops: BTreeMap<String, u64>,
+    /// Packets for the kernel, by cause.
+    pub kernel: BTreeMap<String, u64>,
+    /// Packets answered, by answer.
+    pub answers: BTreeMap<String, u64>,
+}
+
+/// Packets that one NetworkPolicy forbade.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DenialStatus {
+    /// `namespace/name`.
+    pub policy: String,
+    /// `ingress` or `egress`.
+    pub direction: String,
+    /// Packets.
+    pub packets: u64,
+}
+
+/// A Service's port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// `namespace/name`.
+    pub name: String,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+    /// Where clients reach it.
+    pub address: SocketAddr,
+    /// Ready endpoints.
+    pub backends: usize,
+}
+
+/// An address where HTTP is terminated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    /// Where clients connect.
+    pub address: SocketAddr,
+    /// Whether they speak TLS.
+    pub tls: bool,
+}
+
+/// Where the packet buffers are. `total = free + kernel + held + unaccounted`, exactly while no packet moves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameStatus {
+    /// All of them.
+    pub total: usize,
+    /// Free.
+    pub free: usize,
+    /// With the kernel, to be filled or to be sent.
+    pub kernel: usize,
+    /// With workers, as [`WorkerStatus::held`] says.
+    pub held: usize,
+    /// The rest: in motion, or leaked if it stays above 0 when no packet moves.
+    pub unaccounted: i64,
+}
+
+/// Frames that a worker holds between two turns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldFrames {
+    /// Waiting for a neighbour's address.
+    pub parked: usize,
+    /// Waiting for room in a transmit ring.
+    pub unsent: usize,
+    /// Handed over to it and not yet taken.
+    pub inbox: usize,
+}
+
+/// How the copy of the kernel's network state fares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteStatus {
+    /// Counts the copies that workers were given.
+    pub generation: u64,
+    /// Routes of the kernel's main table.
+    pub routes: usize,
+    /// Neighbours of all links.
+    pub neighbours: usize,
+    /// How it is kept.
+    pub mirror: MirrorStatistics,
+    /// Questions to the kernel for a neighbour's address.
+    pub asked: u64,
+    /// Questions that it refused.
+    pub refused: u64,
+}
+
+/// The TAP device to the kernel's own stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelPathStatus {
+    /// The device.
+    pub name: String,
+    /// Packets from the kernel that came by it: it has no routes, so these are its own announcements.
+    pub ignored: u64,
+}
+
+impl Counts {
+    /// A worker's counters by name.
+    #[must_use]
+    pub fn of(counters: &Counters, from_l7: u64) -> Self {
+        let named = |all: &mut dyn Iterator<Item = (&'static str, u64)>| -> BTreeMap<String, u64> {
+            all.filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count)).collect()
+        };
+        Self {
+            packets: counters.packets,
+            handed_over: counters.handed_over,
+            taken_over: counters.taken_over,
+            forwarded: counters.forwarded,
+            resolving: counters.resolving,
+            to_l7: counters.to_l7,
+            from_l7,
+            flows_created: counters.flows_created,
+            flows_expired: counters.flows_expired,
+            flows_cut: counters.flows_cut,
+            drops: named(&mut Reason::ALL.iter().map(|r| (r.name(), counters.dropped(*r)))),
+            kernel: named(&mut Kernel::ALL.iter().map(|k| (k.name(), counters.to_kernel(*k)))),
+            answers: named(&mut Answer::ALL.iter().map(|a| (a.name(), counters.answered(*a)))),
+        }
+    }
+
+    /// Adds another worker's.
+    pub fn add(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.handed_over += other.handed_over;
+        self.taken_over += other.taken_over;
+        self.forwarded += other.forwarded;
+        self.resolving += other.resolving;
+        self.to_l7 += other.to_l7;
+        self.from_l7 += other.from_l7;
+        self.flows_created += other.flows_created;
+        self.flows_expired += other.flows_expired;
+        self.flows_cut += other.flows_cut;
+        add_maps(&mut self.drops, &other.drops);
+        add_maps(&mut self.kernel, &other.kernel);
+        add_maps(&mut self.answers, &other.answers);
+    }
+}
+
+fn add_maps(sum: &mut BTreeMap<String, u64>, other: &BTreeMap<String, u64>) {
+    for (name, count) in other {
+        *sum.entry(name.clone()).or_default() += count;
+    }
+}
+
+impl HeldFrames {
+    /// All of them.
+    #[must_use]
+    pub fn sum(self) -> usize {
+        self.parked + self.unsent + self.inbox
+    }
+}
+
+impl Status {
+    /// Takes the workers' reports and sums them up.
+    pub fn set_workers(&mut self, workers: Vec<WorkerStatus>) {
+        let mut denials: BTreeMap<(String, String), u64> = BTreeMap::new();
+        for worker in &workers {
+            self.totals.add(&worker.counts);
+            self.flows += worker.flows;
+            self.frames.held += worker.held.sum();
+            for denial in &worker.denials {
+                *denials.entry((denial.policy.clone(), denial.direction.clone())).or_default() += denial.packets;
+            }
+            for queue in &worker.queues {
+                if let Some(port) = self.ports.get_mut(usize::from(queue.port)) {
+                    port.queues.push(queue.clone());
+                }
+            }
+        }
+        let denial = |((policy, direction), packets)| DenialStatus { policy, direction, packets };
+        self.denials = denials.into_iter().map(denial).collect();
+        self.ports.iter_mut().for_each(|port| port.queues.sort_by_key(|queue| queue.queue));
+        self.workers = workers;
+        let known = self.frames.free + self.frames.kernel + self.frames.held;
+        self.frames.unaccounted = self.frames.total as i64 - known as i64;
+    }
+}
