@@ -8,6 +8,6 @@ mod tests;
 
 pub use server::serve;
 pub use status::{
-    ControlStatus, Counts, DenialStatus, FrameStatus, HeldFrames, KernelPathStatus, ListenerStatus, PortStatus,
-    QueueStatus, RouteStatus, ServiceStatus, Status, SteeringStatus, WorkerStatus,
+    ControlStatus, Counts, DenialStatus, FrameStatus, HeldFrames, KernelPathStatus, ListenerStatus,
+    PortStatus, QueueStatus, RouteStatus, ServiceStatus, Status, SteeringStatus, WorkerStatus,
 };

@@ -35,7 +35,9 @@ pub fn serve(path: &Path, status: impl Fn() -> Status + Send + 'static) -> io::R
             }
         }
     };
-    std::thread::Builder::new().name("headgate-status".into()).spawn(answer_all)
+    std::thread::Builder::new()
+        .name("headgate-status".into())
+        .spawn(answer_all)
 }
 
 fn answer(mut connection: UnixStream, status: &Status) -> io::Result<()> {

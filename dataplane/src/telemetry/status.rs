@@ -243,7 +243,9 @@ impl Counts {
     #[must_use]
     pub fn of(counters: &Counters, from_l7: u64) -> Self {
         let named = |all: &mut dyn Iterator<Item = (&'static str, u64)>| -> BTreeMap<String, u64> {
-            all.filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count)).collect()
+            all.filter(|(_, count)| *count > 0)
+                .map(|(name, count)| (name.to_owned(), count))
+                .collect()
         };
         Self {
             packets: counters.packets,
@@ -303,7 +305,9 @@ impl Status {
             self.flows += worker.flows;
             self.frames.held += worker.held.sum();
             for denial in &worker.denials {
-                *denials.entry((denial.policy.clone(), denial.direction.clone())).or_default() += denial.packets;
+                *denials
+                    .entry((denial.policy.clone(), denial.direction.clone()))
+                    .or_default() += denial.packets;
             }
             for queue in &worker.queues {
                 if let Some(port) = self.ports.get_mut(usize::from(queue.port)) {
@@ -311,9 +315,15 @@ impl Status {
                 }
             }
         }
-        let denial = |((policy, direction), packets)| DenialStatus { policy, direction, packets };
+        let denial = |((policy, direction), packets)| DenialStatus {
+            policy,
+            direction,
+            packets,
+        };
         self.denials = denials.into_iter().map(denial).collect();
-        self.ports.iter_mut().for_each(|port| port.queues.sort_by_key(|queue| queue.queue));
+        self.ports
+            .iter_mut()
+            .for_each(|port| port.queues.sort_by_key(|queue| queue.queue));
         self.workers = workers;
         let known = self.frames.free + self.frames.kernel + self.frames.held;
         self.frames.unaccounted = self.frames.total as i64 - known as i64;

@@ -1,7 +1,7 @@
-//! What the kernel says about the network, as plain data.
+//! Netlink's messages as the plain data that a [`Snapshot`] is made of.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use netlink_packet_route::AddressFamily;
@@ -11,239 +11,200 @@ use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteNextHop, RouteNextHopFlags, RouteType,
-    RouteVia,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHop, RouteNextHopFlags,
+    RouteType, RouteVia,
 };
 
-/// `RT_TABLE_DEFAULT` of `linux/rtnetlink.h`, which the kernel asks after the main table.
-const TABLE_DEFAULT: u32 = 253;
-const TABLE_MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
+use crate::fib::{Address, Link, Neighbour, NextHop, Route, RouteKind, Snapshot, Table};
+use crate::verdict::PortId;
 
-/// An interface.
+const TABLE_MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
+/// `RT_TABLE_LOCAL` of `linux/rtnetlink.h`.
+const TABLE_LOCAL: u32 = 255;
+
+/// A network device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// `ifindex`, never 0.
-    pub index: u32,
+pub struct Device {
+    /// What forwarding needs of it.
+    pub link: Link,
     /// `IFLA_IFNAME`.
     pub name: String,
-    /// Ethernet address; `None` for links that have none.
-    pub mac: Option<[u8; 6]>,
-    /// Bytes of an IP packet.
-    pub mtu: u32,
-    /// Administratively up and with carrier.
-    pub up: bool,
-    /// `IFF_LOOPBACK`.
-    pub loopback: bool,
     /// `IFLA_INFO_KIND` is `veth`.
     pub veth: bool,
     /// `IFLA_NUM_RX_QUEUES`: as many as the driver could have, not as many as are on.
     pub rx_queues: u32,
-    /// `IFLA_NUM_TX_QUEUES`.
-    pub tx_queues: u32,
 }
 
-/// An address of the host.
+/// Whether and where a neighbour can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Address {
-    /// The interface that carries it.
-    pub link: u32,
-    /// The address.
-    pub address: IpAddr,
-    /// Length of the on-link prefix.
-    pub prefix: u8,
-    /// Good as the source of packets to anywhere: scope global, not tentative, not deprecated.
-    pub global: bool,
-}
-
-/// A route of the main or default table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// What it covers.
-    pub destination: IpNet,
-    /// Against other routes to the same destination.
-    pub preference: Preference,
-    /// `RTN_UNICAST`, or a route that refuses.
-    pub kind: RouteKind,
-    /// `RTA_PREFSRC`.
-    pub source: Option<IpAddr>,
-    /// `RTAX_MTU`.
-    pub mtu: Option<u32>,
-    /// Live next hops; several where the route is multipath.
-    pub hops: Vec<NextHop>,
-}
-
-/// What the kernel compares of routes to one destination; the least wins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Preference {
-    /// In the default table (253), which is asked after the main one.
-    pub default_table: bool,
-    /// `RTA_PRIORITY`.
-    pub metric: u32,
-}
-
-/// What a route does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RouteKind {
-    /// Sends on to a next hop.
-    Unicast,
-    /// `blackhole`, `unreachable` or `prohibit`.
-    Refuse,
-}
-
-/// One way that a route leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NextHop {
-    /// The interface that it leaves by.
-    pub link: u32,
-    /// The router; `None` where destinations are on the link. May be IPv6 for an IPv4 route (RFC 8950).
-    pub gateway: Option<IpAddr>,
-    /// Share among the next hops, 1 to 256.
-    pub weight: u16,
-}
-
-/// What the kernel knows about a neighbour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Neighbour {
-    /// Its Ethernet address, if that is usable.
+pub struct Reachability {
+    /// See [`Neighbour::mac`].
     pub mac: Option<[u8; 6]>,
-    /// Has a usable address that nobody has confirmed for a while.
+    /// Nobody has confirmed the address for a while (`NUD_STALE`).
     pub stale: bool,
 }
 
-/// Neighbours by link and address.
-pub type Neighbours = BTreeMap<(u32, IpAddr), Neighbour>;
+/// Neighbours by interface index and address.
+pub type Neighbours = BTreeMap<(u32, IpAddr), Reachability>;
 
 /// The kernel's network state, as far as forwarding needs it.
 #[derive(Clone, Debug, Default)]
 pub struct Kernel {
-    /// By `ifindex`.
-    pub links: BTreeMap<u32, Link>,
-    /// In the kernel's order, which decides between addresses of equal merit.
+    /// By interface index.
+    pub devices: BTreeMap<u32, Device>,
+    /// In the kernel's order.
     pub addresses: Vec<Address>,
-    /// In the order of the dump.
+    /// Of the tables local and main.
     pub routes: Vec<Route>,
-    /// Neighbours of all links.
+    /// Of all devices.
     pub neighbours: Neighbours,
 }
 
-impl Link {
-    pub(super) fn parse(message: &LinkMessage) -> Self {
-        let mut link = Self {
-            index: message.header.index,
-            name: String::new(),
-            mac: None,
-            mtu: 0,
-            up: message.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
-            loopback: message.header.flags.contains(LinkFlags::Loopback),
-            veth: false,
-            rx_queues: 1,
-            tx_queues: 1,
+impl Kernel {
+    /// The device of this name.
+    #[must_use]
+    pub fn device(&self, name: &str) -> Option<&Device> {
+        self.devices.values().find(|device| device.name == name)
+    }
+
+    /// What a forwarding table is built from. Neighbours are left out where they are not on one of `ports`, and so
+    /// cost nothing on a node with thousands of pods behind other devices.
+    #[must_use]
+    pub fn snapshot(&self, ports: &[(PortId, u32)]) -> Snapshot {
+        let ours = |interface: u32| ports.iter().any(|(_, port)| *port == interface);
+        let neighbour = |(&(interface, address), state): (&(u32, IpAddr), &Reachability)| {
+            ours(interface).then_some(Neighbour {
+                interface,
+                address,
+                mac: state.mac,
+            })
         };
-        for attribute in &message.attributes {
-            match attribute {
-                LinkAttribute::IfName(name) => link.name.clone_from(name),
-                LinkAttribute::Address(bytes) => link.mac = bytes.as_slice().try_into().ok(),
-                LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
-                LinkAttribute::NumRxQueues(n) => link.rx_queues = *n,
-                LinkAttribute::NumTxQueues(n) => link.tx_queues = *n,
-                LinkAttribute::LinkInfo(infos) => {
-                    link.veth = infos
-                        .iter()
-                        .any(|info| matches!(info, LinkInfo::Kind(InfoKind::Veth)));
-                }
-                _ => {}
-            }
+        Snapshot {
+            links: self.devices.values().map(|device| device.link).collect(),
+            addresses: self.addresses.clone(),
+            routes: self.routes.clone(),
+            neighbours: self.neighbours.iter().filter_map(neighbour).collect(),
+            ports: ports.to_vec(),
         }
-        link
     }
 }
 
-impl Address {
-    /// `None` for families other than IP.
-    pub(super) fn parse(message: &AddressMessage) -> Option<Self> {
-        let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
-        let (mut local, mut address) = (None, None);
-        for attribute in &message.attributes {
-            match attribute {
-                AddressAttribute::Local(ip) => local = Some(*ip),
-                AddressAttribute::Address(ip) => address = Some(*ip),
-                AddressAttribute::Flags(bits) => flags = *bits,
-                _ => {}
+pub(super) fn device(message: &LinkMessage) -> Device {
+    let up = message.header.flags.contains(LinkFlags::Up);
+    let link = Link {
+        index: message.header.index,
+        mac: None,
+        mtu: 0,
+        up,
+    };
+    let mut device = Device {
+        link,
+        name: String::new(),
+        veth: false,
+        rx_queues: 1,
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => device.name.clone_from(name),
+            LinkAttribute::Address(bytes) => device.link.mac = bytes.as_slice().try_into().ok(),
+            LinkAttribute::Mtu(mtu) => device.link.mtu = *mtu,
+            LinkAttribute::NumRxQueues(count) => device.rx_queues = *count,
+            LinkAttribute::LinkInfo(infos) => {
+                device.veth = infos
+                    .iter()
+                    .any(|info| matches!(info, LinkInfo::Kind(InfoKind::Veth)));
             }
+            _ => {}
         }
-        let unfit = AddressFlags::Tentative | AddressFlags::Dadfailed | AddressFlags::Deprecated;
-        Some(Self {
-            link: message.header.index,
-            // On point-to-point links IFA_ADDRESS is the peer's; elsewhere, and for IPv6, IFA_LOCAL may be missing.
-            address: local.or(address)?,
-            prefix: message.header.prefix_len,
-            global: message.header.scope == AddressScope::Universe && !flags.intersects(unfit),
-        })
     }
+    device
 }
 
-impl Route {
-    /// `None` for routes that forwarding does not ask: other tables, other types, other protocols, encapsulations.
-    pub(super) fn parse(message: &RouteMessage) -> Option<Self> {
-        let header = &message.header;
-        let kind = match header.kind {
-            RouteType::Unicast => RouteKind::Unicast,
-            RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit => RouteKind::Refuse,
-            _ => return None,
-        };
-        let any: IpAddr = match header.address_family {
-            AddressFamily::Inet => std::net::Ipv4Addr::UNSPECIFIED.into(),
-            AddressFamily::Inet6 => std::net::Ipv6Addr::UNSPECIFIED.into(),
-            _ => return None,
-        };
-        let mut table = u32::from(header.table);
-        let (mut destination, mut metric, mut source, mut mtu) = (any, 0, None, None);
-        let mut single = NextHop {
-            link: 0,
-            gateway: None,
-            weight: 1,
-        };
-        let mut hops = Vec::new();
-        for attribute in &message.attributes {
-            match attribute {
-                RouteAttribute::Table(number) => table = *number,
-                RouteAttribute::Destination(to) => destination = ip(to)?,
-                RouteAttribute::Priority(priority) => metric = *priority,
-                RouteAttribute::PrefSource(from) => source = ip(from),
-                RouteAttribute::Metrics(metrics) => mtu = metrics.iter().find_map(mtu_of),
-                RouteAttribute::MultiPath(paths) => hops.extend(paths.iter().filter_map(next_hop)),
-                // A tunnel's header is not ours to write.
-                RouteAttribute::EncapType(_) => return None,
-                other => apply(&mut single, other),
-            }
+/// `None` for families other than IP.
+pub(super) fn address(message: &AddressMessage) -> Option<Address> {
+    let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
+    let (mut local, mut address) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(ip) => local = Some(*ip),
+            AddressAttribute::Address(ip) => address = Some(*ip),
+            AddressAttribute::Flags(bits) => flags = *bits,
+            _ => {}
         }
-        if single.link != 0
-            && !message
-                .header
-                .flags
-                .contains(netlink_packet_route::route::RouteFlags::Dead)
-        {
-            hops.push(single);
+    }
+    let avoided = AddressFlags::Tentative | AddressFlags::Dadfailed | AddressFlags::Deprecated;
+    Some(Address {
+        interface: message.header.index,
+        // On point-to-point links IFA_ADDRESS is the peer's; IPv6 leaves IFA_LOCAL out elsewhere.
+        address: IpNet::new(local.or(address)?, message.header.prefix_len).ok()?,
+        global: message.header.scope == AddressScope::Universe,
+        avoided: flags.intersects(avoided),
+    })
+}
+
+/// `None` for routes that forwarding does not ask: of other tables, of other protocols, of types unknown.
+pub(super) fn route(message: &RouteMessage) -> Option<Route> {
+    let header = &message.header;
+    let any: IpAddr = match header.address_family {
+        AddressFamily::Inet => Ipv4Addr::UNSPECIFIED.into(),
+        AddressFamily::Inet6 => Ipv6Addr::UNSPECIFIED.into(),
+        _ => return None,
+    };
+    let mut table = u32::from(header.table);
+    let mut destination = any;
+    let mut route = Route {
+        table: Table::Main,
+        destination: IpNet::new(any, 0).ok()?,
+        kind: kind(header.kind)?,
+        metric: 0,
+        preferred_source: None,
+        hops: Vec::new(),
+    };
+    let mut single = NextHop {
+        gateway: None,
+        interface: 0,
+        weight: 1,
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Table(number) => table = *number,
+            RouteAttribute::Destination(to) => destination = ip(to)?,
+            RouteAttribute::Priority(metric) => route.metric = *metric,
+            RouteAttribute::PrefSource(from) => route.preferred_source = ip(from),
+            RouteAttribute::MultiPath(paths) => route.hops.extend(paths.iter().filter_map(next_hop)),
+            // A tunnel's header is the kernel's to write.
+            RouteAttribute::EncapType(_) => route.kind = RouteKind::Kernel,
+            other => apply(&mut single, other),
         }
-        (table == TABLE_MAIN || table == TABLE_DEFAULT).then_some(())?;
-        Some(Self {
-            destination: IpNet::new(destination, header.destination_prefix_length).ok()?,
-            preference: Preference {
-                default_table: table == TABLE_DEFAULT,
-                metric,
-            },
-            kind,
-            source,
-            mtu,
-            hops,
-        })
+    }
+    if single.interface != 0 && !header.flags.contains(RouteFlags::Dead) {
+        route.hops.push(single);
+    }
+    route.table = match table {
+        TABLE_MAIN => Table::Main,
+        TABLE_LOCAL => Table::Local,
+        _ => return None,
+    };
+    route.destination = IpNet::new(destination, header.destination_prefix_length).ok()?;
+    Some(route)
+}
+
+fn kind(kind: RouteType) -> Option<RouteKind> {
+    match kind {
+        RouteType::Unicast => Some(RouteKind::Unicast),
+        RouteType::Local => Some(RouteKind::Local),
+        RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit => Some(RouteKind::Reject),
+        RouteType::Broadcast | RouteType::Anycast | RouteType::Multicast => Some(RouteKind::Kernel),
+        // `throw` ends the search of this table, and the next one is not mirrored.
+        RouteType::Throw | RouteType::Nat | RouteType::ExternalResolve => Some(RouteKind::Kernel),
+        _ => None,
     }
 }
 
 /// What the attributes of a single next hop and those of one path of several have in common.
 fn apply(hop: &mut NextHop, attribute: &RouteAttribute) {
     match attribute {
-        RouteAttribute::Oif(index) => hop.link = *index,
+        RouteAttribute::Oif(index) => hop.interface = *index,
         RouteAttribute::Gateway(address) => hop.gateway = ip(address),
         RouteAttribute::Via(RouteVia::Inet(address)) => hop.gateway = Some((*address).into()),
         RouteAttribute::Via(RouteVia::Inet6(address)) => hop.gateway = Some((*address).into()),
@@ -252,29 +213,19 @@ fn apply(hop: &mut NextHop, attribute: &RouteAttribute) {
 }
 
 fn next_hop(path: &RouteNextHop) -> Option<NextHop> {
-    if path
-        .flags
-        .intersects(RouteNextHopFlags::Dead | RouteNextHopFlags::Linkdown)
-    {
+    if path.flags.contains(RouteNextHopFlags::Dead) {
         return None;
     }
     // The kernel counts weights from 0 (rtnh_hops).
     let mut hop = NextHop {
-        link: path.interface_index,
         gateway: None,
+        interface: path.interface_index,
         weight: u16::from(path.hops) + 1,
     };
     path.attributes
         .iter()
         .for_each(|attribute| apply(&mut hop, attribute));
     Some(hop)
-}
-
-fn mtu_of(metric: &netlink_packet_route::route::RouteMetric) -> Option<u32> {
-    match metric {
-        netlink_packet_route::route::RouteMetric::Mtu(mtu) => Some(*mtu),
-        _ => None,
-    }
 }
 
 fn ip(address: &RouteAddress) -> Option<IpAddr> {
@@ -286,9 +237,9 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
 }
 
 /// The key and the state of a neighbour; `None` for other families, such as a bridge's forwarding entries.
-pub(super) fn neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Neighbour)> {
-    let mut to = None;
-    let mut mac = None;
+pub(super) fn neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Reachability)> {
+    use NeighbourState as S;
+    let (mut to, mut mac) = (None, None);
     for attribute in &message.attributes {
         match attribute {
             NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => to = Some(IpAddr::V4(*v4)),
@@ -297,16 +248,15 @@ pub(super) fn neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Ne
             _ => {}
         }
     }
-    use NeighbourState as S;
-    // NUD_VALID of the kernel's net/neighbour.h; NUD_NOARP entries carry no address that a frame could use.
-    let valid = matches!(
-        message.header.state,
-        S::Permanent | S::Reachable | S::Probe | S::Stale | S::Delay
-    );
-    let stale = message.header.state == S::Stale;
-    let neighbour = Neighbour {
-        mac: mac.filter(|_| valid),
-        stale,
-    };
-    Some(((message.header.ifindex, to?), neighbour))
+    // NUD_VALID of net/neighbour.h.
+    let valid = [S::Permanent, S::Noarp, S::Reachable, S::Probe, S::Stale, S::Delay];
+    let state = message.header.state;
+    let mac = mac.filter(|_| valid.contains(&state));
+    Some((
+        (message.header.ifindex, to?),
+        Reachability {
+            mac,
+            stale: state == S::Stale,
+        },
+    ))
 }

@@ -5,7 +5,7 @@
 //! a removed address, go in silence), and a table that is read whole cannot drift. Reading waits a little, the longer the
 //! table is, so that a burst of changes costs a few reads and not one for each.
 //!
-//! Policy routing (`ip rule`), VRFs and routes with encapsulation are not mirrored.
+//! Only the tables `local` and `main` are read: policy routing (`ip rule`) and VRFs are not mirrored.
 
 mod kernel;
 mod neighbours;
@@ -25,7 +25,7 @@ use rtnetlink::MulticastGroup;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::sys::AsyncSocket as _;
 
-pub use kernel::{Address, Kernel, Link, Neighbour, Neighbours, NextHop, Preference, Route, RouteKind};
+pub use kernel::{Device, Kernel, Neighbours, Reachability};
 pub use neighbours::Asker;
 
 /// Bytes of the notification socket's buffer: a resync costs more than this.
@@ -240,14 +240,11 @@ impl Mirror {
             let mut routes = Vec::new();
             for family in [AddressFamily::Inet, AddressFamily::Inet6] {
                 let request = self.handle.route().get(all_routes(family)).execute();
-                routes.extend(dump("routes", request).await?.iter().filter_map(Route::parse));
+                routes.extend(dump("routes", request).await?.iter().filter_map(kernel::route));
             }
-            self.kernel.links = links
-                .iter()
-                .map(Link::parse)
-                .map(|link| (link.index, link))
-                .collect();
-            self.kernel.addresses = addresses.iter().filter_map(Address::parse).collect();
+            let devices = links.iter().map(kernel::device);
+            self.kernel.devices = devices.map(|device| (device.link.index, device)).collect();
+            self.kernel.addresses = addresses.iter().filter_map(kernel::address).collect();
             self.kernel.routes = routes;
             self.changed = true;
         }

@@ -1,7 +1,9 @@
 use std::net::IpAddr;
 
 use super::*;
+use crate::fib::{Fib, Lookup, NextHop, RouteKind, Table};
 use crate::testing::Namespace;
+use crate::verdict::PortId;
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -20,12 +22,8 @@ fn lan(tag: &str) -> Namespace {
     namespace
 }
 
-fn near(kernel: &Kernel) -> &Link {
-    kernel
-        .links
-        .values()
-        .find(|link| link.name == "near")
-        .expect("the link")
+fn near(kernel: &Kernel) -> &Device {
+    kernel.device("near").expect("the device")
 }
 
 async fn until(mirror: &mut Mirror, what: impl Fn(&Kernel) -> bool) {
@@ -46,49 +44,54 @@ fn the_first_dump_has_everything() {
     namespace.block_on(async || {
         let mirror = Mirror::open().await.unwrap();
         let kernel = mirror.kernel();
-        let link = near(kernel);
-        assert!(link.veth && link.up && !link.loopback && link.mac.is_some());
-        assert_eq!((link.mtu, link.rx_queues, link.tx_queues), (1500, 2, 2));
-        let has = |ip: &str| {
-            kernel
+        let device = near(kernel);
+        let link = device.link;
+        assert!(device.veth && link.up && link.mac.is_some());
+        assert_eq!((link.mtu, device.rx_queues), (1500, 2));
+        let has = |net: &str| {
+            let address = kernel
                 .addresses
                 .iter()
-                .any(|a| a.address == address(ip) && a.global)
+                .find(|a| a.address == net.parse().unwrap());
+            address.is_some_and(|a| a.global && !a.avoided)
         };
-        assert!(has("192.0.2.1") && has("2001:db8::1"), "{:?}", kernel.addresses);
+        assert!(
+            has("192.0.2.1/24") && has("2001:db8::1/64"),
+            "{:?}",
+            kernel.addresses
+        );
         let route = |to: &str| {
             kernel
                 .routes
                 .iter()
                 .find(|r| r.destination == to.parse().unwrap())
         };
-        let near = NextHop {
-            link: link.index,
+        let via = NextHop {
+            interface: link.index,
             gateway: Some(address("192.0.2.7")),
             weight: 1,
         };
         let plain = route("198.51.100.0/24").unwrap();
         assert_eq!(
-            (plain.mtu, plain.source),
-            (Some(1400), Some(address("192.0.2.1")))
+            (plain.preferred_source, plain.metric),
+            (Some(address("192.0.2.1")), 5)
         );
-        assert_eq!(
-            (plain.preference.metric, plain.hops.as_slice()),
-            (5, [near].as_slice())
-        );
-        let weights: Vec<_> = route("203.0.113.0/24")
+        assert_eq!(plain.hops, [via]);
+        let several: Vec<_> = route("203.0.113.0/24")
             .unwrap()
             .hops
             .iter()
             .map(|hop| hop.weight)
             .collect();
-        assert_eq!(weights, [3, 1]);
+        assert_eq!(several, [3, 1]);
         assert_eq!(
             route("::/0").unwrap().hops[0].gateway,
             Some(address("2001:db8::9"))
         );
-        assert_eq!(route("10.9.0.0/16").unwrap().kind, RouteKind::Refuse);
+        assert_eq!(route("10.9.0.0/16").unwrap().kind, RouteKind::Reject);
         assert_eq!(route("192.0.2.0/24").unwrap().hops[0].gateway, None);
+        let own = route("192.0.2.1/32").unwrap();
+        assert_eq!((own.table, own.kind), (Table::Local, RouteKind::Local));
         assert!(
             route("10.8.0.0/16").is_none(),
             "other tables are not ours to read"
@@ -96,11 +99,18 @@ fn the_first_dump_has_everything() {
         let neighbour = kernel.neighbours[&(link.index, address("192.0.2.7"))];
         assert_eq!(
             neighbour,
-            Neighbour {
+            Reachability {
                 mac: Some([2, 0, 0, 0, 0, 7]),
                 stale: false
             }
         );
+
+        let fib = Fib::build(&kernel.snapshot(&[(PortId(0), link.index)]), 1);
+        let Lookup::Hop(hop) = fib.lookup(address("198.51.100.1")) else {
+            panic!("a resolved next hop")
+        };
+        assert_eq!(fib.hop(hop).destination_mac, [2, 0, 0, 0, 0, 7]);
+        assert_eq!(fib.lookup(address("192.0.2.1")), Lookup::Local);
     });
 }
 
@@ -109,7 +119,7 @@ fn changes_arrive() {
     let namespace = lan("changes");
     namespace.block_on(async || {
         let mut mirror = Mirror::open().await.unwrap();
-        let link = near(mirror.kernel()).index;
+        let link = near(mirror.kernel()).link.index;
         let key = (link, address("2001:db8::7"));
         namespace.ip("neigh add 2001:db8::7 lladdr 02:00:00:00:00:07 dev near nud permanent");
         until(&mut mirror, |kernel| kernel.neighbours.contains_key(&key)).await;
@@ -135,8 +145,8 @@ fn changes_arrive() {
         // The kernel removes this route with the address, without a word about the route.
         namespace.ip("addr del 192.0.2.1/24 dev near");
         until(&mut mirror, |kernel| !via(kernel)).await;
-        namespace.ip("link set far down");
-        until(&mut mirror, |kernel| !near(kernel).up).await;
+        namespace.ip("link set near down");
+        until(&mut mirror, |kernel| !near(kernel).link.up).await;
     });
 }
 
@@ -149,8 +159,8 @@ fn asking_makes_the_kernel_resolve() {
     pods.ip("link set far up");
     namespace.block_on(async || {
         let mut mirror = Mirror::open().await.unwrap();
-        until(&mut mirror, |kernel| near(kernel).up).await;
-        let link = near(mirror.kernel()).index;
+        until(&mut mirror, |kernel| near(kernel).link.up).await;
+        let link = near(mirror.kernel()).link.index;
         let key = (link, address("192.0.2.9"));
         mirror.asker().ask(link, key.1).await.unwrap();
         until(&mut mirror, |kernel| {
@@ -171,11 +181,11 @@ fn a_lost_notification_leads_to_a_new_dump() {
     let namespace = lan("overrun");
     namespace.block_on(async || {
         let mut mirror = Mirror::open().await.unwrap();
-        let link = near(mirror.kernel()).index;
+        let link = near(mirror.kernel()).link.index;
         let ghost = (link, address("192.0.2.200"));
         mirror.kernel.neighbours.insert(
             ghost,
-            Neighbour {
+            Reachability {
                 mac: Some([1; 6]),
                 stale: false,
             },

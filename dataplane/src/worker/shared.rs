@@ -1,0 +1,83 @@
+//! What all threads of the dataplane share.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread::Thread;
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+
+use super::Peer;
+use crate::config::Tables;
+use crate::fib::Fib;
+use crate::verdict::PortId;
+
+/// A neighbour that a worker needs the link-layer address of.
+pub type Wanted = (PortId, IpAddr);
+
+/// The state that workers read, and the workers as others see them.
+pub struct Shared {
+    /// The control plane's state. Its `generation` is the dataplane's own count of publications: a control plane that
+    /// was restarted may count from 1 again.
+    pub tables: ArcSwap<Tables>,
+    /// The kernel's routes and neighbours.
+    pub fib: ArcSwap<Fib>,
+    /// By [`WorkerId`](crate::verdict::WorkerId).
+    pub peers: Vec<Peer>,
+    /// Questions for the kernel.
+    pub wanted: mpsc::Sender<Wanted>,
+    stop: AtomicBool,
+    observer: Mutex<Option<Thread>>,
+}
+
+impl Shared {
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn new(workers: u8, wanted: mpsc::Sender<Wanted>) -> std::io::Result<Self> {
+        let peers = (0..workers).map(|id| Peer::new(crate::verdict::WorkerId(id)));
+        Ok(Self {
+            tables: ArcSwap::default(),
+            fib: ArcSwap::default(),
+            peers: peers.collect::<Result<_, _>>()?,
+            wanted,
+            stop: AtomicBool::new(false),
+            observer: Mutex::default(),
+        })
+    }
+
+    /// Wakes all workers, so that they see what was published.
+    pub fn wake_all(&self) {
+        self.peers.iter().for_each(Peer::wake);
+    }
+
+    /// Ends the workers after their current turn.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake_all();
+    }
+
+    /// Whether the workers are to end.
+    #[must_use]
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Has the calling thread unparked whenever a worker begins to work by a new publication.
+    pub fn observe(&self) {
+        *self.observer.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
+    }
+
+    /// Whether every worker that runs works by publication `epoch` or a later one.
+    #[must_use]
+    pub fn all_see(&self, epoch: u64) -> bool {
+        self.peers.iter().all(|peer| peer.seen() >= epoch)
+    }
+
+    pub(super) fn saw(&self, peer: &Peer, epoch: u64) {
+        peer.set_seen(epoch);
+        if let Some(thread) = &*self.observer.lock().unwrap_or_else(PoisonError::into_inner) {
+            thread.unpark();
+        }
+    }
+}
