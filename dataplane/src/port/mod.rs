@@ -16,6 +16,8 @@ use std::os::fd::BorrowedFd;
 
 use headgate_xsk::{Frame, FrameCache};
 
+use crate::telemetry::QueueStatus;
+
 pub use faults::{Faults, Faulty};
 
 /// One worker's share of an interface.
@@ -35,4 +37,9 @@ pub trait Port: Send {
 
     /// What becomes readable when frames arrive; empty for ports that are asked in turns only.
     fn wakers(&self) -> Vec<BorrowedFd<'_>>;
+
+    /// Its queues with their counts, without port and worker; empty for ports that have none.
+    fn queues(&self) -> Vec<QueueStatus> {
+        Vec::new()
+    }
 }

@@ -120,6 +120,8 @@ pub struct WorkerStatus {
     pub sleeps: u64,
     /// Its queues.
     pub queues: Vec<QueueStatus>,
+    /// The L7 stage.
+    pub l7: crate::l7::L7Status,
 }
 
 /// Packets by how they ended.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
 
 use arc_swap::ArcSwap;
@@ -20,9 +20,9 @@ pub type Wanted = (PortId, IpAddr);
 pub struct Shared {
     /// The control plane's state. Its `generation` is the dataplane's own count of publications: a control plane that
     /// was restarted may count from 1 again.
-    pub tables: ArcSwap<Tables>,
+    pub tables: Arc<ArcSwap<Tables>>,
     /// The kernel's routes and neighbours.
-    pub fib: ArcSwap<Fib>,
+    pub fib: Arc<ArcSwap<Fib>>,
     /// By [`WorkerId`](crate::verdict::WorkerId).
     pub peers: Vec<Peer>,
     /// Questions for the kernel.
@@ -37,8 +37,8 @@ impl Shared {
     pub fn new(workers: u8, wanted: mpsc::Sender<Wanted>) -> std::io::Result<Self> {
         let peers = (0..workers).map(|id| Peer::new(crate::verdict::WorkerId(id)));
         Ok(Self {
-            tables: ArcSwap::default(),
-            fib: ArcSwap::default(),
+            tables: Arc::default(),
+            fib: Arc::default(),
             peers: peers.collect::<Result<_, _>>()?,
             wanted,
             stop: AtomicBool::new(false),

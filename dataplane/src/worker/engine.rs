@@ -1,0 +1,302 @@
+//! What a worker does in one turn.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use headgate_xsk::{Frame, FrameCache};
+
+use super::line::Line;
+use super::parked::{Outcome, Parked};
+use super::stage::Terminator;
+use super::{Peer, Shared, WorkerConfig};
+use crate::clock::Nanos;
+use crate::fib::Lookup;
+use crate::packet::set_link;
+use crate::pipeline::{Context, Pipeline};
+use crate::telemetry::{Counts, DenialStatus, HeldFrames, QueueStatus, WorkerStatus};
+use crate::verdict::{Kernel, PortId, Reason, Verdict, WorkerId};
+
+/// Frames of one port that go through the pipeline together.
+const BATCH: usize = 64;
+/// Entries of the flow table that are looked at for idleness in a turn.
+const SWEEP: usize = 16;
+/// How often a worker that sleeps looks after idle flows,
+const TICK: Duration = Duration::from_millis(100);
+/// looks at a transmit ring that was full,
+const RETRY: Duration = Duration::from_micros(500);
+/// and takes back frames that were sent, with no flow left.
+const NOTHING_TO_DO: Duration = Duration::from_secs(1);
+
+/// A worker without its clock and its sleep.
+pub(super) struct Engine {
+    id: WorkerId,
+    core: Option<usize>,
+    shared: Arc<Shared>,
+    kernel: Arc<dyn super::KernelPath>,
+    cache: FrameCache,
+    pub(super) lines: Vec<Line>,
+    pipeline: Pipeline,
+    pub(super) l7: Terminator,
+    parked: Parked,
+    batch: Vec<Frame>,
+    verdicts: Vec<Verdict>,
+    /// Frames taken over from other workers, by port.
+    taken: Vec<Vec<Frame>>,
+    /// Workers that were handed frames in this turn, a bit each.
+    rung: u64,
+    turns: u64,
+    pub(super) sleeps: u64,
+    answered: u64,
+}
+
+impl Engine {
+    pub(super) fn new(config: WorkerConfig, shared: &Arc<Shared>) -> Self {
+        let l7 = Terminator::new(&config.pipeline, config.l7_buffer, config.l7_mtu, shared);
+        let lines: Vec<_> = config.ports.into_iter().map(Line::new).collect();
+        Self {
+            id: config.pipeline.worker,
+            core: config.core,
+            shared: Arc::clone(shared),
+            kernel: config.kernel,
+            cache: config.umem.cache(),
+            taken: lines.iter().map(|_| Vec::new()).collect(),
+            lines,
+            pipeline: Pipeline::new(config.pipeline),
+            l7,
+            parked: Parked::new(config.neighbour_timeout),
+            batch: Vec::with_capacity(BATCH),
+            verdicts: Vec::with_capacity(BATCH),
+            rung: 0,
+            turns: 0,
+            sleeps: 0,
+            answered: 0,
+        }
+    }
+
+    pub(super) fn peer(&self) -> &Peer {
+        &self.shared.peers[usize::from(self.id.0)]
+    }
+
+    /// Everything up to where the tasks of the L7 stage get their turn. Returns how many frames moved.
+    pub(super) fn receive(&mut self, ctx: &Context<'_>) -> usize {
+        self.turns += 1;
+        self.l7.configure(ctx.tables);
+        let mut moved = 0;
+        for index in 0..self.lines.len() {
+            self.lines[index].receive(&mut self.cache, &mut self.batch, BATCH);
+            moved += self.process(ctx, port(index));
+        }
+        moved += self.take_handed_over(ctx);
+        moved += self.settle_parked(ctx);
+        self.pipeline.sweep(ctx, SWEEP);
+        moved
+    }
+
+    /// Everything after it. Returns how many frames moved.
+    pub(super) fn send(&mut self, ctx: &Context<'_>) -> usize {
+        let mut moved = self.egress(ctx);
+        while let Some((frame, port)) = self.peer().take_to_send() {
+            moved += 1;
+            self.transmit(frame, port);
+        }
+        for line in &mut self.lines {
+            moved += line.flush(&mut self.cache);
+        }
+        let rung = std::mem::take(&mut self.rung);
+        self.shared.peers.iter().enumerate().filter(|(i, _)| rung & (1 << i) != 0).for_each(|(_, peer)| peer.wake());
+        moved
+    }
+
+    /// Takes back frames that were sent, before a sleep.
+    pub(super) fn reap(&mut self) {
+        self.lines.iter_mut().for_each(|line| line.reap(&mut self.cache));
+    }
+
+    /// Whether somebody has put something down for this worker since its last turn.
+    pub(super) fn ready(&self) -> bool {
+        let peer = self.peer();
+        !peer.is_idle() || peer.report_wanted(self.answered).is_some() || self.lines.iter().any(|line| line.port().ready())
+    }
+
+    /// When to look again though nothing happens.
+    pub(super) fn deadline(&self, now: Nanos) -> Nanos {
+        let pause = match (self.unsent(), self.pipeline.flows() + self.parked.len()) {
+            (0, 0) => NOTHING_TO_DO,
+            (0, _) => TICK,
+            _ => RETRY,
+        };
+        let timers = [self.l7.next_timer(), self.parked.deadline()];
+        timers.into_iter().flatten().fold(now.after(pause), Nanos::min)
+    }
+
+    /// Frames that wait for room in a transmit ring.
+    fn unsent(&self) -> usize {
+        self.lines.iter().map(Line::unsent).sum()
+    }
+
+    fn process(&mut self, ctx: &Context<'_>, ingress: PortId) -> usize {
+        if self.batch.is_empty() {
+            return 0;
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        let mut verdicts = std::mem::take(&mut self.verdicts);
+        verdicts.clear();
+        self.pipeline.process(ctx, ingress, &mut batch, &mut verdicts);
+        let count = batch.len();
+        for (frame, verdict) in batch.drain(..).zip(verdicts.drain(..)) {
+            self.dispose(ctx, ingress, frame, verdict);
+        }
+        (self.batch, self.verdicts) = (batch, verdicts);
+        count
+    }
+
+    fn dispose(&mut self, ctx: &Context<'_>, ingress: PortId, frame: Frame, verdict: Verdict) {
+        match verdict {
+            Verdict::Forward(port) => self.transmit(frame, port),
+            Verdict::Reply => self.transmit(frame, ingress),
+            Verdict::ToL7 => {
+                self.l7.ingress(frame.data(), ctx.now);
+                self.cache.put(frame);
+            }
+            Verdict::HandOver(worker) => self.hand_over(frame, ingress, worker),
+            Verdict::Resolve { port, neighbour } => self.park(ctx.now, frame, (port, neighbour)),
+            Verdict::ToKernel => self.give_to_kernel(frame),
+            Verdict::Drop(_) => self.cache.put(frame),
+        }
+    }
+
+    fn transmit(&mut self, frame: Frame, port: PortId) {
+        let sent = match self.lines.get_mut(usize::from(port.0)) {
+            Some(line) => line.send(frame),
+            None => Err(frame),
+        };
+        if let Err(frame) = sent {
+            self.drop(frame, Reason::TransmitFull);
+        }
+    }
+
+    fn drop(&mut self, frame: Frame, reason: Reason) {
+        self.pipeline.counters_mut().drop(reason);
+        self.cache.put(frame);
+    }
+
+    fn hand_over(&mut self, frame: Frame, ingress: PortId, worker: WorkerId) {
+        let index = usize::from(worker.0);
+        match self.shared.peers[index].hand_over(frame, ingress) {
+            Ok(()) => self.rung |= 1 << index,
+            Err(frame) => self.drop(frame, Reason::HandOverFull),
+        }
+    }
+
+    fn take_handed_over(&mut self, ctx: &Context<'_>) -> usize {
+        for _ in 0..BATCH {
+            let Some((frame, ingress)) = self.peer().take_handed_over() else { break };
+            self.taken[usize::from(ingress.0)].push(frame);
+        }
+        let mut moved = 0;
+        for index in 0..self.taken.len() {
+            std::mem::swap(&mut self.batch, &mut self.taken[index]);
+            self.pipeline.counters_mut().taken_over += self.batch.len() as u64;
+            moved += self.process(ctx, port(index));
+        }
+        moved
+    }
+
+    fn park(&mut self, now: Nanos, frame: Frame, to: super::Wanted) {
+        match self.parked.park(frame, to, now) {
+            // A full queue of questions is asked again when the next frame for this neighbour comes.
+            Ok(ask) => drop(ask.then(|| self.shared.wanted.try_send(to))),
+            Err(frame) => self.drop(frame, Reason::ResolveFull),
+        }
+    }
+
+    fn settle_parked(&mut self, ctx: &Context<'_>) -> usize {
+        let mut settled = Vec::new();
+        self.parked.settle(ctx.fib, ctx.now, |outcome| settled.push(outcome));
+        let count = settled.len();
+        for outcome in settled {
+            match outcome {
+                Outcome::Send(port, frame) => self.transmit(frame, port),
+                Outcome::TimedOut(frame) => self.drop(frame, Reason::Unresolved),
+            }
+        }
+        count
+    }
+
+    fn give_to_kernel(&mut self, mut frame: Frame) {
+        if self.kernel.send(frame.data_mut()) {
+            self.cache.put(frame);
+        } else {
+            self.drop(frame, Reason::KernelFull);
+        }
+    }
+
+    fn egress(&mut self, ctx: &Context<'_>) -> usize {
+        let mut made = Vec::new();
+        let sent = self.l7.egress(ctx.now, &mut self.cache, ctx.fib, &mut |_, frame, lookup| made.push((frame, lookup)));
+        for (frame, lookup) in made {
+            self.route(ctx, frame, lookup);
+        }
+        sent
+    }
+
+    /// Sends a packet of our own stack.
+    fn route(&mut self, ctx: &Context<'_>, mut frame: Frame, lookup: Lookup) {
+        match lookup {
+            Lookup::Hop(id) => {
+                let hop = ctx.fib.hop(id);
+                set_link(frame.data_mut(), hop.source_mac, hop.destination_mac);
+                self.transmit(frame, hop.port);
+            }
+            Lookup::Unresolved { port, neighbour } => self.park(ctx.now, frame, (port, neighbour)),
+            Lookup::Kernel | Lookup::Local => {
+                self.pipeline.counters_mut().kernel(Kernel::OtherDevice);
+                self.give_to_kernel(frame);
+            }
+            Lookup::Unreachable => self.drop(frame, Reason::NoRoute),
+        }
+    }
+
+    /// Answers whoever asks for a report.
+    pub(super) fn report(&mut self) {
+        if let Some(ticket) = self.peer().report_wanted(self.answered) {
+            self.answered = ticket;
+            self.peer().answer(ticket, self.status());
+        }
+    }
+
+    fn status(&self) -> WorkerStatus {
+        let counters = self.pipeline.counters();
+        let (l7, from_l7) = self.l7.status();
+        let denial = |(policy, direction, packets): (&str, headgate_ring::message::Direction, u64)| DenialStatus {
+            policy: policy.to_owned(),
+            direction: format!("{direction:?}").to_lowercase(),
+            packets,
+        };
+        WorkerStatus {
+            worker: self.id.0,
+            core: self.core,
+            flows: self.pipeline.flows(),
+            counts: Counts::of(counters, from_l7),
+            denials: counters.denials().iter().map(denial).collect(),
+            held: HeldFrames { parked: self.parked.len(), unsent: self.unsent(), inbox: self.peer().waiting() },
+            turns: self.turns,
+            sleeps: self.sleeps,
+            queues: self.queues(),
+            l7,
+        }
+    }
+
+    fn queues(&self) -> Vec<QueueStatus> {
+        let of_line = |(index, line): (usize, &Line)| {
+            let (port, worker) = (port(index).0, self.id.0);
+            line.port().queues().into_iter().map(move |queue| QueueStatus { port, worker, ..queue })
+        };
+        self.lines.iter().enumerate().flat_map(of_line).collect()
+    }
+}
+
+/// There are at most 256 ports, which the start-up checks.
+fn port(index: usize) -> PortId {
+    PortId(index.to_le_bytes()[0])
+}

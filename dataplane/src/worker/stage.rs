@@ -1,0 +1,124 @@
+//! The L7 stage on a worker: whole IP packets on its side, frames on ours.
+
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use headgate_xsk::{Frame, FrameCache};
+use tokio::sync::Notify;
+
+use super::Shared;
+use crate::clock::Nanos;
+use crate::config::Tables;
+use crate::fib::{Fib, Lookup};
+use crate::flow::Part;
+use crate::l7::{L7Status, Stage, StageConfig};
+use crate::packet;
+use crate::packet::link::HEADER;
+use crate::pipeline::PipelineConfig;
+use crate::tcp::StackConfig;
+
+/// The stage, and what joins it to the worker.
+pub(super) struct Terminator {
+    stage: Stage,
+    wake: Rc<Notify>,
+    epoch: Option<u64>,
+    sent: u64,
+}
+
+impl Terminator {
+    pub(super) fn new(pipeline: &PipelineConfig, buffer: usize, mtu: usize, shared: &Arc<Shared>) -> Self {
+        let ports = pipeline.source_ports.slice(pipeline.worker, Part::L7);
+        let shared = Arc::clone(shared);
+        // Connections to pods are rare next to packets: a load of the pointer each is cheap enough.
+        let source = Rc::new(move |to: IpAddr| shared.fib.load().source_address(to));
+        let tcp = StackConfig { buffer, mtu, ..StackConfig::new(ports, source) };
+        let stage = Stage::new(StageConfig { tcp });
+        Self { wake: stage.wake(), stage, epoch: None, sent: 0 }
+    }
+
+    /// Takes over a publication that is new to it.
+    pub(super) fn configure(&mut self, tables: &Tables) {
+        if self.epoch == Some(tables.generation) {
+            return;
+        }
+        self.epoch = Some(tables.generation);
+        let policy = Arc::clone(&tables.policy);
+        let allows = move |client: IpAddr, pod: std::net::SocketAddr| {
+            policy.decide(client, pod.ip(), packet::TCP, pod.port()).is_allowed()
+        };
+        self.stage.configure(Arc::clone(&tables.l7), Rc::new(allows));
+    }
+
+    pub(super) fn ingress(&mut self, frame: &[u8], now: Nanos) {
+        if let Some(packet) = packet::ip_packet(frame) {
+            self.stage.ingress(packet, now);
+        }
+    }
+
+    /// Hands each packet that the stage sends to `take`, in a frame whose Ethernet header has its type only.
+    pub(super) fn egress(
+        &mut self,
+        now: Nanos,
+        cache: &mut FrameCache,
+        fib: &Fib,
+        take: &mut dyn FnMut(&mut FrameCache, Frame, Lookup),
+    ) -> usize {
+        let before = self.sent;
+        let sent = &mut self.sent;
+        let routes = LastRoute::default();
+        self.stage.egress(now, &mut |length, fill| {
+            let Some(mut frame) = cache.take() else { return false };
+            frame.set_len(HEADER + length);
+            let (header, packet) = frame.data_mut().split_at_mut(HEADER);
+            fill(packet);
+            let (ether_type, to) = destination(packet);
+            header[12..].copy_from_slice(&ether_type.to_be_bytes());
+            *sent += 1;
+            take(cache, frame, routes.lookup(fib, to));
+            true
+        });
+        usize::try_from(self.sent - before).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn next_timer(&self) -> Option<Nanos> {
+        self.stage.next_timer()
+    }
+
+    /// Notified when tasks have made packets.
+    pub(super) fn wake(&self) -> &Rc<Notify> {
+        &self.wake
+    }
+
+    pub(super) fn status(&self) -> (L7Status, u64) {
+        (self.stage.status(), self.sent)
+    }
+}
+
+/// A response goes to one client in many packets: the route of the last one is remembered for a turn.
+#[derive(Default)]
+struct LastRoute(Cell<Option<(IpAddr, Lookup)>>);
+
+impl LastRoute {
+    fn lookup(&self, fib: &Fib, to: IpAddr) -> Lookup {
+        match self.0.get() {
+            Some((last, lookup)) if last == to => lookup,
+            _ => {
+                let lookup = fib.lookup(to);
+                self.0.set(Some((to, lookup)));
+                lookup
+            }
+        }
+    }
+}
+
+/// EtherType and destination of a packet that our own stack made, which is well-formed.
+fn destination(packet: &[u8]) -> (u16, IpAddr) {
+    if packet[0] >> 4 == 4 {
+        let octets: [u8; 4] = packet[16..20].try_into().expect("four bytes");
+        return (0x0800, Ipv4Addr::from(octets).into());
+    }
+    let octets: [u8; 16] = packet[24..40].try_into().expect("sixteen bytes");
+    (0x86dd, Ipv6Addr::from(octets).into())
+}
