@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod fib;
 pub mod flow;
 pub mod hash;
@@ -18,6 +19,7 @@ pub mod packet;
 pub mod pipeline;
 pub mod policy;
 pub mod port;
+pub mod steering;
 pub mod tcp;
 pub mod telemetry;
 #[cfg(test)]

@@ -58,7 +58,9 @@ pub struct ControlStatus {
     pub faults: u64,
     /// Attempts to connect that failed.
     pub refused: u64,
-    /// Transactions in force.
+    /// The control plane's own number of the state in force.
+    pub generation: u64,
+    /// Transactions put in force.
     pub applied: u64,
     /// Transactions that were refused.
     pub rejected: u64,

@@ -1,0 +1,193 @@
+//! The session with the control plane: its transactions become tables, the tables are published to the workers, and an
+//! acknowledgement goes back when every worker works by them.
+//!
+//! A control plane that is gone, or that writes nonsense, changes nothing: traffic goes on by the state in force. One
+//! session is served at a time; a newer one replaces the older, whose process must be gone or stuck.
+
+mod apply;
+
+#[cfg(test)]
+mod tests;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use headgate_ring::message::ToControl;
+use headgate_ring::{DataSession, HandshakeError, Listener, SessionError, Transaction};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+
+pub use apply::{Applier, Announce};
+
+use crate::telemetry::ControlStatus;
+
+/// How long an answer may wait for room: the control plane reads at once, or is stuck.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// The thread that serves control planes.
+pub struct Control {
+    bell: Arc<OwnedFd>,
+    thread: Option<JoinHandle<()>>,
+    status: Arc<Mutex<ControlStatus>>,
+}
+
+/// Why no control plane could be served at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The socket could not be made.
+    #[error("the control socket: {0}")]
+    Listen(#[from] HandshakeError),
+    /// There is no thread or no descriptor to be had.
+    #[error("the control thread: {0}")]
+    Start(#[from] std::io::Error),
+}
+
+impl Control {
+    /// Listens at `path`.
+    ///
+    /// # Errors
+    /// See [`ControlError`].
+    pub fn start(path: &Path, applier: Applier) -> Result<Self, ControlError> {
+        let listener = Listener::bind(path)?;
+        let bell = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
+        let status = Arc::new(Mutex::new(ControlStatus::default()));
+        let server = Server { listener, session: None, applier, status: Arc::clone(&status) };
+        let stop = Arc::clone(&bell);
+        let thread = std::thread::Builder::new().name("headgate-control".into()).spawn(move || server.run(&stop))?;
+        Ok(Self { bell, thread: Some(thread), status })
+    }
+
+    /// How it goes.
+    #[must_use]
+    pub fn status(&self) -> Arc<Mutex<ControlStatus>> {
+        Arc::clone(&self.status)
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // The only error is a full counter, and then the bell rings already.
+        let _ = rustix::io::write(&*self.bell, &1_u64.to_ne_bytes());
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            tracing::error!("the control thread had panicked");
+        }
+    }
+}
+
+struct Server {
+    listener: Listener,
+    session: Option<DataSession>,
+    applier: Applier,
+    status: Arc<Mutex<ControlStatus>>,
+}
+
+impl Server {
+    fn run(mut self, bell: &OwnedFd) {
+        self.applier.observe();
+        while let Some((new, news)) = self.wait(bell) {
+            if new {
+                self.accept();
+            }
+            if news {
+                self.receive();
+            }
+        }
+    }
+
+    /// Whether a control plane has come, and whether the present one has said something; `None` at the end.
+    fn wait(&self, bell: &OwnedFd) -> Option<(bool, bool)> {
+        let mut fds = vec![PollFd::new(bell, PollFlags::IN), PollFd::new(&self.listener, PollFlags::IN)];
+        fds.extend(self.session.as_ref().map(|session| PollFd::new(session, PollFlags::IN | PollFlags::RDHUP)));
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => tracing::error!("waiting for the control plane: {error}"),
+        }
+        let rang = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
+        (!rang(0)).then(|| (rang(1), rang(2)))
+    }
+
+    fn accept(&mut self) {
+        match self.listener.accept(Some(Duration::ZERO)) {
+            Ok(None) => {}
+            Ok(Some(session)) => {
+                let peer = session.peer();
+                if self.session.is_some() {
+                    tracing::warn!("control plane {} takes the place of the one before it", peer.pid);
+                }
+                tracing::info!("control plane {} has connected", peer.pid);
+                self.note(|status| {
+                    status.sessions += 1;
+                    status.connected = true;
+                    status.process = u32::try_from(peer.pid).ok();
+                });
+                self.session = Some(session);
+            }
+            Err(error) => {
+                tracing::warn!("a control plane could not connect: {error}");
+                self.note(|status| {
+                    status.refused += 1;
+                    status.last_error = Some(error.to_string());
+                });
+            }
+        }
+    }
+
+    fn receive(&mut self) {
+        while let Some(session) = &mut self.session {
+            match session.try_receive_transaction() {
+                Ok(None) => return,
+                Ok(Some(transaction)) => self.take(transaction),
+                Err(error) => self.end_session(&error),
+            }
+        }
+    }
+
+    fn take(&mut self, transaction: Transaction) {
+        let arrived = Instant::now();
+        let generation = transaction.generation;
+        let answer = match self.applier.apply(transaction) {
+            Ok(()) => {
+                self.note(|status| {
+                    status.applied += 1;
+                    status.generation = generation;
+                    status.last_apply_microseconds = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
+                });
+                ToControl::Ack { generation }
+            }
+            Err(reason) => {
+                tracing::error!("generation {generation} is refused, the one before stays in force: {reason}");
+                self.note(|status| {
+                    status.rejected += 1;
+                    status.last_error = Some(reason.clone());
+                });
+                ToControl::Nack { generation, reason }
+            }
+        };
+        let sent = self.session.as_mut().map(|session| session.send(&answer, Some(ANSWER)));
+        if let Some(Err(error)) = sent {
+            self.end_session(&error);
+        }
+    }
+
+    fn end_session(&mut self, error: &SessionError) {
+        self.session = None;
+        let fault = !matches!(error, SessionError::PeerGone | SessionError::Closed);
+        if fault {
+            tracing::error!("the session with the control plane is closed: {error}; traffic goes on as it is");
+        } else {
+            tracing::warn!("the control plane is gone; traffic goes on as it is");
+        }
+        self.note(|status| {
+            status.connected = false;
+            status.process = None;
+            status.faults += u64::from(fault);
+            status.last_error = Some(error.to_string());
+        });
+    }
+
+    fn note(&self, change: impl FnOnce(&mut ControlStatus)) {
+        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
