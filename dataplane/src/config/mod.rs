@@ -7,6 +7,7 @@
 
 mod check;
 mod error;
+mod http;
 mod state;
 mod tables;
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use headgate_ring::message::{Generation, Listener, Policy, Protocol, Service};
 
 use super::error::{ConfigError, Fault};
+use super::http::Http;
 use super::state::{State, Stored};
-use crate::{hash, lb, policy};
+use crate::{hash, l7, lb, policy};
 
 /// Everything that the packet path needs of one state. Never changed once built.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,7 @@ pub struct Tables {
     pub listeners: Listeners,
     /// What the steering must bring to us, by address.
     pub managed: Vec<Managed>,
+    http: Option<Http>,
 }
 
 /// An address of Services or listeners, and their ports there. Whether the whole address is ours (nobody
@@ -67,6 +69,7 @@ impl Tables {
             services: compile_services(&parts.services, previous)?,
             policy: compile_policy(&parts.policies, previous),
             managed: managed(&parts),
+            http: Some(Http::compile(state, previous.and_then(|p| p.http.as_ref()))?),
             listeners: Listeners {
                 by_address: parts
                     .listeners
@@ -75,6 +78,12 @@ impl Tables {
                     .collect(),
             },
         })
+    }
+
+    /// What the L7 stage works by; `None` before the first state.
+    #[must_use]
+    pub fn l7(&self) -> Option<&Arc<l7::Config>> {
+        self.http.as_ref().map(|http| &http.config)
     }
 
     /// Whether any Service or listener has this address.
@@ -144,7 +153,7 @@ fn compile_policy(policies: &[Arc<Policy>], previous: Option<&Tables>) -> Arc<po
     }
 }
 
-fn same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
+pub(super) fn same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
 }
 

@@ -33,7 +33,14 @@ impl Applier {
     /// Begins with the empty state.
     #[must_use]
     pub fn new(shared: Arc<Shared>, steerer: Arc<Mutex<Steerer>>, announce: Announce) -> Self {
-        Self { shared, steerer, announce, state: State::default(), epoch: 0, owned: BTreeSet::new() }
+        Self {
+            shared,
+            steerer,
+            announce,
+            state: State::default(),
+            epoch: 0,
+            owned: BTreeSet::new(),
+        }
     }
 
     /// Has the calling thread told when workers take up a publication.
@@ -131,5 +138,9 @@ impl Applier {
 }
 
 fn frontends(managed: &[Managed]) -> impl Iterator<Item = (headgate_ring::message::Protocol, SocketAddr)> {
-    managed.iter().flat_map(|m| m.ports.iter().map(|(protocol, port)| (*protocol, SocketAddr::new(m.address, *port))))
+    managed.iter().flat_map(|m| {
+        m.ports
+            .iter()
+            .map(|(protocol, port)| (*protocol, SocketAddr::new(m.address, *port)))
+    })
 }

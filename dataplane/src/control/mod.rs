@@ -19,7 +19,7 @@ use headgate_ring::message::ToControl;
 use headgate_ring::{DataSession, HandshakeError, Listener, SessionError, Transaction};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
-pub use apply::{Applier, Announce};
+pub use apply::{Announce, Applier};
 
 use crate::telemetry::ControlStatus;
 
@@ -51,12 +51,25 @@ impl Control {
     /// See [`ControlError`].
     pub fn start(path: &Path, applier: Applier) -> Result<Self, ControlError> {
         let listener = Listener::bind(path)?;
-        let bell = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
+        let bell = Arc::new(
+            eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(std::io::Error::from)?,
+        );
         let status = Arc::new(Mutex::new(ControlStatus::default()));
-        let server = Server { listener, session: None, applier, status: Arc::clone(&status) };
+        let server = Server {
+            listener,
+            session: None,
+            applier,
+            status: Arc::clone(&status),
+        };
         let stop = Arc::clone(&bell);
-        let thread = std::thread::Builder::new().name("headgate-control".into()).spawn(move || server.run(&stop))?;
-        Ok(Self { bell, thread: Some(thread), status })
+        let thread = std::thread::Builder::new()
+            .name("headgate-control".into())
+            .spawn(move || server.run(&stop))?;
+        Ok(Self {
+            bell,
+            thread: Some(thread),
+            status,
+        })
     }
 
     /// How it goes.
@@ -98,8 +111,15 @@ impl Server {
 
     /// Whether a control plane has come, and whether the present one has said something; `None` at the end.
     fn wait(&self, bell: &OwnedFd) -> Option<(bool, bool)> {
-        let mut fds = vec![PollFd::new(bell, PollFlags::IN), PollFd::new(&self.listener, PollFlags::IN)];
-        fds.extend(self.session.as_ref().map(|session| PollFd::new(session, PollFlags::IN | PollFlags::RDHUP)));
+        let mut fds = vec![
+            PollFd::new(bell, PollFlags::IN),
+            PollFd::new(&self.listener, PollFlags::IN),
+        ];
+        fds.extend(
+            self.session
+                .as_ref()
+                .map(|session| PollFd::new(session, PollFlags::IN | PollFlags::RDHUP)),
+        );
         match poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => tracing::error!("waiting for the control plane: {error}"),
@@ -152,12 +172,15 @@ impl Server {
                 self.note(|status| {
                     status.applied += 1;
                     status.generation = generation;
-                    status.last_apply_microseconds = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    status.last_apply_microseconds =
+                        u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
                 });
                 ToControl::Ack { generation }
             }
             Err(reason) => {
-                tracing::error!("generation {generation} is refused, the one before stays in force: {reason}");
+                tracing::error!(
+                    "generation {generation} is refused, the one before stays in force: {reason}"
+                );
                 self.note(|status| {
                     status.rejected += 1;
                     status.last_error = Some(reason.clone());
@@ -165,7 +188,10 @@ impl Server {
                 ToControl::Nack { generation, reason }
             }
         };
-        let sent = self.session.as_mut().map(|session| session.send(&answer, Some(ANSWER)));
+        let sent = self
+            .session
+            .as_mut()
+            .map(|session| session.send(&answer, Some(ANSWER)));
         if let Some(Err(error)) = sent {
             self.end_session(&error);
         }
@@ -175,7 +201,9 @@ impl Server {
         self.session = None;
         let fault = !matches!(error, SessionError::PeerGone | SessionError::Closed);
         if fault {
-            tracing::error!("the session with the control plane is closed: {error}; traffic goes on as it is");
+            tracing::error!(
+                "the session with the control plane is closed: {error}; traffic goes on as it is"
+            );
         } else {
             tracing::warn!("the control plane is gone; traffic goes on as it is");
         }

@@ -145,6 +145,12 @@ impl Fib {
         self.port_macs.get(usize::from(port.0)).copied().flatten()
     }
 
+    /// The hop to a neighbour on one of our ports, once its link-layer address is known.
+    #[must_use]
+    pub fn neighbour(&self, port: PortId, address: IpAddr) -> Option<HopId> {
+        self.neighbours.get(&(port, address)).copied()
+    }
+
     /// The address to send from when we speak to `dst` ourselves (SNAT, connections to pods): the route's
     /// preferred source, else an address of the device that the route leaves by, of `dst`'s family, valid, of
     /// global scope and not deprecated, best one whose prefix holds the next hop; else such an address of any

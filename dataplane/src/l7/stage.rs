@@ -27,7 +27,7 @@ pub struct Stage {
 }
 
 /// What a [`Stage`] holds and has counted.
-#[derive(Clone, Debug, Default, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct L7Status {
     /// TCP connections and counters.
     pub tcp: StackStatus,

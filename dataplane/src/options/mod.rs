@@ -68,20 +68,16 @@ pub struct Options {
     #[arg(long)]
     pub huge_pages: bool,
 
-    /// Flows that one worker can follow at a time
-    #[arg(long, value_name = "N", default_value_t = 262_144, value_parser = values::flow_capacity)]
+    /// Flows of each address family that one worker can follow at a time
+    #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = values::flow_capacity)]
     pub flow_capacity: u32,
 
     /// Forget an established TCP flow after so long without a packet, as in 90s or 2h
-    #[arg(long, value_name = "TIME", default_value = "2h", value_parser = values::duration)]
+    #[arg(long, value_name = "TIME", default_value = "124m", value_parser = values::duration)]
     pub tcp_timeout: Duration,
 
-    /// Forget a TCP flow that is opening or closing after so long without a packet
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = values::duration)]
-    pub tcp_handshake_timeout: Duration,
-
     /// Forget a UDP flow after so long without a packet
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = values::duration)]
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = values::duration)]
     pub udp_timeout: Duration,
 
     /// Drop a packet whose next hop has not told its link-layer address after so long
@@ -89,7 +85,7 @@ pub struct Options {
     pub neighbour_timeout: Duration,
 
     /// Buffer of each direction of a terminated TCP connection, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 65_536, value_parser = values::l7_buffers)]
+    #[arg(long, value_name = "BYTES", default_value_t = 262_144, value_parser = values::l7_buffers)]
     pub l7_buffers: u32,
 }
 

@@ -98,7 +98,7 @@ pub(super) fn port_range(text: &str) -> Result<PortRange, String> {
 
 /// The rings of AF_XDP have a power of two of entries.
 pub(super) fn ring_size(text: &str) -> Result<u32, String> {
-    let size = number(text, 64, 65_536)?;
+    let size = number(text, 64, 2048)?;
     if size.is_power_of_two() {
         return Ok(size);
     }

@@ -8,6 +8,7 @@
 pub mod faults;
 pub mod memory;
 pub mod pcap;
+mod xdp;
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use headgate_xsk::{Frame, FrameCache};
 use crate::telemetry::QueueStatus;
 
 pub use faults::{Faults, Faulty};
+pub use xdp::XdpPort;
 
 /// One worker's share of an interface.
 ///
@@ -34,6 +36,11 @@ pub trait Port: Send {
 
     /// Whether `receive` would bring something now. Asked once before a worker sleeps.
     fn ready(&self) -> bool;
+
+    /// Whether `transmit` must be called again for frames that it took, with more or without.
+    fn pending(&self) -> bool {
+        false
+    }
 
     /// What becomes readable when frames arrive; empty for ports that are asked in turns only.
     fn wakers(&self) -> Vec<BorrowedFd<'_>>;

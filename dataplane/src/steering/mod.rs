@@ -63,7 +63,11 @@ impl Rules for Steering {
 
     fn counts(&self) -> BTreeMap<String, u64> {
         let counters = self.counters().unwrap_or_default();
-        counters.iter().filter(|(_, count)| *count > 0).map(|(o, count)| (o.name().to_owned(), count)).collect()
+        counters
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(o, count)| (o.name().to_owned(), count))
+            .collect()
     }
 }
 
@@ -91,7 +95,14 @@ impl Steerer {
     /// No rules yet.
     #[must_use]
     pub fn new(programs: Vec<Box<dyn Rules>>, source_ports: PortRange) -> Self {
-        Self { programs, source_ports, managed: Vec::new(), local: BTreeSet::new(), installed: Wants::new(), doubtful: false }
+        Self {
+            programs,
+            source_ports,
+            managed: Vec::new(),
+            local: BTreeSet::new(),
+            installed: Wants::new(),
+            doubtful: false,
+        }
     }
 
     /// The host's addresses, loopback ones left out, have become these.
@@ -136,7 +147,10 @@ impl Steerer {
 
     /// Addresses that are Headgate's whole.
     pub fn owned(&self) -> impl Iterator<Item = IpAddr> {
-        self.installed.iter().filter(|(_, want)| want.rule.all).map(|(address, _)| *address)
+        self.installed
+            .iter()
+            .filter(|(_, want)| want.rule.all)
+            .map(|(address, _)| *address)
     }
 
     /// The counts of each port's program.
@@ -147,14 +161,29 @@ impl Steerer {
 
     fn wants(&self, managed: &[Managed]) -> Wants {
         let source_ports = Some((self.source_ports.first, self.source_ports.last));
-        let replies = AddressRule { source_ports, ..AddressRule::default() };
-        let local = self.local.iter().map(|address| (*address, Want { rule: replies, ports: BTreeSet::new() }));
+        let replies = AddressRule {
+            source_ports,
+            ..AddressRule::default()
+        };
+        let local = self.local.iter().map(|address| {
+            (
+                *address,
+                Want {
+                    rule: replies,
+                    ports: BTreeSet::new(),
+                },
+            )
+        });
         let mut wants: Wants = local.collect();
         for Managed { address, ports } in managed {
-            let want = wants.entry(*address).or_insert_with(|| Want { rule: WHOLE, ports: BTreeSet::new() });
+            let want = wants.entry(*address).or_insert_with(|| Want {
+                rule: WHOLE,
+                ports: BTreeSet::new(),
+            });
             // Where all is taken, ports add nothing, and their table has an end.
             if !want.rule.all {
-                want.ports.extend(ports.iter().map(|(protocol, port)| (protocol.number(), *port)));
+                want.ports
+                    .extend(ports.iter().map(|(protocol, port)| (protocol.number(), *port)));
             }
         }
         wants
@@ -162,11 +191,18 @@ impl Steerer {
 
     fn install(&mut self, wants: &Wants) -> Result<(), SteeringError> {
         let (from, all) = (&self.installed, self.doubtful);
-        let done = self.programs.iter_mut().try_for_each(|program| change(program.as_mut(), from, wants, all));
+        let done = self
+            .programs
+            .iter_mut()
+            .try_for_each(|program| change(program.as_mut(), from, wants, all));
         self.doubtful = done.is_err();
         if self.doubtful {
             for (address, want) in wants {
-                self.installed.entry(*address).or_default().ports.extend(&want.ports);
+                self.installed
+                    .entry(*address)
+                    .or_default()
+                    .ports
+                    .extend(&want.ports);
             }
         } else {
             self.installed.clone_from(wants);
@@ -176,7 +212,12 @@ impl Steerer {
 }
 
 /// An address that only Headgate has.
-const WHOLE: AddressRule = AddressRule { all: true, source_ports: None, fragments: true, neighbours: true };
+const WHOLE: AddressRule = AddressRule {
+    all: true,
+    source_ports: None,
+    fragments: true,
+    neighbours: true,
+};
 
 fn union(a: AddressRule, b: AddressRule) -> AddressRule {
     AddressRule {

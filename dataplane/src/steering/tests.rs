@@ -53,13 +53,26 @@ impl Rules for Fake {
     }
 }
 
-const RANGE: PortRange = PortRange { first: 61000, last: 65535 };
-const REPLIES: AddressRule =
-    AddressRule { all: false, source_ports: Some((61000, 65535)), fragments: false, neighbours: false };
+const RANGE: PortRange = PortRange {
+    first: 61000,
+    last: 65535,
+};
+const REPLIES: AddressRule = AddressRule {
+    all: false,
+    source_ports: Some((61000, 65535)),
+    fragments: false,
+    neighbours: false,
+};
 
 fn steerer() -> (Steerer, Fake) {
-    let fake = Fake(Arc::new(Mutex::new(Tables { room: 16, ..Tables::default() })));
-    (Steerer::new(vec![Box::new(fake.clone()), Box::new(fake.clone())], RANGE), fake)
+    let fake = Fake(Arc::new(Mutex::new(Tables {
+        room: 16,
+        ..Tables::default()
+    })));
+    (
+        Steerer::new(vec![Box::new(fake.clone()), Box::new(fake.clone())], RANGE),
+        fake,
+    )
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -67,19 +80,28 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn managed(text: &str, port: u16) -> Managed {
-    Managed { address: ip(text), ports: vec![(Protocol::Tcp, port)] }
+    Managed {
+        address: ip(text),
+        ports: vec![(Protocol::Tcp, port)],
+    }
 }
 
 #[test]
 fn addresses_of_the_host_are_shared_and_others_taken_whole() {
     let (mut steerer, fake) = steerer();
-    steerer.set_local([ip("192.0.2.1"), ip("2001:db8::1")].into()).unwrap();
+    steerer
+        .set_local([ip("192.0.2.1"), ip("2001:db8::1")].into())
+        .unwrap();
     let state = vec![managed("192.0.2.1", 80), managed("198.51.100.10", 443)];
     steerer.widen(&state).unwrap();
     steerer.set_managed(state);
     steerer.settle().unwrap();
     let tables = fake.0.lock().unwrap();
-    let expected = [(ip("192.0.2.1"), REPLIES), (ip("198.51.100.10"), WHOLE), (ip("2001:db8::1"), REPLIES)];
+    let expected = [
+        (ip("192.0.2.1"), REPLIES),
+        (ip("198.51.100.10"), WHOLE),
+        (ip("2001:db8::1"), REPLIES),
+    ];
     assert_eq!(tables.addresses, expected.into());
     assert_eq!(tables.ports, [(ip("192.0.2.1"), 6, 80)].into());
     assert_eq!(steerer.owned().collect::<Vec<_>>(), [ip("198.51.100.10")]);
@@ -113,7 +135,10 @@ fn an_address_that_the_host_takes_is_given_up_but_for_its_ports() {
     assert_eq!(fake.0.lock().unwrap().addresses[&ip("198.51.100.10")], WHOLE);
     steerer.set_local([ip("198.51.100.10")].into()).unwrap();
     assert_eq!(fake.0.lock().unwrap().addresses[&ip("198.51.100.10")], REPLIES);
-    assert_eq!(fake.0.lock().unwrap().ports, [(ip("198.51.100.10"), 6, 443)].into());
+    assert_eq!(
+        fake.0.lock().unwrap().ports,
+        [(ip("198.51.100.10"), 6, 443)].into()
+    );
     steerer.set_local(BTreeSet::new()).unwrap();
     assert_eq!(fake.0.lock().unwrap().addresses[&ip("198.51.100.10")], WHOLE);
     assert!(fake.0.lock().unwrap().ports.is_empty());
@@ -127,5 +152,8 @@ fn a_state_that_does_not_fit_leaves_the_one_in_force() {
     let many: Vec<_> = (0..30).map(|n| managed(&format!("203.0.113.{n}"), 80)).collect();
     assert!(steerer.widen(&many).is_err());
     steerer.settle().unwrap();
-    assert_eq!(fake.0.lock().unwrap().addresses.keys().collect::<Vec<_>>(), [&ip("198.51.100.10")]);
+    assert_eq!(
+        fake.0.lock().unwrap().addresses.keys().collect::<Vec<_>>(),
+        [&ip("198.51.100.10")]
+    );
 }

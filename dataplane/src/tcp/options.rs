@@ -78,7 +78,7 @@ impl std::fmt::Debug for StackConfig {
 }
 
 /// What a [`Stack`](super::Stack) has seen since it was made, and what it holds now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StackStatus {
     /// Connections, of both directions, that are not closed.
     pub connections: usize,
@@ -93,7 +93,7 @@ pub struct StackStatus {
 }
 
 /// Events of a [`Stack`](super::Stack) since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StackCounters {
     /// Segments taken in, good ones.
     pub segments_in: u64,

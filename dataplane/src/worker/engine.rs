@@ -18,14 +18,19 @@ use crate::verdict::{Kernel, PortId, Reason, Verdict, WorkerId};
 
 /// Frames of one port that go through the pipeline together.
 const BATCH: usize = 64;
-/// Entries of the flow table that are looked at for idleness in a turn.
-const SWEEP: usize = 16;
+/// How long a round through the flow table takes that looks for idle flows,
+const SWEEP: Duration = Duration::from_secs(4);
+/// and how many slots of it are looked at in one turn at most.
+const SWEEP_BUDGET: usize = 2048;
 /// How often a worker that sleeps looks after idle flows,
 const TICK: Duration = Duration::from_millis(100);
 /// looks at a transmit ring that was full,
 const RETRY: Duration = Duration::from_micros(500);
 /// and takes back frames that were sent, with no flow left.
 const NOTHING_TO_DO: Duration = Duration::from_secs(1);
+
+/// The pipeline's way for frames that were received, or that for frames that were handed over.
+type Decide = fn(&mut Pipeline, &Context<'_>, PortId, &mut [Frame], &mut Vec<Verdict>);
 
 /// A worker without its clock and its sleep.
 pub(super) struct Engine {
@@ -36,6 +41,7 @@ pub(super) struct Engine {
     cache: FrameCache,
     pub(super) lines: Vec<Line>,
     pipeline: Pipeline,
+    swept: Nanos,
     pub(super) l7: Terminator,
     parked: Parked,
     batch: Vec<Frame>,
@@ -61,7 +67,8 @@ impl Engine {
             cache: config.umem.cache(),
             taken: lines.iter().map(|_| Vec::new()).collect(),
             lines,
-            pipeline: Pipeline::new(config.pipeline),
+            pipeline: Pipeline::new(&config.pipeline),
+            swept: Nanos::default(),
             l7,
             parked: Parked::new(config.neighbour_timeout),
             batch: Vec::with_capacity(BATCH),
@@ -84,11 +91,11 @@ impl Engine {
         let mut moved = 0;
         for index in 0..self.lines.len() {
             self.lines[index].receive(&mut self.cache, &mut self.batch, BATCH);
-            moved += self.process(ctx, port(index));
+            moved += self.process(ctx, port(index), Pipeline::process);
         }
         moved += self.take_handed_over(ctx);
         moved += self.settle_parked(ctx);
-        self.pipeline.sweep(ctx, SWEEP);
+        self.sweep(ctx);
         moved
     }
 
@@ -103,7 +110,12 @@ impl Engine {
             moved += line.flush(&mut self.cache);
         }
         let rung = std::mem::take(&mut self.rung);
-        self.shared.peers.iter().enumerate().filter(|(i, _)| rung & (1 << i) != 0).for_each(|(_, peer)| peer.wake());
+        self.shared
+            .peers
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| rung & (1 << i) != 0)
+            .for_each(|(_, peer)| peer.wake());
         moved
     }
 
@@ -115,15 +127,17 @@ impl Engine {
     /// Whether somebody has put something down for this worker since its last turn.
     pub(super) fn ready(&self) -> bool {
         let peer = self.peer();
-        !peer.is_idle() || peer.report_wanted(self.answered).is_some() || self.lines.iter().any(|line| line.port().ready())
+        !peer.is_idle()
+            || peer.report_wanted(self.answered).is_some()
+            || self.lines.iter().any(|line| line.port().ready())
     }
 
     /// When to look again though nothing happens.
     pub(super) fn deadline(&self, now: Nanos) -> Nanos {
-        let pause = match (self.unsent(), self.pipeline.flows() + self.parked.len()) {
-            (0, 0) => NOTHING_TO_DO,
-            (0, _) => TICK,
-            _ => RETRY,
+        let pause = match self.pipeline.flows() {
+            _ if self.lines.iter().any(Line::pending) => RETRY,
+            0 => NOTHING_TO_DO,
+            _ => TICK,
         };
         let timers = [self.l7.next_timer(), self.parked.deadline()];
         timers.into_iter().flatten().fold(now.after(pause), Nanos::min)
@@ -134,20 +148,30 @@ impl Engine {
         self.lines.iter().map(Line::unsent).sum()
     }
 
-    fn process(&mut self, ctx: &Context<'_>, ingress: PortId) -> usize {
+    fn process(&mut self, ctx: &Context<'_>, ingress: PortId, decide: Decide) -> usize {
         if self.batch.is_empty() {
             return 0;
         }
         let mut batch = std::mem::take(&mut self.batch);
         let mut verdicts = std::mem::take(&mut self.verdicts);
-        verdicts.clear();
-        self.pipeline.process(ctx, ingress, &mut batch, &mut verdicts);
+        decide(&mut self.pipeline, ctx, ingress, &mut batch, &mut verdicts);
         let count = batch.len();
         for (frame, verdict) in batch.drain(..).zip(verdicts.drain(..)) {
             self.dispose(ctx, ingress, frame, verdict);
         }
         (self.batch, self.verdicts) = (batch, verdicts);
         count
+    }
+
+    /// Looks at as much of the flow table as the time since the last look asks for.
+    fn sweep(&mut self, ctx: &Context<'_>) {
+        let share = ctx.now.since(self.swept).as_secs_f64() / SWEEP.as_secs_f64();
+        // Small shares add up until they are worth a slot.
+        let budget = (share * self.pipeline.slots() as f64) as usize;
+        if budget > 0 {
+            self.pipeline.sweep(ctx, budget.min(SWEEP_BUDGET));
+            self.swept = ctx.now;
+        }
     }
 
     fn dispose(&mut self, ctx: &Context<'_>, ingress: PortId, frame: Frame, verdict: Verdict) {
@@ -190,14 +214,15 @@ impl Engine {
 
     fn take_handed_over(&mut self, ctx: &Context<'_>) -> usize {
         for _ in 0..BATCH {
-            let Some((frame, ingress)) = self.peer().take_handed_over() else { break };
+            let Some((frame, ingress)) = self.peer().take_handed_over() else {
+                break;
+            };
             self.taken[usize::from(ingress.0)].push(frame);
         }
         let mut moved = 0;
         for index in 0..self.taken.len() {
             std::mem::swap(&mut self.batch, &mut self.taken[index]);
-            self.pipeline.counters_mut().taken_over += self.batch.len() as u64;
-            moved += self.process(ctx, port(index));
+            moved += self.process(ctx, port(index), Pipeline::process_handed_over);
         }
         moved
     }
@@ -212,7 +237,8 @@ impl Engine {
 
     fn settle_parked(&mut self, ctx: &Context<'_>) -> usize {
         let mut settled = Vec::new();
-        self.parked.settle(ctx.fib, ctx.now, |outcome| settled.push(outcome));
+        self.parked
+            .settle(ctx.fib, ctx.now, |outcome| settled.push(outcome));
         let count = settled.len();
         for outcome in settled {
             match outcome {
@@ -233,7 +259,11 @@ impl Engine {
 
     fn egress(&mut self, ctx: &Context<'_>) -> usize {
         let mut made = Vec::new();
-        let sent = self.l7.egress(ctx.now, &mut self.cache, ctx.fib, &mut |_, frame, lookup| made.push((frame, lookup)));
+        let sent = self
+            .l7
+            .egress(ctx.now, &mut self.cache, ctx.fib, &mut |_, frame, lookup| {
+                made.push((frame, lookup))
+            });
         for (frame, lookup) in made {
             self.route(ctx, frame, lookup);
         }
@@ -268,18 +298,23 @@ impl Engine {
     fn status(&self) -> WorkerStatus {
         let counters = self.pipeline.counters();
         let (l7, from_l7) = self.l7.status();
-        let denial = |(policy, direction, packets): (&str, headgate_ring::message::Direction, u64)| DenialStatus {
-            policy: policy.to_owned(),
-            direction: format!("{direction:?}").to_lowercase(),
-            packets,
-        };
+        let denial =
+            |(policy, direction, packets): (&str, headgate_ring::message::Direction, u64)| DenialStatus {
+                policy: policy.to_owned(),
+                direction: format!("{direction:?}").to_lowercase(),
+                packets,
+            };
         WorkerStatus {
             worker: self.id.0,
             core: self.core,
             flows: self.pipeline.flows(),
             counts: Counts::of(counters, from_l7),
             denials: counters.denials().iter().map(denial).collect(),
-            held: HeldFrames { parked: self.parked.len(), unsent: self.unsent(), inbox: self.peer().waiting() },
+            held: HeldFrames {
+                parked: self.parked.len(),
+                unsent: self.unsent(),
+                inbox: self.peer().waiting(),
+            },
             turns: self.turns,
             sleeps: self.sleeps,
             queues: self.queues(),
@@ -290,7 +325,11 @@ impl Engine {
     fn queues(&self) -> Vec<QueueStatus> {
         let of_line = |(index, line): (usize, &Line)| {
             let (port, worker) = (port(index).0, self.id.0);
-            line.port().queues().into_iter().map(move |queue| QueueStatus { port, worker, ..queue })
+            line.port().queues().into_iter().map(move |queue| QueueStatus {
+                port,
+                worker,
+                ..queue
+            })
         };
         self.lines.iter().enumerate().flat_map(of_line).collect()
     }

@@ -15,7 +15,10 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(port: Box<dyn Port>) -> Self {
-        Self { port, unsent: Vec::with_capacity(BACKLOG) }
+        Self {
+            port,
+            unsent: Vec::with_capacity(BACKLOG),
+        }
     }
 
     pub(super) fn port(&self) -> &dyn Port {
@@ -40,12 +43,21 @@ impl Line {
 
     /// Sends what there is room for.
     pub(super) fn flush(&mut self, cache: &mut FrameCache) -> usize {
-        if self.unsent.is_empty() { 0 } else { self.port.transmit(cache, &mut self.unsent) }
+        if self.unsent.is_empty() && !self.port.pending() {
+            0
+        } else {
+            self.port.transmit(cache, &mut self.unsent)
+        }
     }
 
     /// Takes back frames that were sent.
     pub(super) fn reap(&mut self, cache: &mut FrameCache) {
         self.port.transmit(cache, &mut self.unsent);
+    }
+
+    /// Whether it needs another [`Line::flush`] soon.
+    pub(super) fn pending(&self) -> bool {
+        !self.unsent.is_empty() || self.port.pending()
     }
 
     pub(super) fn unsent(&self) -> usize {

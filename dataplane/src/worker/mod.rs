@@ -84,16 +84,24 @@ struct Worker {
 ///
 /// # Errors
 /// When there is no thread to be had.
-pub fn start(config: WorkerConfig, shared: Arc<Shared>, clock: Clock) -> io::Result<JoinHandle<io::Result<()>>> {
+pub fn start(
+    config: WorkerConfig,
+    shared: Arc<Shared>,
+    clock: Clock,
+) -> io::Result<JoinHandle<io::Result<()>>> {
     let name = format!("headgate-{}", config.pipeline.worker.0);
     let body = move || {
         let id = config.pipeline.worker.0;
         if let Some(core) = config.core
             && !core_affinity::set_for_current(core_affinity::CoreId { id: core })
         {
-            tracing::warn!("worker {id} could not be pinned to core {core} and runs where the kernel puts it");
+            tracing::warn!(
+                "worker {id} could not be pinned to core {core} and runs where the kernel puts it"
+            );
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build_local(Default::default())?;
         runtime.block_on(run(config, shared, clock))
     };
     std::thread::Builder::new().name(name).spawn(body)
@@ -138,7 +146,11 @@ impl Worker {
     /// One turn; returns how many frames moved.
     async fn turn(&mut self) -> usize {
         let (tables, fib) = (self.tables.load(), self.fib.load());
-        let ctx = Context { tables, fib, now: self.clock.now() };
+        let ctx = Context {
+            tables,
+            fib,
+            now: self.clock.now(),
+        };
         let mut moved = self.engine.receive(&ctx);
         step_back().await;
         moved += self.engine.send(&ctx);
@@ -160,7 +172,9 @@ impl Worker {
             engine.ready() || seen != Some(published) || shared.stopping()
         };
         let deadline = self.clock.instant(engine.deadline(self.clock.now()));
-        sleeper.wait(deadline.into(), engine.l7.wake().notified(), look).await;
+        sleeper
+            .wait(deadline.into(), engine.l7.wake().notified(), look)
+            .await;
         self.engine.peer().wake_up();
     }
 }

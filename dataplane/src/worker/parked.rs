@@ -45,7 +45,12 @@ pub(super) enum Outcome {
 
 impl Parked {
     pub(super) fn new(patience: Duration) -> Self {
-        Self { waiting: HashMap::new(), count: 0, patience, generation: 0 }
+        Self {
+            waiting: HashMap::new(),
+            count: 0,
+            patience,
+            generation: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -64,7 +69,11 @@ impl Parked {
         let mut first = false;
         let queue = self.waiting.entry(to).or_insert_with(|| {
             first = true;
-            Queue { frames: Vec::new(), asked: now, deadline }
+            Queue {
+                frames: Vec::new(),
+                asked: now,
+                deadline,
+            }
         });
         if queue.frames.len() >= PER_NEIGHBOUR {
             return Err(frame);
@@ -101,7 +110,11 @@ impl Parked {
                 return true;
             }
             *count -= queue.frames.len();
-            queue.frames.drain(..).map(|frame| outcome(frame, hop)).for_each(&mut take);
+            queue
+                .frames
+                .drain(..)
+                .map(|frame| outcome(frame, hop))
+                .for_each(&mut take);
             false
         });
     }

@@ -23,13 +23,21 @@ impl Sleeper {
     /// Must be made on the worker's runtime.
     pub(super) fn new<'a>(fds: impl Iterator<Item = BorrowedFd<'a>>) -> io::Result<Self> {
         // A duplicate is the same socket to the kernel, and needs no borrow of the port.
-        let register = |fd: BorrowedFd<'_>| AsyncFd::with_interest(fd.try_clone_to_owned()?, Interest::READABLE);
-        Ok(Self { fds: fds.map(register).collect::<io::Result<_>>()? })
+        let register =
+            |fd: BorrowedFd<'_>| AsyncFd::with_interest(fd.try_clone_to_owned()?, Interest::READABLE);
+        Ok(Self {
+            fds: fds.map(register).collect::<io::Result<_>>()?,
+        })
     }
 
     /// Waits for a descriptor, `other`, or `deadline`. `look` is called when everything is armed: it announces the
     /// sleep and says whether there is work after all.
-    pub(super) async fn wait(&self, deadline: Instant, other: impl Future<Output = ()>, look: impl FnOnce() -> bool) {
+    pub(super) async fn wait(
+        &self,
+        deadline: Instant,
+        other: impl Future<Output = ()>,
+        look: impl FnOnce() -> bool,
+    ) {
         let mut timer = pin!(sleep_until(deadline));
         let mut other = pin!(other);
         let mut look = Some(look);
@@ -38,7 +46,11 @@ impl Sleeper {
             match look.take() {
                 Some(look) => {
                     self.arm(cx);
-                    if look() || ended { Poll::Ready(()) } else { Poll::Pending }
+                    if look() || ended {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
                 }
                 None if ended || self.any_ready(cx) => Poll::Ready(()),
                 None => Poll::Pending,
@@ -58,6 +70,10 @@ impl Sleeper {
 
     fn any_ready(&self, cx: &mut Context<'_>) -> bool {
         // All of them are asked, since asking is what leaves the waker.
-        self.fds.iter().filter(|fd| fd.poll_read_ready(cx).is_ready()).count() > 0
+        self.fds
+            .iter()
+            .filter(|fd| fd.poll_read_ready(cx).is_ready())
+            .count()
+            > 0
     }
 }

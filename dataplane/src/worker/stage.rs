@@ -33,9 +33,18 @@ impl Terminator {
         let shared = Arc::clone(shared);
         // Connections to pods are rare next to packets: a load of the pointer each is cheap enough.
         let source = Rc::new(move |to: IpAddr| shared.fib.load().source_address(to));
-        let tcp = StackConfig { buffer, mtu, ..StackConfig::new(ports, source) };
+        let tcp = StackConfig {
+            buffer,
+            mtu,
+            ..StackConfig::new(ports, source)
+        };
         let stage = Stage::new(StageConfig { tcp });
-        Self { wake: stage.wake(), stage, epoch: None, sent: 0 }
+        Self {
+            wake: stage.wake(),
+            stage,
+            epoch: None,
+            sent: 0,
+        }
     }
 
     /// Takes over a publication that is new to it.
@@ -46,9 +55,13 @@ impl Terminator {
         self.epoch = Some(tables.generation);
         let policy = Arc::clone(&tables.policy);
         let allows = move |client: IpAddr, pod: std::net::SocketAddr| {
-            policy.decide(client, pod.ip(), packet::TCP, pod.port()).is_allowed()
+            policy
+                .decide(client, pod.ip(), packet::TCP, pod.port())
+                .is_allowed()
         };
-        self.stage.configure(Arc::clone(&tables.l7), Rc::new(allows));
+        if let Some(config) = tables.l7() {
+            self.stage.configure(Arc::clone(config), Rc::new(allows));
+        }
     }
 
     pub(super) fn ingress(&mut self, frame: &[u8], now: Nanos) {
@@ -69,7 +82,9 @@ impl Terminator {
         let sent = &mut self.sent;
         let routes = LastRoute::default();
         self.stage.egress(now, &mut |length, fill| {
-            let Some(mut frame) = cache.take() else { return false };
+            let Some(mut frame) = cache.take() else {
+                return false;
+            };
             frame.set_len(HEADER + length);
             let (header, packet) = frame.data_mut().split_at_mut(HEADER);
             fill(packet);
