@@ -11,9 +11,10 @@
 
 pub mod reference;
 
+mod build;
 mod compiled;
 
-pub use compiled::Compiled;
+pub use compiled::{Compiled, Size};
 pub use headgate_ring::message::Direction;
 
 /// What becomes of a new connection.
@@ -48,3 +49,6 @@ pub struct PolicyId(pub u32);
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod property;
