@@ -1,8 +1,8 @@
 //! Longest-prefix match from addresses to numbers, both families.
 //!
-//! Built once from all prefixes and then only read. IPv4 is a direct table of 16 + 8 + 8 bits: at most three
-//! loads. IPv6 is a path-compressed trie with strides of 8 bits whose nodes fit a cache line: two loads for
-//! each place where prefixes part, which in real tables is two to four times.
+//! Built once from all prefixes and then only read. Both families begin with a table by the first 16 bits and go
+//! on in nodes that look at 8 bits and mostly fill one cache line: two more of them at most for IPv4, and for
+//! IPv6 one for each place where prefixes part, one to three in real tables.
 
 mod v4;
 mod v6;
@@ -11,11 +11,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// Values must be below this; the bit marks inner entries.
-pub const LIMIT: u32 = 1 << 31;
+/// Values must be below this; the bits above mark entries that lead on.
+pub const LIMIT: u32 = 1 << 30;
 
-/// Marks an entry that leads to a chunk or node instead of holding a value.
-const CHILD: u32 = LIMIT;
+/// Marks an entry that leads to a node instead of holding a value.
+const CHILD: u32 = 1 << 31;
+/// With `CHILD`: that node is a table of 256 entries.
+const DENSE: u32 = 1 << 30;
 
 /// Maps each address to the value of the longest prefix that holds it.
 #[derive(Clone, Debug)]
@@ -42,7 +44,7 @@ impl Lpm {
     pub fn build(prefixes: impl IntoIterator<Item = (IpNet, u32)>, default: u32) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for (net, value) in prefixes {
-            assert!(value < LIMIT, "value {value} of {net} does not fit 31 bits");
+            assert!(value < LIMIT, "value {value} of {net} does not fit 30 bits");
             let length = net.prefix_len();
             match net.network() {
                 IpAddr::V4(a) => v4.push(Prefix {
@@ -78,6 +80,12 @@ impl Lpm {
     pub fn memory(&self) -> usize {
         self.v4.memory() + self.v6.memory()
     }
+}
+
+/// Runs of equal entries among 256: where each starts, and its entry.
+fn runs(entries: &[u32]) -> impl Iterator<Item = (u8, u32)> {
+    let begins = |i: &u8| *i == 0 || entries[usize::from(*i) - 1] != entries[usize::from(*i)];
+    (0..=u8::MAX).filter(begins).map(|i| (i, entries[usize::from(i)]))
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ fn default_routes_hold_everything() {
 }
 
 #[test]
-#[should_panic(expected = "31 bits")]
+#[should_panic(expected = "30 bits")]
 fn values_that_do_not_fit_are_refused() {
     let _ = Lpm::build([("10.0.0.0/8".parse().expect("prefix"), super::LIMIT)], 0);
 }

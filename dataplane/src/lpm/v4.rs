@@ -1,95 +1,177 @@
-//! IPv4: a root of 65,536 entries by the upper half of the address, chunks of 256 entries below it.
+//! IPv4: a root of 65,536 entries by the upper half of the address, and below it a node for each further byte.
+//!
+//! ```text
+//! root[a >> 16] → value | node of the third byte → value | node of the fourth byte → value
+//!
+//! sparse node, 64 bytes: starts ┌ 0 ┬ 16 ┬ 32 ┬ 255 … ┐   dense node, 1 KiB: one value for each byte
+//!                        values └ 7 ┴  9 ┴  7 ┴   7 … ┘
+//! ```
+//!
+//! A sparse node lists its runs of equal entries: one cache line where a table of 256 would take sixteen.
 
-use super::{CHILD, Prefix};
+use super::{CHILD, DENSE, Prefix, runs};
 
 const CHUNK: usize = 256;
 
 #[derive(Clone, Debug)]
 pub(super) struct Table {
-    /// One entry for each /16: a value, or `CHILD` and a chunk's number.
+    /// One entry for each /16.
     root: Box<[u32]>,
-    /// Chunks of 256 entries, one after another; those for a /16 may lead to those for a /24.
-    chunks: Vec<u32>,
+    sparse: Vec<Sparse>,
+    /// Dense nodes of 256 entries, one after another.
+    dense: Vec<u32>,
+}
+
+/// The most runs that a sparse node holds.
+const RUNS: usize = 12;
+
+/// A node of at most [`RUNS`] runs.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Sparse {
+    /// Where each run starts, ascending from 0; unused places hold 255.
+    starts: [u8; 16],
+    /// Their entries; unused places repeat the last.
+    values: [u32; RUNS],
 }
 
 impl Table {
-    pub(super) fn build(mut prefixes: Vec<Prefix<u32>>, default: u32) -> Self {
+    pub(super) fn build(prefixes: Vec<Prefix<u32>>, default: u32) -> Self {
         let mut table = Self {
-            root: vec![default; 1 << 16].into(),
-            chunks: Vec::new(),
+            root: Box::default(),
+            sparse: Vec::new(),
+            dense: Vec::new(),
         };
-        // Shorter ones first: each overwrites what is there, and chunks start from the entry that they replace.
-        prefixes.sort_by_key(|p| p.length);
-        for prefix in &prefixes {
-            table.insert(*prefix);
-        }
-        table.chunks.shrink_to_fit();
+        let flat = Flat::build(prefixes, default);
+        table.root = flat
+            .root
+            .iter()
+            .map(|entry| table.pack(*entry, &flat.chunks))
+            .collect();
+        table.sparse.shrink_to_fit();
+        table.dense.shrink_to_fit();
         table
     }
 
-    fn insert(&mut self, Prefix { bits, length, value }: Prefix<u32>) {
-        let [high, low, third, fourth] = indices(bits);
-        let high = high << 8 | low;
-        if length <= 16 {
-            let end = high + (1 << (16 - length));
-            self.root[high..end].fill(value);
-            return;
+    /// The entry that stands for one of the flat table, its chunks packed.
+    fn pack(&mut self, entry: u32, chunks: &[u32]) -> u32 {
+        if entry & CHILD == 0 {
+            return entry;
         }
-        let first = self.descend_root(high);
-        if length <= 24 {
-            let start = first * CHUNK + third;
-            self.chunks[start..start + (1 << (24 - length))].fill(value);
-            return;
-        }
-        let second = self.descend_chunk(first * CHUNK + third);
-        let start = second * CHUNK + fourth;
-        self.chunks[start..start + (1 << (32 - length))].fill(value);
-    }
-
-    fn descend_root(&mut self, entry: usize) -> usize {
-        let (child, chunk) = split(self.root[entry], &mut self.chunks);
-        self.root[entry] = child;
-        chunk
-    }
-
-    fn descend_chunk(&mut self, entry: usize) -> usize {
-        let (child, chunk) = split(self.chunks[entry], &mut self.chunks);
-        self.chunks[entry] = child;
-        chunk
+        let start = (entry ^ CHILD) as usize * CHUNK;
+        let entries: Vec<u32> = chunks[start..start + CHUNK]
+            .iter()
+            .map(|e| self.pack(*e, chunks))
+            .collect();
+        let packed = match Sparse::of(&entries) {
+            Some(sparse) => {
+                self.sparse.push(sparse);
+                CHILD as usize | (self.sparse.len() - 1)
+            }
+            None => {
+                self.dense.extend(&entries);
+                (CHILD | DENSE) as usize | (self.dense.len() / CHUNK - 1)
+            }
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "there are at most 2^24 + 2^16 chunks"
+        )]
+        let packed = packed as u32;
+        packed
     }
 
     #[inline]
     pub(super) fn lookup(&self, address: u32) -> u32 {
+        let [_, _, third, fourth] = address.to_be_bytes();
         let mut entry = self.root[(address >> 16) as usize];
         if entry & CHILD != 0 {
-            entry = self.chunks[((entry ^ CHILD) as usize) << 8 | (address >> 8 & 0xff) as usize];
+            entry = self.step(entry, third);
             if entry & CHILD != 0 {
-                entry = self.chunks[((entry ^ CHILD) as usize) << 8 | (address & 0xff) as usize];
+                entry = self.step(entry, fourth);
             }
         }
         entry
     }
 
+    #[inline]
+    fn step(&self, entry: u32, byte: u8) -> u32 {
+        if entry & DENSE != 0 {
+            return self.dense[((entry & !(CHILD | DENSE)) as usize) << 8 | usize::from(byte)];
+        }
+        let node = &self.sparse[(entry ^ CHILD) as usize];
+        // Counts instead of searching: no branch to predict, and sixteen comparisons are one instruction.
+        let run: u8 = node.starts.iter().map(|start| u8::from(*start <= byte)).sum();
+        node.values[usize::from(run - 1).min(RUNS - 1)]
+    }
+
     pub(super) fn memory(&self) -> usize {
-        (self.root.len() + self.chunks.len()) * size_of::<u32>()
+        size_of_val(&*self.root) + size_of_val(self.sparse.as_slice()) + size_of_val(self.dense.as_slice())
     }
 }
 
-/// The entry made to lead to a chunk, and that chunk's number; a new chunk takes over the entry's value.
-fn split(entry: u32, chunks: &mut Vec<u32>) -> (u32, usize) {
-    if entry & CHILD != 0 {
-        return (entry, (entry ^ CHILD) as usize);
+impl Sparse {
+    fn of(entries: &[u32]) -> Option<Self> {
+        let mut node = Self {
+            starts: [u8::MAX; 16],
+            values: [entries[CHUNK - 1]; RUNS],
+        };
+        for (place, (start, value)) in runs(entries).enumerate() {
+            *node.values.get_mut(place)? = value;
+            node.starts[place] = start;
+        }
+        Some(node)
     }
-    let chunk = chunks.len() / CHUNK;
-    chunks.resize(chunks.len() + CHUNK, entry);
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "there are at most 2^24 + 2^16 chunks"
-    )]
-    let child = CHILD | chunk as u32;
-    (child, chunk)
 }
 
-fn indices(bits: u32) -> [usize; 4] {
-    bits.to_be_bytes().map(usize::from)
+/// The table in its plain form, while it is built: every chunk has 256 entries.
+struct Flat {
+    root: Vec<u32>,
+    chunks: Vec<u32>,
+}
+
+impl Flat {
+    fn build(mut prefixes: Vec<Prefix<u32>>, default: u32) -> Self {
+        let mut flat = Self {
+            root: vec![default; 1 << 16],
+            chunks: Vec::new(),
+        };
+        // Shorter ones first: each overwrites what is there, and chunks start from the entry that they replace.
+        prefixes.sort_by_key(|p| p.length);
+        prefixes.iter().for_each(|prefix| flat.insert(*prefix));
+        flat
+    }
+
+    fn insert(&mut self, Prefix { bits, length, value }: Prefix<u32>) {
+        let [high, low, third, fourth] = bits.to_be_bytes().map(usize::from);
+        let high = high << 8 | low;
+        if length <= 16 {
+            self.root[high..high + (1 << (16 - length))].fill(value);
+            return;
+        }
+        let start = Self::descend(&mut self.root[high], &mut self.chunks) + third;
+        if length <= 24 {
+            self.chunks[start..start + (1 << (24 - length))].fill(value);
+            return;
+        }
+        let mut entry = self.chunks[start];
+        let second = Self::descend(&mut entry, &mut self.chunks) + fourth;
+        self.chunks[start] = entry;
+        self.chunks[second..second + (1 << (32 - length))].fill(value);
+    }
+
+    /// Makes the entry lead to a chunk, which takes over its value, and says where that chunk starts.
+    fn descend(entry: &mut u32, chunks: &mut Vec<u32>) -> usize {
+        if *entry & CHILD == 0 {
+            let chunk = chunks.len() / CHUNK;
+            chunks.resize(chunks.len() + CHUNK, *entry);
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "there are at most 2^24 + 2^16 chunks"
+            )]
+            let child = CHILD | chunk as u32;
+            *entry = child;
+        }
+        (*entry ^ CHILD) as usize * CHUNK
+    }
 }

@@ -1,61 +1,72 @@
-//! IPv6: a trie with strides of 8 bits, each node placed where its prefixes part (path compression).
+//! IPv6: a root of 65,536 entries by the first 16 bits, and below it a trie of nodes that look at 8 bits, each
+//! placed where its prefixes part (path compression).
 //!
 //! ```text
-//! node (64 bytes)                        values
-//! ┌ prefix  bits that must agree ──────┐ ┌───┬───┬───┬───┐
-//! │ position where the stride begins   │ │ v │ v │ c │ v │  c: another node
-//! │ miss    value when they do not     │ └───┴───┴───┴───┘
-//! │ bitmap  256 bits: a new value here ├──▲ base + ones up to the index
-//! └────────────────────────────────────┘
+//! node, 64 bytes                          dense nodes: 256 entries elsewhere
+//! ┌ prefix    bits that must agree ─────┐
+//! │ position  where its 8 bits begin    │
+//! │ miss      value when they do not    │
+//! │ starts    0 ┬ 16 ┬ 32 ┬ …  8 runs   │
+//! │ values    v ┴ c  ┴ v  ┴ …           │  c: another node
+//! └─────────────────────────────────────┘
 //! ```
 
-use super::{CHILD, Prefix};
+use super::{CHILD, Prefix, runs};
 
+const ROOT: u8 = 16;
 const STRIDE: u8 = 8;
 const ENTRIES: usize = 1 << STRIDE;
 /// The last place where a stride fits.
 const LAST: u8 = 128 - STRIDE;
 
+/// The most runs that a node holds itself.
+const RUNS: usize = 8;
+
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
 struct Node {
-    /// Bit i is set where entry i differs from entry i - 1; bit 0 always is.
-    bitmap: [u64; 4],
+    /// Where each run starts, ascending from 0; unused places hold 255.
+    starts: [u8; RUNS],
+    /// Their entries, unused places repeating the last; in a dense node the first is its table's number.
+    values: [u32; RUNS],
     /// The bits in front of the stride, others zero; upper half first.
     prefix: [u64; 2],
-    /// Where the node's values begin.
-    base: u32,
     /// What holds for addresses that do not begin with `prefix`.
     miss: u32,
-    /// Ones in the bitmap's words before each.
-    ranks: [u8; 4],
     /// How many bits of the address stand in front of the stride, at most `LAST`.
     position: u8,
+    dense: bool,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Table {
-    root: u32,
+    /// One entry for each /16.
+    root: Box<[u32]>,
     nodes: Vec<Node>,
-    values: Vec<u32>,
+    /// Tables of 256 entries, one after another.
+    dense: Vec<u32>,
 }
 
 impl Table {
     pub(super) fn build(mut prefixes: Vec<Prefix<u128>>, default: u32) -> Self {
         let mut table = Self {
-            root: default,
+            root: vec![default; 1 << ROOT].into(),
             nodes: Vec::new(),
-            values: Vec::new(),
+            dense: Vec::new(),
         };
+        prefixes.sort_by_key(|p| p.length);
+        let short = prefixes.partition_point(|p| p.length <= ROOT);
+        for prefix in prefixes.drain(..short) {
+            let start = top(prefix.bits);
+            table.root[start..start + (1 << (ROOT - prefix.length))].fill(prefix.value);
+        }
         prefixes.sort_by_key(|p| (p.bits, p.length));
-        let default = match prefixes.iter().rev().find(|p| p.length == 0) {
-            Some(p) => p.value,
-            None => default,
-        };
-        prefixes.retain(|p| p.length != 0);
-        table.root = table.subtree(&prefixes, default);
-        table.values.shrink_to_fit();
+        for group in prefixes.chunk_by(|a, b| top(a.bits) == top(b.bits)) {
+            let entry = top(group[0].bits);
+            table.root[entry] = table.subtree(group, table.root[entry]);
+        }
         table.nodes.shrink_to_fit();
+        table.dense.shrink_to_fit();
         table
     }
 
@@ -67,9 +78,6 @@ impl Table {
         let position = position(first, last, prefixes);
         let mut entries = [inherited; ENTRIES];
         fill(&mut entries, prefixes, position);
-        let node = self.nodes.len();
-        self.nodes
-            .push(Node::new(first.bits & mask(position), position, inherited));
         for group in prefixes.chunk_by(|a, b| index(a.bits, position) == index(b.bits, position)) {
             let longer: Vec<_> = group
                 .iter()
@@ -79,47 +87,37 @@ impl Table {
             let entry = index(group[0].bits, position);
             entries[entry] = self.subtree(&longer, entries[entry]);
         }
-        self.compress(node, &entries);
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "fewer nodes than prefixes, and memory ends before 2^31"
-        )]
-        let child = CHILD | node as u32;
-        child
-    }
-
-    fn compress(&mut self, node: usize, entries: &[u32; ENTRIES]) {
-        let node = &mut self.nodes[node];
-        #[expect(clippy::cast_possible_truncation, reason = "at most 256 values for each node")]
-        let base = self.values.len() as u32;
-        node.base = base;
-        for (i, entry) in entries.iter().enumerate() {
-            if i % 64 == 0 {
-                // At most 192 ones stand before the last word.
-                node.ranks[i / 64] = u8::try_from(self.values.len() - base as usize).unwrap_or(u8::MAX);
-            }
-            if i == 0 || entries[i - 1] != *entry {
-                node.bitmap[i / 64] |= 1 << (i % 64);
-                self.values.push(*entry);
-            }
+        let mut node = Node::new(first.bits & mask(position), position, inherited);
+        if !node.hold(&entries) {
+            node.dense = true;
+            node.values[0] = number(self.dense.len() / ENTRIES);
+            self.dense.extend(entries);
         }
+        self.nodes.push(node);
+        CHILD | number(self.nodes.len() - 1)
     }
 
     #[inline]
     pub(super) fn lookup(&self, address: u128) -> u32 {
-        let mut entry = self.root;
+        let mut entry = self.root[top(address)];
         while entry & CHILD != 0 {
             let node = &self.nodes[(entry ^ CHILD) as usize];
-            match node.slot(address) {
-                Some(slot) => entry = self.values[slot],
-                None => return node.miss,
+            let prefix = u128::from(node.prefix[0]) << 64 | u128::from(node.prefix[1]);
+            if (address ^ prefix) & mask(node.position) != 0 {
+                return node.miss;
             }
+            let index = index(address, node.position);
+            entry = if node.dense {
+                self.dense[(node.values[0] as usize) << STRIDE | index]
+            } else {
+                node.run(index)
+            };
         }
         entry
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.nodes.len() * size_of::<Node>() + self.values.len() * size_of::<u32>()
+        size_of_val(&*self.root) + size_of_val(self.nodes.as_slice()) + size_of_val(self.dense.as_slice())
     }
 }
 
@@ -128,26 +126,38 @@ impl Node {
         #[expect(clippy::cast_possible_truncation, reason = "the halves of the prefix")]
         let prefix = [(prefix >> 64) as u64, prefix as u64];
         Self {
-            bitmap: [0; 4],
+            starts: [u8::MAX; RUNS],
+            values: [0; RUNS],
             prefix,
-            base: 0,
             miss,
-            ranks: [0; 4],
             position,
+            dense: false,
         }
     }
 
-    /// Where the value for `address` stands; `None` if the address does not belong here.
-    #[inline]
-    fn slot(&self, address: u128) -> Option<usize> {
-        let prefix = u128::from(self.prefix[0]) << 64 | u128::from(self.prefix[1]);
-        if (address ^ prefix) & mask(self.position) != 0 {
-            return None;
+    /// Takes the entries in, if they are of few enough runs.
+    fn hold(&mut self, entries: &[u32; ENTRIES]) -> bool {
+        let (mut starts, mut values) = (self.starts, [entries[ENTRIES - 1]; RUNS]);
+        for (place, (start, value)) in runs(entries).enumerate() {
+            if place == RUNS {
+                return false;
+            }
+            starts[place] = start;
+            values[place] = value;
         }
-        let index = index(address, self.position);
-        let (word, bit) = (index / 64, index % 64);
-        let ones = (self.bitmap[word] << (63 - bit)).count_ones() as usize;
-        Some(self.base as usize + usize::from(self.ranks[word]) + ones - 1)
+        (self.starts, self.values) = (starts, values);
+        true
+    }
+
+    /// The entry of the run that holds this index.
+    #[inline]
+    fn run(&self, index: usize) -> u32 {
+        let run: usize = self
+            .starts
+            .iter()
+            .map(|start| usize::from(usize::from(*start) <= index))
+            .sum();
+        self.values[(run - 1) % RUNS]
     }
 }
 
@@ -179,4 +189,18 @@ fn index(address: u128, position: u8) -> usize {
     #[expect(clippy::cast_possible_truncation, reason = "only 8 bits are kept")]
     let index = (address >> (LAST - position)) as u8;
     index.into()
+}
+
+#[inline]
+fn top(address: u128) -> usize {
+    (address >> (128 - ROOT)) as usize
+}
+
+fn number(index: usize) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "fewer nodes than prefixes, and memory ends before 2^30"
+    )]
+    let number = index as u32;
+    number
 }

@@ -50,10 +50,10 @@ pub(super) struct Class {
 /// The policies of one direction that select an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Guard {
-    /// The first of the guard's lines.
-    pub(super) line: u32,
-    /// How many lines; none where no policy selects the address.
-    pub(super) lines: u32,
+    /// The guard's line, or the index above its lines.
+    pub(super) top: u32,
+    /// How many levels of index stand above the lines, plus 1; 0 where no policy selects the address.
+    pub(super) levels: u32,
     /// The first of the policies by name.
     pub(super) policy: u32,
 }
@@ -61,6 +61,7 @@ pub(super) struct Guard {
 /// Rows of bits by guard and port, columns by class.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Matrix {
+    pub(super) indices: Vec<Index>,
     pub(super) lines: Vec<Line>,
     /// Numbers of blocks, `width` for each row. Equal blocks are kept once: most are all zeros or all ones.
     pub(super) rows: Vec<u32>,
@@ -78,6 +79,19 @@ pub(super) struct Line {
     /// The first [`port_key`] of each segment, which ends where the next one starts.
     pub(super) starts: [u32; SEGMENTS],
     pub(super) rows: [u32; SEGMENTS],
+}
+
+/// How many lines or indices of the next level an index leads to.
+pub(super) const FAN_OUT: usize = 15;
+
+/// A node of the search tree above a guard's lines, a cache line. Unused places hold `u32::MAX`.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub(super) struct Index {
+    /// The first [`port_key`] of each child.
+    pub(super) starts: [u32; FAN_OUT],
+    /// The first child; the others follow.
+    pub(super) child: u32,
 }
 
 /// Columns of a block.
@@ -199,20 +213,18 @@ fn deny(guard: &Guard, direction: Direction) -> Decision {
 impl Matrix {
     #[inline]
     fn allows(&self, guard: &Guard, key: u32, column: u32) -> bool {
-        guard.lines == 0 || self.bit(self.row(guard, key), column as usize)
+        guard.levels == 0 || self.bit(self.row(guard, key), column as usize)
     }
 
     #[inline]
     fn row(&self, guard: &Guard, key: u32) -> usize {
-        let mut line = guard.line as usize;
-        if guard.lines > 1 {
-            let lines = &self.lines[line..line + guard.lines as usize];
-            line += lines.partition_point(|l| l.starts[0] <= key) - 1;
+        let mut at = guard.top as usize;
+        for _ in 1..guard.levels {
+            let index = &self.indices[at];
+            at = index.child as usize + last_not_above(&index.starts, key);
         }
-        let line = &self.lines[line];
-        // Counts instead of searching: no branch to predict, and eight comparisons are two instructions.
-        let segment: u32 = line.starts.iter().map(|start| u32::from(*start <= key)).sum();
-        line.rows[(segment - 1) as usize % SEGMENTS] as usize
+        let line = &self.lines[at];
+        line.rows[last_not_above(&line.starts, key) % SEGMENTS] as usize
     }
 
     #[inline]
@@ -223,8 +235,17 @@ impl Matrix {
     }
 
     fn memory(&self) -> usize {
-        size_of_val(self.lines.as_slice())
+        size_of_val(self.indices.as_slice())
+            + size_of_val(self.lines.as_slice())
             + size_of_val(self.rows.as_slice())
             + size_of_val(self.blocks.as_slice())
     }
+}
+
+/// The place of the last start that is not above `key`; the first start never is.
+#[inline]
+fn last_not_above<const N: usize>(starts: &[u32; N], key: u32) -> usize {
+    // Counts instead of searching: no branch to predict, and the comparisons are a few vector instructions.
+    let count: u32 = starts.iter().map(|start| u32::from(*start <= key)).sum();
+    count as usize - 1
 }

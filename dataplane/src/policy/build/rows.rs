@@ -8,7 +8,9 @@ use super::active::Active;
 use super::sets::ANY;
 use super::walk::Columns;
 use crate::hash::Keyed;
-use crate::policy::compiled::{Block, COLUMNS, Guard, Line, Matrix, PORT_KEYS, SEGMENTS, port_key};
+use crate::policy::compiled::{
+    Block, COLUMNS, FAN_OUT, Guard, Index, Line, Matrix, PORT_KEYS, SEGMENTS, port_key,
+};
 
 /// The row of no column, and the row of all.
 const NONE: u32 = 0;
@@ -41,6 +43,7 @@ impl<'a> RowBuilder<'a> {
                 .flat_map(|block| vec![block; width])
                 .collect(),
             blocks: vec![ZEROS, ONES],
+            indices: Vec::new(),
             lines: Vec::new(),
         };
         let mut rows = HashMap::default();
@@ -79,10 +82,33 @@ impl<'a> RowBuilder<'a> {
             }
         }
         let segments = self.sweep();
-        let line = u32::try_from(self.matrix.lines.len()).unwrap_or(u32::MAX);
+        self.tree(&segments, policy)
+    }
+
+    /// Lines for the segments, and indices above them until one is the top.
+    fn tree(&mut self, segments: &[(u32, u32)], policy: u32) -> Guard {
+        let mut first = number(self.matrix.lines.len());
         self.matrix.lines.extend(segments.chunks(SEGMENTS).map(Line::of));
-        let lines = u32::try_from(segments.len().div_ceil(SEGMENTS)).unwrap_or(u32::MAX);
-        Guard { line, lines, policy }
+        let mut starts: Vec<u32> = segments.chunks(SEGMENTS).map(|s| s[0].0).collect();
+        let mut levels = 1;
+        while starts.len() > 1 {
+            let child = first;
+            first = number(self.matrix.indices.len());
+            let children = (child..).step_by(FAN_OUT);
+            self.matrix.indices.extend(
+                starts
+                    .chunks(FAN_OUT)
+                    .zip(children)
+                    .map(|(s, child)| Index::of(s, child)),
+            );
+            starts = starts.chunks(FAN_OUT).map(|s| s[0]).collect();
+            levels += 1;
+        }
+        Guard {
+            top: first,
+            levels,
+            policy,
+        }
     }
 
     fn edge_pair(&mut self, start: u32, end: u32, set: u32) {
@@ -129,7 +155,7 @@ impl<'a> RowBuilder<'a> {
                 self.scratch[column / COLUMNS].0[column / 64 % (COLUMNS / 64)] |= 1 << (column % 64);
             }
         }
-        let row = u32::try_from(self.matrix.rows.len() / self.matrix.width).unwrap_or(u32::MAX);
+        let row = number(self.matrix.rows.len() / self.matrix.width);
         for place in 0..self.matrix.width {
             let block = std::mem::replace(&mut self.scratch[place], ZEROS);
             let number = self.block(block);
@@ -143,7 +169,7 @@ impl<'a> RowBuilder<'a> {
         if block == ZEROS {
             return NONE;
         }
-        let next = u32::try_from(self.matrix.blocks.len()).unwrap_or(u32::MAX);
+        let next = number(self.matrix.blocks.len());
         *self.blocks.entry(block).or_insert_with(|| {
             self.matrix.blocks.push(block);
             next
@@ -163,6 +189,21 @@ impl Line {
         }
         line
     }
+}
+
+impl Index {
+    fn of(children: &[u32], child: u32) -> Self {
+        let mut index = Self {
+            starts: [u32::MAX; FAN_OUT],
+            child,
+        };
+        index.starts[..children.len()].copy_from_slice(children);
+        index
+    }
+}
+
+fn number(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// The first and the last port key of a range.
