@@ -1,0 +1,96 @@
+//! A generator and a sink for measurements: the kernel runs `generate` as often as it is told
+//! (`BPF_PROG_TEST_RUN` with live frames), which fills a receiver faster than any socket can.
+#![no_std]
+#![no_main]
+
+use aya_ebpf::bindings::xdp_action::{XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX};
+use aya_ebpf::btf_maps::{Array, PerCpuArray};
+use aya_ebpf::macros::{btf_map, xdp};
+use aya_ebpf::programs::XdpContext;
+
+/// Bytes of a generated frame: Ethernet, IPv4 without options, UDP, padding.
+const FRAME: usize = 60;
+/// Where the UDP source port lies in it, in units of two bytes.
+const SOURCE_PORT: usize = 34 / 2;
+
+/// What every frame looks like, but for its source port: frames of the kernel's pool come back as the receiver
+/// left them.
+#[btf_map]
+static TEMPLATE: Array<[u16; FRAME / 2], 1> = Array::new();
+
+/// `[first source port, ports]`: frame n has the source port `first + n % ports`.
+#[btf_map]
+static FLOWS: Array<[u32; 2], 1> = Array::new();
+
+/// Frames generated, by CPU.
+#[btf_map]
+static GENERATED: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+/// Frames and bytes that the sink took, by CPU.
+#[btf_map]
+static RECEIVED: PerCpuArray<u64, 2> = PerCpuArray::new();
+
+#[xdp]
+pub fn generate(context: XdpContext) -> u32 {
+    write(&context).unwrap_or(XDP_ABORTED)
+}
+
+#[inline(always)]
+fn write(context: &XdpContext) -> Option<u32> {
+    if context.data() + FRAME > context.data_end() {
+        return None;
+    }
+    let (template, [first, ports]) = (TEMPLATE.get(0)?, *FLOWS.get(0)?);
+    let number = GENERATED.get_ptr_mut(0)?;
+    // SAFETY: the pointer is to this CPU's counter, and the program does not interrupt itself.
+    let n = unsafe {
+        *number += 1;
+        *number
+    };
+    let port = first + (n % u64::from(ports.max(1))) as u32;
+    let frame = context.data() as *mut u16;
+    for (unit, value) in template.iter().enumerate() {
+        // SAFETY: `unit < FRAME / 2`, and the frame has FRAME bytes: compared above, and again by the verifier.
+        unsafe { frame.add(unit).write(*value) };
+    }
+    // SAFETY: as above.
+    unsafe { frame.add(SOURCE_PORT).write((port as u16).to_be()) };
+    Some(XDP_TX)
+}
+
+/// Takes UDP over IPv4; ARP and the like pass, so that whoever sends here finds the way.
+#[xdp]
+pub fn sink(context: XdpContext) -> u32 {
+    const ETHER_TYPE: usize = 12;
+    const PROTOCOL: usize = 14 + 9;
+
+    if context.data() + FRAME > context.data_end() {
+        return XDP_PASS;
+    }
+    let frame = context.data() as *const u8;
+    // SAFETY: both lie within the first FRAME bytes, which the frame has: compared above, and by the verifier.
+    let (ether_type, protocol) =
+        unsafe { (frame.add(ETHER_TYPE).cast::<u16>().read(), frame.add(PROTOCOL).read()) };
+    if ether_type != 0x0800_u16.to_be() || protocol != 17 {
+        return XDP_PASS;
+    }
+    for (counter, value) in [(0, 1), (1, (context.data_end() - context.data()) as u64)] {
+        if let Some(counter) = RECEIVED.get_ptr_mut(counter) {
+            // SAFETY: the pointer is to this CPU's counter; should two programs meet on a CPU, a count is lost.
+            unsafe { *counter += value };
+        }
+    }
+    XDP_DROP
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // Nothing in this program panics; the verifier would refuse this loop if it could be reached.
+    loop {}
+}
+
+/// The kernel lets only programs of a licence compatible with its own use some helpers.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
