@@ -1,3 +1,27 @@
-//! bench
+//! Measures Headgate on the virtual network of `headgate-lab`, next to what others make of the same bed.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod bed;
+mod forwarder;
+mod l4;
+mod report;
+mod traffic;
+
+use clap::Parser;
+
+/// Measures Headgate: see bench/README.md for what each figure means
+#[derive(Parser)]
+#[command(version)]
+enum Bench {
+    /// Packets a second of a UDP Service, next to a plain forwarder
+    L4(l4::L4Options),
+    /// The plain forwarder itself
+    Forward(forwarder::ForwarderOptions),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Bench::parse() {
+        Bench::L4(options) => l4::run(&options),
+        Bench::Forward(options) => forwarder::run(&options),
+    }
+}
