@@ -15,16 +15,16 @@ use serde_json::Value;
 const START: Duration = Duration::from_secs(20);
 
 /// The core that clients and generators run on.
-pub const CLIENT_CORE: usize = 0;
+pub(crate) const CLIENT_CORE: usize = 0;
 /// The core that the gateway under measurement runs on.
-pub const GATEWAY_CORE: usize = 1;
+pub(crate) const GATEWAY_CORE: usize = 1;
 
 /// A lab, and the program under measurement.
-pub struct Bed {
+pub(crate) struct Bed {
     /// The network.
-    pub lab: Lab,
+    pub(crate) lab: Lab,
     /// The `headgate` program.
-    pub headgate: PathBuf,
+    pub(crate) headgate: PathBuf,
 }
 
 impl Bed {
@@ -33,7 +33,7 @@ impl Bed {
     /// # Errors
     ///
     /// When `headgate` is not there, or without privileges.
-    pub fn new(headgate: &Path) -> Result<Self> {
+    pub(crate) fn new(headgate: &Path) -> Result<Self> {
         let headgate = fs::canonicalize(headgate)
             .with_context(|| format!("{}: build it with `cargo build --release`", headgate.display()))?;
         let lab = Lab::build(LabOptions::new(&headgate, &["lab", "pod"]))?;
@@ -45,7 +45,7 @@ impl Bed {
     /// # Errors
     ///
     /// When it does not come up.
-    pub fn start_headgate(&self, manifests: &str, more: &[&str]) -> Result<Gateway<'_>> {
+    pub(crate) fn start_headgate(&self, manifests: &str, more: &[&str]) -> Result<Gateway<'_>> {
         let directory = self.lab.directory().join("manifests");
         fs::create_dir_all(&directory)?;
         fs::write(directory.join("bench.yaml"), manifests)?;
@@ -87,14 +87,14 @@ impl Bed {
     /// # Errors
     ///
     /// When there is none.
-    pub fn mac(&self, namespace: &headgate_lab::Namespace, interface: &str) -> Result<String> {
+    pub(crate) fn mac(&self, namespace: &headgate_lab::Namespace, interface: &str) -> Result<String> {
         let file = format!("/sys/class/net/{interface}/address");
         Ok(namespace.run_ok("cat", &[&file])?.trim().to_owned())
     }
 }
 
 /// A running Headgate; ends when dropped.
-pub struct Gateway<'a> {
+pub(crate) struct Gateway<'a> {
     bed: &'a Bed,
     process: Process,
     run_dir: PathBuf,
@@ -106,7 +106,7 @@ impl Gateway<'_> {
     /// # Errors
     ///
     /// When it does not answer.
-    pub fn status(&self) -> Result<Value> {
+    pub(crate) fn status(&self) -> Result<Value> {
         let mut command = Command::new(&self.bed.headgate);
         command.args(["status", "--json", "--run-dir"]).arg(&self.run_dir);
         let output = command.output()?;
@@ -118,7 +118,7 @@ impl Gateway<'_> {
     /// # Errors
     ///
     /// When it has ended.
-    pub fn cpu(&self) -> Result<Duration> {
+    pub(crate) fn cpu(&self) -> Result<Duration> {
         cpu_of_tree(self.process.id())
     }
 
@@ -127,7 +127,7 @@ impl Gateway<'_> {
     /// # Errors
     ///
     /// When it does not end.
-    pub fn stop(self) -> Result<()> {
+    pub(crate) fn stop(self) -> Result<()> {
         self.process.signal(rustix::process::Signal::TERM)?;
         if !self.process.wait_for_end(START)? {
             bail!("headgate did not end on SIGTERM");
@@ -141,7 +141,7 @@ impl Gateway<'_> {
 /// # Errors
 ///
 /// When there is no such process.
-pub fn cpu_of_tree(pid: u32) -> Result<Duration> {
+pub(crate) fn cpu_of_tree(pid: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields: Vec<&str> = stat
         .rsplit(')')

@@ -8,7 +8,7 @@ const BATCH: usize = 64;
 
 /// Options of the plain forwarder.
 #[derive(Clone, Debug, clap::Args)]
-pub struct ForwarderOptions {
+pub(crate) struct ForwarderOptions {
     /// Two interfaces; what comes in on one goes out on the other
     #[arg(long = "port", value_name = "INTERFACE", num_args = 1, required = true)]
     ports: Vec<String>,
@@ -39,7 +39,7 @@ fn parse_mac(text: &str) -> Result<[u8; 6], String> {
 /// # Errors
 ///
 /// When a port cannot be bound.
-pub fn run(options: &ForwarderOptions) -> Result<()> {
+pub(crate) fn run(options: &ForwarderOptions) -> Result<()> {
     ensure!(options.ports.len() == 2, "a forwarder has two ports");
     let core = core_affinity::CoreId { id: options.core };
     ensure!(

@@ -24,7 +24,7 @@ const PORT: u16 = 5000;
 
 /// Options of the L4 measurement.
 #[derive(Clone, Debug, clap::Args)]
-pub struct L4Options {
+pub(crate) struct L4Options {
     /// The program under measurement
     #[arg(long, default_value = "target/release/headgate")]
     headgate: PathBuf,
@@ -44,7 +44,7 @@ pub struct L4Options {
 /// # Errors
 ///
 /// When the bed cannot be built or Headgate does not run.
-pub fn run(options: &L4Options) -> Result<()> {
+pub(crate) fn run(options: &L4Options) -> Result<()> {
     let bed = Bed::new(&options.headgate)?;
     let sink = bed.lab.pods.enter(|| Sink::attach("p0"))??;
     let mut forwarder = Row::new("plain forwarder, same crate");

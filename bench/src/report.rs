@@ -2,14 +2,14 @@
 #![allow(clippy::print_stdout, reason = "printing is what a bench is for")]
 
 /// The figures of one of the things compared, one for each round.
-pub struct Row {
+pub(crate) struct Row {
     name: String,
     figures: Vec<f64>,
 }
 
 impl Row {
     /// None yet.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             figures: Vec::new(),
@@ -17,12 +17,12 @@ impl Row {
     }
 
     /// Adds a round's.
-    pub fn push(&mut self, figure: f64) {
+    pub(crate) fn push(&mut self, figure: f64) {
         self.figures.push(figure);
     }
 
     /// The lowest, the median and the highest.
-    pub fn spread(&self) -> (f64, f64, f64) {
+    pub(crate) fn spread(&self) -> (f64, f64, f64) {
         let mut sorted = self.figures.clone();
         sorted.sort_by(f64::total_cmp);
         let at = |i: usize| sorted.get(i).copied().unwrap_or(f64::NAN);
@@ -30,7 +30,7 @@ impl Row {
     }
 
     /// The median of the ratios to another row, round by round: what drifts, drifts for both.
-    pub fn ratio(&self, to: &Self) -> f64 {
+    pub(crate) fn ratio(&self, to: &Self) -> f64 {
         let mut ratios: Vec<f64> = self.figures.iter().zip(&to.figures).map(|(a, b)| a / b).collect();
         ratios.sort_by(f64::total_cmp);
         ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
@@ -38,7 +38,7 @@ impl Row {
 }
 
 /// Prints rows with their ratio to the first.
-pub fn table(title: &str, rows: &[Row]) {
+pub(crate) fn table(title: &str, rows: &[Row]) {
     println!("{title}\n");
     println!("| what | median | lowest | highest | of the first |");
     println!("|---|---|---|---|---|");

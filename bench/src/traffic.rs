@@ -15,19 +15,19 @@ use aya::{
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../xdp-progs/traffic.o");
 
 /// Bytes of a generated frame, without the four of the checksum that a real link adds.
-pub const FRAME: usize = 60;
+pub(crate) const FRAME: usize = 60;
 
 /// UDP over IPv4 as the generator sends it; source ports count up from 1024.
 #[derive(Clone, Debug)]
-pub struct Stream {
+pub(crate) struct Stream {
     /// Of the interface that receives it.
-    pub destination_mac: [u8; 6],
+    pub(crate) destination_mac: [u8; 6],
     /// Of the client.
-    pub source: Ipv4Addr,
+    pub(crate) source: Ipv4Addr,
     /// Where it goes.
-    pub destination: (Ipv4Addr, u16),
+    pub(crate) destination: (Ipv4Addr, u16),
     /// How many source ports, and so flows.
-    pub flows: u16,
+    pub(crate) flows: u16,
 }
 
 impl Stream {
@@ -61,7 +61,7 @@ impl Stream {
 }
 
 /// Sends a [`Stream`] out of an interface, from the core of the calling thread.
-pub struct Generator {
+pub(crate) struct Generator {
     ebpf: Ebpf,
     interface: u32,
     stream: Stream,
@@ -73,7 +73,7 @@ impl Generator {
     /// # Errors
     ///
     /// Without the privilege.
-    pub fn new(interface: u32, stream: Stream) -> Result<Self> {
+    pub(crate) fn new(interface: u32, stream: Stream) -> Result<Self> {
         let mut ebpf = Ebpf::load(OBJECT).context("loading the generator")?;
         let mut template: Array<_, [u16; FRAME / 2]> =
             Array::try_from(ebpf.map_mut("TEMPLATE").context("no map TEMPLATE")?)?;
@@ -97,7 +97,7 @@ impl Generator {
     /// # Errors
     ///
     /// What the kernel says.
-    pub fn send(&mut self, duration: Duration, burst: u32) -> Result<u64> {
+    pub(crate) fn send(&mut self, duration: Duration, burst: u32) -> Result<u64> {
         let frame = self.stream.frame();
         // struct xdp_md (linux/bpf.h): data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
         let mut context = [0_u8; 24];
@@ -123,7 +123,7 @@ impl Generator {
 }
 
 /// Counts and drops what arrives; detached when dropped.
-pub struct Sink(Ebpf);
+pub(crate) struct Sink(Ebpf);
 
 impl Sink {
     /// Attaches to an interface of the calling thread's network namespace.
@@ -131,7 +131,7 @@ impl Sink {
     /// # Errors
     ///
     /// When there is another program, or without the privilege.
-    pub fn attach(interface: &str) -> Result<Self> {
+    pub(crate) fn attach(interface: &str) -> Result<Self> {
         let mut ebpf = Ebpf::load(OBJECT).context("loading the sink")?;
         let sink = program(&mut ebpf, "sink")?;
         sink.load()?;
@@ -145,7 +145,7 @@ impl Sink {
     /// # Errors
     ///
     /// When the map cannot be read.
-    pub fn frames(&self) -> Result<u64> {
+    pub(crate) fn frames(&self) -> Result<u64> {
         let received: PerCpuArray<_, u64> =
             PerCpuArray::try_from(self.0.map("RECEIVED").context("no map RECEIVED")?)?;
         Ok(received.get(&0, 0)?.iter().sum())
