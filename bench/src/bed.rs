@@ -113,13 +113,9 @@ impl Gateway<'_> {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    /// Processor time that it and its children have used.
-    ///
-    /// # Errors
-    ///
-    /// When it has ended.
-    pub(crate) fn cpu(&self) -> Result<Duration> {
-        cpu_of_tree(self.process.id())
+    /// The process that supervises the others.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// Stops it in order.
@@ -162,4 +158,27 @@ pub(crate) fn cpu_of_tree(pid: u32) -> Result<Duration> {
         sum += cpu_of_tree(child.parse()?).unwrap_or_default();
     }
     Ok(sum)
+}
+
+/// Time that a core has not been idle (`proc_stat(5)`).
+///
+/// # Errors
+///
+/// When there is no such core.
+pub(crate) fn busy(core: usize) -> Result<Duration> {
+    const IDLE: [usize; 2] = [3, 4];
+    let stat = fs::read_to_string("/proc/stat")?;
+    let name = format!("cpu{core}");
+    let line = stat
+        .lines()
+        .find_map(|line| line.strip_prefix(&name)?.strip_prefix(' '));
+    let fields = line
+        .with_context(|| format!("no {name} in /proc/stat"))?
+        .split_ascii_whitespace();
+    // The first eight: guest time is part of user time already.
+    let ticks = fields.take(8).enumerate().filter(|(i, _)| !IDLE.contains(i));
+    let ticks: u64 = ticks.filter_map(|(_, field)| field.parse::<u64>().ok()).sum();
+    Ok(Duration::from_millis(
+        ticks * 1000 / rustix::param::clock_ticks_per_second(),
+    ))
 }

@@ -3,6 +3,7 @@
 
 mod bed;
 mod forwarder;
+mod http;
 mod l4;
 mod report;
 mod traffic;
@@ -15,6 +16,8 @@ use clap::Parser;
 enum Bench {
     /// Packets a second of a UDP Service, next to a plain forwarder
     L4(l4::L4Options),
+    /// HTTP requests a second and processor time for each, next to haproxy and nginx
+    Http(http::HttpOptions),
     /// The plain forwarder itself
     Forward(forwarder::ForwarderOptions),
 }
@@ -22,6 +25,7 @@ enum Bench {
 fn main() -> anyhow::Result<()> {
     match Bench::parse() {
         Bench::L4(options) => l4::run(&options),
+        Bench::Http(options) => http::run(&options),
         Bench::Forward(options) => forwarder::run(&options),
     }
 }
