@@ -523,3 +523,35 @@ fn frames_of_another_memory_are_not_sent() {
         assert_eq!(other.free_frames(), 4);
     });
 }
+
+/// Not a test of its own: what the next one runs in another process, and kills.
+#[test]
+fn attached_until_killed() {
+    let Some(interface) = std::env::var_os("HEADGATE_TEST_ATTACH") else {
+        return;
+    };
+    let interface = interface.to_str().expect("a name in ASCII");
+    let _attached = Steering::attach(interface, XdpMode::Native).expect("nothing is attached yet");
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn the_program_goes_with_a_process_that_is_killed() {
+    in_namespace(|| {
+        veth("g0", "c0");
+        let is_attached = || ip("link show dev g0").contains("prog/xdp");
+        // A child has the namespace of the thread that starts it.
+        let mut child = std::process::Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", "attached_until_killed"])
+            .env("HEADGATE_TEST_ATTACH", "g0")
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("this test runs again");
+        wait_for("the child to attach", || is_attached().then_some(()));
+        child.kill().expect("it runs");
+        child.wait().expect("it was killed");
+        wait_for("the kernel to detach", || (!is_attached()).then_some(()));
+    });
+}
