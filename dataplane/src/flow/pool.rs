@@ -26,6 +26,9 @@ pub struct PoolsFull;
 /// Empty pools that are kept for the next backend, so that backends that come and go do not allocate.
 const SPARE: usize = 64;
 
+/// From one beginning to the next: a prime, so that (but for a slice of that width) it is never a whole round.
+const STRIDE: u64 = 7_919;
+
 /// A pool for each backend that has flows.
 #[derive(Debug)]
 pub(super) struct Pools<A> {
@@ -33,6 +36,8 @@ pub(super) struct Pools<A> {
     count: u32,
     pools: HashMap<PoolKey<A>, Pool, Keyed>,
     spare: Vec<Pool>,
+    /// Pools begun so far.
+    begun: u16,
 }
 
 impl<A: Address> Pools<A> {
@@ -44,21 +49,26 @@ impl<A: Address> Pools<A> {
             count,
             pools: HashMap::default(),
             spare: Vec::with_capacity(SPARE),
+            begun: 0,
         }
     }
 
-    /// Takes a port. The first port of a backend is anywhere; then they go up in order, so that one is used again as late
-    /// as possible, when the pod has forgotten the connection before.
+    /// Takes a port. The first port of a backend is anywhere, and elsewhere each time, even if `random` is the same;
+    /// then they go up in order, so that one is used again as late as possible, when the pod has forgotten the
+    /// connection before.
     pub(super) fn take(&mut self, key: &PoolKey<A>, random: u64) -> Result<u16, PoolsFull> {
         let Self {
             first,
             count,
             pools,
             spare,
+            begun,
         } = self;
         let pool = pools.entry(*key).or_insert_with(|| {
             let mut pool = spare.pop().unwrap_or_else(|| Pool::new(*count));
-            pool.cursor = u32::try_from(random % u64::from(*count)).unwrap_or(0);
+            *begun = begun.wrapping_add(1);
+            let start = (random >> 16).wrapping_add(u64::from(*begun) * STRIDE) % u64::from(*count);
+            pool.cursor = u32::try_from(start).unwrap_or(0);
             pool
         });
         let index = pool.take().ok_or(PoolsFull)?;

@@ -46,7 +46,7 @@ impl<A: Address> Flows<A> {
             }
             // Who has reset a connection does not go on with it: that reset was somebody else's, and the end that
             // it was meant for has ignored it too (RFC 5961, section 3).
-            (State::TcpReset, _) if self.entry(slot).flags & RST != 0 => {
+            (State::TcpReset, _) if !has(tcp_flag::SYN) && self.entry(slot).flags & RST != 0 => {
                 self.entry_mut(slot).flags &= !RST;
                 self.closing(slot)
             }
