@@ -261,14 +261,24 @@ fn parts_of_a_message_must_add_up() {
         remaining,
         checksum: 0,
     };
-    let second = |header: Header| {
+    let second_of = |total, header: Header| {
         let (mut writer, mut reader) = ring();
-        writer.put(part(FIRST, 0, 24), &[1; 8]);
+        writer.put(part(FIRST, 0, total), &[1; 8]);
         assert_eq!(reader.read(), Ok(None));
         writer.put(header, &[2; 8]);
         reader.read()
     };
+    let second = |header| second_of(24, header);
     assert_eq!(second(part(0, 1, 16)), Ok(None));
+    // Four bytes are due, and the record has eight.
+    assert!(matches!(
+        second_of(12, part(0, 1, 4)),
+        Err(Corruption::Remaining {
+            sequence: 1,
+            found: 4,
+            ..
+        })
+    ));
     let bounds = crate::record::RemainingBounds { low: 16, high: 16 };
     assert_eq!(
         second(part(0, 1, 8)),

@@ -54,7 +54,10 @@ fn no_wake_up_is_lost() {
     const MESSAGES: usize = 20_000;
     thread::scope(|scope| {
         scope.spawn(|| {
+            let mut random = Random(2);
             for (generation, length) in (1..).zip(lengths(1).take(MESSAGES)) {
+                // So that it hits every step of a reader that goes to sleep.
+                (0..random.below(1000)).for_each(|_| std::hint::spin_loop());
                 data.send(&message(generation, length as usize), LONG).unwrap();
                 // Now and then in lock step, so that both sides come to sleep.
                 if length % 4 == 0 {
