@@ -357,3 +357,32 @@ proptest! {
         harness::hostile(std::iter::from_fn(|| input.hostile()));
     }
 }
+
+/// What fuzzing found worth keeping.
+#[test]
+fn the_seeds_of_the_fuzz_targets_pass() {
+    let targets: [(&str, fn(&[u8])); 3] = [
+        ("ring_honest", |bytes| {
+            let mut input = Input(bytes);
+            harness::honest(std::iter::from_fn(|| input.honest()));
+        }),
+        ("ring_hostile", |bytes| {
+            let mut input = Input(bytes);
+            harness::hostile(std::iter::from_fn(|| input.hostile()));
+        }),
+        ("ring_message", harness::message),
+    ];
+    for (target, run) in targets {
+        let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../fuzz/seeds")
+            .join(target);
+        let files: Vec<_> = std::fs::read_dir(&seeds)
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .collect();
+        assert!(!files.is_empty(), "{} is empty", seeds.display());
+        for file in files {
+            run(&std::fs::read(&file).unwrap());
+        }
+    }
+}
