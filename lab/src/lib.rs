@@ -13,19 +13,30 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+mod gateway;
+mod impair;
+mod inject;
+pub mod malformed;
 mod names;
 mod namespace;
 pub mod pod;
 mod process;
+mod remote;
 mod servers;
+mod shop;
 pub mod tls;
 mod topology;
 mod watchdog;
 
+pub use gateway::{Gateway, GatewayOptions};
+pub use impair::{Impairment, ImpairmentCounts};
+pub use inject::Injector;
 pub use names::{Leftover, leftovers, sweep};
 pub use namespace::Namespace;
-pub use process::{Finished, Process, wait_until};
+pub use process::{Finished, Process, kill_and_wait, wait_until};
+pub use remote::Remote;
 pub use servers::{Pod, PodSpec};
+pub use shop::Shop;
 pub use topology::{Lab, LabOptions, address};
 
 /// Whether this process may make namespaces and interfaces.

@@ -28,26 +28,29 @@ impl Namespace {
     pub(crate) fn create(name: &str) -> Result<Self> {
         configure(Command::new("ip").args(["netns", "add", name]))?;
         let namespace = Self::existing(name);
-        namespace.enter(|| {
-            for (key, value) in [
-                ("ipv4/ip_forward", "0"),
-                ("ipv4/conf/all/rp_filter", "0"),
-                ("ipv4/conf/default/rp_filter", "0"),
-                ("ipv6/conf/all/forwarding", "0"),
-                ("ipv6/conf/all/accept_ra", "0"),
-                ("ipv6/conf/default/accept_ra", "0"),
-                ("ipv6/conf/default/autoconf", "0"),
-                ("ipv6/conf/all/accept_dad", "0"),
-                ("ipv6/conf/default/accept_dad", "0"),
-                ("ipv6/conf/default/router_solicitations", "0"),
-            ] {
-                let path = PathBuf::from("/proc/sys/net").join(key);
-                fs::write(&path, value).with_context(|| format!("writing {value} to {}", path.display()))?;
-            }
-            anyhow::Ok(())
-        })??;
+        for (key, value) in [
+            ("ipv4/ip_forward", "0"),
+            ("ipv4/conf/all/rp_filter", "0"),
+            ("ipv4/conf/default/rp_filter", "0"),
+            ("ipv6/conf/all/forwarding", "0"),
+            ("ipv6/conf/all/accept_ra", "0"),
+            ("ipv6/conf/default/accept_ra", "0"),
+            ("ipv6/conf/default/autoconf", "0"),
+            ("ipv6/conf/all/accept_dad", "0"),
+            ("ipv6/conf/default/accept_dad", "0"),
+            ("ipv6/conf/default/router_solicitations", "0"),
+        ] {
+            namespace.sysctl(key, value)?;
+        }
         namespace.ip(&["link set lo up"])?;
         Ok(namespace)
+    }
+
+    /// Sets a value below `/proc/sys/net`.
+    pub(crate) fn sysctl(&self, key: &str, value: &str) -> Result<()> {
+        let path = PathBuf::from("/proc/sys/net").join(key);
+        self.enter(|| fs::write(&path, value))?
+            .with_context(|| format!("writing {value} to {} in {}", path.display(), self.name))
     }
 
     /// Names a namespace that is there already.

@@ -216,8 +216,13 @@ pub fn wait_until(what: &str, deadline: Duration, mut condition: impl FnMut() ->
     Ok(())
 }
 
-/// Kills a process that need not be a child of this one and waits until it is gone; one that is gone is no error.
-pub(crate) fn kill_and_wait(id: u32) -> Result<()> {
+/// Kills a process with SIGKILL, which need not be a child of this one, and waits until it is gone; one that is gone
+/// already is no error.
+///
+/// # Errors
+///
+/// Without privileges, or when it does not die.
+pub fn kill_and_wait(id: u32) -> Result<()> {
     let pid = pid_of(id)?;
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(pidfd) => pidfd,

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::{
-    Namespace, names,
+    Impairment, Namespace, Remote, names,
     namespace::configure,
     servers::{Pod, PodSpec},
     watchdog::Watchdog,
@@ -27,6 +27,12 @@ pub mod address {
     pub const CLIENTS: u8 = 8;
     /// How many pods there can be.
     pub const PODS: u8 = 16;
+
+    /// The client behind a bad line, see [`Lab::add_remote`](crate::Lab::add_remote).
+    pub(crate) const REMOTE: (IpAddr, IpAddr) = (
+        IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10)),
+        IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xe, 0, 0, 0, 0, 0x10)),
+    );
 
     /// Client `n` of [`CLIENTS`], counted from 0: 192.0.2.10 and up.
     ///
@@ -95,6 +101,8 @@ pub struct Lab {
     pub gateway: Namespace,
     /// Where the pods' servers run; interface `p0`.
     pub pods: Namespace,
+    /// Made when it is wanted.
+    remote: Namespace,
     options: LabOptions,
     directory: TempDir,
     // Last: called off when everything else is gone.
@@ -117,7 +125,7 @@ impl Lab {
         );
         names::sweep().context("removing what dead labs left behind")?;
         let prefix = names::unique_prefix()?;
-        let names = ["clients", "gateway", "pods"].map(|role| format!("{prefix}-{role}"));
+        let names = ["clients", "gateway", "pods", "remote"].map(|role| format!("{prefix}-{role}"));
         let directory = tempfile::Builder::new().prefix("headgate-lab-").tempdir()?;
         // Before the first namespace, so that nothing is ever unwatched.
         let watchdog = Watchdog::start(directory.path(), &names)?;
@@ -125,11 +133,12 @@ impl Lab {
             clients: Namespace::existing(&names[0]),
             gateway: Namespace::existing(&names[1]),
             pods: Namespace::existing(&names[2]),
+            remote: Namespace::existing(&names[3]),
             options,
             directory,
             _watchdog: watchdog,
         };
-        for name in &names {
+        for name in &names[..3] {
             Namespace::create(name)?;
         }
         lab.connect()?;
@@ -150,6 +159,15 @@ impl Lab {
     /// When it does not start, for example because its address is taken.
     pub fn start_pod(&self, spec: &PodSpec) -> Result<Pod> {
         Pod::start(&self.pods, &self.options.pod_program, spec)
+    }
+
+    /// Adds a client behind a bad line; once for each lab.
+    ///
+    /// # Errors
+    ///
+    /// When there is one already, or no TAP devices.
+    pub fn add_remote(&self, impairment: Impairment) -> Result<Remote> {
+        Remote::connect(self, Namespace::create(self.remote.name())?, impairment)
     }
 
     fn connect(&self) -> Result<()> {
@@ -213,7 +231,8 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        for namespace in [&self.clients, &self.gateway, &self.pods] {
+        let all = [&self.remote, &self.clients, &self.gateway, &self.pods];
+        for namespace in all.into_iter().filter(|namespace| namespace.path().exists()) {
             let gone = namespace.kill_processes().and_then(|()| namespace.delete());
             if let Err(error) = gone {
                 tracing::warn!("{error:#}; `headgate lab sweep` removes it later");

@@ -1,7 +1,7 @@
 //! The lab itself, without Headgate in it.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
     net::IpAddr,
     path::Path,
     process::{Command, Stdio},
@@ -9,7 +9,7 @@ use std::{
 };
 
 use headgate_lab::{
-    Lab, LabOptions, PodSpec, address,
+    Impairment, Injector, Lab, LabOptions, PodSpec, Remote, address,
     client::{Curl, nc_tcp, nc_udp},
     pod::Pattern,
     privileged, wait_until,
@@ -164,5 +164,74 @@ fn a_killed_lab_is_removed_by_its_watchdog() {
         Duration::from_secs(10),
         || !there(),
     )
+    .unwrap();
+}
+
+#[test]
+fn a_remote_client_loses_what_its_line_is_told_to_lose() {
+    if !privileged() {
+        return;
+    }
+    let lab = lab();
+    let bad = Impairment {
+        loss: 0.05,
+        reorder: 0.05,
+        duplicate: 0.02,
+        seed: 1,
+    };
+    let remote = lab.add_remote(bad).unwrap();
+    let listener = lab
+        .gateway
+        .enter(|| std::net::TcpListener::bind((address::GATEWAY_V4, 0)).unwrap())
+        .unwrap();
+    let target = listener.local_addr().unwrap();
+    let sent: Vec<u8> = Pattern::new(3_000_000, 1).flatten().collect();
+    let received = std::thread::scope(|scope| {
+        let server = scope.spawn(|| {
+            let (mut stream, peer) = listener.accept().unwrap();
+            assert_eq!(peer.ip(), Remote::ADDRESSES.0);
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).unwrap();
+            all
+        });
+        let mut client = remote
+            .namespace
+            .enter(|| std::net::TcpStream::connect(target))
+            .unwrap()
+            .unwrap();
+        client.write_all(&sent).unwrap();
+        drop(client);
+        server.join().unwrap()
+    });
+    assert!(received == sent, "{} bytes of {}", received.len(), sent.len());
+    let [out, _] = remote.counts();
+    assert!(
+        out.lost > out.arrived / 40 && out.reordered > out.arrived / 40,
+        "{out:?}"
+    );
+}
+
+#[test]
+fn injected_frames_reach_the_other_end() {
+    if !privileged() {
+        return;
+    }
+    let lab = lab();
+    let mut injector = Injector::open(&lab.clients, "c0").unwrap();
+    let frame = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1], &[0x88, 0xb5], &[0; 46]].concat();
+    let received = || {
+        let text = lab
+            .gateway
+            .run_ok("cat", &["/sys/class/net/g0/statistics/rx_packets"])
+            .unwrap();
+        text.trim().parse::<u64>().unwrap()
+    };
+    let before = received();
+    injector
+        .send(std::iter::repeat_n(frame.as_slice(), 5000))
+        .unwrap();
+    wait_until("all frames have arrived", Duration::from_secs(5), || {
+        received() >= before + 5000
+    })
     .unwrap();
 }

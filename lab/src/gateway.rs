@@ -1,0 +1,219 @@
+//! Headgate at work in a lab.
+
+use std::{
+    fs,
+    io::Read,
+    net::IpAddr,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::{Lab, process::Process, wait_until};
+
+/// How long Headgate may take until its first state is in force; attaching in the driver alone takes a while.
+const START: Duration = Duration::from_secs(30);
+/// How long it may take to end when asked to; its own patience with a plane is 5 s.
+const STOP: Duration = Duration::from_secs(10);
+
+/// How to start Headgate.
+#[derive(Clone, Debug)]
+pub struct GatewayOptions {
+    /// The program `headgate`.
+    pub program: PathBuf,
+    /// Its `--manifests`.
+    pub manifests: PathBuf,
+    /// Its `--ingress-address`es.
+    pub ingress: Vec<IpAddr>,
+    /// Its `--log`.
+    pub log: String,
+    /// Further arguments.
+    pub arguments: Vec<String>,
+}
+
+/// A `headgate run` in a lab's gateway; killed when dropped.
+#[derive(Debug)]
+pub struct Gateway {
+    process: Process,
+    run_dir: PathBuf,
+    log: PathBuf,
+}
+
+impl Gateway {
+    /// Starts Headgate on both of the gateway's interfaces and waits until its first state is in force.
+    ///
+    /// # Errors
+    ///
+    /// When it ends or is not ready in time, with what it logged.
+    pub fn start(lab: &Lab, options: &GatewayOptions) -> Result<Self> {
+        let gateway = Self::spawn(lab, options)?;
+        gateway.wait_until_ready()?;
+        Ok(gateway)
+    }
+
+    /// Starts Headgate and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// When the program cannot be started.
+    pub fn spawn(lab: &Lab, options: &GatewayOptions) -> Result<Self> {
+        let (run_dir, log) = (lab.directory().join("run"), lab.directory().join("headgate.log"));
+        let mut command = lab.gateway.command(&options.program);
+        command.args(["--log", &options.log, "run"]);
+        command
+            .arg("--manifests")
+            .arg(&options.manifests)
+            .arg("--run-dir")
+            .arg(&run_dir);
+        for port in Lab::PORTS {
+            command.args(["--port", port]);
+        }
+        for address in &options.ingress {
+            command.args(["--ingress-address", &address.to_string()]);
+        }
+        command.args(&options.arguments);
+        let process = Process::spawn_logged("headgate run", command, &log)?;
+        Ok(Self {
+            process,
+            run_dir,
+            log,
+        })
+    }
+
+    /// Waits until the first state is in force.
+    ///
+    /// # Errors
+    ///
+    /// When Headgate ends or is not ready in time, with what it logged.
+    pub fn wait_until_ready(&self) -> Result<()> {
+        let mut ended = false;
+        let ready = wait_until("Headgate has its first state", START, || {
+            ended = self.process.wait_for_end(Duration::ZERO).unwrap_or(false);
+            ended || self.generation() > 0
+        });
+        if ended {
+            bail!("`headgate run` ended; it said:\n{}", self.log());
+        }
+        ready.with_context(|| format!("Headgate said:\n{}", self.log()))
+    }
+
+    /// Headgate's status document.
+    ///
+    /// # Errors
+    ///
+    /// When the dataplane does not answer.
+    pub fn status(&self) -> Result<Value> {
+        let path = self.run_dir.join("status.sock");
+        let mut socket =
+            UnixStream::connect(&path).with_context(|| format!("connecting to {}", path.display()))?;
+        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let mut document = String::new();
+        socket
+            .read_to_string(&mut document)
+            .context("reading the status")?;
+        serde_json::from_str(&document).with_context(|| format!("the status is {document:?}"))
+    }
+
+    /// The state in force; 0 when there is none, or no dataplane.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.status()
+            .ok()
+            .and_then(|status| status["generation"].as_u64())
+            .unwrap_or(0)
+    }
+
+    /// A number in the status, by JSON pointer (RFC 6901); 0 where it is missing, as counters that never counted are.
+    ///
+    /// # Errors
+    ///
+    /// When the dataplane does not answer.
+    pub fn count(&self, pointer: &str) -> Result<u64> {
+        Ok(self
+            .status()?
+            .pointer(pointer)
+            .and_then(Value::as_u64)
+            .unwrap_or(0))
+    }
+
+    /// Packets that a policy (`namespace/name`) has denied.
+    ///
+    /// # Errors
+    ///
+    /// When the dataplane does not answer.
+    pub fn denied_by(&self, policy: &str) -> Result<u64> {
+        let status = self.status()?;
+        let denials = status["denials"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        Ok(denials
+            .iter()
+            .filter(|d| d["policy"] == policy)
+            .filter_map(|d| d["packets"].as_u64())
+            .sum())
+    }
+
+    /// Process id of the supervisor.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Process ids of its planes, dataplane and control plane, as the kernel tells them.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is not running.
+    pub fn planes(&self) -> Result<(u32, u32)> {
+        let id = self.process.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))
+            .context("reading the children of `headgate run`")?;
+        let find = |plane: &str| {
+            children.split_ascii_whitespace().find(|child| {
+                let line = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+                line.split(|&byte| byte == 0).nth(1) == Some(plane.as_bytes())
+            })
+        };
+        let id_of = |plane| {
+            find(plane)
+                .and_then(|id| id.parse().ok())
+                .with_context(|| format!("no {plane} runs"))
+        };
+        Ok((id_of("dataplane")?, id_of("controlplane")?))
+    }
+
+    /// Where its sockets are.
+    #[must_use]
+    pub fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
+    /// What it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Asks it to end, as systemd and the kubelet do, and waits until it has.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end in time.
+    pub fn stop(self) -> Result<ExitStatus> {
+        self.process.signal(Signal::TERM)?;
+        let log = self.log.clone();
+        let said = || fs::read_to_string(&log).unwrap_or_default();
+        ensure!(
+            self.process.wait_for_end(STOP)?,
+            "`headgate run` did not end within {STOP:?}; it said:\n{}",
+            said()
+        );
+        Ok(self.process.finish(STOP)?.status)
+    }
+}

@@ -1,0 +1,193 @@
+//! A bad line: loses, duplicates and reorders frames, the same ones for the same seed and the same arrivals.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// How bad the line is, in each direction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Impairment {
+    /// Share of frames that are lost, 0 to 1.
+    pub loss: f64,
+    /// Share of frames that are overtaken by up to 3 that come after them, 0 to 1.
+    pub reorder: f64,
+    /// Share of frames that arrive twice, 0 to 1.
+    pub duplicate: f64,
+    /// What all chances follow from.
+    pub seed: u64,
+}
+
+/// What a line did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImpairmentCounts {
+    /// Frames that came.
+    pub arrived: u64,
+    /// Of them, lost.
+    pub lost: u64,
+    /// Of them, delivered late.
+    pub reordered: u64,
+    /// Of them, delivered twice.
+    pub duplicated: u64,
+}
+
+/// A frame is not held back longer than this for others to overtake it.
+const LONGEST_HOLD: Duration = Duration::from_millis(5);
+
+/// One direction of a line.
+#[derive(Debug)]
+pub(crate) struct Line {
+    impairment: Impairment,
+    state: u64,
+    held: VecDeque<Held>,
+    pub(crate) counts: ImpairmentCounts,
+}
+
+#[derive(Debug)]
+struct Held {
+    frame: Vec<u8>,
+    /// How many may still overtake it.
+    overtakers: u8,
+    until: Instant,
+}
+
+impl Line {
+    pub(crate) fn new(impairment: Impairment) -> Self {
+        let state = impairment.seed ^ 0x9e37_79b9_7f4a_7c15 | 1;
+        Self {
+            impairment,
+            state,
+            held: VecDeque::new(),
+            counts: ImpairmentCounts::default(),
+        }
+    }
+
+    /// A frame enters; what leaves at once goes to `deliver`.
+    pub(crate) fn push(&mut self, frame: &[u8], now: Instant, deliver: &mut impl FnMut(&[u8])) {
+        self.counts.arrived += 1;
+        if self.happens(self.impairment.loss) {
+            self.counts.lost += 1;
+            return;
+        }
+        if self.happens(self.impairment.reorder) {
+            self.counts.reordered += 1;
+            let overtakers = 1 + (self.word() % 3) as u8;
+            self.held.push_back(Held {
+                frame: frame.to_vec(),
+                overtakers,
+                until: now + LONGEST_HOLD,
+            });
+            return;
+        }
+        deliver(frame);
+        if self.happens(self.impairment.duplicate) {
+            self.counts.duplicated += 1;
+            deliver(frame);
+        }
+        for held in &mut self.held {
+            held.overtakers = held.overtakers.saturating_sub(1);
+        }
+        self.release(now, deliver);
+    }
+
+    /// Delivers what was held long enough.
+    pub(crate) fn release(&mut self, now: Instant, deliver: &mut impl FnMut(&[u8])) {
+        self.held.retain(|held| {
+            let due = held.overtakers == 0 || held.until <= now;
+            if due {
+                deliver(&held.frame);
+            }
+            !due
+        });
+    }
+
+    /// When [`Self::release`] has something to deliver at the latest.
+    pub(crate) fn next_release(&self) -> Option<Instant> {
+        self.held.iter().map(|held| held.until).min()
+    }
+
+    fn happens(&mut self, share: f64) -> bool {
+        // 53 bits fill the mantissa: a share of 1 always happens and one of 0 never.
+        ((self.word() >> 11) as f64) < share * (1_u64 << 53) as f64
+    }
+
+    /// xorshift64*.
+    fn word(&mut self) -> u64 {
+        self.state ^= self.state >> 12;
+        self.state ^= self.state << 25;
+        self.state ^= self.state >> 27;
+        self.state.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PERFECT: Impairment = Impairment {
+        loss: 0.0,
+        reorder: 0.0,
+        duplicate: 0.0,
+        seed: 7,
+    };
+
+    /// The numbers that arrive when 0..count are sent at one moment, and those released after it.
+    fn transmit(line: &mut Line, count: u32) -> Vec<u32> {
+        let mut out = Vec::new();
+        let mut deliver = |frame: &[u8]| out.push(u32::from_le_bytes(frame.try_into().unwrap()));
+        let now = Instant::now();
+        for n in 0..count {
+            line.push(&n.to_le_bytes(), now, &mut deliver);
+        }
+        line.release(now + LONGEST_HOLD, &mut deliver);
+        assert_eq!(line.next_release(), None);
+        out
+    }
+
+    #[test]
+    fn a_perfect_line_changes_nothing() {
+        let out = transmit(&mut Line::new(PERFECT), 1000);
+        assert!(out.into_iter().eq(0..1000));
+    }
+
+    #[test]
+    fn shares_are_kept_and_one_seed_gives_one_result() {
+        let bad = Impairment {
+            loss: 0.05,
+            reorder: 0.02,
+            duplicate: 0.01,
+            seed: 1,
+        };
+        let (mut one, mut two) = (Line::new(bad), Line::new(bad));
+        let out = transmit(&mut one, 100_000);
+        assert_eq!(out, transmit(&mut two, 100_000));
+        assert!((4_500..5_500).contains(&one.counts.lost), "{:?}", one.counts);
+        assert!((1_700..2_100).contains(&one.counts.reordered), "{:?}", one.counts);
+        let expected = 100_000 - one.counts.lost + one.counts.duplicated;
+        assert_eq!(out.len() as u64, expected);
+    }
+
+    #[test]
+    fn a_reordered_frame_is_overtaken_by_three_at_most() {
+        let out = transmit(
+            &mut Line::new(Impairment {
+                reorder: 0.1,
+                ..PERFECT
+            }),
+            10_000,
+        );
+        let mut sorted = out.clone();
+        sorted.sort_unstable();
+        assert!(sorted.into_iter().eq(0..10_000), "nothing is lost");
+        let late = |at: usize| out[..at].iter().filter(|&&earlier| earlier > out[at]).count();
+        let delays: Vec<usize> = (0..out.len()).map(late).collect();
+        assert!(delays.iter().any(|&d| d > 0));
+        // Frames held one after the other wait for the same overtakers, and one another.
+        assert!(delays.iter().all(|&d| d <= 6), "{:?}", delays.iter().max());
+    }
+
+    #[test]
+    fn everything_can_be_lost() {
+        assert!(transmit(&mut Line::new(Impairment { loss: 1.0, ..PERFECT }), 100).is_empty());
+    }
+}
