@@ -361,18 +361,21 @@ proptest! {
 /// What fuzzing found worth keeping.
 #[test]
 fn the_seeds_of_the_fuzz_targets_pass() {
-    let targets: [(&str, fn(&[u8])); 3] = [
-        ("ring_honest", |bytes| {
-            let mut input = Input(bytes);
-            harness::honest(std::iter::from_fn(|| input.honest()));
-        }),
-        ("ring_hostile", |bytes| {
-            let mut input = Input(bytes);
-            harness::hostile(std::iter::from_fn(|| input.hostile()));
-        }),
-        ("ring_message", harness::message),
-    ];
-    for (target, run) in targets {
+    type Run = fn(&[u8]);
+    let honest: Run = |bytes| {
+        let mut input = Input(bytes);
+        harness::honest(std::iter::from_fn(|| input.honest()));
+    };
+    let hostile: Run = |bytes| {
+        let mut input = Input(bytes);
+        harness::hostile(std::iter::from_fn(|| input.hostile()));
+    };
+    let message: Run = harness::message;
+    for (target, run) in [
+        ("ring_honest", honest),
+        ("ring_hostile", hostile),
+        ("ring_message", message),
+    ] {
         let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../fuzz/seeds")
             .join(target);
