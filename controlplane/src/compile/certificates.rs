@@ -1,0 +1,143 @@
+//! `spec.tls` of Ingresses: which certificate is shown for which host.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use headgate_ring::message::{Certificate, Object};
+use k8s_openapi::jiff::Timestamp;
+
+use super::routes::Ingresses;
+use super::world::World;
+use super::{Compiled, Settings};
+use crate::model::ingress::Tls;
+use crate::model::{Id, Ingress, Kind, ObjectName, TlsSecret};
+use crate::problem::Problem;
+
+#[derive(Default)]
+struct Hosts {
+    /// The Secret of each host, and the Ingress that has claimed it first.
+    claimed: BTreeMap<String, (ObjectName, ObjectName)>,
+}
+
+/// Puts a certificate for each Secret that an Ingress uses, and the default one.
+pub(super) fn compile(
+    world: &World<'_>,
+    ingresses: &Ingresses<'_>,
+    settings: &Settings,
+    now: i64,
+    out: &mut Compiled,
+) {
+    let mut hosts = Hosts::default();
+    for (name, ingress) in ingresses {
+        for (index, tls) in ingress.tls.iter().enumerate() {
+            hosts.add(world, name, ingress, tls, index, out);
+        }
+    }
+    let mut secrets: BTreeMap<ObjectName, BTreeSet<String>> = BTreeMap::new();
+    for (host, (secret, _)) in hosts.claimed {
+        secrets.entry(secret).or_default().insert(host);
+    }
+    if !settings.addresses.is_empty() && settings.https_port != 0 {
+        default_certificate(world, settings, &mut secrets, out);
+    }
+    for (name, hosts) in secrets {
+        if let Some(secret) = find(world, &name) {
+            check_validity(&name, secret, now, out);
+            out.put(Object::Certificate(Certificate {
+                name: name.to_string(),
+                hosts: hosts.into_iter().collect(),
+                chain: secret.chain.clone(),
+                key: secret.key.clone(),
+            }));
+        }
+    }
+}
+
+/// The Secret, also where it was removed under an Ingress that uses it.
+fn find<'a>(world: &World<'a>, name: &ObjectName) -> Option<&'a TlsSecret> {
+    match world.model.secret(name) {
+        Some(secret) => secret,
+        None => world.model.removed_secret(name),
+    }
+}
+
+/// Why there is nothing, or not what was asked for.
+fn missing(world: &World<'_>, name: &ObjectName) -> Option<String> {
+    match world.model.secret(name) {
+        Some(Some(_)) => None,
+        Some(None) => Some(format!("Secret {name} is not of type kubernetes.io/tls; the default certificate serves")),
+        None if world.model.removed_secret(name).is_some() => {
+            Some(format!("Secret {name} is gone; its last good certificate stays in force"))
+        }
+        None => Some(format!("Secret {name} does not exist or has never been good; the default certificate serves")),
+    }
+}
+
+impl Hosts {
+    fn add(
+        &mut self,
+        world: &World<'_>,
+        ingress_name: &ObjectName,
+        ingress: &Ingress,
+        tls: &Tls,
+        index: usize,
+        out: &mut Compiled,
+    ) {
+        let id = Id::new(Kind::Ingress, ingress_name.clone());
+        // Without a Secret the default certificate serves.
+        let Some(secret_name) = tls.secret.as_deref().map(|s| ingress_name.sibling(s)) else { return };
+        if let Some(reason) = missing(world, &secret_name) {
+            let text = format!("spec.tls[{index}].secretName: {reason}");
+            out.problems.push(Problem::error(id.clone(), text));
+        }
+        let Some(secret) = find(world, &secret_name) else { return };
+        for (h, host) in tls.hosts.iter().enumerate() {
+            if !secret.names(host) {
+                let text = format!("spec.tls[{index}].hosts[{h}]: the certificate of Secret {secret_name} does not name \"{host}\"");
+                out.problems.push(Problem::warning(id.clone(), text));
+            }
+        }
+        let implied = || ingress.rules.iter().map(|r| &r.host).filter(|h| !h.is_empty() && secret.names(h));
+        let hosts: BTreeSet<&String> = if tls.hosts.is_empty() { implied().collect() } else { tls.hosts.iter().collect() };
+        for host in hosts {
+            let claim = (secret_name.clone(), ingress_name.clone());
+            let (holder, claimed_by) = self.claimed.entry(host.clone()).or_insert(claim);
+            if *holder != secret_name {
+                let text = format!("spec.tls[{index}].secretName: \"{host}\" has the certificate of Secret {holder} by Ingress {claimed_by} already");
+                out.problems.push(Problem::error(id.clone(), text));
+            }
+        }
+    }
+}
+
+/// The certificate for clients that name no host or an unknown one.
+fn default_certificate(
+    world: &World<'_>,
+    settings: &Settings,
+    secrets: &mut BTreeMap<ObjectName, BTreeSet<String>>,
+    out: &mut Compiled,
+) {
+    if let Some(name) = &settings.default_certificate {
+        if find(world, name).is_some() {
+            secrets.entry(name.clone()).or_default().insert(String::new());
+            return;
+        }
+        let reason = missing(world, name).unwrap_or_default();
+        let id = Id::new(Kind::Secret, name.clone());
+        out.problems.push(Problem::error(id, format!("--default-certificate: {reason}")));
+    }
+    if let Some(fallback) = &settings.fallback_certificate {
+        out.put(Object::Certificate(Certificate { hosts: vec![String::new()], ..fallback.clone() }));
+    }
+}
+
+fn check_validity(name: &ObjectName, secret: &TlsSecret, now: i64, out: &mut Compiled) {
+    let (not_before, not_after) = secret.validity;
+    let (verb, at) = match () {
+        () if now > not_after => ("expired at", not_after),
+        () if now < not_before => ("is not valid before", not_before),
+        () => return,
+    };
+    let at = Timestamp::from_second(at).map_or_else(|_| at.to_string(), |t| t.to_string());
+    let text = format!("data[tls.crt]: the certificate {verb} {at}; clients will refuse it");
+    out.problems.push(Problem::warning(Id::new(Kind::Secret, name.clone()), text));
+}

@@ -1,0 +1,90 @@
+//! Who stands behind a port of a Service now.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use super::world::World;
+use crate::model::service::{Service, ServicePort, Target};
+use crate::model::{ObjectName, Selector};
+
+/// The endpoints of a Service's port, of both address families, sorted, without duplicates.
+#[derive(Debug, Default)]
+pub(super) struct Endpoints {
+    pub(super) usable: Vec<SocketAddr>,
+    /// The selector selects pods with an address, but none has a port of the name that `targetPort` gives.
+    pub(super) unknown_port_name: bool,
+}
+
+/// Candidates by what they are good for.
+#[derive(Default)]
+struct Candidates {
+    ready: BTreeSet<SocketAddr>,
+    /// Terminating, and still able to serve: better than none.
+    draining: BTreeSet<SocketAddr>,
+}
+
+impl Candidates {
+    fn add(&mut self, address: SocketAddr, ready: bool, draining: bool) {
+        if ready {
+            self.ready.insert(address);
+        } else if draining {
+            self.draining.insert(address);
+        }
+    }
+
+    /// As kube-proxy has it: those that drain are used only where no endpoint is ready.
+    fn usable(self) -> Vec<SocketAddr> {
+        let chosen = if self.ready.is_empty() { self.draining } else { self.ready };
+        chosen.into_iter().collect()
+    }
+}
+
+/// EndpointSlices speak for a Service where there are any; otherwise its selector does.
+pub(super) fn endpoints(
+    world: &World<'_>,
+    name: &ObjectName,
+    service: &Service,
+    port: &ServicePort,
+) -> Endpoints {
+    let mut candidates = Candidates::default();
+    let mut unknown_port_name = false;
+    if let Some(slices) = world.slices(name) {
+        for slice in slices {
+            for p in slice.ports.iter().filter(|p| p.name == port.name && p.protocol == port.protocol) {
+                for e in &slice.endpoints {
+                    candidates.add(SocketAddr::new(e.address, p.port), e.ready, e.draining);
+                }
+            }
+        }
+    } else if let Some(selector) = &service.selector {
+        unknown_port_name = !select(world, &name.namespace, service, selector, port, &mut candidates);
+    }
+    Endpoints { usable: candidates.usable(), unknown_port_name }
+}
+
+/// Whether any selected pod resolves the target port, or none is selected.
+fn select(
+    world: &World<'_>,
+    namespace: &str,
+    service: &Service,
+    selector: &Selector,
+    port: &ServicePort,
+    candidates: &mut Candidates,
+) -> bool {
+    let (mut selected, mut resolved) = (0, 0);
+    let pods = world.pods(namespace).iter().filter(|p| !p.addresses.is_empty() && selector.matches(&p.labels));
+    for pod in pods {
+        selected += 1;
+        let target = match &port.target {
+            Target::Number(number) => Some(*number),
+            Target::Name(name) => pod.port(name, port.protocol),
+        };
+        let Some(target) = target else { continue };
+        resolved += 1;
+        let ready = service.publish_not_ready || (pod.ready && !pod.terminating);
+        for address in &pod.addresses {
+            candidates.add(SocketAddr::new(*address, target), ready, pod.ready && pod.terminating);
+        }
+    }
+    selected == 0 || resolved > 0
+}

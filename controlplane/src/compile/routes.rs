@@ -1,0 +1,197 @@
+//! Ingress rules: which request goes where.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use headgate_ring::message::{Object, PathKind, PathRule, Protocol, Upstream, VirtualHost};
+
+use super::endpoints::endpoints;
+use super::world::World;
+use super::{Compiled, Settings};
+use crate::model::ingress::{Backend, BackendPort, CONTROLLER, Ingress};
+use crate::model::service::{Service, ServiceKind, ServicePort};
+use crate::model::{Id, Kind, ObjectName};
+use crate::problem::Problem;
+
+/// Ingresses, the older first.
+pub(super) type Ingresses<'a> = Vec<(&'a ObjectName, &'a Ingress)>;
+
+/// The order in which rules are tried: the longer path first, Exact before Prefix.
+type Rank = (Reverse<usize>, bool, String);
+
+#[derive(Default)]
+struct Routes {
+    hosts: BTreeMap<String, BTreeMap<Rank, PathRule>>,
+    upstreams: BTreeMap<String, Upstream>,
+}
+
+fn id(name: &ObjectName) -> Id {
+    Id::new(Kind::Ingress, name.clone())
+}
+
+/// The Ingresses that Headgate serves. One that names no class, where there is no default class, gets a line: it is
+/// probably not meant to be served by nobody.
+pub(super) fn served<'a>(world: &World<'a>, settings: &Settings, out: &mut Compiled) -> Ingresses<'a> {
+    let classes: BTreeMap<&str, _> = world.model.classes().map(|(n, c)| (n.name.as_str(), *c)).collect();
+    let default = classes.values().find(|c| c.default);
+    let mut served = Ingresses::new();
+    for (name, ingress) in world.model.ingresses() {
+        let ours = match (&ingress.class, default) {
+            (Some(class), _) => match classes.get(class.as_str()) {
+                Some(class) => class.ours,
+                None => *class == settings.class,
+            },
+            (None, Some(_)) => classes.values().any(|c| c.default && c.ours),
+            (None, None) => {
+                let text = format!(
+                    "spec.ingressClassName: is missing and no IngressClass is the default; the Ingress is not \
+                     served. Use \"{}\", or an IngressClass with the controller {CONTROLLER}",
+                    settings.class
+                );
+                out.problems.push(Problem::warning(id(name), text));
+                false
+            }
+        };
+        if ours {
+            served.push((name, ingress));
+        }
+    }
+    served.sort_by_key(|(name, ingress)| (ingress.age, *name));
+    served
+}
+
+/// Puts virtual hosts and upstreams.
+pub(super) fn compile(world: &World<'_>, ingresses: &Ingresses<'_>, out: &mut Compiled) {
+    let mut routes = Routes::default();
+    for (name, ingress) in ingresses {
+        routes.add_rules(world, name, ingress, out);
+    }
+    // Behind all rules that are written down: a default backend never takes a path from another Ingress.
+    for (name, ingress) in ingresses {
+        routes.add_default(world, name, ingress, out);
+    }
+    for (host, rules) in routes.hosts {
+        if !rules.is_empty() {
+            out.put(Object::VirtualHost(VirtualHost { host, rules: rules.into_values().collect() }));
+        }
+    }
+    routes.upstreams.into_values().for_each(|upstream| out.put(Object::Upstream(upstream)));
+}
+
+impl Routes {
+    fn add_rules(&mut self, world: &World<'_>, name: &ObjectName, ingress: &Ingress, out: &mut Compiled) {
+        let mut told = BTreeSet::new();
+        for (r, rule) in ingress.rules.iter().enumerate() {
+            for (p, path) in rule.paths.iter().enumerate() {
+                let field = format!("spec.rules[{r}].http.paths[{p}]");
+                if path.looks_like_regex {
+                    let text = format!("{field}.path: \"{}\" is compared literally, not as a regular expression", path.path);
+                    out.problems.push(Problem::warning(id(name), text));
+                }
+                let holder = self.holder(&rule.host, path.kind, &path.path);
+                if let Some(holder) = holder {
+                    let host = if rule.host.is_empty() { "any host" } else { &rule.host };
+                    let text = format!("{field}.path: {:?} \"{}\" of {host} belongs to Ingress {holder} already", path.kind, path.path);
+                    out.problems.push(Problem::error(id(name), text));
+                    continue;
+                }
+                let upstream = self.upstream(world, name, &path.backend, |problem| {
+                    if told.insert(path.backend.clone()) {
+                        out.problems.push(Problem::error(id(name), format!("{field}.backend.{problem}")));
+                    }
+                });
+                self.insert(&rule.host, path.kind, &path.path, name, upstream);
+            }
+        }
+    }
+
+    /// A default backend takes what no rule of its hosts takes, and, the oldest of all Ingresses', what no rule of
+    /// any host takes.
+    fn add_default(&mut self, world: &World<'_>, name: &ObjectName, ingress: &Ingress, out: &mut Compiled) {
+        let Some(backend) = &ingress.default_backend else { return };
+        let mut used = false;
+        let upstream = self.upstream(world, name, backend, |problem| {
+            out.problems.push(Problem::error(id(name), format!("spec.defaultBackend.{problem}")));
+        });
+        let hosts: BTreeSet<&str> = ingress.rules.iter().map(|r| r.host.as_str()).chain([""]).collect();
+        for host in hosts {
+            if self.holder(host, PathKind::Prefix, "/").is_none() {
+                self.insert(host, PathKind::Prefix, "/", name, upstream.clone());
+                used = true;
+            }
+        }
+        if let (false, Some(holder)) = (used, self.holder("", PathKind::Prefix, "/")) {
+            let text = format!("spec.defaultBackend: is not used: Ingress {holder} takes all such requests already");
+            out.problems.push(Problem::warning(id(name), text));
+        }
+    }
+
+    fn holder(&self, host: &str, kind: PathKind, path: &str) -> Option<&str> {
+        self.hosts.get(host)?.get(&rank(kind, path)).map(|rule| rule.ingress.as_str())
+    }
+
+    fn insert(&mut self, host: &str, kind: PathKind, path: &str, ingress: &ObjectName, upstream: String) {
+        let rule = PathRule { kind, path: path.to_owned(), ingress: ingress.to_string(), upstream };
+        self.hosts.entry(host.to_owned()).or_default().insert(rank(kind, path), rule);
+    }
+
+    /// The name of the upstream of a backend, which is put if it is new. A backend that does not exist has no
+    /// endpoints, which answers 503.
+    fn upstream(
+        &mut self,
+        world: &World<'_>,
+        ingress: &ObjectName,
+        backend: &Backend,
+        tell: impl FnOnce(&str),
+    ) -> String {
+        let service_name = ingress.sibling(&backend.service);
+        let service = world.model.service(&service_name);
+        let port = match service {
+            None => Err(format!("service.name: Service {service_name} does not exist; requests are answered 503")),
+            Some(service) => find_port(service, &backend.port).map_err(|e| format!("service.{e}")),
+        };
+        let (name, endpoints) = match (service, port) {
+            (Some(service), Ok(port)) => {
+                (format!("{service_name}:{}", port.port), http_endpoints(world, &service_name, service, port))
+            }
+            (_, Err(problem)) => {
+                tell(&problem);
+                (format!("{service_name}:{}", backend.port), Vec::new())
+            }
+            (None, Ok(_)) => unreachable!("a port without a Service"),
+        };
+        self.upstreams.entry(name.clone()).or_insert_with(|| Upstream { name: name.clone(), endpoints });
+        name
+    }
+}
+
+fn rank(kind: PathKind, path: &str) -> Rank {
+    (Reverse(path.len()), kind == PathKind::Prefix, path.to_owned())
+}
+
+fn find_port<'a>(service: &'a Service, wanted: &BackendPort) -> Result<&'a ServicePort, String> {
+    if service.kind == ServiceKind::ExternalName {
+        return Err("name: is an ExternalName, which is not supported; requests are answered 503".to_owned());
+    }
+    let found = match wanted {
+        BackendPort::Number(number) => {
+            service.ports.iter().find(|p| p.port == *number && p.protocol == Protocol::Tcp)
+        }
+        BackendPort::Name(name) => service.ports.iter().find(|p| p.name == *name && p.protocol == Protocol::Tcp),
+    };
+    found.ok_or_else(|| format!("port: the Service has no TCP port {wanted}; requests are answered 503"))
+}
+
+/// One address family, so that a pod of two families is not two endpoints: the first of `spec.ipFamilies`, IPv4
+/// where it is missing; the other where there is no endpoint of that one.
+fn http_endpoints(
+    world: &World<'_>,
+    name: &ObjectName,
+    service: &Service,
+    port: &ServicePort,
+) -> Vec<std::net::SocketAddr> {
+    let usable = endpoints(world, name, service, port).usable;
+    let ipv6 = service.prefers_ipv6.unwrap_or(false);
+    let (preferred, other): (Vec<_>, Vec<_>) = usable.into_iter().partition(|e| e.is_ipv6() == ipv6);
+    if preferred.is_empty() { other } else { preferred }
+}

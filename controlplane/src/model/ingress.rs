@@ -1,0 +1,210 @@
+//! Ingresses and their classes.
+
+use headgate_ring::message::PathKind;
+use k8s_openapi::api::networking::v1 as k8s;
+
+use super::invalid::{Invalid, each, port};
+use super::name::{host, is_port_name, is_subdomain};
+use super::{Age, age};
+
+/// `spec.controller` of the IngressClasses that Headgate serves.
+pub const CONTROLLER: &str = "headgate.dev/ingress";
+/// What named the class before `spec.ingressClassName` did.
+const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
+/// Makes an IngressClass the one of Ingresses that name none.
+const DEFAULT_CLASS_ANNOTATION: &str = "ingressclass.kubernetes.io/is-default-class";
+
+/// An IngressClass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IngressClass {
+    /// `spec.controller` is [`CONTROLLER`].
+    pub ours: bool,
+    /// Ingresses that name no class belong to it.
+    pub default: bool,
+}
+
+impl IngressClass {
+    /// Reads what matters of an IngressClass.
+    #[must_use]
+    pub fn parse(class: &k8s::IngressClass) -> Self {
+        let annotations = class.metadata.annotations.as_ref();
+        Self {
+            ours: class.spec.as_ref().and_then(|s| s.controller.as_deref()) == Some(CONTROLLER),
+            default: annotations.and_then(|a| a.get(DEFAULT_CLASS_ANNOTATION)).is_some_and(|v| v == "true"),
+        }
+    }
+}
+
+/// An Ingress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ingress {
+    /// Decides between Ingresses that claim one path or certificate.
+    pub age: Age,
+    /// `spec.ingressClassName`, or else the annotation `kubernetes.io/ingress.class`.
+    pub class: Option<String>,
+    /// `spec.defaultBackend`.
+    pub default_backend: Option<Backend>,
+    /// `spec.rules`.
+    pub rules: Vec<Rule>,
+    /// `spec.tls`.
+    pub tls: Vec<Tls>,
+}
+
+/// An element of `spec.rules`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Lower case; `*.name`, or empty for any host.
+    pub host: String,
+    /// `http.paths`; empty sends everything to the default backend.
+    pub paths: Vec<Path>,
+}
+
+/// An element of `http.paths`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// `ImplementationSpecific` is read as `Prefix`.
+    pub kind: PathKind,
+    /// Begins with `/`; a prefix does not end with one unless it is `/`.
+    pub path: String,
+    /// `ImplementationSpecific` with characters that only a regular expression has: compared literally.
+    pub looks_like_regex: bool,
+    /// Where requests go.
+    pub backend: Backend,
+}
+
+/// A port of a Service in the Ingress's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Backend {
+    /// `service.name`.
+    pub service: String,
+    /// `service.port`.
+    pub port: BackendPort,
+}
+
+/// `service.port`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BackendPort {
+    /// `number`: the Service's port, not the pods'.
+    Number(u16),
+    /// `name` of the Service's port.
+    Name(String),
+}
+
+impl std::fmt::Display for BackendPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// An element of `spec.tls`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Lower case; empty stands for those of the rules' hosts that the certificate names.
+    pub hosts: Vec<String>,
+    /// `None` where it is missing: the default certificate serves.
+    pub secret: Option<String>,
+}
+
+impl Ingress {
+    /// Reads an Ingress.
+    ///
+    /// # Errors
+    ///
+    /// A field that Kubernetes would refuse, or a backend that is no Service.
+    pub fn parse(ingress: &k8s::Ingress) -> Result<Self, Invalid> {
+        let spec = ingress.spec.clone().unwrap_or_default();
+        let annotation = || ingress.metadata.annotations.as_ref()?.get(CLASS_ANNOTATION).cloned();
+        let default_backend = spec.default_backend.as_ref().map(backend).transpose();
+        let parsed = Self {
+            age: age(&ingress.metadata),
+            class: spec.ingress_class_name.clone().filter(|c| !c.is_empty()).or_else(annotation),
+            default_backend: default_backend.map_err(|e| e.under("spec.defaultBackend"))?,
+            rules: each("spec.rules", spec.rules.as_deref().unwrap_or_default(), rule)?,
+            tls: each("spec.tls", spec.tls.as_deref().unwrap_or_default(), tls)?,
+        };
+        if parsed.rules.is_empty() && parsed.default_backend.is_none() {
+            return Err(Invalid::new("spec", "must have rules or a defaultBackend"));
+        }
+        Ok(parsed)
+    }
+}
+
+fn rule(rule: &k8s::IngressRule) -> Result<Rule, Invalid> {
+    let name = rule.host.as_deref().unwrap_or_default();
+    let host = if name.is_empty() { Ok(String::new()) } else { host(name).map_err(|e| Invalid::new("host", e)) };
+    let paths = rule.http.as_ref().map_or(&[][..], |http| &http.paths);
+    Ok(Rule { host: host?, paths: each("http.paths", paths, path)? })
+}
+
+fn path(p: &k8s::HTTPIngressPath) -> Result<Path, Invalid> {
+    let text = p.path.as_deref().unwrap_or_default();
+    let (kind, specific) = match p.path_type.as_str() {
+        "Exact" => (PathKind::Exact, false),
+        "Prefix" => (PathKind::Prefix, false),
+        "ImplementationSpecific" => (PathKind::Prefix, true),
+        other => {
+            let reason = format!("\"{other}\" is none of Exact, Prefix, ImplementationSpecific");
+            return Err(Invalid::new("pathType", reason));
+        }
+    };
+    let text = if specific && text.is_empty() { "/" } else { text };
+    check_path(text, specific)?;
+    let trimmed = if kind == PathKind::Prefix { text.trim_end_matches('/') } else { text };
+    Ok(Path {
+        kind,
+        path: if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() },
+        looks_like_regex: specific && text.contains(['(', '[', '*', '$', '^', '\\', '|']),
+        backend: backend(&p.backend).map_err(|e| e.under("backend"))?,
+    })
+}
+
+/// What Kubernetes' validation of `Exact` and `Prefix` refuses: such a path could not equal a normalised one.
+fn check_path(path: &str, specific: bool) -> Result<(), Invalid> {
+    if !path.starts_with('/') {
+        return Err(Invalid::new("path", format!("\"{path}\" must begin with \"/\"")));
+    }
+    if specific {
+        return Ok(());
+    }
+    for sequence in ["//", "/./", "/../", "%2f", "%2F"] {
+        if path.contains(sequence) {
+            return Err(Invalid::new("path", format!("\"{path}\" must not contain \"{sequence}\"")));
+        }
+    }
+    match ["/..", "/."].into_iter().find(|end| path.ends_with(end)) {
+        Some(end) => Err(Invalid::new("path", format!("\"{path}\" must not end with \"{end}\""))),
+        None => Ok(()),
+    }
+}
+
+fn backend(backend: &k8s::IngressBackend) -> Result<Backend, Invalid> {
+    let Some(service) = &backend.service else {
+        let (field, reason) = match &backend.resource {
+            Some(_) => ("resource", "is not supported: a backend must be a service"),
+            None => ("service", "is missing: a backend must be a service"),
+        };
+        return Err(Invalid::new(field, reason));
+    };
+    if !is_subdomain(&service.name) {
+        return Err(Invalid::new("service.name", format!("\"{}\" is not a Service's name", service.name)));
+    }
+    let given = service.port.clone().unwrap_or_default();
+    let port = match (given.number.filter(|n| *n != 0), given.name.filter(|n| !n.is_empty())) {
+        (Some(number), None) => BackendPort::Number(port("service.port.number", number)?),
+        (None, Some(name)) if is_port_name(&name) => BackendPort::Name(name),
+        (None, Some(name)) => {
+            return Err(Invalid::new("service.port.name", format!("\"{name}\" is not a port's name")));
+        }
+        _ => return Err(Invalid::new("service.port", "must have either a number or a name")),
+    };
+    Ok(Backend { service: service.name.clone(), port })
+}
+
+fn tls(tls: &k8s::IngressTLS) -> Result<Tls, Invalid> {
+    let hosts = tls.hosts.as_deref().unwrap_or_default();
+    let hosts = each("hosts", hosts, |h| host(h).map_err(|e| Invalid::new("", e)))?;
+    Ok(Tls { hosts, secret: tls.secret_name.clone().filter(|s| !s.is_empty()) })
+}

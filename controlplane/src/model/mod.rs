@@ -1,0 +1,176 @@
+//! Kubernetes objects as checked types: what is not here does not matter for traffic, what is here holds.
+
+pub mod ingress;
+pub mod invalid;
+pub mod name;
+pub mod parse;
+pub mod pod;
+pub mod policy;
+pub mod secret;
+pub mod selector;
+pub mod service;
+pub mod slice;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
+
+pub use ingress::{Ingress, IngressClass};
+pub use name::{Id, Kind, ObjectName};
+pub use pod::Pod;
+pub use policy::NetworkPolicy;
+pub use secret::TlsSecret;
+pub use selector::{Labels, Selector};
+pub use service::Service;
+pub use slice::Slice;
+
+/// When an object was made: of two that claim the same thing the older has it. Objects without a
+/// `metadata.creationTimestamp` (files mostly have none) come after those with one; their names decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Age(bool, Option<Timestamp>);
+
+/// The age of an object.
+#[must_use]
+pub fn age(metadata: &ObjectMeta) -> Age {
+    let created = metadata.creation_timestamp.as_ref().map(|t| t.0);
+    Age(created.is_none(), created)
+}
+
+/// One object, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// `metadata.labels`.
+    Namespace(Labels),
+    /// A Pod.
+    Pod(Pod),
+    /// A Service.
+    Service(Service),
+    /// An EndpointSlice.
+    EndpointSlice(Slice),
+    /// An IngressClass.
+    IngressClass(IngressClass),
+    /// An Ingress.
+    Ingress(Ingress),
+    /// A Secret; `None` where its type is not `kubernetes.io/tls`.
+    Secret(Option<TlsSecret>),
+    /// A NetworkPolicy.
+    NetworkPolicy(NetworkPolicy),
+}
+
+/// Everything that is in force, by kind and name.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    objects: BTreeMap<Id, Arc<Object>>,
+    /// Secrets that were removed while an Ingress refers to them.
+    removed_secrets: BTreeMap<Id, Arc<Object>>,
+}
+
+impl Model {
+    /// Adds or replaces an object.
+    pub fn insert(&mut self, id: Id, object: Arc<Object>) {
+        self.removed_secrets.remove(&id);
+        self.objects.insert(id, object);
+    }
+
+    /// Removes an object. A Secret stays at hand until [`Self::forget_unreferenced`] finds no use of it.
+    pub fn remove(&mut self, id: &Id) {
+        if let (Some(object), Kind::Secret) = (self.objects.remove(id), id.kind) {
+            self.removed_secrets.insert(id.clone(), object);
+        }
+    }
+
+    /// Drops removed Secrets to which no Ingress refers any more.
+    pub fn forget_unreferenced(&mut self) {
+        if self.removed_secrets.is_empty() {
+            return;
+        }
+        let referenced: BTreeSet<Id> = self
+            .ingresses()
+            .flat_map(|(name, i)| i.tls.iter().filter_map(|tls| Some(name.sibling(tls.secret.as_deref()?))))
+            .map(|name| Id::new(Kind::Secret, name))
+            .collect();
+        self.removed_secrets.retain(|id, _| referenced.contains(id));
+    }
+
+    /// Whether there is such an object.
+    #[must_use]
+    pub fn contains(&self, id: &Id) -> bool {
+        self.objects.contains_key(id)
+    }
+
+    /// All Namespace objects.
+    pub fn namespaces(&self) -> impl Iterator<Item = (&ObjectName, &Labels)> {
+        self.of(Kind::Namespace, |o| if let Object::Namespace(x) = o { Some(x) } else { None })
+    }
+
+    /// All Pods.
+    pub fn pods(&self) -> impl Iterator<Item = (&ObjectName, &Pod)> {
+        self.of(Kind::Pod, |o| if let Object::Pod(x) = o { Some(x) } else { None })
+    }
+
+    /// All Services.
+    pub fn services(&self) -> impl Iterator<Item = (&ObjectName, &Service)> {
+        self.of(Kind::Service, |o| if let Object::Service(x) = o { Some(x) } else { None })
+    }
+
+    /// All EndpointSlices.
+    pub fn slices(&self) -> impl Iterator<Item = (&ObjectName, &Slice)> {
+        self.of(Kind::EndpointSlice, |o| if let Object::EndpointSlice(x) = o { Some(x) } else { None })
+    }
+
+    /// All IngressClasses.
+    pub fn classes(&self) -> impl Iterator<Item = (&ObjectName, &IngressClass)> {
+        self.of(Kind::IngressClass, |o| if let Object::IngressClass(x) = o { Some(x) } else { None })
+    }
+
+    /// All Ingresses.
+    pub fn ingresses(&self) -> impl Iterator<Item = (&ObjectName, &Ingress)> {
+        self.of(Kind::Ingress, |o| if let Object::Ingress(x) = o { Some(x) } else { None })
+    }
+
+    /// All NetworkPolicies.
+    pub fn policies(&self) -> impl Iterator<Item = (&ObjectName, &NetworkPolicy)> {
+        self.of(Kind::NetworkPolicy, |o| if let Object::NetworkPolicy(x) = o { Some(x) } else { None })
+    }
+
+    /// One Service.
+    #[must_use]
+    pub fn service(&self, name: &ObjectName) -> Option<&Service> {
+        match self.objects.get(&Id::new(Kind::Service, name.clone())).map(Arc::as_ref) {
+            Some(Object::Service(service)) => Some(service),
+            _ => None,
+        }
+    }
+
+    /// One Secret; `Some(None)` where it is not of type `kubernetes.io/tls`.
+    #[must_use]
+    pub fn secret(&self, name: &ObjectName) -> Option<Option<&TlsSecret>> {
+        secret(&self.objects, name)
+    }
+
+    /// A Secret that was removed while an Ingress refers to it.
+    #[must_use]
+    pub fn removed_secret(&self, name: &ObjectName) -> Option<&TlsSecret> {
+        secret(&self.removed_secrets, name).flatten()
+    }
+
+    fn of<'a, T: 'a>(
+        &'a self,
+        kind: Kind,
+        pick: impl Fn(&'a Object) -> Option<&'a T> + 'a,
+    ) -> impl Iterator<Item = (&'a ObjectName, &'a T)> {
+        // The empty name is the smallest of a kind.
+        let first = Id::new(kind, ObjectName::new("", ""));
+        let objects = self.objects.range(first..).take_while(move |(id, _)| id.kind == kind);
+        objects.filter_map(move |(id, object)| pick(object).map(|x| (&id.name, x)))
+    }
+}
+
+fn secret<'a>(objects: &'a BTreeMap<Id, Arc<Object>>, name: &ObjectName) -> Option<Option<&'a TlsSecret>> {
+    match objects.get(&Id::new(Kind::Secret, name.clone())).map(Arc::as_ref) {
+        Some(Object::Secret(secret)) => Some(secret.as_ref()),
+        _ => None,
+    }
+}

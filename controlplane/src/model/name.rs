@@ -1,0 +1,173 @@
+//! How objects are named, and the grammar of the names that they contain.
+
+use std::fmt;
+
+/// The kinds that Headgate reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// `v1`
+    Namespace,
+    /// `v1`
+    Pod,
+    /// `v1`
+    Service,
+    /// `discovery.k8s.io/v1`
+    EndpointSlice,
+    /// `networking.k8s.io/v1`
+    IngressClass,
+    /// `networking.k8s.io/v1`
+    Ingress,
+    /// `v1`
+    Secret,
+    /// `networking.k8s.io/v1`
+    NetworkPolicy,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Namespace,
+        Self::Pod,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::IngressClass,
+        Self::Ingress,
+        Self::Secret,
+        Self::NetworkPolicy,
+    ];
+
+    /// `kind` as manifests spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Namespace => "Namespace",
+            Self::Pod => "Pod",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::IngressClass => "IngressClass",
+            Self::Ingress => "Ingress",
+            Self::Secret => "Secret",
+            Self::NetworkPolicy => "NetworkPolicy",
+        }
+    }
+
+    /// The one `apiVersion` of this kind that is read.
+    #[must_use]
+    pub const fn api_version(self) -> &'static str {
+        match self {
+            Self::Namespace | Self::Pod | Self::Service | Self::Secret => "v1",
+            Self::EndpointSlice => "discovery.k8s.io/v1",
+            Self::IngressClass | Self::Ingress | Self::NetworkPolicy => "networking.k8s.io/v1",
+        }
+    }
+
+    /// Whether objects of this kind live in a namespace.
+    #[must_use]
+    pub const fn namespaced(self) -> bool {
+        !matches!(self, Self::Namespace | Self::IngressClass)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// `metadata.namespace` (empty for kinds that live in none) and `metadata.name`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectName {
+    /// Empty for Namespace and IngressClass.
+    pub namespace: String,
+    /// Unique for its kind in its namespace.
+    pub name: String,
+}
+
+impl ObjectName {
+    /// The name of an object in a namespace.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// Another object in the same namespace.
+    #[must_use]
+    pub fn sibling(&self, name: &str) -> Self {
+        Self::new(self.namespace.clone(), name)
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}/{}", self.namespace, self.name)
+        }
+    }
+}
+
+/// Names an object among all that Headgate reads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id {
+    /// What it is.
+    pub kind: Kind,
+    /// Which one.
+    pub name: ObjectName,
+}
+
+impl Id {
+    /// The object of this kind and name.
+    #[must_use]
+    pub const fn new(kind: Kind, name: ObjectName) -> Self {
+        Self { kind, name }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// RFC 1123 label: 1 to 63 lower-case letters, digits and hyphens, a letter or digit at both ends.
+#[must_use]
+pub fn is_label(s: &str) -> bool {
+    let alphanumeric = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    s.len() <= 63
+        && alphanumeric(s.bytes().next())
+        && alphanumeric(s.bytes().last())
+        && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// RFC 1123 subdomain: labels joined by dots, at most 253 characters.
+#[must_use]
+pub fn is_subdomain(s: &str) -> bool {
+    s.len() <= 253 && s.split('.').all(is_label)
+}
+
+/// A name of a port as `IANA_SVC_NAME` has it: 1 to 15 lower-case letters, digits and single inner hyphens, at
+/// least one letter.
+#[must_use]
+pub fn is_port_name(s: &str) -> bool {
+    s.len() <= 15 && is_label(s) && !s.contains("--") && s.bytes().any(|b| b.is_ascii_lowercase())
+}
+
+/// The host of an Ingress rule in lower case: a subdomain, or `*.` in front of one.
+///
+/// # Errors
+///
+/// What is wrong with it, to follow the field's path.
+pub fn host(s: &str) -> Result<String, String> {
+    let lower = s.to_ascii_lowercase();
+    if lower.parse::<std::net::IpAddr>().is_ok() {
+        return Err(format!("\"{s}\" is an IP address; a host must be a DNS name"));
+    }
+    let rest = lower.strip_prefix("*.").unwrap_or(&lower);
+    if rest.contains('*') {
+        return Err(format!("\"{s}\" is not a host: a wildcard stands for the whole first label only, as in \"*.example.com\""));
+    }
+    if !is_subdomain(rest) {
+        return Err(format!("\"{s}\" is not a host: it must consist of RFC 1123 labels, as in \"www.example.com\""));
+    }
+    Ok(lower)
+}

@@ -1,0 +1,144 @@
+//! From a manifest's value to a checked object.
+
+use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery, networking::v1 as networking};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use zeroize::Zeroize;
+
+use super::invalid::Invalid;
+use super::name::{Id, Kind, ObjectName, is_subdomain};
+use super::{Ingress, IngressClass, NetworkPolicy, Object, Pod, Service, Slice, TlsSecret};
+
+/// What a manifest's value turned out to be.
+#[derive(Debug)]
+pub enum Identity {
+    /// An object of a kind that is read.
+    Known(Id),
+    /// Something else: `apiVersion kind`, for a debug line.
+    Other(String),
+}
+
+/// Finds out which object a value is.
+///
+/// # Errors
+///
+/// A value without a kind, or of a kind that is read but without a usable name or with an old `apiVersion`.
+pub fn identify(value: &Value) -> Result<Identity, Invalid> {
+    if !value.is_object() {
+        return Err(Invalid::new("", "is not an object: a manifest has apiVersion, kind and metadata"));
+    }
+    let text = |field: &str| match value[field].as_str() {
+        Some(text) if !text.is_empty() => Ok(text),
+        _ => Err(Invalid::new(field, "is missing")),
+    };
+    let (kind, version) = (text("kind")?, text("apiVersion")?);
+    let Some(kind) = Kind::ALL.into_iter().find(|k| k.as_str() == kind) else {
+        return Ok(Identity::Other(format!("{version} {kind}")));
+    };
+    if version != kind.api_version() {
+        let group = |version: &str| version.rsplit_once('/').map_or(String::new(), |(group, _)| group.to_owned());
+        if group(version) != group(kind.api_version()) && group(version) != "extensions" {
+            return Ok(Identity::Other(format!("{version} {kind}")));
+        }
+        let reason = format!("\"{version}\" of {kind} is not read; use \"{}\"", kind.api_version());
+        return Err(Invalid::new("apiVersion", reason));
+    }
+    Ok(Identity::Known(Id::new(kind, object_name(kind, &value["metadata"])?)))
+}
+
+fn object_name(kind: Kind, metadata: &Value) -> Result<ObjectName, Invalid> {
+    let name = match &metadata["name"] {
+        Value::String(name) if is_subdomain(name) => name.clone(),
+        Value::String(name) => {
+            return Err(Invalid::new("metadata.name", format!("\"{name}\" is not an RFC 1123 subdomain")));
+        }
+        Value::Null => return Err(Invalid::new("metadata.name", "is missing")),
+        _ => return Err(Invalid::new("metadata.name", "must be a string; put it in quotes")),
+    };
+    let namespace = match &metadata["namespace"] {
+        _ if !kind.namespaced() => String::new(),
+        Value::Null => "default".to_owned(),
+        Value::String(namespace) if namespace.is_empty() => "default".to_owned(),
+        Value::String(namespace) if is_subdomain(namespace) => namespace.clone(),
+        _ => return Err(Invalid::new("metadata.namespace", "is not an RFC 1123 label")),
+    };
+    Ok(ObjectName { namespace, name })
+}
+
+/// Checks a value of a known kind. The second part names fields that the kind does not have.
+///
+/// # Errors
+///
+/// The first field that is wrong.
+pub fn parse(id: &Id, value: &mut Value) -> (Result<Object, Invalid>, Vec<String>) {
+    let mut unknown = Vec::new();
+    let object = match id.kind {
+        Kind::Namespace => typed::<core::Namespace>(value, &mut unknown)
+            .map(|n| Object::Namespace(n.metadata.labels.unwrap_or_default())),
+        Kind::Pod => {
+            typed::<core::Pod>(value, &mut unknown).and_then(|p| Pod::parse(&p)).map(Object::Pod)
+        }
+        Kind::Service => typed::<core::Service>(value, &mut unknown)
+            .and_then(|s| Service::parse(&s))
+            .map(Object::Service),
+        Kind::EndpointSlice => typed::<discovery::EndpointSlice>(value, &mut unknown)
+            .and_then(|s| Slice::parse(&s, &id.name.namespace))
+            .map(Object::EndpointSlice),
+        Kind::IngressClass => typed::<networking::IngressClass>(value, &mut unknown)
+            .map(|c| Object::IngressClass(IngressClass::parse(&c))),
+        Kind::Ingress => typed::<networking::Ingress>(value, &mut unknown)
+            .and_then(|i| Ingress::parse(&i))
+            .map(Object::Ingress),
+        Kind::Secret => secret(value, &mut unknown),
+        Kind::NetworkPolicy => typed::<networking::NetworkPolicy>(value, &mut unknown)
+            .and_then(|p| NetworkPolicy::parse(&p))
+            .map(Object::NetworkPolicy),
+    };
+    (object, unknown)
+}
+
+fn typed<T: DeserializeOwned>(value: &Value, unknown: &mut Vec<String>) -> Result<T, Invalid> {
+    let mut track = serde_path_to_error::Track::new();
+    let mut note = |path: serde_ignored::Path<'_>| unknown.push(dotted(&path));
+    let strict = serde_ignored::Deserializer::new(value, &mut note);
+    T::deserialize(serde_path_to_error::Deserializer::new(strict, &mut track)).map_err(|e| {
+        let path = track.path().to_string();
+        Invalid::new(if path == "." { String::new() } else { path }, e.to_string())
+    })
+}
+
+/// A path as error lines write it, `spec.ports[0].name`.
+fn dotted(path: &serde_ignored::Path<'_>) -> String {
+    use serde_ignored::Path;
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}[{index}]", dotted(parent)),
+        Path::Map { parent, key } => match dotted(parent) {
+            parent if parent.is_empty() => key.clone(),
+            parent => format!("{parent}.{key}"),
+        },
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => dotted(parent),
+    }
+}
+
+/// As the others, but nothing of the data may reach an error line, or stay in memory.
+fn secret(value: &mut Value, unknown: &mut Vec<String>) -> Result<Object, Invalid> {
+    let parsed = typed::<core::Secret>(value, unknown);
+    wipe(&mut value["data"]);
+    wipe(&mut value["stringData"]);
+    match parsed {
+        Ok(mut secret) => TlsSecret::parse(&mut secret).map(Object::Secret),
+        Err(e) if e.field.starts_with("data") => Err(Invalid::new(e.field, "must be text in base64")),
+        Err(e) if e.field.starts_with("stringData") => Err(Invalid::new(e.field, "must be text")),
+        Err(e) => Err(e),
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(fields) => fields.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}

@@ -1,0 +1,78 @@
+//! `metav1.LabelSelector`.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+
+use super::invalid::{Invalid, each};
+
+/// `metadata.labels`.
+pub type Labels = BTreeMap<String, String>;
+
+/// Selects objects by their labels: every requirement must hold; none at all selects everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selector(Vec<Requirement>);
+
+/// One requirement of `matchLabels` or `matchExpressions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Requirement {
+    In(String, Vec<String>),
+    /// Holds also where the key is missing.
+    NotIn(String, Vec<String>),
+    Exists(String),
+    DoesNotExist(String),
+}
+
+impl Selector {
+    /// A selector of `matchLabels` alone, as `spec.selector` of a Service is.
+    #[must_use]
+    pub fn of_labels(labels: &Labels) -> Self {
+        Self(labels.iter().map(|(key, value)| Requirement::In(key.clone(), vec![value.clone()])).collect())
+    }
+
+    /// Checks operators and values.
+    ///
+    /// # Errors
+    ///
+    /// Names the requirement, relative to the selector.
+    pub fn parse(selector: &LabelSelector) -> Result<Self, Invalid> {
+        let mut requirements = selector.match_labels.as_ref().map(Self::of_labels).unwrap_or_default().0;
+        let expressions = selector.match_expressions.as_deref().unwrap_or_default();
+        requirements.extend(each("matchExpressions", expressions, requirement)?);
+        Ok(Self(requirements))
+    }
+
+    /// Whether every requirement holds for `labels`.
+    #[must_use]
+    pub fn matches(&self, labels: &Labels) -> bool {
+        self.0.iter().all(|requirement| match requirement {
+            Requirement::In(key, values) => labels.get(key).is_some_and(|v| values.contains(v)),
+            Requirement::NotIn(key, values) => labels.get(key).is_none_or(|v| !values.contains(v)),
+            Requirement::Exists(key) => labels.contains_key(key),
+            Requirement::DoesNotExist(key) => !labels.contains_key(key),
+        })
+    }
+}
+
+fn requirement(requirement: &LabelSelectorRequirement) -> Result<Requirement, Invalid> {
+    let key = requirement.key.clone();
+    if key.is_empty() {
+        return Err(Invalid::new("key", "must not be empty"));
+    }
+    let values = requirement.values.clone().unwrap_or_default();
+    match (requirement.operator.as_str(), values.is_empty()) {
+        ("In", false) => Ok(Requirement::In(key, values)),
+        ("NotIn", false) => Ok(Requirement::NotIn(key, values)),
+        ("Exists", true) => Ok(Requirement::Exists(key)),
+        ("DoesNotExist", true) => Ok(Requirement::DoesNotExist(key)),
+        (operator @ ("In" | "NotIn"), true) => {
+            Err(Invalid::new("values", format!("must not be empty with operator {operator}")))
+        }
+        (operator @ ("Exists" | "DoesNotExist"), false) => {
+            Err(Invalid::new("values", format!("must be empty with operator {operator}")))
+        }
+        (other, _) => {
+            Err(Invalid::new("operator", format!("\"{other}\" is none of In, NotIn, Exists, DoesNotExist")))
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Services: what is balanced, at which addresses, to whom.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use headgate_ring::message::Protocol;
+use k8s_openapi::api::core::v1 as k8s;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::invalid::{Invalid, each, port, protocol, public_address};
+use super::name::is_port_name;
+use super::selector::Selector;
+use super::{Age, age};
+
+/// `spec.sessionAffinityConfig.clientIP.timeoutSeconds` where it is missing.
+pub const AFFINITY_SECONDS: u32 = 10_800;
+/// Its largest value: a day.
+const AFFINITY_SECONDS_MAX: u32 = 86_400;
+
+/// A Service as far as traffic from outside is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Decides between Services that claim one frontend.
+    pub age: Age,
+    /// What kind of Service it is.
+    pub kind: ServiceKind,
+    /// `spec.selector`; `None` where it is missing or empty: endpoints come from EndpointSlices alone.
+    pub selector: Option<Selector>,
+    /// `spec.ports`.
+    pub ports: Vec<ServicePort>,
+    /// Where clients outside reach it, sorted, without duplicates.
+    pub addresses: Vec<IpAddr>,
+    /// `spec.loadBalancerSourceRanges` restricts who may connect.
+    pub source_ranges: bool,
+    /// Whether `spec.ipFamilies` names IPv6 first; `None` where it names none.
+    pub prefers_ipv6: Option<bool>,
+    /// `spec.sessionAffinity: ClientIP`, in seconds.
+    pub affinity_seconds: Option<u32>,
+    /// `spec.publishNotReadyAddresses`.
+    pub publish_not_ready: bool,
+}
+
+/// `spec.type` as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceKind {
+    /// ClusterIP, NodePort, LoadBalancer.
+    Balanced,
+    /// `spec.clusterIP: None`: clients pick an endpoint themselves.
+    Headless,
+    /// A DNS alias, without endpoints.
+    ExternalName,
+}
+
+/// An element of `spec.ports`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Empty where it is missing, which only a Service's sole port may be.
+    pub name: String,
+    /// Missing means TCP.
+    pub protocol: Protocol,
+    /// Where clients connect.
+    pub port: u16,
+    /// Where pods listen.
+    pub target: Target,
+}
+
+/// `targetPort`; where it is missing, `port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// One number for all pods.
+    Number(u16),
+    /// The containers' port of that name, which each pod resolves for itself.
+    Name(String),
+}
+
+impl Service {
+    /// Reads what matters of a Service.
+    ///
+    /// # Errors
+    ///
+    /// A field that Kubernetes would refuse.
+    pub fn parse(service: &k8s::Service) -> Result<Self, Invalid> {
+        let spec = service.spec.clone().unwrap_or_default();
+        let kind = kind(&spec)?;
+        let ports = each("spec.ports", spec.ports.as_deref().unwrap_or_default(), service_port)?;
+        check_ports(&ports, kind)?;
+        Ok(Self {
+            age: age(&service.metadata),
+            kind,
+            selector: spec.selector.as_ref().filter(|s| !s.is_empty()).map(Selector::of_labels),
+            ports,
+            addresses: addresses(&spec, service.status.as_ref())?,
+            source_ranges: spec.load_balancer_source_ranges.as_ref().is_some_and(|r| !r.is_empty()),
+            prefers_ipv6: spec.ip_families.as_ref().and_then(|f| f.first()).map(|f| f == "IPv6"),
+            affinity_seconds: affinity(&spec)?,
+            publish_not_ready: spec.publish_not_ready_addresses.unwrap_or(false),
+        })
+    }
+}
+
+fn kind(spec: &k8s::ServiceSpec) -> Result<ServiceKind, Invalid> {
+    match spec.type_.as_deref() {
+        Some("ExternalName") => Ok(ServiceKind::ExternalName),
+        _ if spec.cluster_ip.as_deref() == Some("None") => Ok(ServiceKind::Headless),
+        None | Some("" | "ClusterIP" | "NodePort" | "LoadBalancer") => Ok(ServiceKind::Balanced),
+        Some(other) => Err(Invalid::new(
+            "spec.type",
+            format!("\"{other}\" is none of ClusterIP, NodePort, LoadBalancer, ExternalName"),
+        )),
+    }
+}
+
+fn service_port(p: &k8s::ServicePort) -> Result<ServicePort, Invalid> {
+    let number = port("port", p.port)?;
+    let target = match &p.target_port {
+        None | Some(IntOrString::Int(0)) => Target::Number(number),
+        Some(IntOrString::Int(n)) => Target::Number(port("targetPort", *n)?),
+        Some(IntOrString::String(name)) if name.is_empty() => Target::Number(number),
+        Some(IntOrString::String(name)) if is_port_name(name) => Target::Name(name.clone()),
+        Some(IntOrString::String(name)) => {
+            return Err(Invalid::new("targetPort", format!("\"{name}\" is neither a number nor a port's name")));
+        }
+    };
+    let name = p.name.clone().unwrap_or_default();
+    Ok(ServicePort { name, protocol: protocol("protocol", p.protocol.as_deref())?, port: number, target })
+}
+
+fn check_ports(ports: &[ServicePort], kind: ServiceKind) -> Result<(), Invalid> {
+    if ports.is_empty() && kind == ServiceKind::Balanced {
+        return Err(Invalid::new("spec.ports", "must name at least one port"));
+    }
+    let (mut names, mut numbers) = (BTreeSet::new(), BTreeSet::new());
+    for (index, port) in ports.iter().enumerate() {
+        let at = |field: &str| format!("spec.ports[{index}].{field}");
+        if port.name.is_empty() && ports.len() > 1 {
+            return Err(Invalid::new(at("name"), "must be given where a Service has several ports"));
+        }
+        if !names.insert(&port.name) {
+            return Err(Invalid::new(at("name"), format!("\"{}\" is the name of an earlier port", port.name)));
+        }
+        if !numbers.insert((port.protocol, port.port)) {
+            return Err(Invalid::new(at("port"), format!("{} is an earlier port of that protocol", port.port)));
+        }
+    }
+    Ok(())
+}
+
+fn addresses(spec: &k8s::ServiceSpec, status: Option<&k8s::ServiceStatus>) -> Result<Vec<IpAddr>, Invalid> {
+    let external = spec.external_ips.as_deref().unwrap_or_default();
+    let mut addresses = BTreeSet::from_iter(each("spec.externalIPs", external, |ip| public_address("", ip))?);
+    if spec.type_.as_deref() == Some("LoadBalancer") {
+        if let Some(ip) = spec.load_balancer_ip.as_deref().filter(|ip| !ip.is_empty()) {
+            addresses.insert(public_address("spec.loadBalancerIP", ip)?);
+        }
+        let balancer = status.and_then(|s| s.load_balancer.as_ref()).and_then(|b| b.ingress.as_deref());
+        for (index, ingress) in balancer.unwrap_or_default().iter().enumerate() {
+            if let Some(ip) = ingress.ip.as_deref().filter(|ip| !ip.is_empty()) {
+                addresses.insert(public_address(&format!("status.loadBalancer.ingress[{index}].ip"), ip)?);
+            }
+        }
+    }
+    Ok(addresses.into_iter().collect())
+}
+
+fn affinity(spec: &k8s::ServiceSpec) -> Result<Option<u32>, Invalid> {
+    match spec.session_affinity.as_deref() {
+        None | Some("" | "None") => Ok(None),
+        Some("ClientIP") => {
+            let config = spec.session_affinity_config.as_ref().and_then(|c| c.client_ip.as_ref());
+            let Some(seconds) = config.and_then(|c| c.timeout_seconds) else { return Ok(Some(AFFINITY_SECONDS)) };
+            match u32::try_from(seconds) {
+                Ok(seconds) if (1..=AFFINITY_SECONDS_MAX).contains(&seconds) => Ok(Some(seconds)),
+                _ => Err(Invalid::new(
+                    "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
+                    format!("must be 1 to {AFFINITY_SECONDS_MAX}, is {seconds}"),
+                )),
+            }
+        }
+        Some(other) => {
+            Err(Invalid::new("spec.sessionAffinity", format!("\"{other}\" is none of None, ClientIP")))
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! EndpointSlices: who stands behind a Service, as something else than Headgate has found out.
+
+use std::net::IpAddr;
+
+use headgate_ring::message::Protocol;
+use k8s_openapi::api::discovery::v1 as k8s;
+
+use super::invalid::{Invalid, address, each, port, protocol};
+use super::name::ObjectName;
+
+/// The label that names a slice's Service.
+const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+
+/// A slice as far as traffic is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// The Service of the label `kubernetes.io/service-name`; a slice without it belongs to none.
+    pub service: Option<ObjectName>,
+    /// `ports`; those without a number (which means every port) are left out, as kube-proxy does.
+    pub ports: Vec<SlicePort>,
+    /// `endpoints`; empty for `addressType: FQDN`.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An element of `ports`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlicePort {
+    /// The name of the Service's port; empty where it is missing.
+    pub name: String,
+    /// Missing means TCP.
+    pub protocol: Protocol,
+    /// Where the endpoint listens.
+    pub port: u16,
+}
+
+/// Who can be sent traffic, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The first of `addresses`: what more of them would mean is not defined.
+    pub address: IpAddr,
+    /// `conditions.ready`; missing means true.
+    pub ready: bool,
+    /// Able to serve while terminating: used where no endpoint is ready. `conditions.serving` (missing means true)
+    /// and `conditions.terminating` (missing means false).
+    pub draining: bool,
+}
+
+impl Slice {
+    /// Reads what matters of an EndpointSlice in `namespace`.
+    ///
+    /// # Errors
+    ///
+    /// A field that Kubernetes would refuse.
+    pub fn parse(slice: &k8s::EndpointSlice, namespace: &str) -> Result<Self, Invalid> {
+        let labels = slice.metadata.labels.as_ref();
+        let service = labels.and_then(|l| l.get(SERVICE_LABEL)).map(|name| ObjectName::new(namespace, name));
+        let ports = each("ports", slice.ports.as_deref().unwrap_or_default(), slice_port)?;
+        let endpoints = match slice.address_type.as_str() {
+            "FQDN" => Vec::new(),
+            "IPv4" => each("endpoints", &slice.endpoints, |e| endpoint(e, false))?,
+            "IPv6" => each("endpoints", &slice.endpoints, |e| endpoint(e, true))?,
+            other => return Err(Invalid::new("addressType", format!("\"{other}\" is none of IPv4, IPv6, FQDN"))),
+        };
+        Ok(Self { service, ports: ports.into_iter().flatten().collect(), endpoints })
+    }
+}
+
+fn slice_port(p: &k8s::EndpointPort) -> Result<Option<SlicePort>, Invalid> {
+    let protocol = protocol("protocol", p.protocol.as_deref())?;
+    let Some(number) = p.port else { return Ok(None) };
+    Ok(Some(SlicePort { name: p.name.clone().unwrap_or_default(), protocol, port: port("port", number)? }))
+}
+
+fn endpoint(e: &k8s::Endpoint, ipv6: bool) -> Result<Endpoint, Invalid> {
+    let Some(first) = e.addresses.first() else {
+        return Err(Invalid::new("addresses", "must hold at least one address"));
+    };
+    let address = address("addresses[0]", first)?;
+    if address.is_ipv6() != ipv6 {
+        return Err(Invalid::new("addresses[0]", format!("\"{first}\" is not of the slice's addressType")));
+    }
+    let conditions = e.conditions.clone().unwrap_or_default();
+    let serving = conditions.serving.unwrap_or(true);
+    Ok(Endpoint {
+        address,
+        ready: conditions.ready.unwrap_or(true),
+        draining: serving && conditions.terminating.unwrap_or(false),
+    })
+}

@@ -1,0 +1,128 @@
+//! What is wrong with the manifests, told once, in one line each.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::model::Id;
+
+/// How much a problem matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Something that was asked for is not in force.
+    Error,
+    /// Everything is in force, but probably not as it was meant.
+    Warning,
+}
+
+/// Where an object was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The file, relative to the directory of manifests.
+    pub file: Arc<Path>,
+    /// Where its document begins, from 1.
+    pub line: Option<u64>,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}", self.file.display()),
+            None => write!(f, "{}", self.file.display()),
+        }
+    }
+}
+
+/// One line: `FILE:LINE: KIND NAMESPACE/NAME: FIELD: REASON`, each part where it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// How much it matters.
+    pub severity: Severity,
+    /// Where the object was read.
+    pub origin: Option<Origin>,
+    /// Which object it is about.
+    pub object: Option<Id>,
+    /// The field, what is wrong with it, and what follows.
+    pub text: String,
+}
+
+impl Problem {
+    /// An error of an object, of which the origin is to be found by its id.
+    pub fn error(object: Id, text: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, origin: None, object: Some(object), text: text.into() }
+    }
+
+    /// Likewise a warning.
+    pub fn warning(object: Id, text: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(object, text) }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(origin) = &self.origin {
+            write!(f, "{origin}: ")?;
+        }
+        if let Some(object) = &self.object {
+            write!(f, "{object}: ")?;
+        }
+        // One line, whatever a parser or a manifest has put into it.
+        for part in self.text.split_inclusive(char::is_control) {
+            f.write_str(part.trim_end_matches(char::is_control))?;
+            if part.ends_with(char::is_control) {
+                f.write_str(" ")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Remembers what has been told, so that each problem is told once as long as it lasts.
+#[derive(Debug, Default)]
+pub struct Reporter {
+    standing: BTreeMap<(Option<Id>, Option<Arc<Path>>, String), Problem>,
+}
+
+/// What a new list of problems adds to the one before it, and what it no longer holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Problems that were not there before, in the order of the list.
+    pub new: Vec<Problem>,
+    /// Problems that are no more.
+    pub mended: Vec<Problem>,
+}
+
+impl Reporter {
+    /// Compares `problems` with those of the last call. That an object moved to another line is no news.
+    pub fn update(&mut self, problems: Vec<Problem>) -> News {
+        let mut news = News::default();
+        let mut standing = BTreeMap::new();
+        for problem in problems {
+            let file = problem.origin.as_ref().map(|o| o.file.clone());
+            let key = (problem.object.clone(), file, problem.text.clone());
+            if !standing.contains_key(&key) && !self.standing.contains_key(&key) {
+                news.new.push(problem.clone());
+            }
+            standing.insert(key, problem);
+        }
+        let before = std::mem::replace(&mut self.standing, standing);
+        news.mended = before.into_iter().filter(|(k, _)| !self.standing.contains_key(k)).map(|(_, p)| p).collect();
+        news
+    }
+}
+
+impl News {
+    /// One log line for each.
+    pub fn log(&self) {
+        for problem in &self.new {
+            match problem.severity {
+                Severity::Error => tracing::error!("{problem}"),
+                Severity::Warning => tracing::warn!("{problem}"),
+            }
+        }
+        for problem in &self.mended {
+            tracing::info!("no longer: {problem}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! From a file's bytes to the values of its objects.
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_saphyr::{DuplicateKeyPolicy, Options, RenderOptions, SnippetMode, Spanned};
+
+/// One object, not yet checked.
+#[derive(Debug, PartialEq)]
+pub struct Document {
+    /// Where it begins, from 1; for an item of a `List` where the list begins.
+    pub line: u64,
+    /// The object.
+    pub value: Value,
+}
+
+/// Why a file cannot be read as a whole.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// From 1, where it is known.
+    pub line: Option<u64>,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// The syntax that a file's name promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Syntax {
+    /// `.yaml`, `.yml`: documents between `---`.
+    Yaml,
+    /// `.json`: values one after the other.
+    Json,
+}
+
+/// The objects of a file in their order, `List` kinds taken apart, empty documents left out.
+///
+/// # Errors
+///
+/// What makes the file unreadable; then none of its objects can be trusted to be whole.
+pub fn decode(bytes: &[u8], syntax: Syntax) -> Result<Vec<Document>, Unreadable> {
+    let text = std::str::from_utf8(bytes).map_err(|e| {
+        let line = bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count() as u64 + 1;
+        Unreadable { line: Some(line), reason: "is not UTF-8 text".to_owned() }
+    })?;
+    let documents = match syntax {
+        Syntax::Yaml => yaml(text)?,
+        Syntax::Json => json(text)?,
+    };
+    let mut flat = Vec::with_capacity(documents.len());
+    for document in documents {
+        flatten(document, &mut flat, 0);
+    }
+    Ok(flat)
+}
+
+fn yaml(text: &str) -> Result<Vec<Document>, Unreadable> {
+    let documents = serde_saphyr::from_multiple_with_options::<Spanned<Value>>(text, options());
+    let documents = documents.map_err(|e| {
+        let mut render = RenderOptions::default();
+        render.snippets = SnippetMode::Off;
+        Unreadable { line: e.location().map(|l| l.line()), reason: e.render_with_options(render) }
+    })?;
+    let document = |d: Spanned<Value>| Document { line: d.referenced.line(), value: d.value };
+    Ok(documents.into_iter().map(document).collect())
+}
+
+/// Strict where leniency would hide a mistake: a key given twice is an error.
+fn options() -> Options {
+    let mut options = Options::default();
+    options.duplicate_keys = DuplicateKeyPolicy::Error;
+    options.with_snippet = false;
+    options
+}
+
+fn json(text: &str) -> Result<Vec<Document>, Unreadable> {
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    let mut documents = Vec::new();
+    loop {
+        let rest = &text[stream.byte_offset()..];
+        let start = text.len() - rest.trim_start().len();
+        let line = text[..start].bytes().filter(|b| *b == b'\n').count() as u64 + 1;
+        match stream.next() {
+            None => return Ok(documents),
+            Some(Ok(Value::Null)) => {}
+            Some(Ok(value)) => documents.push(Document { line, value }),
+            Some(Err(e)) => return Err(Unreadable { line: Some(e.line() as u64), reason: json_reason(&e) }),
+        }
+    }
+}
+
+/// The error without its position, which stands in front of the line.
+fn json_reason(e: &serde_json::Error) -> String {
+    let text = e.to_string();
+    text.rsplit_once(" at line ").map_or(text.clone(), |(reason, _)| reason.to_owned())
+}
+
+/// Lists may hold lists, but nobody nests them deeper than this.
+const LIST_DEPTH: u8 = 4;
+
+/// `kind: List`, and `kind: PodList` and its like, of which the items may leave out kind and apiVersion.
+fn flatten(mut document: Document, out: &mut Vec<Document>, depth: u8) {
+    let kind = document.value["kind"].as_str().unwrap_or_default();
+    let item_kind = kind.strip_suffix("List").map(str::to_owned);
+    let (Some(item_kind), true, true) = (item_kind, document.value["items"].is_array(), depth < LIST_DEPTH) else {
+        out.push(document);
+        return;
+    };
+    let version = document.value["apiVersion"].take();
+    let Value::Array(items) = document.value["items"].take() else { return };
+    for mut value in items {
+        if let (Value::Object(fields), false) = (&mut value, item_kind.is_empty()) {
+            fields.entry("kind").or_insert_with(|| Value::String(item_kind.clone()));
+            fields.entry("apiVersion").or_insert_with(|| version.clone());
+        }
+        flatten(Document { line: document.line, value }, out, depth + 1);
+    }
+}
+
+impl Syntax {
+    /// By the file's extension; `None` for files that are no manifests.
+    #[must_use]
+    pub fn of(path: &std::path::Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "yaml" | "yml" => Some(Self::Yaml),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}

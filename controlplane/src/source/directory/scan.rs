@@ -1,0 +1,293 @@
+//! The files below the root, and what has changed in them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use notify::event::{EventKind, ModifyKind};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use zeroize::Zeroizing;
+
+use super::events::Work;
+use super::{Changes, DirectoryError};
+use crate::source::decode::{Syntax, Unreadable, decode};
+use crate::source::store::Contents;
+
+/// Larger files are no manifests; etcd takes 1.5 MiB for an object.
+const FILE_BYTES: u64 = 64 << 20;
+
+/// What tells one state of a file from another without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Signature {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Signature {
+    fn of(m: &fs::Metadata) -> Self {
+        Self {
+            device: m.dev(),
+            inode: m.ino(),
+            bytes: m.len(),
+            modified: (m.mtime(), m.mtime_nsec()),
+            changed: (m.ctime(), m.ctime_nsec()),
+        }
+    }
+}
+
+/// A manifest that has been read.
+#[derive(Clone, Debug)]
+struct Manifest {
+    /// Where symbolic links lead, which is what events name.
+    real: PathBuf,
+    signature: Option<Signature>,
+}
+
+/// The files and the watched directories.
+pub(super) struct Tree {
+    root: PathBuf,
+    watcher: RecommendedWatcher,
+    /// Directories by their real paths, with the inode that is watched.
+    watched: BTreeMap<PathBuf, (u64, u64)>,
+    /// Manifests by their paths below the root.
+    manifests: BTreeMap<Arc<Path>, Manifest>,
+    /// The root's parent and the root in it: watched because the root itself may be swapped.
+    gate: Option<(PathBuf, PathBuf)>,
+    /// Directories that could not be watched or read: told once.
+    refused: BTreeSet<PathBuf>,
+}
+
+/// A walk through the tree.
+#[derive(Default)]
+struct Walk {
+    /// Manifests by their paths below the root.
+    found: BTreeMap<PathBuf, PathBuf>,
+    /// Real directories that were listed.
+    listed: BTreeSet<PathBuf>,
+    /// Real directories that are watched: those that were listed, those that hold a file that a link leads to, and
+    /// the root's parent.
+    directories: BTreeSet<PathBuf>,
+    /// Directories could not be listed: what is not found is not therefore gone.
+    incomplete: bool,
+}
+
+impl Tree {
+    pub(super) fn new(root: &Path, watcher: RecommendedWatcher) -> Result<Self, DirectoryError> {
+        let failed = |source| DirectoryError::Read { path: root.to_owned(), source };
+        let root = std::path::absolute(root).map_err(failed)?;
+        fs::read_dir(&root).map_err(failed)?;
+        let mut tree = Self {
+            root,
+            watcher,
+            watched: BTreeMap::new(),
+            manifests: BTreeMap::new(),
+            gate: None,
+            refused: BTreeSet::new(),
+        };
+        let real = fs::canonicalize(&tree.root).map_err(failed)?;
+        let watch = tree.watch_real(&real);
+        watch.map_err(|source| DirectoryError::Watch { path: tree.root.clone(), source })?;
+        Ok(tree)
+    }
+
+    /// Whether this real path is a manifest that has been read.
+    pub(super) fn is_file(&self, real: &Path) -> bool {
+        self.manifests.values().any(|m| m.real == real)
+    }
+
+    /// Whether this real path may be, or hold, a manifest. The root's parent has other things in it.
+    pub(super) fn concerns(&self, path: &Path) -> bool {
+        self.gate.as_ref().is_none_or(|(parent, root)| path.parent() != Some(parent) || path == root)
+    }
+
+    /// A directory that was moved or removed is no longer watched at its path, whatever comes there.
+    pub(super) fn note(&mut self, event: &notify::Event) {
+        if matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))) {
+            for path in &event.paths {
+                if self.watched.remove(path).is_some() {
+                    // The watcher may have noticed by itself.
+                    let _ = self.watcher.unwatch(path);
+                }
+            }
+        }
+    }
+
+    /// Does the work and says what has changed.
+    pub(super) fn visit(&mut self, work: &Work) -> Changes {
+        let mut changes = Changes::new();
+        if work.rescan {
+            self.rescan(work, &mut changes);
+            return changes;
+        }
+        let wanted = self.manifests.iter().filter(|(_, m)| work.files.contains(&m.real));
+        let wanted: Vec<_> = wanted.map(|(path, m)| (path.clone(), m.real.clone())).collect();
+        for (path, real) in wanted {
+            self.read(path, real, &mut changes);
+        }
+        changes
+    }
+
+    fn rescan(&mut self, work: &Work, changes: &mut Changes) {
+        let walk = self.walk();
+        if !walk.incomplete {
+            let gone: Vec<_> = self.manifests.keys().filter(|p| !walk.found.contains_key(&***p)).cloned().collect();
+            for path in gone {
+                self.manifests.remove(&path);
+                changes.push((path, Contents::Gone));
+            }
+            self.unwatch_others(&walk.directories);
+        }
+        for (path, real) in walk.found {
+            // Until its writer is done, what was read of it before is the last good state.
+            if work.writing.contains(&real) {
+                continue;
+            }
+            let known = self.manifests.get(path.as_path());
+            let signature = fs::metadata(&real).ok().map(|m| Signature::of(&m));
+            let same = known.is_some_and(|m| m.real == real && m.signature == signature && signature.is_some());
+            if !same || work.everything || work.files.contains(&real) {
+                self.read(path.into(), real, changes);
+            }
+        }
+    }
+
+    fn read(&mut self, path: Arc<Path>, real: PathBuf, changes: &mut Changes) {
+        let contents = match read_file(&real) {
+            Ok((bytes, signature)) => {
+                self.manifests.insert(path.clone(), Manifest { real, signature: Some(signature) });
+                match decode(&bytes, Syntax::of(&path).unwrap_or(Syntax::Yaml)) {
+                    Ok(documents) => Contents::Documents(documents),
+                    Err(unreadable) => Contents::Unreadable(unreadable),
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                self.manifests.remove(&path);
+                Contents::Gone
+            }
+            Err(e) => {
+                self.manifests.insert(path.clone(), Manifest { real, signature: None });
+                Contents::Unreadable(Unreadable { line: None, reason: e.to_string() })
+            }
+        };
+        changes.push((path, contents));
+    }
+
+    fn walk(&mut self) -> Walk {
+        let mut walk = Walk::default();
+        // The root may itself be swapped.
+        let parent = self.root.parent().and_then(|p| fs::canonicalize(p).ok());
+        self.gate = parent.zip(self.root.file_name()).map(|(parent, name)| (parent.clone(), parent.join(name)));
+        if let Some((parent, _)) = self.gate.clone() {
+            self.watch(&parent, &mut walk);
+        }
+        self.list(&self.root.clone(), Path::new(""), &mut walk);
+        // A link may lead into the parent: then what happens there matters.
+        self.gate = self.gate.take().filter(|(parent, _)| walk.found.values().all(|f| f.parent() != Some(parent)));
+        walk
+    }
+
+    /// Watches and lists a directory. `at` is its path below the root.
+    fn list(&mut self, directory: &Path, at: &Path, walk: &mut Walk) {
+        let real = match fs::canonicalize(directory) {
+            Ok(real) => real,
+            Err(e) => return self.refuse(directory, &e, walk),
+        };
+        // A link that leads back up is no new directory.
+        if !walk.listed.insert(real.clone()) {
+            return;
+        }
+        self.watch(&real, walk);
+        let entries = match fs::read_dir(&real).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+            Ok(entries) => entries,
+            Err(e) => return self.refuse(directory, &e, walk),
+        };
+        self.refused.remove(directory);
+        let mut entries: Vec<_> = entries.into_iter().filter(|e| !is_dotted(e)).collect();
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            self.entry(&entry, &real, &at.join(entry.file_name()), walk);
+        }
+    }
+
+    fn entry(&mut self, entry: &fs::DirEntry, parent: &Path, at: &Path, walk: &mut Walk) {
+        let path = parent.join(entry.file_name());
+        let Ok(mut kind) = entry.file_type() else { return };
+        let mut real = path.clone();
+        if kind.is_symlink() {
+            // A link that leads nowhere is a file that is not there.
+            let Ok(target) = fs::canonicalize(&path) else { return };
+            let Ok(metadata) = fs::metadata(&target) else { return };
+            kind = metadata.file_type();
+            real = target;
+            if let (true, Some(directory)) = (kind.is_file(), real.parent().map(Path::to_owned)) {
+                self.watch(&directory, walk);
+            }
+        }
+        if kind.is_dir() {
+            self.list(&path, at, walk);
+        } else if kind.is_file() && Syntax::of(at).is_some() {
+            walk.found.insert(at.to_owned(), real);
+        }
+    }
+
+    fn refuse(&mut self, directory: &Path, error: &io::Error, walk: &mut Walk) {
+        // A directory below the root that vanished meanwhile is gone; the event that says so is on its way.
+        walk.incomplete |= error.kind() != io::ErrorKind::NotFound || directory == self.root;
+        if self.refused.insert(directory.to_owned()) {
+            tracing::error!("{}: cannot be read: {error}; what it held stays in force", directory.display());
+        }
+    }
+
+    fn watch(&mut self, real: &Path, walk: &mut Walk) {
+        walk.directories.insert(real.to_owned());
+        if let Err(error) = self.watch_real(real) {
+            if self.refused.insert(real.to_owned()) {
+                tracing::error!("{}: cannot be watched: {error}; changes in it go unnoticed", real.display());
+            }
+        }
+    }
+
+    fn watch_real(&mut self, real: &Path) -> notify::Result<()> {
+        let metadata = fs::metadata(real).map_err(notify::Error::io)?;
+        let inode = (metadata.dev(), metadata.ino());
+        if self.watched.get(real) != Some(&inode) {
+            if self.watched.remove(real).is_some() {
+                let _ = self.watcher.unwatch(real);
+            }
+            self.watcher.watch(real, RecursiveMode::NonRecursive)?;
+            self.watched.insert(real.to_owned(), inode);
+        }
+        Ok(())
+    }
+
+    fn unwatch_others(&mut self, directories: &BTreeSet<PathBuf>) {
+        let others: Vec<_> = self.watched.keys().filter(|d| !directories.contains(*d)).cloned().collect();
+        for directory in others {
+            self.watched.remove(&directory);
+            let _ = self.watcher.unwatch(&directory);
+        }
+    }
+}
+
+fn is_dotted(entry: &fs::DirEntry) -> bool {
+    entry.file_name().as_encoded_bytes().starts_with(b".")
+}
+
+/// The file's bytes, which may hold a private key, and what it looked like before they were read.
+fn read_file(path: &Path) -> io::Result<(Zeroizing<Vec<u8>>, Signature)> {
+    let mut file = fs::File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.len() > FILE_BYTES {
+        return Err(io::Error::other(format!("is larger than {} MiB", FILE_BYTES >> 20)));
+    }
+    // Growing would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
+    io::Read::read_to_end(&mut io::Read::take(&mut file, FILE_BYTES), &mut bytes)?;
+    Ok((bytes, Signature::of(&metadata)))
+}
