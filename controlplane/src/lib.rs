@@ -1,2 +1,20 @@
-//! controlplane
+//! The control plane: Kubernetes objects in, dataplane state out.
+//!
+//! A [`source`] reads manifests, [`model`] makes checked types of them, [`compile`] resolves them to what the dataplane
+//! understands, and [`publish`] sends it what has changed. A bad object or file costs one line and nothing else: the
+//! last good state of it stays in force. `docs/manifests.md` says what is read and how it is understood.
 #![forbid(unsafe_code)]
+
+pub mod compile;
+pub mod model;
+mod options;
+mod privileges;
+pub mod problem;
+pub mod publish;
+mod run;
+pub mod source;
+#[cfg(test)]
+mod testing;
+
+pub use options::Options;
+pub use run::{RunError, run};

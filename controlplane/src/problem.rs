@@ -50,12 +50,20 @@ pub struct Problem {
 impl Problem {
     /// An error of an object, of which the origin is to be found by its id.
     pub fn error(object: Id, text: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, origin: None, object: Some(object), text: text.into() }
+        Self {
+            severity: Severity::Error,
+            origin: None,
+            object: Some(object),
+            text: text.into(),
+        }
     }
 
     /// Likewise a warning.
     pub fn warning(object: Id, text: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(object, text) }
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(object, text)
+        }
     }
 }
 
@@ -78,10 +86,13 @@ impl fmt::Display for Problem {
     }
 }
 
+/// What makes two problems the same: object, file and text, but not the line.
+type Sameness = (Option<Id>, Option<Arc<Path>>, String);
+
 /// Remembers what has been told, so that each problem is told once as long as it lasts.
 #[derive(Debug, Default)]
 pub struct Reporter {
-    standing: BTreeMap<(Option<Id>, Option<Arc<Path>>, String), Problem>,
+    standing: BTreeMap<Sameness, Problem>,
 }
 
 /// What a new list of problems adds to the one before it, and what it no longer holds.
@@ -107,7 +118,11 @@ impl Reporter {
             standing.insert(key, problem);
         }
         let before = std::mem::replace(&mut self.standing, standing);
-        news.mended = before.into_iter().filter(|(k, _)| !self.standing.contains_key(k)).map(|(_, p)| p).collect();
+        news.mended = before
+            .into_iter()
+            .filter(|(k, _)| !self.standing.contains_key(k))
+            .map(|(_, p)| p)
+            .collect();
         news
     }
 }

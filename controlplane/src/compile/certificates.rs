@@ -64,11 +64,15 @@ fn find<'a>(world: &World<'a>, name: &ObjectName) -> Option<&'a TlsSecret> {
 fn missing(world: &World<'_>, name: &ObjectName) -> Option<String> {
     match world.model.secret(name) {
         Some(Some(_)) => None,
-        Some(None) => Some(format!("Secret {name} is not of type kubernetes.io/tls; the default certificate serves")),
-        None if world.model.removed_secret(name).is_some() => {
-            Some(format!("Secret {name} is gone; its last good certificate stays in force"))
-        }
-        None => Some(format!("Secret {name} does not exist or has never been good; the default certificate serves")),
+        Some(None) => Some(format!(
+            "Secret {name} is not of type kubernetes.io/tls; the default certificate serves"
+        )),
+        None if world.model.removed_secret(name).is_some() => Some(format!(
+            "Secret {name} is gone; its last good certificate stays in force"
+        )),
+        None => Some(format!(
+            "Secret {name} does not exist or has never been good; the default certificate serves"
+        )),
     }
 }
 
@@ -84,25 +88,43 @@ impl Hosts {
     ) {
         let id = Id::new(Kind::Ingress, ingress_name.clone());
         // Without a Secret the default certificate serves.
-        let Some(secret_name) = tls.secret.as_deref().map(|s| ingress_name.sibling(s)) else { return };
+        let Some(secret_name) = tls.secret.as_deref().map(|s| ingress_name.sibling(s)) else {
+            return;
+        };
         if let Some(reason) = missing(world, &secret_name) {
             let text = format!("spec.tls[{index}].secretName: {reason}");
             out.problems.push(Problem::error(id.clone(), text));
         }
-        let Some(secret) = find(world, &secret_name) else { return };
+        let Some(secret) = find(world, &secret_name) else {
+            return;
+        };
         for (h, host) in tls.hosts.iter().enumerate() {
             if !secret.names(host) {
-                let text = format!("spec.tls[{index}].hosts[{h}]: the certificate of Secret {secret_name} does not name \"{host}\"");
+                let text = format!(
+                    "spec.tls[{index}].hosts[{h}]: the certificate of Secret {secret_name} does not name \"{host}\""
+                );
                 out.problems.push(Problem::warning(id.clone(), text));
             }
         }
-        let implied = || ingress.rules.iter().map(|r| &r.host).filter(|h| !h.is_empty() && secret.names(h));
-        let hosts: BTreeSet<&String> = if tls.hosts.is_empty() { implied().collect() } else { tls.hosts.iter().collect() };
+        let implied = || {
+            ingress
+                .rules
+                .iter()
+                .map(|r| &r.host)
+                .filter(|h| !h.is_empty() && secret.names(h))
+        };
+        let hosts: BTreeSet<&String> = if tls.hosts.is_empty() {
+            implied().collect()
+        } else {
+            tls.hosts.iter().collect()
+        };
         for host in hosts {
             let claim = (secret_name.clone(), ingress_name.clone());
             let (holder, claimed_by) = self.claimed.entry(host.clone()).or_insert(claim);
             if *holder != secret_name {
-                let text = format!("spec.tls[{index}].secretName: \"{host}\" has the certificate of Secret {holder} by Ingress {claimed_by} already");
+                let text = format!(
+                    "spec.tls[{index}].secretName: \"{host}\" has the certificate of Secret {holder} by Ingress {claimed_by} already"
+                );
                 out.problems.push(Problem::error(id.clone(), text));
             }
         }
@@ -123,10 +145,14 @@ fn default_certificate(
         }
         let reason = missing(world, name).unwrap_or_default();
         let id = Id::new(Kind::Secret, name.clone());
-        out.problems.push(Problem::error(id, format!("--default-certificate: {reason}")));
+        out.problems
+            .push(Problem::error(id, format!("--default-certificate: {reason}")));
     }
     if let Some(fallback) = &settings.fallback_certificate {
-        out.put(Object::Certificate(Certificate { hosts: vec![String::new()], ..fallback.clone() }));
+        out.put(Object::Certificate(Certificate {
+            hosts: vec![String::new()],
+            ..fallback.clone()
+        }));
     }
 }
 
@@ -139,5 +165,6 @@ fn check_validity(name: &ObjectName, secret: &TlsSecret, now: i64, out: &mut Com
     };
     let at = Timestamp::from_second(at).map_or_else(|_| at.to_string(), |t| t.to_string());
     let text = format!("data[tls.crt]: the certificate {verb} {at}; clients will refuse it");
-    out.problems.push(Problem::warning(Id::new(Kind::Secret, name.clone()), text));
+    out.problems
+        .push(Problem::warning(Id::new(Kind::Secret, name.clone()), text));
 }

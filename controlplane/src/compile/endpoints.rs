@@ -34,7 +34,11 @@ impl Candidates {
 
     /// As kube-proxy has it: those that drain are used only where no endpoint is ready.
     fn usable(self) -> Vec<SocketAddr> {
-        let chosen = if self.ready.is_empty() { self.draining } else { self.ready };
+        let chosen = if self.ready.is_empty() {
+            self.draining
+        } else {
+            self.ready
+        };
         chosen.into_iter().collect()
     }
 }
@@ -50,7 +54,11 @@ pub(super) fn endpoints(
     let mut unknown_port_name = false;
     if let Some(slices) = world.slices(name) {
         for slice in slices {
-            for p in slice.ports.iter().filter(|p| p.name == port.name && p.protocol == port.protocol) {
+            for p in slice
+                .ports
+                .iter()
+                .filter(|p| p.name == port.name && p.protocol == port.protocol)
+            {
                 for e in &slice.endpoints {
                     candidates.add(SocketAddr::new(e.address, p.port), e.ready, e.draining);
                 }
@@ -59,7 +67,10 @@ pub(super) fn endpoints(
     } else if let Some(selector) = &service.selector {
         unknown_port_name = !select(world, &name.namespace, service, selector, port, &mut candidates);
     }
-    Endpoints { usable: candidates.usable(), unknown_port_name }
+    Endpoints {
+        usable: candidates.usable(),
+        unknown_port_name,
+    }
 }
 
 /// Whether any selected pod resolves the target port, or none is selected.
@@ -72,7 +83,10 @@ fn select(
     candidates: &mut Candidates,
 ) -> bool {
     let (mut selected, mut resolved) = (0, 0);
-    let pods = world.pods(namespace).iter().filter(|p| !p.addresses.is_empty() && selector.matches(&p.labels));
+    let pods = world
+        .pods(namespace)
+        .iter()
+        .filter(|p| !p.addresses.is_empty() && selector.matches(&p.labels));
     for pod in pods {
         selected += 1;
         let target = match &port.target {
@@ -83,7 +97,11 @@ fn select(
         resolved += 1;
         let ready = service.publish_not_ready || (pod.ready && !pod.terminating);
         for address in &pod.addresses {
-            candidates.add(SocketAddr::new(*address, target), ready, pod.ready && pod.terminating);
+            candidates.add(
+                SocketAddr::new(*address, target),
+                ready,
+                pod.ready && pod.terminating,
+            );
         }
     }
     selected == 0 || resolved > 0

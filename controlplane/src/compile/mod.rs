@@ -76,7 +76,10 @@ fn listeners(settings: &Settings, out: &mut Compiled) {
     for address in &settings.addresses {
         for (port, tls) in [(settings.http_port, false), (settings.https_port, true)] {
             if port != 0 {
-                out.put(Object::Listener(Listener { address: SocketAddr::new(*address, port), tls }));
+                out.put(Object::Listener(Listener {
+                    address: SocketAddr::new(*address, port),
+                    tls,
+                }));
             }
         }
     }

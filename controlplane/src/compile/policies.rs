@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::Compiled;
 use super::world::World;
-use crate::model::policy::{NetworkPolicy, Peer, Port, Rule};
+use crate::model::policy::{Peer, Port, Rule};
 use crate::model::{ObjectName, Pod, Selector};
 
 /// Puts one object for each policy and direction, or several where pods resolve a named port differently.
@@ -19,16 +19,30 @@ pub(super) fn compile(world: &World<'_>, out: &mut Compiled) {
             ingress(world, name, &subjects, rules, out);
         }
         if let Some(rules) = &policy.egress {
-            let rules = rules.iter().flat_map(|rule| egress_rules(world, name, rule)).collect();
+            let rules = rules
+                .iter()
+                .flat_map(|rule| egress_rules(world, name, rule))
+                .collect();
             let subjects = addresses(subjects.iter().copied());
             put(name.to_string(), Direction::Egress, subjects, rules, out);
         }
     }
 }
 
-fn put(name: String, direction: Direction, subjects: BTreeSet<IpAddr>, rules: Vec<PolicyRule>, out: &mut Compiled) {
+fn put(
+    name: String,
+    direction: Direction,
+    subjects: BTreeSet<IpAddr>,
+    rules: Vec<PolicyRule>,
+    out: &mut Compiled,
+) {
     let subjects = subjects.into_iter().collect();
-    out.put(Object::Policy(Policy { name, direction, subjects, rules }));
+    out.put(Object::Policy(Policy {
+        name,
+        direction,
+        subjects,
+        rules,
+    }));
 }
 
 /// Pods of the host's network are left out: their addresses are the node's, and Kubernetes says that selectors do
@@ -45,11 +59,18 @@ fn addresses<'a>(pods: impl Iterator<Item = &'a Pod>) -> BTreeSet<IpAddr> {
 /// The destination of an ingress rule is the subject, so each subject resolves its named ports. Subjects that
 /// resolve them alike make one policy; the first such group carries the name, the others `name#2` and so on.
 fn ingress(world: &World<'_>, name: &ObjectName, subjects: &[&Pod], rules: &[Rule], out: &mut Compiled) {
-    let named: BTreeSet<(&str, Protocol)> =
-        rules.iter().filter_map(|r| r.ports.as_ref()).flatten().filter_map(named).collect();
+    let named: BTreeSet<(&str, Protocol)> = rules
+        .iter()
+        .filter_map(|r| r.ports.as_ref())
+        .flatten()
+        .filter_map(named)
+        .collect();
     let mut groups: BTreeMap<Vec<Option<u16>>, BTreeSet<IpAddr>> = BTreeMap::new();
     for pod in subjects {
-        let resolved = named.iter().map(|(name, protocol)| pod.port(name, *protocol)).collect();
+        let resolved = named
+            .iter()
+            .map(|(name, protocol)| pod.port(name, *protocol))
+            .collect();
         groups.entry(resolved).or_default().extend(&pod.addresses);
     }
     if groups.is_empty() {
@@ -61,8 +82,15 @@ fn ingress(world: &World<'_>, name: &ObjectName, subjects: &[&Pod], rules: &[Rul
     for (index, (resolved, subjects)) in groups.into_iter().enumerate() {
         let numbers: BTreeMap<_, _> = named.iter().copied().zip(resolved).collect();
         let lookup = |name: &str, protocol| numbers.get(&(name, protocol)).copied().flatten();
-        let rules = rules.iter().filter_map(|rule| ingress_rule(world, name, rule, &lookup)).collect();
-        let name = if index == 0 { name.to_string() } else { format!("{name}#{}", index + 1) };
+        let rules = rules
+            .iter()
+            .filter_map(|rule| ingress_rule(world, name, rule, &lookup))
+            .collect();
+        let name = if index == 0 {
+            name.to_string()
+        } else {
+            format!("{name}#{}", index + 1)
+        };
         put(name, Direction::Ingress, subjects, rules, out);
     }
 }
@@ -83,22 +111,35 @@ fn ingress_rule(
 ) -> Option<PolicyRule> {
     let ports = rule.ports.as_ref().map(|ports| {
         ports.iter().filter_map(|port| match port {
-            Port::Range(protocol, first, last) => Some(PortRange { protocol: *protocol, first: *first, last: *last }),
+            Port::Range(protocol, first, last) => Some(PortRange {
+                protocol: *protocol,
+                first: *first,
+                last: *last,
+            }),
             Port::Named(protocol, name) => lookup(name, *protocol).map(|number| single(*protocol, number)),
         })
     });
-    non_empty(rule.peers.as_ref().map(|p| blocks(world, policy, p)), ports.map(Iterator::collect))
+    non_empty(
+        rule.peers.as_ref().map(|p| blocks(world, policy, p)),
+        ports.map(Iterator::collect),
+    )
 }
 
 /// The destination of an egress rule is the peer, so each pod among the peers resolves the named ports; addresses
 /// that are no pod's have none.
 fn egress_rules(world: &World<'_>, policy: &ObjectName, rule: &Rule) -> Vec<PolicyRule> {
     let peers = || rule.peers.as_ref().map(|p| blocks(world, policy, p));
-    let Some(ports) = &rule.ports else { return non_empty(peers(), None).into_iter().collect() };
+    let Some(ports) = &rule.ports else {
+        return non_empty(peers(), None).into_iter().collect();
+    };
     let ranges: Vec<PortRange> = ports
         .iter()
         .filter_map(|port| match port {
-            Port::Range(protocol, first, last) => Some(PortRange { protocol: *protocol, first: *first, last: *last }),
+            Port::Range(protocol, first, last) => Some(PortRange {
+                protocol: *protocol,
+                first: *first,
+                last: *last,
+            }),
             Port::Named(..) => None,
         })
         .collect();
@@ -125,17 +166,27 @@ fn non_empty(peers: Option<Vec<Block>>, ports: Option<Vec<PortRange>>) -> Option
 }
 
 fn single(protocol: Protocol, number: u16) -> PortRange {
-    PortRange { protocol, first: number, last: number }
+    PortRange {
+        protocol,
+        first: number,
+        last: number,
+    }
 }
 
 fn host_block(address: IpAddr) -> Block {
-    Block { block: IpNet::from(address), except: Vec::new() }
+    Block {
+        block: IpNet::from(address),
+        except: Vec::new(),
+    }
 }
 
 /// `ipBlock`s as they are written, then the selected pods' addresses, sorted, without duplicates.
 fn blocks(world: &World<'_>, policy: &ObjectName, peers: &[Peer]) -> Vec<Block> {
     let written = peers.iter().filter_map(|peer| match peer {
-        Peer::Block { block, except } => Some(Block { block: *block, except: except.clone() }),
+        Peer::Block { block, except } => Some(Block {
+            block: *block,
+            except: except.clone(),
+        }),
         Peer::Pods { .. } => None,
     });
     let pods = addresses(peer_pods(world, policy, Some(peers)).into_iter());
@@ -151,10 +202,16 @@ fn peer_pods<'a>(world: &World<'a>, policy: &ObjectName, peers: Option<&[Peer]>)
     for peer in peers {
         match peer {
             Peer::Block { .. } => {}
-            Peer::Pods { namespaces: None, pods: selector } => {
+            Peer::Pods {
+                namespaces: None,
+                pods: selector,
+            } => {
                 pods.extend(select(world, &policy.namespace, selector));
             }
-            Peer::Pods { namespaces: Some(namespaces), pods: selector } => {
+            Peer::Pods {
+                namespaces: Some(namespaces),
+                pods: selector,
+            } => {
                 for namespace in world.namespaces(namespaces) {
                     pods.extend(select(world, namespace, selector));
                 }

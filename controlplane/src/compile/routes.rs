@@ -32,7 +32,11 @@ fn id(name: &ObjectName) -> Id {
 /// The Ingresses that Headgate serves. One that names no class, where there is no default class, gets a line: it is
 /// probably not meant to be served by nobody.
 pub(super) fn served<'a>(world: &World<'a>, settings: &Settings, out: &mut Compiled) -> Ingresses<'a> {
-    let classes: BTreeMap<&str, _> = world.model.classes().map(|(n, c)| (n.name.as_str(), *c)).collect();
+    let classes: BTreeMap<&str, _> = world
+        .model
+        .classes()
+        .map(|(n, c)| (n.name.as_str(), *c))
+        .collect();
     let default = classes.values().find(|c| c.default);
     let mut served = Ingresses::new();
     for (name, ingress) in world.model.ingresses() {
@@ -72,10 +76,16 @@ pub(super) fn compile(world: &World<'_>, ingresses: &Ingresses<'_>, out: &mut Co
     }
     for (host, rules) in routes.hosts {
         if !rules.is_empty() {
-            out.put(Object::VirtualHost(VirtualHost { host, rules: rules.into_values().collect() }));
+            out.put(Object::VirtualHost(VirtualHost {
+                host,
+                rules: rules.into_values().collect(),
+            }));
         }
     }
-    routes.upstreams.into_values().for_each(|upstream| out.put(Object::Upstream(upstream)));
+    routes
+        .upstreams
+        .into_values()
+        .for_each(|upstream| out.put(Object::Upstream(upstream)));
 }
 
 impl Routes {
@@ -85,19 +95,30 @@ impl Routes {
             for (p, path) in rule.paths.iter().enumerate() {
                 let field = format!("spec.rules[{r}].http.paths[{p}]");
                 if path.looks_like_regex {
-                    let text = format!("{field}.path: \"{}\" is compared literally, not as a regular expression", path.path);
+                    let text = format!(
+                        "{field}.path: \"{}\" is compared literally, not as a regular expression",
+                        path.path
+                    );
                     out.problems.push(Problem::warning(id(name), text));
                 }
                 let holder = self.holder(&rule.host, path.kind, &path.path);
                 if let Some(holder) = holder {
-                    let host = if rule.host.is_empty() { "any host" } else { &rule.host };
-                    let text = format!("{field}.path: {:?} \"{}\" of {host} belongs to Ingress {holder} already", path.kind, path.path);
+                    let host = if rule.host.is_empty() {
+                        "any host"
+                    } else {
+                        &rule.host
+                    };
+                    let text = format!(
+                        "{field}.path: {:?} \"{}\" of {host} belongs to Ingress {holder} already",
+                        path.kind, path.path
+                    );
                     out.problems.push(Problem::error(id(name), text));
                     continue;
                 }
                 let upstream = self.upstream(world, name, &path.backend, |problem| {
                     if told.insert(path.backend.clone()) {
-                        out.problems.push(Problem::error(id(name), format!("{field}.backend.{problem}")));
+                        out.problems
+                            .push(Problem::error(id(name), format!("{field}.backend.{problem}")));
                     }
                 });
                 self.insert(&rule.host, path.kind, &path.path, name, upstream);
@@ -108,12 +129,20 @@ impl Routes {
     /// A default backend takes what no rule of its hosts takes, and, the oldest of all Ingresses', what no rule of
     /// any host takes.
     fn add_default(&mut self, world: &World<'_>, name: &ObjectName, ingress: &Ingress, out: &mut Compiled) {
-        let Some(backend) = &ingress.default_backend else { return };
+        let Some(backend) = &ingress.default_backend else {
+            return;
+        };
         let mut used = false;
         let upstream = self.upstream(world, name, backend, |problem| {
-            out.problems.push(Problem::error(id(name), format!("spec.defaultBackend.{problem}")));
+            out.problems
+                .push(Problem::error(id(name), format!("spec.defaultBackend.{problem}")));
         });
-        let hosts: BTreeSet<&str> = ingress.rules.iter().map(|r| r.host.as_str()).chain([""]).collect();
+        let hosts: BTreeSet<&str> = ingress
+            .rules
+            .iter()
+            .map(|r| r.host.as_str())
+            .chain([""])
+            .collect();
         for host in hosts {
             if self.holder(host, PathKind::Prefix, "/").is_none() {
                 self.insert(host, PathKind::Prefix, "/", name, upstream.clone());
@@ -121,18 +150,30 @@ impl Routes {
             }
         }
         if let (false, Some(holder)) = (used, self.holder("", PathKind::Prefix, "/")) {
-            let text = format!("spec.defaultBackend: is not used: Ingress {holder} takes all such requests already");
+            let text =
+                format!("spec.defaultBackend: is not used: Ingress {holder} takes all such requests already");
             out.problems.push(Problem::warning(id(name), text));
         }
     }
 
     fn holder(&self, host: &str, kind: PathKind, path: &str) -> Option<&str> {
-        self.hosts.get(host)?.get(&rank(kind, path)).map(|rule| rule.ingress.as_str())
+        self.hosts
+            .get(host)?
+            .get(&rank(kind, path))
+            .map(|rule| rule.ingress.as_str())
     }
 
     fn insert(&mut self, host: &str, kind: PathKind, path: &str, ingress: &ObjectName, upstream: String) {
-        let rule = PathRule { kind, path: path.to_owned(), ingress: ingress.to_string(), upstream };
-        self.hosts.entry(host.to_owned()).or_default().insert(rank(kind, path), rule);
+        let rule = PathRule {
+            kind,
+            path: path.to_owned(),
+            ingress: ingress.to_string(),
+            upstream,
+        };
+        self.hosts
+            .entry(host.to_owned())
+            .or_default()
+            .insert(rank(kind, path), rule);
     }
 
     /// The name of the upstream of a backend, which is put if it is new. A backend that does not exist has no
@@ -147,20 +188,26 @@ impl Routes {
         let service_name = ingress.sibling(&backend.service);
         let service = world.model.service(&service_name);
         let port = match service {
-            None => Err(format!("service.name: Service {service_name} does not exist; requests are answered 503")),
+            None => Err(format!(
+                "service.name: Service {service_name} does not exist; requests are answered 503"
+            )),
             Some(service) => find_port(service, &backend.port).map_err(|e| format!("service.{e}")),
         };
         let (name, endpoints) = match (service, port) {
-            (Some(service), Ok(port)) => {
-                (format!("{service_name}:{}", port.port), http_endpoints(world, &service_name, service, port))
-            }
+            (Some(service), Ok(port)) => (
+                format!("{service_name}:{}", port.port),
+                http_endpoints(world, &service_name, service, port),
+            ),
             (_, Err(problem)) => {
                 tell(&problem);
                 (format!("{service_name}:{}", backend.port), Vec::new())
             }
             (None, Ok(_)) => unreachable!("a port without a Service"),
         };
-        self.upstreams.entry(name.clone()).or_insert_with(|| Upstream { name: name.clone(), endpoints });
+        self.upstreams.entry(name.clone()).or_insert_with(|| Upstream {
+            name: name.clone(),
+            endpoints,
+        });
         name
     }
 }
@@ -174,10 +221,14 @@ fn find_port<'a>(service: &'a Service, wanted: &BackendPort) -> Result<&'a Servi
         return Err("name: is an ExternalName, which is not supported; requests are answered 503".to_owned());
     }
     let found = match wanted {
-        BackendPort::Number(number) => {
-            service.ports.iter().find(|p| p.port == *number && p.protocol == Protocol::Tcp)
-        }
-        BackendPort::Name(name) => service.ports.iter().find(|p| p.name == *name && p.protocol == Protocol::Tcp),
+        BackendPort::Number(number) => service
+            .ports
+            .iter()
+            .find(|p| p.port == *number && p.protocol == Protocol::Tcp),
+        BackendPort::Name(name) => service
+            .ports
+            .iter()
+            .find(|p| p.name == *name && p.protocol == Protocol::Tcp),
     };
     found.ok_or_else(|| format!("port: the Service has no TCP port {wanted}; requests are answered 503"))
 }

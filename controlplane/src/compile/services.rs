@@ -2,16 +2,20 @@
 
 use headgate_ring::message::{Frontend, Key, Object, Protocol, Service as Balanced};
 
+use super::Compiled;
 use super::endpoints::endpoints;
 use super::world::World;
-use super::Compiled;
 use crate::model::service::{Service, ServiceKind, Target};
 use crate::model::{Id, Kind, ObjectName};
 use crate::problem::Problem;
 
 /// Puts one object for each address and port; listeners stand in the state already.
 pub(super) fn compile(world: &World<'_>, out: &mut Compiled) {
-    let mut services: Vec<_> = world.model.services().filter(|(_, s)| !s.addresses.is_empty()).collect();
+    let mut services: Vec<_> = world
+        .model
+        .services()
+        .filter(|(_, s)| !s.addresses.is_empty())
+        .collect();
     services.sort_by_key(|(name, service)| (service.age, *name));
     for (name, service) in services {
         match refused(service) {
@@ -47,14 +51,22 @@ fn balance(world: &World<'_>, name: &ObjectName, service: &Service, out: &mut Co
         }
         let endpoints = endpoints(world, name, service, port);
         if let (true, Target::Name(target)) = (endpoints.unknown_port_name, &port.target) {
-            let text = format!("spec.ports[{index}].targetPort: no selected pod has a port named \"{target}\"");
+            let text =
+                format!("spec.ports[{index}].targetPort: no selected pod has a port named \"{target}\"");
             out.problems.push(Problem::warning(id(name), text));
         }
         for address in &service.addresses {
-            let frontend = Frontend { address: *address, protocol: port.protocol, port: port.port };
+            let frontend = Frontend {
+                address: *address,
+                protocol: port.protocol,
+                port: port.port,
+            };
             if let Some(holder) = holder(out, &frontend) {
                 let at = std::net::SocketAddr::new(frontend.address, frontend.port);
-                let text = format!("spec.ports[{index}].port: {:?} {at} belongs to {holder}", port.protocol);
+                let text = format!(
+                    "spec.ports[{index}].port: {:?} {at} belongs to {holder}",
+                    port.protocol
+                );
                 out.problems.push(Problem::error(id(name), text));
                 continue;
             }

@@ -30,7 +30,9 @@ impl<'a> World<'a> {
         }
         for (name, labels) in &mut namespaces {
             if labels.get(NAMESPACE_NAME_LABEL).is_none_or(|value| value != name) {
-                labels.to_mut().insert(NAMESPACE_NAME_LABEL.to_owned(), (*name).to_owned());
+                labels
+                    .to_mut()
+                    .insert(NAMESPACE_NAME_LABEL.to_owned(), (*name).to_owned());
             }
         }
         let mut slices: BTreeMap<&ObjectName, Vec<&Slice>> = BTreeMap::new();
@@ -39,7 +41,12 @@ impl<'a> World<'a> {
                 slices.entry(service).or_default().push(slice);
             }
         }
-        Self { model, pods, slices, namespaces }
+        Self {
+            model,
+            pods,
+            slices,
+            namespaces,
+        }
     }
 
     /// The pods of a namespace.
@@ -54,7 +61,10 @@ impl<'a> World<'a> {
 
     /// Namespaces with pods in them or an object of their own, by their labels.
     pub(super) fn namespaces(&self, selector: &Selector) -> impl Iterator<Item = &'a str> {
-        self.namespaces.iter().filter(|(_, labels)| selector.matches(labels)).map(|(name, _)| *name)
+        self.namespaces
+            .iter()
+            .filter(|(_, labels)| selector.matches(labels))
+            .map(|(name, _)| *name)
     }
 
     /// Every namespace with pods in it.

@@ -30,7 +30,9 @@ impl IngressClass {
         let annotations = class.metadata.annotations.as_ref();
         Self {
             ours: class.spec.as_ref().and_then(|s| s.controller.as_deref()) == Some(CONTROLLER),
-            default: annotations.and_then(|a| a.get(DEFAULT_CLASS_ANNOTATION)).is_some_and(|v| v == "true"),
+            default: annotations
+                .and_then(|a| a.get(DEFAULT_CLASS_ANNOTATION))
+                .is_some_and(|v| v == "true"),
         }
     }
 }
@@ -116,11 +118,22 @@ impl Ingress {
     /// A field that Kubernetes would refuse, or a backend that is no Service.
     pub fn parse(ingress: &k8s::Ingress) -> Result<Self, Invalid> {
         let spec = ingress.spec.clone().unwrap_or_default();
-        let annotation = || ingress.metadata.annotations.as_ref()?.get(CLASS_ANNOTATION).cloned();
+        let annotation = || {
+            ingress
+                .metadata
+                .annotations
+                .as_ref()?
+                .get(CLASS_ANNOTATION)
+                .cloned()
+        };
         let default_backend = spec.default_backend.as_ref().map(backend).transpose();
         let parsed = Self {
             age: age(&ingress.metadata),
-            class: spec.ingress_class_name.clone().filter(|c| !c.is_empty()).or_else(annotation),
+            class: spec
+                .ingress_class_name
+                .clone()
+                .filter(|c| !c.is_empty())
+                .or_else(annotation),
             default_backend: default_backend.map_err(|e| e.under("spec.defaultBackend"))?,
             rules: each("spec.rules", spec.rules.as_deref().unwrap_or_default(), rule)?,
             tls: each("spec.tls", spec.tls.as_deref().unwrap_or_default(), tls)?,
@@ -134,9 +147,16 @@ impl Ingress {
 
 fn rule(rule: &k8s::IngressRule) -> Result<Rule, Invalid> {
     let name = rule.host.as_deref().unwrap_or_default();
-    let host = if name.is_empty() { Ok(String::new()) } else { host(name).map_err(|e| Invalid::new("host", e)) };
+    let host = if name.is_empty() {
+        Ok(String::new())
+    } else {
+        host(name).map_err(|e| Invalid::new("host", e))
+    };
     let paths = rule.http.as_ref().map_or(&[][..], |http| &http.paths);
-    Ok(Rule { host: host?, paths: each("http.paths", paths, path)? })
+    Ok(Rule {
+        host: host?,
+        paths: each("http.paths", paths, path)?,
+    })
 }
 
 fn path(p: &k8s::HTTPIngressPath) -> Result<Path, Invalid> {
@@ -145,6 +165,12 @@ fn path(p: &k8s::HTTPIngressPath) -> Result<Path, Invalid> {
         "Exact" => (PathKind::Exact, false),
         "Prefix" => (PathKind::Prefix, false),
         "ImplementationSpecific" => (PathKind::Prefix, true),
+        "" => {
+            return Err(Invalid::new(
+                "pathType",
+                "is missing: use Exact, Prefix or ImplementationSpecific",
+            ));
+        }
         other => {
             let reason = format!("\"{other}\" is none of Exact, Prefix, ImplementationSpecific");
             return Err(Invalid::new("pathType", reason));
@@ -152,10 +178,18 @@ fn path(p: &k8s::HTTPIngressPath) -> Result<Path, Invalid> {
     };
     let text = if specific && text.is_empty() { "/" } else { text };
     check_path(text, specific)?;
-    let trimmed = if kind == PathKind::Prefix { text.trim_end_matches('/') } else { text };
+    let trimmed = if kind == PathKind::Prefix {
+        text.trim_end_matches('/')
+    } else {
+        text
+    };
     Ok(Path {
         kind,
-        path: if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() },
+        path: if trimmed.is_empty() {
+            "/".to_owned()
+        } else {
+            trimmed.to_owned()
+        },
         looks_like_regex: specific && text.contains(['(', '[', '*', '$', '^', '\\', '|']),
         backend: backend(&p.backend).map_err(|e| e.under("backend"))?,
     })
@@ -171,11 +205,17 @@ fn check_path(path: &str, specific: bool) -> Result<(), Invalid> {
     }
     for sequence in ["//", "/./", "/../", "%2f", "%2F"] {
         if path.contains(sequence) {
-            return Err(Invalid::new("path", format!("\"{path}\" must not contain \"{sequence}\"")));
+            return Err(Invalid::new(
+                "path",
+                format!("\"{path}\" must not contain \"{sequence}\""),
+            ));
         }
     }
     match ["/..", "/."].into_iter().find(|end| path.ends_with(end)) {
-        Some(end) => Err(Invalid::new("path", format!("\"{path}\" must not end with \"{end}\""))),
+        Some(end) => Err(Invalid::new(
+            "path",
+            format!("\"{path}\" must not end with \"{end}\""),
+        )),
         None => Ok(()),
     }
 }
@@ -189,22 +229,42 @@ fn backend(backend: &k8s::IngressBackend) -> Result<Backend, Invalid> {
         return Err(Invalid::new(field, reason));
     };
     if !is_subdomain(&service.name) {
-        return Err(Invalid::new("service.name", format!("\"{}\" is not a Service's name", service.name)));
+        return Err(Invalid::new(
+            "service.name",
+            format!("\"{}\" is not a Service's name", service.name),
+        ));
     }
     let given = service.port.clone().unwrap_or_default();
-    let port = match (given.number.filter(|n| *n != 0), given.name.filter(|n| !n.is_empty())) {
+    let port = match (
+        given.number.filter(|n| *n != 0),
+        given.name.filter(|n| !n.is_empty()),
+    ) {
         (Some(number), None) => BackendPort::Number(port("service.port.number", number)?),
         (None, Some(name)) if is_port_name(&name) => BackendPort::Name(name),
         (None, Some(name)) => {
-            return Err(Invalid::new("service.port.name", format!("\"{name}\" is not a port's name")));
+            return Err(Invalid::new(
+                "service.port.name",
+                format!("\"{name}\" is not a port's name"),
+            ));
         }
-        _ => return Err(Invalid::new("service.port", "must have either a number or a name")),
+        _ => {
+            return Err(Invalid::new(
+                "service.port",
+                "must have either a number or a name",
+            ));
+        }
     };
-    Ok(Backend { service: service.name.clone(), port })
+    Ok(Backend {
+        service: service.name.clone(),
+        port,
+    })
 }
 
 fn tls(tls: &k8s::IngressTLS) -> Result<Tls, Invalid> {
     let hosts = tls.hosts.as_deref().unwrap_or_default();
     let hosts = each("hosts", hosts, |h| host(h).map_err(|e| Invalid::new("", e)))?;
-    Ok(Tls { hosts, secret: tls.secret_name.clone().filter(|s| !s.is_empty()) })
+    Ok(Tls {
+        hosts,
+        secret: tls.secret_name.clone().filter(|s| !s.is_empty()),
+    })
 }

@@ -15,13 +15,20 @@ pub struct Invalid {
 impl Invalid {
     /// `field` is wrong because of `reason`.
     pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { field: field.into(), reason: reason.into() }
+        Self {
+            field: field.into(),
+            reason: reason.into(),
+        }
     }
 
     /// The same below `prefix`.
     #[must_use]
     pub fn under(mut self, prefix: &str) -> Self {
-        let dot = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
+        let dot = if self.field.is_empty() || self.field.starts_with('[') {
+            ""
+        } else {
+            "."
+        };
         self.field = format!("{prefix}{dot}{}", self.field);
         self
     }
@@ -46,7 +53,10 @@ pub fn each<T, U>(
     mut parse: impl FnMut(&T) -> Result<U, Invalid>,
 ) -> Result<Vec<U>, Invalid> {
     let at = |index: usize| format!("{field}[{index}]");
-    list.iter().enumerate().map(|(index, item)| parse(item).map_err(|e| e.under(&at(index)))).collect()
+    list.iter()
+        .enumerate()
+        .map(|(index, item)| parse(item).map_err(|e| e.under(&at(index))))
+        .collect()
 }
 
 /// A port number, never 0.
@@ -60,7 +70,9 @@ pub fn port(field: &str, number: i32) -> Result<u16, Invalid> {
 /// An IP address; an IPv4 address in IPv6 clothes is taken as what it is.
 pub fn address(field: &str, text: &str) -> Result<IpAddr, Invalid> {
     let parsed: Result<IpAddr, _> = text.parse();
-    parsed.map(|a| a.to_canonical()).map_err(|_| Invalid::new(field, format!("\"{text}\" is not an IP address")))
+    parsed
+        .map(|a| a.to_canonical())
+        .map_err(|_| Invalid::new(field, format!("\"{text}\" is not an IP address")))
 }
 
 /// An IP address that clients on other machines can connect to.
@@ -84,6 +96,9 @@ pub fn protocol(field: &str, name: Option<&str>) -> Result<headgate_ring::messag
         None | Some("" | "TCP") => Ok(Protocol::Tcp),
         Some("UDP") => Ok(Protocol::Udp),
         Some("SCTP") => Ok(Protocol::Sctp),
-        Some(other) => Err(Invalid::new(field, format!("\"{other}\" is none of TCP, UDP, SCTP"))),
+        Some(other) => Err(Invalid::new(
+            field,
+            format!("\"{other}\" is none of TCP, UDP, SCTP"),
+        )),
     }
 }

@@ -10,6 +10,8 @@ pub mod secret;
 pub mod selector;
 pub mod service;
 pub mod slice;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -88,7 +90,11 @@ impl Model {
         }
         let referenced: BTreeSet<Id> = self
             .ingresses()
-            .flat_map(|(name, i)| i.tls.iter().filter_map(|tls| Some(name.sibling(tls.secret.as_deref()?))))
+            .flat_map(|(name, i)| {
+                i.tls
+                    .iter()
+                    .filter_map(|tls| Some(name.sibling(tls.secret.as_deref()?)))
+            })
             .map(|name| Id::new(Kind::Secret, name))
             .collect();
         self.removed_secrets.retain(|id, _| referenced.contains(id));
@@ -102,7 +108,13 @@ impl Model {
 
     /// All Namespace objects.
     pub fn namespaces(&self) -> impl Iterator<Item = (&ObjectName, &Labels)> {
-        self.of(Kind::Namespace, |o| if let Object::Namespace(x) = o { Some(x) } else { None })
+        self.of(Kind::Namespace, |o| {
+            if let Object::Namespace(x) = o {
+                Some(x)
+            } else {
+                None
+            }
+        })
     }
 
     /// All Pods.
@@ -112,33 +124,59 @@ impl Model {
 
     /// All Services.
     pub fn services(&self) -> impl Iterator<Item = (&ObjectName, &Service)> {
-        self.of(Kind::Service, |o| if let Object::Service(x) = o { Some(x) } else { None })
+        self.of(Kind::Service, |o| {
+            if let Object::Service(x) = o { Some(x) } else { None }
+        })
     }
 
     /// All EndpointSlices.
     pub fn slices(&self) -> impl Iterator<Item = (&ObjectName, &Slice)> {
-        self.of(Kind::EndpointSlice, |o| if let Object::EndpointSlice(x) = o { Some(x) } else { None })
+        self.of(Kind::EndpointSlice, |o| {
+            if let Object::EndpointSlice(x) = o {
+                Some(x)
+            } else {
+                None
+            }
+        })
     }
 
     /// All IngressClasses.
     pub fn classes(&self) -> impl Iterator<Item = (&ObjectName, &IngressClass)> {
-        self.of(Kind::IngressClass, |o| if let Object::IngressClass(x) = o { Some(x) } else { None })
+        self.of(Kind::IngressClass, |o| {
+            if let Object::IngressClass(x) = o {
+                Some(x)
+            } else {
+                None
+            }
+        })
     }
 
     /// All Ingresses.
     pub fn ingresses(&self) -> impl Iterator<Item = (&ObjectName, &Ingress)> {
-        self.of(Kind::Ingress, |o| if let Object::Ingress(x) = o { Some(x) } else { None })
+        self.of(Kind::Ingress, |o| {
+            if let Object::Ingress(x) = o { Some(x) } else { None }
+        })
     }
 
     /// All NetworkPolicies.
     pub fn policies(&self) -> impl Iterator<Item = (&ObjectName, &NetworkPolicy)> {
-        self.of(Kind::NetworkPolicy, |o| if let Object::NetworkPolicy(x) = o { Some(x) } else { None })
+        self.of(Kind::NetworkPolicy, |o| {
+            if let Object::NetworkPolicy(x) = o {
+                Some(x)
+            } else {
+                None
+            }
+        })
     }
 
     /// One Service.
     #[must_use]
     pub fn service(&self, name: &ObjectName) -> Option<&Service> {
-        match self.objects.get(&Id::new(Kind::Service, name.clone())).map(Arc::as_ref) {
+        match self
+            .objects
+            .get(&Id::new(Kind::Service, name.clone()))
+            .map(Arc::as_ref)
+        {
             Some(Object::Service(service)) => Some(service),
             _ => None,
         }
@@ -163,7 +201,10 @@ impl Model {
     ) -> impl Iterator<Item = (&'a ObjectName, &'a T)> {
         // The empty name is the smallest of a kind.
         let first = Id::new(kind, ObjectName::new("", ""));
-        let objects = self.objects.range(first..).take_while(move |(id, _)| id.kind == kind);
+        let objects = self
+            .objects
+            .range(first..)
+            .take_while(move |(id, _)| id.kind == kind);
         objects.filter_map(move |(id, object)| pick(object).map(|x| (&id.name, x)))
     }
 }

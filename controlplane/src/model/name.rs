@@ -86,7 +86,10 @@ pub struct ObjectName {
 impl ObjectName {
     /// The name of an object in a namespace.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 
     /// Another object in the same namespace.
@@ -136,7 +139,8 @@ pub fn is_label(s: &str) -> bool {
     s.len() <= 63
         && alphanumeric(s.bytes().next())
         && alphanumeric(s.bytes().last())
-        && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && s.bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// RFC 1123 subdomain: labels joined by dots, at most 253 characters.
@@ -164,10 +168,14 @@ pub fn host(s: &str) -> Result<String, String> {
     }
     let rest = lower.strip_prefix("*.").unwrap_or(&lower);
     if rest.contains('*') {
-        return Err(format!("\"{s}\" is not a host: a wildcard stands for the whole first label only, as in \"*.example.com\""));
+        return Err(format!(
+            "\"{s}\" is not a host: a wildcard stands for the whole first label only, as in \"*.example.com\""
+        ));
     }
     if !is_subdomain(rest) {
-        return Err(format!("\"{s}\" is not a host: it must consist of RFC 1123 labels, as in \"www.example.com\""));
+        return Err(format!(
+            "\"{s}\" is not a host: it must consist of RFC 1123 labels, as in \"www.example.com\""
+        ));
     }
     Ok(lower)
 }

@@ -25,7 +25,10 @@ pub enum Identity {
 /// A value without a kind, or of a kind that is read but without a usable name or with an old `apiVersion`.
 pub fn identify(value: &Value) -> Result<Identity, Invalid> {
     if !value.is_object() {
-        return Err(Invalid::new("", "is not an object: a manifest has apiVersion, kind and metadata"));
+        return Err(Invalid::new(
+            "",
+            "is not an object: a manifest has apiVersion, kind and metadata",
+        ));
     }
     let text = |field: &str| match value[field].as_str() {
         Some(text) if !text.is_empty() => Ok(text),
@@ -36,24 +39,42 @@ pub fn identify(value: &Value) -> Result<Identity, Invalid> {
         return Ok(Identity::Other(format!("{version} {kind}")));
     };
     if version != kind.api_version() {
-        let group = |version: &str| version.rsplit_once('/').map_or(String::new(), |(group, _)| group.to_owned());
+        let group = |version: &str| {
+            version
+                .rsplit_once('/')
+                .map_or(String::new(), |(group, _)| group.to_owned())
+        };
         if group(version) != group(kind.api_version()) && group(version) != "extensions" {
             return Ok(Identity::Other(format!("{version} {kind}")));
         }
-        let reason = format!("\"{version}\" of {kind} is not read; use \"{}\"", kind.api_version());
+        let reason = format!(
+            "\"{version}\" of {kind} is not read; use \"{}\"",
+            kind.api_version()
+        );
         return Err(Invalid::new("apiVersion", reason));
     }
-    Ok(Identity::Known(Id::new(kind, object_name(kind, &value["metadata"])?)))
+    Ok(Identity::Known(Id::new(
+        kind,
+        object_name(kind, &value["metadata"])?,
+    )))
 }
 
 fn object_name(kind: Kind, metadata: &Value) -> Result<ObjectName, Invalid> {
     let name = match &metadata["name"] {
         Value::String(name) if is_subdomain(name) => name.clone(),
         Value::String(name) => {
-            return Err(Invalid::new("metadata.name", format!("\"{name}\" is not an RFC 1123 subdomain")));
+            return Err(Invalid::new(
+                "metadata.name",
+                format!("\"{name}\" is not an RFC 1123 subdomain"),
+            ));
         }
         Value::Null => return Err(Invalid::new("metadata.name", "is missing")),
-        _ => return Err(Invalid::new("metadata.name", "must be a string; put it in quotes")),
+        _ => {
+            return Err(Invalid::new(
+                "metadata.name",
+                "must be a string; put it in quotes",
+            ));
+        }
     };
     let namespace = match &metadata["namespace"] {
         _ if !kind.namespaced() => String::new(),
@@ -75,9 +96,9 @@ pub fn parse(id: &Id, value: &mut Value) -> (Result<Object, Invalid>, Vec<String
     let object = match id.kind {
         Kind::Namespace => typed::<core::Namespace>(value, &mut unknown)
             .map(|n| Object::Namespace(n.metadata.labels.unwrap_or_default())),
-        Kind::Pod => {
-            typed::<core::Pod>(value, &mut unknown).and_then(|p| Pod::parse(&p)).map(Object::Pod)
-        }
+        Kind::Pod => typed::<core::Pod>(value, &mut unknown)
+            .and_then(|p| Pod::parse(&p))
+            .map(Object::Pod),
         Kind::Service => typed::<core::Service>(value, &mut unknown)
             .and_then(|s| Service::parse(&s))
             .map(Object::Service),
@@ -117,7 +138,9 @@ fn dotted(path: &serde_ignored::Path<'_>) -> String {
             parent if parent.is_empty() => key.clone(),
             parent => format!("{parent}.{key}"),
         },
-        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => dotted(parent),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
+            dotted(parent)
+        }
     }
 }
 

@@ -50,7 +50,10 @@ impl Pod {
     #[must_use]
     pub fn port(&self, name: &str, protocol: Protocol) -> Option<u16> {
         // The key is owned; looking it up by reference would need a key type of its own.
-        self.ports.iter().find(|((n, p), _)| n == name && *p == protocol).map(|(_, port)| *port)
+        self.ports
+            .iter()
+            .find(|((n, p), _)| n == name && *p == protocol)
+            .map(|(_, port)| *port)
     }
 }
 
@@ -73,7 +76,9 @@ fn ready(status: &k8s::PodStatus) -> bool {
     if conditions.is_empty() {
         return matches!(status.phase.as_deref(), None | Some("" | "Running"));
     }
-    conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+    conditions
+        .iter()
+        .any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 /// Ports of containers, then of sidecars (init containers that are restarted always), as Kubernetes looks them up.
@@ -81,14 +86,22 @@ fn named_ports(spec: &k8s::PodSpec) -> Result<BTreeMap<(String, Protocol), u16>,
     let mut ports = BTreeMap::new();
     let sidecar = |c: &&k8s::Container| c.restart_policy.as_deref() == Some("Always");
     let init = spec.init_containers.as_deref().unwrap_or_default();
-    let containers = spec.containers.iter().enumerate().map(|(i, c)| (format!("spec.containers[{i}]"), c));
+    let containers = spec
+        .containers
+        .iter()
+        .enumerate()
+        .map(|(i, c)| (format!("spec.containers[{i}]"), c));
     let sidecars = init.iter().enumerate().filter(|(_, c)| sidecar(c));
     let sidecars = sidecars.map(|(i, c)| (format!("spec.initContainers[{i}]"), c));
     for (path, container) in containers.chain(sidecars) {
         let listed = container.ports.as_deref().unwrap_or_default();
         let parsed = each("ports", listed, |p| {
             let number = port("containerPort", p.container_port)?;
-            Ok((p.name.clone(), protocol("protocol", p.protocol.as_deref())?, number))
+            Ok((
+                p.name.clone(),
+                protocol("protocol", p.protocol.as_deref())?,
+                number,
+            ))
         });
         for (name, protocol, number) in parsed.map_err(|e| e.under(&path))? {
             if let Some(name) = name.filter(|n| !n.is_empty()) {

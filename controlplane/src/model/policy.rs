@@ -67,7 +67,10 @@ impl NetworkPolicy {
     /// A field that Kubernetes would refuse.
     pub fn parse(policy: &k8s::NetworkPolicy) -> Result<Self, Invalid> {
         let spec = policy.spec.clone().unwrap_or_default();
-        let subjects = spec.pod_selector.as_ref().map_or(Ok(Selector::default()), Selector::parse);
+        let subjects = spec
+            .pod_selector
+            .as_ref()
+            .map_or(Ok(Selector::default()), Selector::parse);
         let (isolates_ingress, isolates_egress) = directions(&spec)?;
         let ingress = each("spec.ingress", spec.ingress.as_deref().unwrap_or_default(), |r| {
             rule("from", r.from.as_deref(), r.ports.as_deref())
@@ -116,7 +119,10 @@ fn directions(spec: &k8s::NetworkPolicySpec) -> Result<(bool, bool), Invalid> {
     }
     each("spec.policyTypes", types, |t| match t.as_str() {
         "Ingress" | "Egress" => Ok(()),
-        other => Err(Invalid::new("", format!("\"{other}\" is none of Ingress, Egress"))),
+        other => Err(Invalid::new(
+            "",
+            format!("\"{other}\" is none of Ingress, Egress"),
+        )),
     })?;
     let named = |direction: &str| types.iter().any(|t| t == direction);
     Ok((named("Ingress"), named("Egress")))
@@ -127,25 +133,40 @@ fn rule(
     peers: Option<&[k8s::NetworkPolicyPeer]>,
     ports: Option<&[k8s::NetworkPolicyPort]>,
 ) -> Result<Rule, Invalid> {
-    let peers = peers.filter(|p| !p.is_empty()).map(|p| each(field, p, peer)).transpose()?;
-    let ports = ports.filter(|p| !p.is_empty()).map(|p| each("ports", p, policy_port)).transpose()?;
+    let peers = peers
+        .filter(|p| !p.is_empty())
+        .map(|p| each(field, p, peer))
+        .transpose()?;
+    let ports = ports
+        .filter(|p| !p.is_empty())
+        .map(|p| each("ports", p, policy_port))
+        .transpose()?;
     Ok(Rule { peers, ports })
 }
 
 fn peer(peer: &k8s::NetworkPolicyPeer) -> Result<Peer, Invalid> {
     let parse = |field: &str, selector: &Option<LabelSelector>| {
-        selector.as_ref().map(Selector::parse).transpose().map_err(|e| e.under(field))
+        selector
+            .as_ref()
+            .map(Selector::parse)
+            .transpose()
+            .map_err(|e| e.under(field))
     };
     let pods = parse("podSelector", &peer.pod_selector)?;
     let namespaces = parse("namespaceSelector", &peer.namespace_selector)?;
     match (&peer.ip_block, pods.is_some() || namespaces.is_some()) {
-        (Some(_), true) => {
-            Err(Invalid::new("ipBlock", "must not stand beside podSelector or namespaceSelector in one peer"))
-        }
-        (None, false) => {
-            Err(Invalid::new("", "must have one of ipBlock, podSelector, namespaceSelector; an empty peer is no peer"))
-        }
-        (None, true) => Ok(Peer::Pods { namespaces, pods: pods.unwrap_or_default() }),
+        (Some(_), true) => Err(Invalid::new(
+            "ipBlock",
+            "must not stand beside podSelector or namespaceSelector in one peer",
+        )),
+        (None, false) => Err(Invalid::new(
+            "",
+            "must have one of ipBlock, podSelector, namespaceSelector; an empty peer is no peer",
+        )),
+        (None, true) => Ok(Peer::Pods {
+            namespaces,
+            pods: pods.unwrap_or_default(),
+        }),
         (Some(block), false) => ip_block(block).map_err(|e| e.under("ipBlock")),
     }
 }
@@ -157,7 +178,10 @@ fn ip_block(block: &k8s::IPBlock) -> Result<Peer, Invalid> {
         if cidr.contains(&except) && except != cidr {
             return Ok(except);
         }
-        Err(Invalid::new("", format!("\"{text}\" does not lie inside cidr \"{}\"", block.cidr)))
+        Err(Invalid::new(
+            "",
+            format!("\"{text}\" does not lie inside cidr \"{}\"", block.cidr),
+        ))
     })?;
     Ok(Peer::Block { block: cidr, except })
 }
@@ -166,7 +190,10 @@ fn ip_block(block: &k8s::IPBlock) -> Result<Peer, Invalid> {
 fn network(field: &str, text: &str) -> Result<IpNet, Invalid> {
     let parsed: Result<IpNet, _> = text.parse();
     parsed.map(|net| net.trunc()).map_err(|_| {
-        Invalid::new(field, format!("\"{text}\" is not a network in CIDR notation, as in \"10.0.0.0/8\""))
+        Invalid::new(
+            field,
+            format!("\"{text}\" is not a network in CIDR notation, as in \"10.0.0.0/8\""),
+        )
     })
 }
 
@@ -175,18 +202,25 @@ fn policy_port(p: &k8s::NetworkPolicyPort) -> Result<Port, Invalid> {
     match (&p.port, p.end_port) {
         (None, None) => Ok(Port::Range(protocol, 0, u16::MAX)),
         (None, Some(_)) => Err(Invalid::new("endPort", "must not be given without port")),
-        (Some(IntOrString::String(_)), Some(_)) => {
-            Err(Invalid::new("endPort", "must not be given with a port that is a name"))
+        (Some(IntOrString::String(_)), Some(_)) => Err(Invalid::new(
+            "endPort",
+            "must not be given with a port that is a name",
+        )),
+        (Some(IntOrString::String(name)), None) if is_port_name(name) => {
+            Ok(Port::Named(protocol, name.clone()))
         }
-        (Some(IntOrString::String(name)), None) if is_port_name(name) => Ok(Port::Named(protocol, name.clone())),
-        (Some(IntOrString::String(name)), None) => {
-            Err(Invalid::new("port", format!("\"{name}\" is neither a number nor a port's name")))
-        }
+        (Some(IntOrString::String(name)), None) => Err(Invalid::new(
+            "port",
+            format!("\"{name}\" is neither a number nor a port's name"),
+        )),
         (Some(IntOrString::Int(number)), end) => {
             let first = port("port", *number)?;
             let last = end.map_or(Ok(first), |end| port("endPort", end))?;
             if last < first {
-                return Err(Invalid::new("endPort", format!("must not be below port {first}, is {last}")));
+                return Err(Invalid::new(
+                    "endPort",
+                    format!("must not be below port {first}, is {last}"),
+                ));
             }
             Ok(Port::Range(protocol, first, last))
         }

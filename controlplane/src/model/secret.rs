@@ -42,19 +42,37 @@ impl TlsSecret {
     ///
     /// Missing or malformed data, a kind of key that TLS cannot use here, a key that is not the certificate's.
     pub fn parse(secret: &mut k8s::Secret) -> Result<Option<Self>, Invalid> {
-        let result = if secret.type_.as_deref() == Some(TLS_TYPE) { read(secret).map(Some) } else { Ok(None) };
-        secret.data.iter_mut().flatten().for_each(|(_, bytes)| bytes.0.zeroize());
-        secret.string_data.iter_mut().flatten().for_each(|(_, text)| text.zeroize());
+        let result = if secret.type_.as_deref() == Some(TLS_TYPE) {
+            read(secret).map(Some)
+        } else {
+            Ok(None)
+        };
+        secret
+            .data
+            .iter_mut()
+            .flatten()
+            .for_each(|(_, bytes)| bytes.0.zeroize());
+        secret
+            .string_data
+            .iter_mut()
+            .flatten()
+            .for_each(|(_, text)| text.zeroize());
         result
     }
 
     /// Whether clients that ask for `host` (`*.name`: for a host below `name`) would accept the end entity's names.
     #[must_use]
     pub fn names(&self, host: &str) -> bool {
-        let probe = host.strip_prefix("*.").map_or_else(|| host.to_owned(), |rest| format!("any-label.{rest}"));
+        let probe = host
+            .strip_prefix("*.")
+            .map_or_else(|| host.to_owned(), |rest| format!("any-label.{rest}"));
         let der = CertificateDer::from(self.chain[0].as_slice());
-        let Ok(name) = ServerName::try_from(probe) else { return false };
-        let Ok(certificate) = rustls::server::ParsedCertificate::try_from(&der) else { return false };
+        let Ok(name) = ServerName::try_from(probe) else {
+            return false;
+        };
+        let Ok(certificate) = rustls::server::ParsedCertificate::try_from(&der) else {
+            return false;
+        };
         rustls::client::verify_server_name(&certificate, &name).is_ok()
     }
 }
@@ -62,41 +80,51 @@ impl TlsSecret {
 fn read(secret: &k8s::Secret) -> Result<TlsSecret, Invalid> {
     let chain = CertificateDer::pem_slice_iter(&entry(secret, "tls.crt")?).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|_| field("tls.crt", "is not PEM"))?;
-    let Some(leaf) = chain.first() else { return Err(field("tls.crt", "holds no certificate")) };
+    let Some(leaf) = chain.first() else {
+        return Err(field("tls.crt", "holds no certificate"));
+    };
     let (_, parsed) = X509Certificate::from_der(leaf)
         .map_err(|_| field("tls.crt", "its first certificate is not an X.509 certificate"))?;
-    let validity = (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
+    let validity = (
+        parsed.validity().not_before.timestamp(),
+        parsed.validity().not_after.timestamp(),
+    );
 
-    let key = PrivateKeyDer::from_pem_slice(&entry(secret, "tls.key")?)
+    let mut key = PrivateKeyDer::from_pem_slice(&entry(secret, "tls.key")?)
         .map_err(|_| field("tls.key", "is not a private key in PEM"))?;
     let der = PrivateKey(Zeroizing::new(key.secret_der().to_vec()));
     let signing = any_supported_type(&key);
-    wipe(key);
-    let signing = signing.map_err(|_| field("tls.key", "is not an RSA, ECDSA or Ed25519 key that TLS can use"))?;
+    key.zeroize();
+    let signing =
+        signing.map_err(|_| field("tls.key", "is not an RSA, ECDSA or Ed25519 key that TLS can use"))?;
     match CertifiedKey::new(chain.clone(), signing).keys_match() {
         // A key whose public half cannot be had cannot be compared; none of the supported kinds is such.
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
-        Err(_) => return Err(field("tls.key", "is not the key of the first certificate in tls.crt")),
+        Err(_) => {
+            return Err(field(
+                "tls.key",
+                "is not the key of the first certificate in tls.crt",
+            ));
+        }
     }
-    Ok(TlsSecret { chain: chain.into_iter().map(|c| c.to_vec()).collect(), key: der, validity })
+    Ok(TlsSecret {
+        chain: chain.into_iter().map(|c| c.to_vec()).collect(),
+        key: der,
+        validity,
+    })
 }
 
 fn entry(secret: &k8s::Secret, name: &str) -> Result<Zeroizing<Vec<u8>>, Invalid> {
     // The API server lets stringData win over data.
-    let text = secret.string_data.as_ref().and_then(|d| d.get(name)).map(|s| s.as_bytes().to_vec());
+    let text = secret
+        .string_data
+        .as_ref()
+        .and_then(|d| d.get(name))
+        .map(|s| s.as_bytes().to_vec());
     let bytes = text.or_else(|| secret.data.as_ref()?.get(name).map(|b| b.0.clone()));
     bytes.map(Zeroizing::new).ok_or_else(|| field(name, "is missing"))
 }
 
 fn field(name: &str, reason: &str) -> Invalid {
     Invalid::new(format!("data[{name}]"), reason)
-}
-
-fn wipe(key: PrivateKeyDer<'_>) {
-    match key {
-        PrivateKeyDer::Pkcs1(mut k) => k.zeroize(),
-        PrivateKeyDer::Pkcs8(mut k) => k.zeroize(),
-        PrivateKeyDer::Sec1(mut k) => k.zeroize(),
-        _ => {}
-    }
 }

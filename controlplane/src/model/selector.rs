@@ -27,7 +27,12 @@ impl Selector {
     /// A selector of `matchLabels` alone, as `spec.selector` of a Service is.
     #[must_use]
     pub fn of_labels(labels: &Labels) -> Self {
-        Self(labels.iter().map(|(key, value)| Requirement::In(key.clone(), vec![value.clone()])).collect())
+        Self(
+            labels
+                .iter()
+                .map(|(key, value)| Requirement::In(key.clone(), vec![value.clone()]))
+                .collect(),
+        )
     }
 
     /// Checks operators and values.
@@ -36,7 +41,12 @@ impl Selector {
     ///
     /// Names the requirement, relative to the selector.
     pub fn parse(selector: &LabelSelector) -> Result<Self, Invalid> {
-        let mut requirements = selector.match_labels.as_ref().map(Self::of_labels).unwrap_or_default().0;
+        let mut requirements = selector
+            .match_labels
+            .as_ref()
+            .map(Self::of_labels)
+            .unwrap_or_default()
+            .0;
         let expressions = selector.match_expressions.as_deref().unwrap_or_default();
         requirements.extend(each("matchExpressions", expressions, requirement)?);
         Ok(Self(requirements))
@@ -65,14 +75,17 @@ fn requirement(requirement: &LabelSelectorRequirement) -> Result<Requirement, In
         ("NotIn", false) => Ok(Requirement::NotIn(key, values)),
         ("Exists", true) => Ok(Requirement::Exists(key)),
         ("DoesNotExist", true) => Ok(Requirement::DoesNotExist(key)),
-        (operator @ ("In" | "NotIn"), true) => {
-            Err(Invalid::new("values", format!("must not be empty with operator {operator}")))
-        }
-        (operator @ ("Exists" | "DoesNotExist"), false) => {
-            Err(Invalid::new("values", format!("must be empty with operator {operator}")))
-        }
-        (other, _) => {
-            Err(Invalid::new("operator", format!("\"{other}\" is none of In, NotIn, Exists, DoesNotExist")))
-        }
+        (operator @ ("In" | "NotIn"), true) => Err(Invalid::new(
+            "values",
+            format!("must not be empty with operator {operator}"),
+        )),
+        (operator @ ("Exists" | "DoesNotExist"), false) => Err(Invalid::new(
+            "values",
+            format!("must be empty with operator {operator}"),
+        )),
+        (other, _) => Err(Invalid::new(
+            "operator",
+            format!("\"{other}\" is none of In, NotIn, Exists, DoesNotExist"),
+        )),
     }
 }

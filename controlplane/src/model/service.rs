@@ -82,16 +82,31 @@ impl Service {
     pub fn parse(service: &k8s::Service) -> Result<Self, Invalid> {
         let spec = service.spec.clone().unwrap_or_default();
         let kind = kind(&spec)?;
-        let ports = each("spec.ports", spec.ports.as_deref().unwrap_or_default(), service_port)?;
+        let ports = each(
+            "spec.ports",
+            spec.ports.as_deref().unwrap_or_default(),
+            service_port,
+        )?;
         check_ports(&ports, kind)?;
         Ok(Self {
             age: age(&service.metadata),
             kind,
-            selector: spec.selector.as_ref().filter(|s| !s.is_empty()).map(Selector::of_labels),
+            selector: spec
+                .selector
+                .as_ref()
+                .filter(|s| !s.is_empty())
+                .map(Selector::of_labels),
             ports,
             addresses: addresses(&spec, service.status.as_ref())?,
-            source_ranges: spec.load_balancer_source_ranges.as_ref().is_some_and(|r| !r.is_empty()),
-            prefers_ipv6: spec.ip_families.as_ref().and_then(|f| f.first()).map(|f| f == "IPv6"),
+            source_ranges: spec
+                .load_balancer_source_ranges
+                .as_ref()
+                .is_some_and(|r| !r.is_empty()),
+            prefers_ipv6: spec
+                .ip_families
+                .as_ref()
+                .and_then(|f| f.first())
+                .map(|f| f == "IPv6"),
             affinity_seconds: affinity(&spec)?,
             publish_not_ready: spec.publish_not_ready_addresses.unwrap_or(false),
         })
@@ -118,11 +133,19 @@ fn service_port(p: &k8s::ServicePort) -> Result<ServicePort, Invalid> {
         Some(IntOrString::String(name)) if name.is_empty() => Target::Number(number),
         Some(IntOrString::String(name)) if is_port_name(name) => Target::Name(name.clone()),
         Some(IntOrString::String(name)) => {
-            return Err(Invalid::new("targetPort", format!("\"{name}\" is neither a number nor a port's name")));
+            return Err(Invalid::new(
+                "targetPort",
+                format!("\"{name}\" is neither a number nor a port's name"),
+            ));
         }
     };
     let name = p.name.clone().unwrap_or_default();
-    Ok(ServicePort { name, protocol: protocol("protocol", p.protocol.as_deref())?, port: number, target })
+    Ok(ServicePort {
+        name,
+        protocol: protocol("protocol", p.protocol.as_deref())?,
+        port: number,
+        target,
+    })
 }
 
 fn check_ports(ports: &[ServicePort], kind: ServiceKind) -> Result<(), Invalid> {
@@ -133,13 +156,22 @@ fn check_ports(ports: &[ServicePort], kind: ServiceKind) -> Result<(), Invalid> 
     for (index, port) in ports.iter().enumerate() {
         let at = |field: &str| format!("spec.ports[{index}].{field}");
         if port.name.is_empty() && ports.len() > 1 {
-            return Err(Invalid::new(at("name"), "must be given where a Service has several ports"));
+            return Err(Invalid::new(
+                at("name"),
+                "must be given where a Service has several ports",
+            ));
         }
         if !names.insert(&port.name) {
-            return Err(Invalid::new(at("name"), format!("\"{}\" is the name of an earlier port", port.name)));
+            return Err(Invalid::new(
+                at("name"),
+                format!("\"{}\" is the name of an earlier port", port.name),
+            ));
         }
         if !numbers.insert((port.protocol, port.port)) {
-            return Err(Invalid::new(at("port"), format!("{} is an earlier port of that protocol", port.port)));
+            return Err(Invalid::new(
+                at("port"),
+                format!("{} is an earlier port of that protocol", port.port),
+            ));
         }
     }
     Ok(())
@@ -152,10 +184,15 @@ fn addresses(spec: &k8s::ServiceSpec, status: Option<&k8s::ServiceStatus>) -> Re
         if let Some(ip) = spec.load_balancer_ip.as_deref().filter(|ip| !ip.is_empty()) {
             addresses.insert(public_address("spec.loadBalancerIP", ip)?);
         }
-        let balancer = status.and_then(|s| s.load_balancer.as_ref()).and_then(|b| b.ingress.as_deref());
+        let balancer = status
+            .and_then(|s| s.load_balancer.as_ref())
+            .and_then(|b| b.ingress.as_deref());
         for (index, ingress) in balancer.unwrap_or_default().iter().enumerate() {
             if let Some(ip) = ingress.ip.as_deref().filter(|ip| !ip.is_empty()) {
-                addresses.insert(public_address(&format!("status.loadBalancer.ingress[{index}].ip"), ip)?);
+                addresses.insert(public_address(
+                    &format!("status.loadBalancer.ingress[{index}].ip"),
+                    ip,
+                )?);
             }
         }
     }
@@ -166,8 +203,13 @@ fn affinity(spec: &k8s::ServiceSpec) -> Result<Option<u32>, Invalid> {
     match spec.session_affinity.as_deref() {
         None | Some("" | "None") => Ok(None),
         Some("ClientIP") => {
-            let config = spec.session_affinity_config.as_ref().and_then(|c| c.client_ip.as_ref());
-            let Some(seconds) = config.and_then(|c| c.timeout_seconds) else { return Ok(Some(AFFINITY_SECONDS)) };
+            let config = spec
+                .session_affinity_config
+                .as_ref()
+                .and_then(|c| c.client_ip.as_ref());
+            let Some(seconds) = config.and_then(|c| c.timeout_seconds) else {
+                return Ok(Some(AFFINITY_SECONDS));
+            };
             match u32::try_from(seconds) {
                 Ok(seconds) if (1..=AFFINITY_SECONDS_MAX).contains(&seconds) => Ok(Some(seconds)),
                 _ => Err(Invalid::new(
@@ -176,8 +218,9 @@ fn affinity(spec: &k8s::ServiceSpec) -> Result<Option<u32>, Invalid> {
                 )),
             }
         }
-        Some(other) => {
-            Err(Invalid::new("spec.sessionAffinity", format!("\"{other}\" is none of None, ClientIP")))
-        }
+        Some(other) => Err(Invalid::new(
+            "spec.sessionAffinity",
+            format!("\"{other}\" is none of None, ClientIP"),
+        )),
     }
 }

@@ -53,22 +53,37 @@ impl Slice {
     /// A field that Kubernetes would refuse.
     pub fn parse(slice: &k8s::EndpointSlice, namespace: &str) -> Result<Self, Invalid> {
         let labels = slice.metadata.labels.as_ref();
-        let service = labels.and_then(|l| l.get(SERVICE_LABEL)).map(|name| ObjectName::new(namespace, name));
+        let service = labels
+            .and_then(|l| l.get(SERVICE_LABEL))
+            .map(|name| ObjectName::new(namespace, name));
         let ports = each("ports", slice.ports.as_deref().unwrap_or_default(), slice_port)?;
         let endpoints = match slice.address_type.as_str() {
             "FQDN" => Vec::new(),
             "IPv4" => each("endpoints", &slice.endpoints, |e| endpoint(e, false))?,
             "IPv6" => each("endpoints", &slice.endpoints, |e| endpoint(e, true))?,
-            other => return Err(Invalid::new("addressType", format!("\"{other}\" is none of IPv4, IPv6, FQDN"))),
+            other => {
+                return Err(Invalid::new(
+                    "addressType",
+                    format!("\"{other}\" is none of IPv4, IPv6, FQDN"),
+                ));
+            }
         };
-        Ok(Self { service, ports: ports.into_iter().flatten().collect(), endpoints })
+        Ok(Self {
+            service,
+            ports: ports.into_iter().flatten().collect(),
+            endpoints,
+        })
     }
 }
 
 fn slice_port(p: &k8s::EndpointPort) -> Result<Option<SlicePort>, Invalid> {
     let protocol = protocol("protocol", p.protocol.as_deref())?;
     let Some(number) = p.port else { return Ok(None) };
-    Ok(Some(SlicePort { name: p.name.clone().unwrap_or_default(), protocol, port: port("port", number)? }))
+    Ok(Some(SlicePort {
+        name: p.name.clone().unwrap_or_default(),
+        protocol,
+        port: port("port", number)?,
+    }))
 }
 
 fn endpoint(e: &k8s::Endpoint, ipv6: bool) -> Result<Endpoint, Invalid> {
@@ -77,7 +92,10 @@ fn endpoint(e: &k8s::Endpoint, ipv6: bool) -> Result<Endpoint, Invalid> {
     };
     let address = address("addresses[0]", first)?;
     if address.is_ipv6() != ipv6 {
-        return Err(Invalid::new("addresses[0]", format!("\"{first}\" is not of the slice's addressType")));
+        return Err(Invalid::new(
+            "addresses[0]",
+            format!("\"{first}\" is not of the slice's addressType"),
+        ));
     }
     let conditions = e.conditions.clone().unwrap_or_default();
     let serving = conditions.serving.unwrap_or(true);

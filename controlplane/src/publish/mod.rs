@@ -14,9 +14,14 @@ use crate::compile::State;
 /// What makes `new` of `old`: first what goes, then what comes or changes, each in the order of keys.
 #[must_use]
 pub fn changes(old: &State, new: &State) -> Vec<Operation> {
-    let gone = old.keys().filter(|key| !new.contains_key(key)).cloned().map(Operation::Delete);
+    let gone = old
+        .keys()
+        .filter(|key| !new.contains_key(key))
+        .cloned()
+        .map(Operation::Delete);
     let put = new.iter().filter(|(key, object)| old.get(key) != Some(object));
-    gone.chain(put.map(|(_, object)| Operation::Put(object.clone()))).collect()
+    gone.chain(put.map(|(_, object)| Operation::Put(object.clone())))
+        .collect()
 }
 
 /// What makes `new` of nothing.

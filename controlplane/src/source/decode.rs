@@ -1,6 +1,5 @@
 //! From a file's bytes to the values of its objects.
 
-use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::{DuplicateKeyPolicy, Options, RenderOptions, SnippetMode, Spanned};
 
@@ -39,7 +38,10 @@ pub enum Syntax {
 pub fn decode(bytes: &[u8], syntax: Syntax) -> Result<Vec<Document>, Unreadable> {
     let text = std::str::from_utf8(bytes).map_err(|e| {
         let line = bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count() as u64 + 1;
-        Unreadable { line: Some(line), reason: "is not UTF-8 text".to_owned() }
+        Unreadable {
+            line: Some(line),
+            reason: "is not UTF-8 text".to_owned(),
+        }
     })?;
     let documents = match syntax {
         Syntax::Yaml => yaml(text)?,
@@ -57,9 +59,15 @@ fn yaml(text: &str) -> Result<Vec<Document>, Unreadable> {
     let documents = documents.map_err(|e| {
         let mut render = RenderOptions::default();
         render.snippets = SnippetMode::Off;
-        Unreadable { line: e.location().map(|l| l.line()), reason: e.render_with_options(render) }
+        Unreadable {
+            line: e.location().map(|l| l.line()),
+            reason: e.render_with_options(render),
+        }
     })?;
-    let document = |d: Spanned<Value>| Document { line: d.referenced.line(), value: d.value };
+    let document = |d: Spanned<Value>| Document {
+        line: d.referenced.line(),
+        value: d.value,
+    };
     Ok(documents.into_iter().map(document).collect())
 }
 
@@ -82,7 +90,12 @@ fn json(text: &str) -> Result<Vec<Document>, Unreadable> {
             None => return Ok(documents),
             Some(Ok(Value::Null)) => {}
             Some(Ok(value)) => documents.push(Document { line, value }),
-            Some(Err(e)) => return Err(Unreadable { line: Some(e.line() as u64), reason: json_reason(&e) }),
+            Some(Err(e)) => {
+                return Err(Unreadable {
+                    line: Some(e.line() as u64),
+                    reason: json_reason(&e),
+                });
+            }
         }
     }
 }
@@ -90,7 +103,8 @@ fn json(text: &str) -> Result<Vec<Document>, Unreadable> {
 /// The error without its position, which stands in front of the line.
 fn json_reason(e: &serde_json::Error) -> String {
     let text = e.to_string();
-    text.rsplit_once(" at line ").map_or(text.clone(), |(reason, _)| reason.to_owned())
+    text.rsplit_once(" at line ")
+        .map_or(text.clone(), |(reason, _)| reason.to_owned())
 }
 
 /// Lists may hold lists, but nobody nests them deeper than this.
@@ -100,18 +114,30 @@ const LIST_DEPTH: u8 = 4;
 fn flatten(mut document: Document, out: &mut Vec<Document>, depth: u8) {
     let kind = document.value["kind"].as_str().unwrap_or_default();
     let item_kind = kind.strip_suffix("List").map(str::to_owned);
-    let (Some(item_kind), true, true) = (item_kind, document.value["items"].is_array(), depth < LIST_DEPTH) else {
+    let (Some(item_kind), true, true) = (item_kind, document.value["items"].is_array(), depth < LIST_DEPTH)
+    else {
         out.push(document);
         return;
     };
     let version = document.value["apiVersion"].take();
-    let Value::Array(items) = document.value["items"].take() else { return };
+    let Value::Array(items) = document.value["items"].take() else {
+        return;
+    };
     for mut value in items {
         if let (Value::Object(fields), false) = (&mut value, item_kind.is_empty()) {
-            fields.entry("kind").or_insert_with(|| Value::String(item_kind.clone()));
+            fields
+                .entry("kind")
+                .or_insert_with(|| Value::String(item_kind.clone()));
             fields.entry("apiVersion").or_insert_with(|| version.clone());
         }
-        flatten(Document { line: document.line, value }, out, depth + 1);
+        flatten(
+            Document {
+                line: document.line,
+                value,
+            },
+            out,
+            depth + 1,
+        );
     }
 }
 

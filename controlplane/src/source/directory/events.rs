@@ -54,13 +54,26 @@ pub(super) fn matters(event: &notify::Event) -> bool {
 impl Pending {
     /// Nothing is known yet.
     pub(super) fn everything() -> Self {
-        let work = Work { rescan: true, everything: true, first: true, ..Work::default() };
-        Self { work, writing: BTreeMap::new() }
+        let work = Work {
+            rescan: true,
+            everything: true,
+            first: true,
+            ..Work::default()
+        };
+        Self {
+            work,
+            writing: BTreeMap::new(),
+        }
     }
 
     /// What is to be looked at now.
     pub(super) fn take(&mut self, now: Instant) -> Work {
-        let left_open: Vec<_> = self.writing.iter().filter(|(_, at)| **at <= now).map(|(p, _)| p.clone()).collect();
+        let left_open: Vec<_> = self
+            .writing
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(p, _)| p.clone())
+            .collect();
         for path in left_open {
             self.writing.remove(&path);
             self.work.files.insert(path);
@@ -79,7 +92,10 @@ impl Pending {
     /// Takes in an event. `known` says which paths are manifests that have been read.
     pub(super) fn note(&mut self, event: &notify::Event, now: Instant, known: impl Fn(&Path) -> bool) {
         if event.need_rescan() {
-            *self = Self { writing: std::mem::take(&mut self.writing), ..Self::everything() };
+            *self = Self {
+                writing: std::mem::take(&mut self.writing),
+                ..Self::everything()
+            };
             self.work.first = false;
             return;
         }
@@ -118,5 +134,8 @@ pub(super) fn is_hidden(path: &Path) -> bool {
 
 /// Whether a file that was just made will get a close event: one that was made by a link or a rename will not.
 fn is_half_written(path: &Path) -> bool {
-    Syntax::of(path).is_some() && path.symlink_metadata().is_ok_and(|m| m.is_file() && m.nlink() == 1)
+    Syntax::of(path).is_some()
+        && path
+            .symlink_metadata()
+            .is_ok_and(|m| m.is_file() && m.nlink() == 1)
 }

@@ -59,7 +59,9 @@ pub enum DirectoryError {
         source: std::io::Error,
     },
     /// The kernel refuses to watch it.
-    #[error("cannot watch {path}: {source}; the limits are fs.inotify.max_user_instances and .max_user_watches")]
+    #[error(
+        "cannot watch {path}: {source}; the limits are fs.inotify.max_user_instances and .max_user_watches"
+    )]
     Watch {
         /// As it was given.
         path: PathBuf,
@@ -86,10 +88,16 @@ impl Directory {
             // Nobody listens any more: the source ends.
             let _ = sender.send(Event::Changed(event));
         };
-        let watcher = notify::recommended_watcher(handler)
-            .map_err(|source| DirectoryError::Watch { path: root.to_owned(), source })?;
+        let watcher = notify::recommended_watcher(handler).map_err(|source| DirectoryError::Watch {
+            path: root.to_owned(),
+            source,
+        })?;
         let tree = Tree::new(root, watcher)?;
-        Ok(Self { tree, events, pending: Pending::everything() })
+        Ok(Self {
+            tree,
+            events,
+            pending: Pending::everything(),
+        })
     }
 
     /// Waits for changes; the first call returns all that is there. `None` when it was told to stop.
@@ -110,7 +118,9 @@ impl Directory {
     fn wait(&mut self) -> Option<()> {
         let first = match self.pending.deadline() {
             None => self.events.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(at) => self.events.recv_timeout(at.saturating_duration_since(Instant::now())),
+            Some(at) => self
+                .events
+                .recv_timeout(at.saturating_duration_since(Instant::now())),
         };
         match first {
             Ok(event) => self.note(event)?,
@@ -133,7 +143,8 @@ impl Directory {
             Event::Changed(Ok(mut event)) => {
                 event.paths.retain(|path| self.tree.concerns(path));
                 self.tree.note(&event);
-                self.pending.note(&event, Instant::now(), |path| self.tree.is_file(path));
+                self.pending
+                    .note(&event, Instant::now(), |path| self.tree.is_file(path));
             }
             Event::Changed(Err(error)) => {
                 tracing::warn!("watching the manifests: {error}; reading all of them again");

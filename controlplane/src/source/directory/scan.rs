@@ -79,7 +79,10 @@ struct Walk {
 
 impl Tree {
     pub(super) fn new(root: &Path, watcher: RecommendedWatcher) -> Result<Self, DirectoryError> {
-        let failed = |source| DirectoryError::Read { path: root.to_owned(), source };
+        let failed = |source| DirectoryError::Read {
+            path: root.to_owned(),
+            source,
+        };
         let root = std::path::absolute(root).map_err(failed)?;
         fs::read_dir(&root).map_err(failed)?;
         let mut tree = Self {
@@ -92,7 +95,10 @@ impl Tree {
         };
         let real = fs::canonicalize(&tree.root).map_err(failed)?;
         let watch = tree.watch_real(&real);
-        watch.map_err(|source| DirectoryError::Watch { path: tree.root.clone(), source })?;
+        watch.map_err(|source| DirectoryError::Watch {
+            path: tree.root.clone(),
+            source,
+        })?;
         Ok(tree)
     }
 
@@ -103,12 +109,17 @@ impl Tree {
 
     /// Whether this real path may be, or hold, a manifest. The root's parent has other things in it.
     pub(super) fn concerns(&self, path: &Path) -> bool {
-        self.gate.as_ref().is_none_or(|(parent, root)| path.parent() != Some(parent) || path == root)
+        self.gate
+            .as_ref()
+            .is_none_or(|(parent, root)| path.parent() != Some(parent) || path == root)
     }
 
     /// A directory that was moved or removed is no longer watched at its path, whatever comes there.
     pub(super) fn note(&mut self, event: &notify::Event) {
-        if matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))) {
+        if matches!(
+            event.kind,
+            EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))
+        ) {
             for path in &event.paths {
                 if self.watched.remove(path).is_some() {
                     // The watcher may have noticed by itself.
@@ -125,7 +136,10 @@ impl Tree {
             self.rescan(work, &mut changes);
             return changes;
         }
-        let wanted = self.manifests.iter().filter(|(_, m)| work.files.contains(&m.real));
+        let wanted = self
+            .manifests
+            .iter()
+            .filter(|(_, m)| work.files.contains(&m.real));
         let wanted: Vec<_> = wanted.map(|(path, m)| (path.clone(), m.real.clone())).collect();
         for (path, real) in wanted {
             self.read(path, real, &mut changes);
@@ -136,7 +150,12 @@ impl Tree {
     fn rescan(&mut self, work: &Work, changes: &mut Changes) {
         let walk = self.walk();
         if !walk.incomplete {
-            let gone: Vec<_> = self.manifests.keys().filter(|p| !walk.found.contains_key(&***p)).cloned().collect();
+            let gone: Vec<_> = self
+                .manifests
+                .keys()
+                .filter(|p| !walk.found.contains_key(&***p))
+                .cloned()
+                .collect();
             for path in gone {
                 self.manifests.remove(&path);
                 changes.push((path, Contents::Gone));
@@ -150,7 +169,8 @@ impl Tree {
             }
             let known = self.manifests.get(path.as_path());
             let signature = fs::metadata(&real).ok().map(|m| Signature::of(&m));
-            let same = known.is_some_and(|m| m.real == real && m.signature == signature && signature.is_some());
+            let same =
+                known.is_some_and(|m| m.real == real && m.signature == signature && signature.is_some());
             if !same || work.everything || work.files.contains(&real) {
                 self.read(path.into(), real, changes);
             }
@@ -160,7 +180,13 @@ impl Tree {
     fn read(&mut self, path: Arc<Path>, real: PathBuf, changes: &mut Changes) {
         let contents = match read_file(&real) {
             Ok((bytes, signature)) => {
-                self.manifests.insert(path.clone(), Manifest { real, signature: Some(signature) });
+                self.manifests.insert(
+                    path.clone(),
+                    Manifest {
+                        real,
+                        signature: Some(signature),
+                    },
+                );
                 match decode(&bytes, Syntax::of(&path).unwrap_or(Syntax::Yaml)) {
                     Ok(documents) => Contents::Documents(documents),
                     Err(unreadable) => Contents::Unreadable(unreadable),
@@ -171,8 +197,17 @@ impl Tree {
                 Contents::Gone
             }
             Err(e) => {
-                self.manifests.insert(path.clone(), Manifest { real, signature: None });
-                Contents::Unreadable(Unreadable { line: None, reason: e.to_string() })
+                self.manifests.insert(
+                    path.clone(),
+                    Manifest {
+                        real,
+                        signature: None,
+                    },
+                );
+                Contents::Unreadable(Unreadable {
+                    line: None,
+                    reason: e.to_string(),
+                })
             }
         };
         changes.push((path, contents));
@@ -182,13 +217,18 @@ impl Tree {
         let mut walk = Walk::default();
         // The root may itself be swapped.
         let parent = self.root.parent().and_then(|p| fs::canonicalize(p).ok());
-        self.gate = parent.zip(self.root.file_name()).map(|(parent, name)| (parent.clone(), parent.join(name)));
+        self.gate = parent
+            .zip(self.root.file_name())
+            .map(|(parent, name)| (parent.clone(), parent.join(name)));
         if let Some((parent, _)) = self.gate.clone() {
             self.watch(&parent, &mut walk);
         }
         self.list(&self.root.clone(), Path::new(""), &mut walk);
         // A link may lead into the parent: then what happens there matters.
-        self.gate = self.gate.take().filter(|(parent, _)| walk.found.values().all(|f| f.parent() != Some(parent)));
+        self.gate = self
+            .gate
+            .take()
+            .filter(|(parent, _)| walk.found.values().all(|f| f.parent() != Some(parent)));
         walk
     }
 
@@ -221,8 +261,12 @@ impl Tree {
         let mut real = path.clone();
         if kind.is_symlink() {
             // A link that leads nowhere is a file that is not there.
-            let Ok(target) = fs::canonicalize(&path) else { return };
-            let Ok(metadata) = fs::metadata(&target) else { return };
+            let Ok(target) = fs::canonicalize(&path) else {
+                return;
+            };
+            let Ok(metadata) = fs::metadata(&target) else {
+                return;
+            };
             kind = metadata.file_type();
             real = target;
             if let (true, Some(directory)) = (kind.is_file(), real.parent().map(Path::to_owned)) {
@@ -240,16 +284,22 @@ impl Tree {
         // A directory below the root that vanished meanwhile is gone; the event that says so is on its way.
         walk.incomplete |= error.kind() != io::ErrorKind::NotFound || directory == self.root;
         if self.refused.insert(directory.to_owned()) {
-            tracing::error!("{}: cannot be read: {error}; what it held stays in force", directory.display());
+            tracing::error!(
+                "{}: cannot be read: {error}; what it held stays in force",
+                directory.display()
+            );
         }
     }
 
     fn watch(&mut self, real: &Path, walk: &mut Walk) {
         walk.directories.insert(real.to_owned());
-        if let Err(error) = self.watch_real(real) {
-            if self.refused.insert(real.to_owned()) {
-                tracing::error!("{}: cannot be watched: {error}; changes in it go unnoticed", real.display());
-            }
+        if let Err(error) = self.watch_real(real)
+            && self.refused.insert(real.to_owned())
+        {
+            tracing::error!(
+                "{}: cannot be watched: {error}; changes in it go unnoticed",
+                real.display()
+            );
         }
     }
 
@@ -267,7 +317,12 @@ impl Tree {
     }
 
     fn unwatch_others(&mut self, directories: &BTreeSet<PathBuf>) {
-        let others: Vec<_> = self.watched.keys().filter(|d| !directories.contains(*d)).cloned().collect();
+        let others: Vec<_> = self
+            .watched
+            .keys()
+            .filter(|d| !directories.contains(*d))
+            .cloned()
+            .collect();
         for directory in others {
             self.watched.remove(&directory);
             let _ = self.watcher.unwatch(&directory);
@@ -284,7 +339,10 @@ fn read_file(path: &Path) -> io::Result<(Zeroizing<Vec<u8>>, Signature)> {
     let mut file = fs::File::open(path)?;
     let metadata = file.metadata()?;
     if metadata.len() > FILE_BYTES {
-        return Err(io::Error::other(format!("is larger than {} MiB", FILE_BYTES >> 20)));
+        return Err(io::Error::other(format!(
+            "is larger than {} MiB",
+            FILE_BYTES >> 20
+        )));
     }
     // Growing would leave copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));

@@ -1,5 +1,8 @@
 //! Which objects are in force: those of the files as they stand, and the last good state of those that are broken.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -106,7 +109,10 @@ impl Store {
                 self.closed.remove(&id);
                 self.model.insert(id, object);
             }
-            Err(Broken { instead: Some(instead), .. }) if !self.model.contains(&id) || self.closed.contains(&id) => {
+            Err(Broken {
+                instead: Some(instead),
+                ..
+            }) if !self.model.contains(&id) || self.closed.contains(&id) => {
                 let instead = instead.clone();
                 self.closed.insert(id.clone());
                 self.model.insert(id, instead);
@@ -124,7 +130,10 @@ impl Store {
     #[must_use]
     pub fn origin(&self, id: &Id) -> Option<Origin> {
         let (file, definition) = self.definition(id)?;
-        Some(Origin { file: file.clone(), line: definition.line })
+        Some(Origin {
+            file: file.clone(),
+            line: definition.line,
+        })
     }
 
     /// All that is wrong with the files now, in their order.
@@ -140,17 +149,37 @@ impl Store {
         problems
     }
 
-    fn definition_problems(&self, path: &Arc<Path>, id: &Id, definition: &Definition, out: &mut Vec<Problem>) {
-        let origin = Some(Origin { file: path.clone(), line: definition.line });
-        let problem = |severity, text| Problem { severity, origin: origin.clone(), object: Some(id.clone()), text };
+    fn definition_problems(
+        &self,
+        path: &Arc<Path>,
+        id: &Id,
+        definition: &Definition,
+        out: &mut Vec<Problem>,
+    ) {
+        let origin = Some(Origin {
+            file: path.clone(),
+            line: definition.line,
+        });
+        let problem = |severity, text| Problem {
+            severity,
+            origin: origin.clone(),
+            object: Some(id.clone()),
+            text,
+        };
         let first = self.origin(id);
         if let Some(first) = first.filter(|first| first.file != *path) {
-            let text = format!("is defined in {} already, which has precedence", first.file.display());
+            let text = format!(
+                "is defined in {} already, which has precedence",
+                first.file.display()
+            );
             out.push(problem(Severity::Error, text));
             return;
         }
         for field in &definition.unknown {
-            out.push(problem(Severity::Warning, format!("{field}: unknown field, ignored")));
+            out.push(problem(
+                Severity::Warning,
+                format!("{field}: unknown field, ignored"),
+            ));
         }
         if let Err(broken) = &definition.object {
             let consequence = match (self.model.contains(id), self.closed.contains(id)) {
@@ -158,7 +187,10 @@ impl Store {
                 (true, false) => "its last good state stays in force",
                 (false, false) => "it is left out",
             };
-            out.push(problem(Severity::Error, format!("{}; {consequence}", broken.reason)));
+            out.push(problem(
+                Severity::Error,
+                format!("{}; {consequence}", broken.reason),
+            ));
         }
     }
 }
@@ -175,15 +207,26 @@ impl File {
                 };
                 let problem = Problem {
                     severity: Severity::Error,
-                    origin: Some(Origin { file: path.clone(), line: e.line }),
+                    origin: Some(Origin {
+                        file: path.clone(),
+                        line: e.line,
+                    }),
                     object: None,
                     text: format!("cannot be read: {}; {consequence}", e.reason),
                 };
-                Some(Self { problems: vec![problem], ..old })
+                Some(Self {
+                    problems: vec![problem],
+                    ..old
+                })
             }
             Contents::Documents(documents) => {
-                let mut file = Self { whole: true, ..Self::default() };
-                documents.into_iter().for_each(|document| file.add(path, document));
+                let mut file = Self {
+                    whole: true,
+                    ..Self::default()
+                };
+                documents
+                    .into_iter()
+                    .for_each(|document| file.add(path, document));
                 if !file.whole {
                     // Any of them may be the one that cannot be told.
                     for (id, definition) in old.definitions {
@@ -196,10 +239,18 @@ impl File {
     }
 
     fn add(&mut self, path: &Arc<Path>, mut document: Document) {
-        let origin = Some(Origin { file: path.clone(), line: Some(document.line) });
+        let origin = Some(Origin {
+            file: path.clone(),
+            line: Some(document.line),
+        });
         let mut problem = |object, text| {
             let severity = Severity::Error;
-            self.problems.push(Problem { severity, origin: origin.clone(), object, text });
+            self.problems.push(Problem {
+                severity,
+                origin: origin.clone(),
+                object,
+                text,
+            });
         };
         match identify(&document.value) {
             Err(invalid) => {
@@ -212,7 +263,10 @@ impl File {
             Ok(Identity::Known(id)) => match self.definitions.get(&id) {
                 Some(first) => {
                     let line = first.line.map_or(String::new(), |line| format!(":{line}"));
-                    let text = format!("is defined in {}{line} already, which has precedence", path.display());
+                    let text = format!(
+                        "is defined in {}{line} already, which has precedence",
+                        path.display()
+                    );
                     problem(Some(id), text);
                 }
                 None => {
@@ -229,8 +283,15 @@ impl Definition {
         let (object, unknown) = parse(id, &mut document.value);
         let object = object.map(Arc::new).map_err(|invalid| {
             let policy = || Arc::new(Object::NetworkPolicy(NetworkPolicy::closed(&document.value)));
-            Broken { reason: invalid.to_string(), instead: (id.kind == Kind::NetworkPolicy).then(policy) }
+            Broken {
+                reason: invalid.to_string(),
+                instead: (id.kind == Kind::NetworkPolicy).then(policy),
+            }
         });
-        Self { line: Some(document.line), object, unknown }
+        Self {
+            line: Some(document.line),
+            object,
+            unknown,
+        }
     }
 }

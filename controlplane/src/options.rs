@@ -1,0 +1,47 @@
+//! Flags of the control plane.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use crate::model::ObjectName;
+
+/// What the control plane needs to know.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Directory of Kubernetes manifests (*.yaml, *.yml, *.json), watched with its sub-directories
+    #[arg(long, value_name = "DIR")]
+    pub manifests: PathBuf,
+
+    /// Directory of the sockets by which the two planes and `headgate status` meet
+    #[arg(long, value_name = "DIR", default_value = "/run/headgate")]
+    pub run_dir: PathBuf,
+
+    /// Address where Ingresses are served; may be given several times, for IPv4 and IPv6
+    #[arg(long = "ingress-address", value_name = "ADDR")]
+    pub ingress_addresses: Vec<IpAddr>,
+
+    /// Port of HTTP at each ingress address; 0 for none
+    #[arg(long, value_name = "PORT", default_value_t = 80)]
+    pub http_port: u16,
+
+    /// Port of HTTPS at each ingress address; 0 for none
+    #[arg(long, value_name = "PORT", default_value_t = 443)]
+    pub https_port: u16,
+
+    /// Class of the Ingresses to serve; IngressClasses with the controller headgate.dev/ingress are served besides
+    #[arg(long, value_name = "NAME", default_value = "headgate")]
+    pub ingress_class: String,
+
+    /// TLS Secret for clients that name no host or an unknown one, instead of a self-signed certificate
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = secret_name)]
+    pub default_certificate: Option<ObjectName>,
+}
+
+fn secret_name(text: &str) -> Result<ObjectName, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok(ObjectName::new(namespace, name))
+        }
+        _ => Err("must be NAMESPACE/NAME, as in shop/wildcard-cert".to_owned()),
+    }
+}

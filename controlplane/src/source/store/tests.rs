@@ -1,0 +1,376 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use headgate_ring::message::{Direction, Key, Object};
+
+use super::*;
+use crate::testing::{compiled_store, lines, put, settings};
+
+fn service(name: &str, address: &str) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{externalIPs: [{address}], ports: [{{port: 80}}]}}\n"
+    )
+}
+
+/// Frontends of the Services that are in force.
+fn frontends(store: &Store) -> Vec<String> {
+    let state = compiled_store(store, &settings()).state;
+    let frontend = |key: &Key| {
+        if let Key::Service(f) = key {
+            Some(f.address.to_string())
+        } else {
+            None
+        }
+    };
+    state.keys().filter_map(frontend).collect()
+}
+
+fn gone(store: &mut Store, name: &str) {
+    store.update([(Arc::from(Path::new(name)), Contents::Gone)]);
+}
+
+#[test]
+fn objects_come_change_and_go() {
+    let mut store = Store::default();
+    put(
+        &mut store,
+        &[
+            ("a.yaml", &service("a", "192.0.2.1")),
+            ("b.yaml", &service("b", "192.0.2.2")),
+        ],
+    );
+    assert_eq!(frontends(&store), ["192.0.2.1", "192.0.2.2"]);
+    put(&mut store, &[("a.yaml", &service("a", "192.0.2.3"))]);
+    assert_eq!(frontends(&store), ["192.0.2.2", "192.0.2.3"]);
+    put(&mut store, &[("a.yaml", "")]);
+    gone(&mut store, "b.yaml");
+    assert_eq!(frontends(&store), Vec::<String>::new());
+    assert_eq!(lines(&store), Vec::<String>::new());
+}
+
+#[test]
+fn a_broken_object_stays_as_it_was_and_the_others_change() {
+    let mut store = Store::default();
+    let b = service("b", "192.0.2.2");
+    put(&mut store, &[("a.yaml", &(service("a", "192.0.2.1") + &b))]);
+    put(
+        &mut store,
+        &[("a.yaml", &(service("a", "nonsense") + &service("b", "192.0.2.9")))],
+    );
+    assert_eq!(frontends(&store), ["192.0.2.1", "192.0.2.9"]);
+    assert_eq!(
+        lines(&store),
+        [
+            "a.yaml:2: Service default/a: spec.externalIPs[0]: \"nonsense\" is not an IP address; its last good state stays in force"
+        ]
+    );
+    put(&mut store, &[("a.yaml", &(service("a", "192.0.2.5") + &b))]);
+    assert_eq!(frontends(&store), ["192.0.2.2", "192.0.2.5"]);
+    assert_eq!(lines(&store), Vec::<String>::new());
+}
+
+#[test]
+fn a_broken_object_that_never_was_good_is_left_out() {
+    let mut store = Store::default();
+    put(
+        &mut store,
+        &[("a.yaml", &(service("a", "nonsense") + &service("b", "192.0.2.2")))],
+    );
+    assert_eq!(frontends(&store), ["192.0.2.2"]);
+    assert_eq!(
+        lines(&store),
+        [
+            "a.yaml:2: Service default/a: spec.externalIPs[0]: \"nonsense\" is not an IP address; it is left out"
+        ]
+    );
+}
+
+#[test]
+fn a_broken_object_in_a_removed_file_goes_with_it() {
+    let mut store = Store::default();
+    put(&mut store, &[("a.yaml", &service("a", "192.0.2.1"))]);
+    put(&mut store, &[("a.yaml", &service("a", "nonsense"))]);
+    gone(&mut store, "a.yaml");
+    assert_eq!(frontends(&store), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_that_does_not_parse_keeps_its_objects() {
+    let mut store = Store::default();
+    put(&mut store, &[("a.yaml", &service("a", "192.0.2.1"))]);
+    put(&mut store, &[("a.yaml", "kind: [")]);
+    assert_eq!(frontends(&store), ["192.0.2.1"]);
+    let told = lines(&store);
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].starts_with("a.yaml:") && told[0].ends_with("; the objects that it held stay in force"),
+        "{told:?}"
+    );
+    put(&mut store, &[("a.yaml", &service("a", "192.0.2.7"))]);
+    assert_eq!(frontends(&store), ["192.0.2.7"]);
+    assert_eq!(lines(&store), Vec::<String>::new());
+}
+
+#[test]
+fn the_first_file_has_the_object_in_whatever_order_they_come() {
+    let (a, b) = (service("s", "192.0.2.1"), service("s", "192.0.2.2"));
+    for files in [[("a.yaml", &a), ("b.yaml", &b)], [("b.yaml", &b), ("a.yaml", &a)]] {
+        let mut store = Store::default();
+        for (name, text) in files {
+            put(&mut store, &[(name, text)]);
+        }
+        assert_eq!(frontends(&store), ["192.0.2.1"]);
+        assert_eq!(
+            lines(&store),
+            ["b.yaml:2: Service default/s: is defined in a.yaml already, which has precedence"]
+        );
+        gone(&mut store, "a.yaml");
+        assert_eq!(frontends(&store), ["192.0.2.2"]);
+        assert_eq!(lines(&store), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn the_first_document_has_the_object() {
+    let mut store = Store::default();
+    put(
+        &mut store,
+        &[(
+            "a.yaml",
+            &(service("s", "192.0.2.1") + &service("s", "192.0.2.2")),
+        )],
+    );
+    assert_eq!(frontends(&store), ["192.0.2.1"]);
+    assert_eq!(
+        lines(&store),
+        ["a.yaml:7: Service default/s: is defined in a.yaml:2 already, which has precedence"]
+    );
+}
+
+#[test]
+fn an_object_that_moves_to_another_file_is_never_gone() {
+    let mut store = Store::default();
+    put(&mut store, &[("a.yaml", &service("s", "192.0.2.1"))]);
+    put(
+        &mut store,
+        &[("a.yaml", ""), ("b.yaml", &service("s", "nonsense"))],
+    );
+    assert_eq!(
+        frontends(&store),
+        ["192.0.2.1"],
+        "its last good state is from the other file"
+    );
+}
+
+#[test]
+fn a_document_that_cannot_be_told_removes_nothing() {
+    let mut store = Store::default();
+    put(
+        &mut store,
+        &[(
+            "a.yaml",
+            &(service("a", "192.0.2.1") + &service("b", "192.0.2.2")),
+        )],
+    );
+    let nameless = service("a", "192.0.2.1").replace("name: a", "nmae: a");
+    put(
+        &mut store,
+        &[("a.yaml", &(nameless + &service("b", "192.0.2.3")))],
+    );
+    assert_eq!(frontends(&store), ["192.0.2.1", "192.0.2.3"]);
+    assert_eq!(
+        lines(&store),
+        ["a.yaml:2: metadata.name: is missing; the document is left out"]
+    );
+    put(&mut store, &[("a.yaml", &service("b", "192.0.2.3"))]);
+    assert_eq!(frontends(&store), ["192.0.2.3"]);
+}
+
+#[test]
+fn what_cannot_be_told_gets_a_line() {
+    let line = |text: &str| {
+        let mut store = Store::default();
+        put(&mut store, &[("a.yaml", text)]);
+        lines(&store)
+    };
+    let left_out = |reason: &str| vec![format!("a.yaml:1: {reason}; the document is left out")];
+    assert_eq!(
+        line("just text"),
+        left_out("is not an object: a manifest has apiVersion, kind and metadata")
+    );
+    assert_eq!(
+        line("- a\n- b"),
+        left_out("is not an object: a manifest has apiVersion, kind and metadata")
+    );
+    assert_eq!(line("apiVersion: v1"), left_out("kind: is missing"));
+    assert_eq!(line("kind: Pod"), left_out("apiVersion: is missing"));
+    assert_eq!(
+        line("{apiVersion: v1, kind: Pod}"),
+        left_out("metadata.name: is missing")
+    );
+    assert_eq!(
+        line("{apiVersion: v1, kind: Pod, metadata: {name: 1}}"),
+        left_out("metadata.name: must be a string; put it in quotes")
+    );
+    assert_eq!(
+        line("{apiVersion: v1, kind: Pod, metadata: {name: A}}"),
+        left_out("metadata.name: \"A\" is not an RFC 1123 subdomain")
+    );
+    assert_eq!(
+        line("{apiVersion: networking.k8s.io/v1beta1, kind: Ingress, metadata: {name: a}}"),
+        left_out(
+            "apiVersion: \"networking.k8s.io/v1beta1\" of Ingress is not read; use \"networking.k8s.io/v1\""
+        )
+    );
+    assert_eq!(
+        line("{apiVersion: extensions/v1beta1, kind: Ingress, metadata: {name: a}}"),
+        left_out("apiVersion: \"extensions/v1beta1\" of Ingress is not read; use \"networking.k8s.io/v1\"")
+    );
+    assert_eq!(
+        line("{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}}"),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        line("{apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: a}}"),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn unknown_fields_are_told_and_the_object_is_in_force() {
+    let mut store = Store::default();
+    let text =
+        service("a", "192.0.2.1").replace("[{port: 80}]", "[{port: 80, targetport: 8080}], selectr: {a: b}");
+    put(&mut store, &[("a.yaml", &text)]);
+    assert_eq!(frontends(&store), ["192.0.2.1"]);
+    assert_eq!(
+        lines(&store),
+        [
+            "a.yaml:2: Service default/a: spec.ports[0].targetport: unknown field, ignored",
+            "a.yaml:2: Service default/a: spec.selectr: unknown field, ignored",
+        ]
+    );
+}
+
+#[test]
+fn only_new_problems_are_news() {
+    let mut store = Store::default();
+    let mut reporter = crate::problem::Reporter::default();
+    let mut news = |store: &Store| {
+        let news = reporter.update(store.problems());
+        let text = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+        (text(news.new), text(news.mended))
+    };
+    let line = |n| {
+        format!(
+            "a.yaml:{n}: Service default/a: spec.externalIPs[0]: \"x\" is not an IP address; it is left out"
+        )
+    };
+    put(&mut store, &[("a.yaml", &service("a", "x"))]);
+    assert_eq!(news(&store), (vec![line(2)], vec![]));
+    put(
+        &mut store,
+        &[("a.yaml", &("\n\n".to_owned() + &service("a", "x")))],
+    );
+    assert_eq!(news(&store), (vec![], vec![]), "the same on another line");
+    put(&mut store, &[("a.yaml", "")]);
+    assert_eq!(news(&store), (vec![], vec![line(4)]));
+}
+
+/// What `default/p` allows, as (direction, number of subjects, number of rules).
+fn policies(store: &Store) -> Vec<(Direction, usize, usize)> {
+    let state = compiled_store(store, &settings()).state;
+    let policy = |o: &Object| {
+        if let Object::Policy(p) = o {
+            Some((p.direction, p.subjects.len(), p.rules.len()))
+        } else {
+            None
+        }
+    };
+    state.values().filter_map(policy).collect()
+}
+
+#[test]
+fn a_policy_that_never_was_good_allows_nothing() {
+    let pods: String = ["a", "b"]
+        .iter()
+        .enumerate()
+        .map(|(i, name)| format!("---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, labels: {{app: {name}}}}}\nstatus: {{podIP: 10.0.0.{i}}}\n"))
+        .collect();
+    let policy = |spec: &str| {
+        format!(
+            "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: p}}\nspec: {spec}\n"
+        )
+    };
+    let closed = |spec: &str| {
+        let mut store = Store::default();
+        put(&mut store, &[("p.yaml", &policy(spec)), ("pods.yaml", &pods)]);
+        assert!(
+            lines(&store)[0].ends_with("; until it is mended it allows nothing to the pods that it selects")
+        );
+        policies(&store)
+    };
+    use Direction::{Egress, Ingress};
+    let bad = "ingress: [{ports: [{endPort: 1}]}]";
+    assert_eq!(
+        closed(&format!("{{podSelector: {{matchLabels: {{app: a}}}}, {bad}}}")),
+        [(Ingress, 1, 0)]
+    );
+    assert_eq!(
+        closed(&format!("{{podSelector: {{}}, {bad}, egress: [{{}}]}}")),
+        [(Ingress, 2, 0), (Egress, 2, 0)]
+    );
+    assert_eq!(
+        closed(&format!(
+            "{{podSelector: {{}}, {bad}, policyTypes: [Ingress], egress: [{{}}]}}"
+        )),
+        [(Ingress, 2, 0)]
+    );
+    assert_eq!(
+        closed("{podSelector: {matchLabels: {app: 1}}}"),
+        [(Ingress, 2, 0)],
+        "nobody knows which pods"
+    );
+    assert_eq!(
+        closed("{podSelector: {}, policyTypes: [ingress]}"),
+        [(Ingress, 2, 0), (Egress, 2, 0)]
+    );
+    assert_eq!(closed("nonsense"), [(Ingress, 2, 0)]);
+
+    let mut store = Store::default();
+    put(
+        &mut store,
+        &[
+            ("p.yaml", &policy("{podSelector: {}, ingress: [{}]}")),
+            ("pods.yaml", &pods),
+        ],
+    );
+    put(
+        &mut store,
+        &[("p.yaml", &policy(&format!("{{podSelector: {{}}, {bad}}}")))],
+    );
+    assert_eq!(policies(&store), [(Ingress, 2, 1)], "the last good state");
+    gone(&mut store, "p.yaml");
+    put(
+        &mut store,
+        &[("p.yaml", &policy(&format!("{{podSelector: {{}}, {bad}}}")))],
+    );
+    assert_eq!(policies(&store), [(Ingress, 2, 0)]);
+    put(
+        &mut store,
+        &[(
+            "p.yaml",
+            &policy("{podSelector: {matchLabels: {app: a}}, policyTypes: [x]}"),
+        )],
+    );
+    assert_eq!(
+        policies(&store),
+        [(Ingress, 1, 0), (Egress, 1, 0)],
+        "closed in its newest form"
+    );
+    put(
+        &mut store,
+        &[("p.yaml", &policy("{podSelector: {}, ingress: [{}]}"))],
+    );
+    assert_eq!(policies(&store), [(Ingress, 2, 1)]);
+}
