@@ -19,6 +19,7 @@ pub mod packet;
 pub mod pipeline;
 pub mod policy;
 pub mod port;
+mod start;
 pub mod steering;
 pub mod tcp;
 pub mod telemetry;
@@ -26,3 +27,6 @@ pub mod telemetry;
 mod testing;
 pub mod verdict;
 pub mod worker;
+
+pub use options::Options;
+pub use start::{RunError, run};

@@ -22,6 +22,10 @@ impl Namespace {
         };
         run(Command::new("ip").args(["netns", "add", &namespace.name]));
         namespace.ip("link set lo up");
+        // Addresses are good at once, not after a second or two of asking whether others have them.
+        namespace
+            .inside(|| std::fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0"))
+            .unwrap();
         namespace
     }
 
@@ -42,23 +46,30 @@ impl Namespace {
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).expect("setns needs root");
     }
 
-    /// Runs `test` on a thread inside, on a tokio runtime.
-    pub(crate) fn block_on<T: Send>(&self, test: impl AsyncFnOnce() -> T + Send) -> T {
+    /// Runs `work` on a thread inside.
+    pub(crate) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
-            let inside = scope.spawn(|| {
+            let thread = scope.spawn(|| {
                 self.enter();
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .unwrap();
-                runtime.block_on(async {
-                    let test = tokio::time::timeout(std::time::Duration::from_secs(20), test());
-                    test.await.expect("the kernel did not do it within 20 s")
-                })
+                work()
             });
-            inside
+            thread
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Runs `test` on a thread inside, on a tokio runtime.
+    pub(crate) fn block_on<T: Send>(&self, test: impl AsyncFnOnce() -> T + Send) -> T {
+        self.inside(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let test = tokio::time::timeout(std::time::Duration::from_secs(20), test());
+                test.await.expect("the kernel did not do it within 20 s")
+            })
         })
     }
 }

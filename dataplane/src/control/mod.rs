@@ -9,7 +9,7 @@ mod apply;
 #[cfg(test)]
 mod tests;
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -70,6 +70,12 @@ impl Control {
             thread: Some(thread),
             status,
         })
+    }
+
+    /// Whether the thread has ended, which only a fault makes it do before the drop of this.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// How it goes.
@@ -143,6 +149,8 @@ impl Server {
                     status.process = u32::try_from(peer.pid).ok();
                 });
                 self.session = Some(session);
+                // It may have spoken already, and rings only for a reader that has found nothing.
+                self.receive();
             }
             Err(error) => {
                 tracing::warn!("a control plane could not connect: {error}");

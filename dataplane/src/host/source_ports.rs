@@ -93,7 +93,7 @@ fn refused(wanted: PortRange, error: std::io::Error) -> Result<ReservedPorts, So
     }
 }
 
-/// `32768	60999`.
+/// Two numbers with a tab between, as in `32768 60999`.
 pub(super) fn ephemeral(text: &str) -> Option<PortRange> {
     let mut numbers = text.split_ascii_whitespace().map(str::parse);
     Some(PortRange {

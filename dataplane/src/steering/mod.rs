@@ -153,6 +153,11 @@ impl Steerer {
             .map(|(address, _)| *address)
     }
 
+    /// Takes the programs off their interfaces for good: every packet is the kernel's from now on.
+    pub fn detach(&mut self) {
+        self.programs.clear();
+    }
+
     /// The counts of each port's program.
     #[must_use]
     pub fn counts(&self) -> Vec<BTreeMap<String, u64>> {

@@ -6,7 +6,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use server::serve;
+pub use server::Server;
 pub use status::{
     ControlStatus, Counts, DenialStatus, FrameStatus, HeldFrames, KernelPathStatus, ListenerStatus,
     PortStatus, QueueStatus, RouteStatus, ServiceStatus, Status, SteeringStatus, WorkerStatus,

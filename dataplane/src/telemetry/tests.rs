@@ -70,7 +70,7 @@ fn workers_are_summed_up() {
 fn each_connection_gets_one_document() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("status.sock");
-    serve(&path, status).unwrap();
+    let _server = Server::start(&path, status).unwrap();
     for _ in 0..2 {
         let mut text = String::new();
         UnixStream::connect(&path)

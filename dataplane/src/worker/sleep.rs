@@ -23,6 +23,10 @@ impl Sleeper {
     /// Must be made on the worker's runtime.
     pub(super) fn new<'a>(fds: impl Iterator<Item = BorrowedFd<'a>>) -> io::Result<Self> {
         // A duplicate is the same socket to the kernel, and needs no borrow of the port.
+        #[expect(
+            deprecated,
+            reason = "unsound with types that change their descriptor, which OwnedFd does not; its successor is unsafe"
+        )]
         let register =
             |fd: BorrowedFd<'_>| AsyncFd::with_interest(fd.try_clone_to_owned()?, Interest::READABLE);
         Ok(Self {

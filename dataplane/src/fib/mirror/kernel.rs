@@ -35,17 +35,8 @@ pub struct Device {
     pub rx_queues: u32,
 }
 
-/// Whether and where a neighbour can be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reachability {
-    /// See [`Neighbour::mac`].
-    pub mac: Option<[u8; 6]>,
-    /// Nobody has confirmed the address for a while (`NUD_STALE`).
-    pub stale: bool,
-}
-
-/// Neighbours by interface index and address.
-pub type Neighbours = BTreeMap<(u32, IpAddr), Reachability>;
+/// [`Neighbour::mac`] by interface index and address.
+pub type Neighbours = BTreeMap<(u32, IpAddr), Option<[u8; 6]>>;
 
 /// The kernel's network state, as far as forwarding needs it.
 #[derive(Clone, Debug, Default)]
@@ -72,11 +63,11 @@ impl Kernel {
     #[must_use]
     pub fn snapshot(&self, ports: &[(PortId, u32)]) -> Snapshot {
         let ours = |interface: u32| ports.iter().any(|(_, port)| *port == interface);
-        let neighbour = |(&(interface, address), state): (&(u32, IpAddr), &Reachability)| {
+        let neighbour = |(&(interface, address), &mac): (&(u32, IpAddr), &Option<[u8; 6]>)| {
             ours(interface).then_some(Neighbour {
                 interface,
                 address,
-                mac: state.mac,
+                mac,
             })
         };
         Snapshot {
@@ -236,8 +227,9 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
     }
 }
 
-/// The key and the state of a neighbour; `None` for other families, such as a bridge's forwarding entries.
-pub(super) fn neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Reachability)> {
+/// The key and the usable link-layer address of a neighbour; `None` for other families, such as a bridge's forwarding
+/// entries.
+pub(super) fn neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Option<[u8; 6]>)> {
     use NeighbourState as S;
     let (mut to, mut mac) = (None, None);
     for attribute in &message.attributes {
@@ -250,13 +242,8 @@ pub(super) fn neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Re
     }
     // NUD_VALID of net/neighbour.h.
     let valid = [S::Permanent, S::Noarp, S::Reachable, S::Probe, S::Stale, S::Delay];
-    let state = message.header.state;
-    let mac = mac.filter(|_| valid.contains(&state));
     Some((
         (message.header.ifindex, to?),
-        Reachability {
-            mac,
-            stale: state == S::Stale,
-        },
+        mac.filter(|_| valid.contains(&message.header.state)),
     ))
 }

@@ -25,7 +25,7 @@ use rtnetlink::MulticastGroup;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::sys::AsyncSocket as _;
 
-pub use kernel::{Device, Kernel, Neighbours, Reachability};
+pub use kernel::{Device, Kernel, Neighbours};
 pub use neighbours::Asker;
 
 /// Bytes of the notification socket's buffer: a resync costs more than this.
@@ -76,19 +76,28 @@ pub struct MirrorStatistics {
     pub reopened: u64,
 }
 
-/// Which parts of the copy are out of date.
+/// How often a part of the copy has become out of date, and as of which of these times it was read.
 #[derive(Clone, Copy, Debug, Default)]
-struct OutOfDate {
-    tables: bool,
-    neighbours: bool,
+struct Part {
+    changes: u64,
+    read: u64,
+}
+
+impl Part {
+    fn out_of_date(self) -> bool {
+        self.changes != self.read
+    }
 }
 
 /// The copy and the socket that keeps it. Must live on a tokio runtime with I/O and time.
 pub struct Mirror {
     handle: rtnetlink::Handle,
+    asker: Asker,
     events: Events,
     kernel: Kernel,
-    out_of_date: OutOfDate,
+    /// Links, addresses and routes.
+    tables: Part,
+    neighbours: Part,
     changed: bool,
     read_took: Duration,
     statistics: MirrorStatistics,
@@ -102,17 +111,17 @@ impl Mirror {
     pub async fn open() -> Result<Self, MirrorError> {
         let (handle, events) = connect()?;
         let mut mirror = Self {
+            asker: Asker::new(handle.clone()),
             handle,
             events,
             kernel: Kernel::default(),
-            out_of_date: OutOfDate {
-                tables: true,
-                neighbours: true,
-            },
+            tables: Part::default(),
+            neighbours: Part::default(),
             changed: false,
             read_took: Duration::ZERO,
             statistics: MirrorStatistics::default(),
         };
+        mirror.forget();
         mirror.read().await?;
         Ok(mirror)
     }
@@ -123,10 +132,10 @@ impl Mirror {
         &self.kernel
     }
 
-    /// What asks the kernel to resolve neighbours, over the same socket.
+    /// What asks the kernel to resolve neighbours.
     #[must_use]
     pub fn asker(&self) -> Asker {
-        Asker::new(self.handle.clone())
+        self.asker.clone()
     }
 
     /// Counters.
@@ -135,7 +144,7 @@ impl Mirror {
         self.statistics
     }
 
-    /// Waits until the copy differs from what it was. Safe to cancel.
+    /// Waits until the copy differs from what it was. Can be cancelled; what it was reading is then read again.
     ///
     /// # Errors
     /// When a table cannot be read; calling again tries again.
@@ -146,7 +155,7 @@ impl Mirror {
             if std::mem::take(&mut self.changed) {
                 return Ok(());
             }
-            if self.out_of_date.tables || self.out_of_date.neighbours {
+            if self.tables.out_of_date() || self.neighbours.out_of_date() {
                 tokio::time::sleep(SETTLE.max(self.read_took * READ_SHARE)).await;
                 self.take_ready_events();
                 self.read().await?;
@@ -157,6 +166,12 @@ impl Mirror {
                 None => self.reopen().await?,
             }
         }
+    }
+
+    /// Nothing is known for certain any more.
+    fn forget(&mut self) {
+        self.tables.changes += 1;
+        self.neighbours.changes += 1;
     }
 
     fn take_ready_events(&mut self) {
@@ -171,10 +186,8 @@ impl Mirror {
         tracing::warn!("the netlink connection broke; opening a new one");
         tokio::time::sleep(Duration::from_millis(100)).await;
         (self.handle, self.events) = connect()?;
-        self.out_of_date = OutOfDate {
-            tables: true,
-            neighbours: true,
-        };
+        self.asker.replace(self.handle.clone());
+        self.forget();
         Ok(())
     }
 
@@ -184,10 +197,7 @@ impl Mirror {
             NetlinkPayload::InnerMessage(inner) => self.apply(inner),
             NetlinkPayload::Overrun(_) => {
                 self.statistics.overruns += 1;
-                self.out_of_date = OutOfDate {
-                    tables: true,
-                    neighbours: true,
-                };
+                self.forget();
             }
             _ => {}
         }
@@ -200,73 +210,67 @@ impl Mirror {
                 if let Some((key, new)) = kernel::neighbour(entry) {
                     let old = self.kernel.neighbours.insert(key, new);
                     // Ageing is no change: what is sent where stays the same.
-                    self.changed |= old.and_then(|old| old.mac) != new.mac;
+                    self.changed |= old.flatten() != new;
                 }
             }
             M::DelNeighbour(entry) => {
                 if let Some((key, _)) = kernel::neighbour(entry) {
                     let old = self.kernel.neighbours.remove(&key);
-                    self.changed |= old.is_some_and(|old| old.mac.is_some());
+                    self.changed |= old.flatten().is_some();
                 }
             }
             M::NewLink(_) | M::DelLink(_) | M::NewAddress(_) | M::DelAddress(_) => {
-                self.out_of_date.tables = true;
+                self.tables.changes += 1;
             }
             M::NewRoute(_) | M::DelRoute(_) => {
-                self.out_of_date.tables = true;
+                self.tables.changes += 1;
             }
             _ => {}
         }
     }
 
-    /// Reads what is out of date. Flags are cleared before reading, so that events in between set them again.
+    /// Reads what is out of date. A change while reading makes it out of date again; so does giving up in between.
     async fn read(&mut self) -> Result<(), MirrorError> {
-        let due = std::mem::take(&mut self.out_of_date);
         let began = Instant::now();
-        let result = self.read_due(due).await;
+        if self.tables.out_of_date() {
+            let changes = self.tables.changes;
+            self.read_tables().await?;
+            self.tables.read = changes;
+        }
+        if self.neighbours.out_of_date() {
+            let changes = self.neighbours.changes;
+            self.read_neighbours().await?;
+            self.neighbours.read = changes;
+        }
+        self.changed = true;
         self.read_took = began.elapsed();
         self.statistics.reads += 1;
-        if result.is_err() {
-            self.out_of_date.tables |= due.tables;
-            self.out_of_date.neighbours |= due.neighbours;
-        }
-        result
+        Ok(())
     }
 
-    async fn read_due(&mut self, due: OutOfDate) -> Result<(), MirrorError> {
-        if due.tables {
-            let links = dump("links", self.handle.link().get().execute()).await?;
-            let addresses = dump("addresses", self.handle.address().get().execute()).await?;
-            let mut routes = Vec::new();
-            for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-                let request = self.handle.route().get(all_routes(family)).execute();
-                routes.extend(dump("routes", request).await?.iter().filter_map(kernel::route));
-            }
-            let devices = links.iter().map(kernel::device);
-            self.kernel.devices = devices.map(|device| (device.link.index, device)).collect();
-            self.kernel.addresses = addresses.iter().filter_map(kernel::address).collect();
-            self.kernel.routes = routes;
-            self.changed = true;
+    async fn read_tables(&mut self) -> Result<(), MirrorError> {
+        let links = dump("links", self.handle.link().get().execute()).await?;
+        let addresses = dump("addresses", self.handle.address().get().execute()).await?;
+        let mut routes = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let rows = dump("routes", self.handle.route().get(all_routes(family)).execute()).await?;
+            routes.extend(rows.iter().filter_map(kernel::route));
         }
-        if due.neighbours {
-            let mut neighbours = BTreeMap::new();
-            for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-                let request = self
-                    .handle
-                    .neighbours()
-                    .get()
-                    .set_address_family(family)
-                    .execute();
-                neighbours.extend(
-                    dump("neighbours", request)
-                        .await?
-                        .iter()
-                        .filter_map(kernel::neighbour),
-                );
-            }
-            self.kernel.neighbours = neighbours;
-            self.changed = true;
+        let devices = links.iter().map(kernel::device);
+        self.kernel.devices = devices.map(|device| (device.link.index, device)).collect();
+        self.kernel.addresses = addresses.iter().filter_map(kernel::address).collect();
+        self.kernel.routes = routes;
+        Ok(())
+    }
+
+    async fn read_neighbours(&mut self) -> Result<(), MirrorError> {
+        let mut neighbours = BTreeMap::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let request = self.handle.neighbours().get().set_address_family(family);
+            let rows = dump("neighbours", request.execute()).await?;
+            neighbours.extend(rows.iter().filter_map(kernel::neighbour));
         }
+        self.kernel.neighbours = neighbours;
         Ok(())
     }
 }

@@ -1,0 +1,122 @@
+//! Why the dataplane does not run.
+
+use std::io;
+use std::path::PathBuf;
+
+use headgate_xsk::tap::TapError;
+use headgate_xsk::{AttachError, BindError, SteeringError, UmemError};
+
+use crate::control::ControlError;
+use crate::fib::mirror::MirrorError;
+use crate::flow::InvalidSourcePorts;
+use crate::host::{MissingPrivileges, RunDirError, SourcePortsError};
+
+/// Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Not root.
+    #[error(transparent)]
+    Privileges(#[from] MissingPrivileges),
+    /// The run directory is taken or unusable.
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
+    /// No netlink.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
+    /// A port that is not there.
+    #[error("there is no interface \"{name}\"; there are {}", .have.join(", "))]
+    NoInterface {
+        /// `--port`.
+        name: String,
+        /// The interfaces of this network namespace.
+        have: Vec<String>,
+    },
+    /// A port that is given twice.
+    #[error("interface \"{0}\" is given twice with --port")]
+    Twice(String),
+    /// More ports than there are numbers for.
+    #[error("{0} interfaces with --port; {max} is the most", max = super::ports::MOST)]
+    TooMany(usize),
+    /// A port that speaks no Ethernet.
+    #[error("interface \"{0}\" is no Ethernet interface; AF_XDP needs one")]
+    NotEthernet(String),
+    /// More workers than queues.
+    #[error(
+        "{wanted} workers, but interface \"{port}\" has {queues} queues, and each worker needs one of its own: use \
+         --workers {queues}, or give it more by `ethtool -L {port} combined {wanted}`"
+    )]
+    Queues {
+        /// `--workers`.
+        wanted: usize,
+        /// The interface with the fewest queues.
+        port: String,
+        /// How many.
+        queues: u32,
+    },
+    /// Fewer cores than workers.
+    #[error("{workers} workers, but --cores names {cores}: name as many, or use --workers {cores}")]
+    Cores {
+        /// How many workers.
+        workers: usize,
+        /// How many cores.
+        cores: usize,
+    },
+    /// Fewer frames than the rings hold.
+    #[error("--frames {wanted} is too few: the rings of {queues} queues need {need}")]
+    Frames {
+        /// `--frames`.
+        wanted: u32,
+        /// Of all ports.
+        queues: u32,
+        /// At least.
+        need: u32,
+    },
+    /// Source ports that cannot be shared out.
+    #[error(transparent)]
+    SourcePorts(#[from] InvalidSourcePorts),
+    /// Source ports that the kernel hands out.
+    #[error(transparent)]
+    Reserved(#[from] SourcePortsError),
+    /// No packet memory.
+    #[error("packet memory: {0}")]
+    Umem(#[from] UmemError),
+    /// No steering program.
+    #[error("steering program: {0}")]
+    Attach(#[from] AttachError),
+    /// `--mode native` on a driver without XDP.
+    #[error(
+        "interface \"{port}\" has no native XDP ({reason}); use --mode auto or generic, which is several times slower"
+    )]
+    NoNative {
+        /// The interface.
+        port: String,
+        /// What the kernel said.
+        reason: String,
+    },
+    /// No socket.
+    #[error("AF_XDP socket: {0}")]
+    Bind(#[from] BindError),
+    /// A steering map that refuses.
+    #[error("steering program: {0}")]
+    Steering(#[from] SteeringError),
+    /// No TAP device.
+    #[error("TAP device: {0}")]
+    Tap(#[from] TapError),
+    /// No control socket.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// No status socket.
+    #[error("status socket {}: {error}", path.display())]
+    Status {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The system has no thread, descriptor, or randomness left.
+    #[error("starting: {0}")]
+    Runtime(io::Error),
+    /// A thread has ended by a fault of this program; the log says which.
+    #[error("{0} has ended unexpectedly; the lines before this one say why")]
+    Ended(String),
+}

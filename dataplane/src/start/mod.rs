@@ -1,0 +1,230 @@
+//! Start and stop: what `headgate dataplane` does.
+//!
+//! Everything that is changed on the machine is put back by the drop of the value that changed it, so that an error half
+//! way through the start leaves as little behind as a regular end. What cannot be put back because the process is
+//! killed, the kernel removes itself (XDP programs, the TAP device) or the next start does (sockets, the lock).
+
+mod error;
+mod kernel_path;
+mod ports;
+mod report;
+mod routes;
+mod workers;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use headgate_xsk::Umem;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+pub use error::RunError;
+
+use crate::clock::Clock;
+use crate::control::{Announce, Applier, Control};
+use crate::fib::mirror::Mirror;
+use crate::host::{ReservedPorts, RunDir, check_privileges};
+use crate::options::Options;
+use crate::packet::{arp, ndp};
+use crate::steering::Steerer;
+use crate::telemetry;
+use crate::verdict::PortId;
+use crate::worker::{self, Shared};
+use kernel_path::TapPath;
+use ports::OpenPort;
+use report::Reporter;
+use routes::Routes;
+
+/// Questions for neighbours that may wait; a worker whose question finds no room asks again.
+const QUESTIONS: usize = 1024;
+/// How often the threads are looked after.
+const CARE: Duration = Duration::from_millis(500);
+
+/// Runs the dataplane until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot start, with what to do about it; or when one of its threads ends, which only a fault of this program
+/// makes it do.
+pub fn run(options: &Options) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::Runtime)?;
+    runtime.block_on(async {
+        // Installed first: a signal that comes while starting ends in order, too.
+        let mut signals = Signals::install().map_err(RunError::Runtime)?;
+        run_until(options, async move { signals.next().await }).await
+    })
+}
+
+/// Runs until `end` names a reason, and leaves the machine as it was.
+async fn run_until(options: &Options, end: impl Future<Output = &'static str>) -> Result<(), RunError> {
+    let (dataplane, routes) = Dataplane::start(options).await?;
+    tokio::select! {
+        reason = end => tracing::info!("{reason}: stopping"),
+        never = routes.keep() => match never {},
+        fault = dataplane.fault() => return Err(fault),
+    }
+    Ok(())
+}
+
+/// What ends the process in order.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// A running dataplane. Fields are dropped in this order.
+struct Dataplane {
+    _server: telemetry::Server,
+    control: Control,
+    steerer: Arc<Mutex<Steerer>>,
+    workers: Vec<JoinHandle<std::io::Result<()>>>,
+    shared: Arc<Shared>,
+    _kernel_path: Arc<TapPath>,
+    _reserved: ReservedPorts,
+    run_dir: RunDir,
+}
+
+impl Dataplane {
+    async fn start(options: &Options) -> Result<(Self, Routes), RunError> {
+        check_privileges()?;
+        let run_dir = RunDir::take(&options.run_dir)?;
+        let mirror = Mirror::open().await?;
+        let devices = ports::find(&options.ports, mirror.kernel())?;
+        let plan = workers::plan(options, &devices)?;
+        let reserved = ReservedPorts::reserve(options.source_ports)?;
+        let umem = Umem::mapped(plan.frames, options.huge_pages)?;
+        let kernel_path = Arc::new(TapPath::create()?);
+        let mut opened = ports::open(options, &devices, umem)?;
+
+        let programs = opened.iter_mut().map(OpenPort::take_steering).collect();
+        let steerer = Arc::new(Mutex::new(Steerer::new(programs, options.source_ports)));
+        let (wanted, questions) = mpsc::channel(QUESTIONS);
+        let shared = Arc::new(Shared::new(plan.workers, wanted).map_err(RunError::Runtime)?);
+        let reporter = Reporter::new(&shared, &steerer, umem, &kernel_path, &opened);
+        let routes = Routes::new(mirror, questions, &shared, &steerer, &devices, reporter.routes());
+
+        let macs: Vec<_> = devices.iter().filter_map(|device| device.link.mac).collect();
+        let configs = workers::configs(options, &plan, opened, umem, &kernel_path)?;
+        let clock = Clock::start();
+        let start = |config| worker::start(config, Arc::clone(&shared), clock).map_err(RunError::Runtime);
+        let workers = configs.into_iter().map(start).collect::<Result<_, _>>()?;
+        let applier = Applier::new(
+            Arc::clone(&shared),
+            Arc::clone(&steerer),
+            announcer(&shared, umem, macs),
+        );
+        let control = Control::start(&run_dir.file("control.sock"), applier)?;
+        let path = run_dir.clear("status.sock")?;
+        let status = control.status();
+        let server = telemetry::Server::start(&path, move || reporter.report(&status));
+        let server = server.map_err(|error| RunError::Status { path, error })?;
+        tracing::info!(
+            ports = options.ports.join(","),
+            workers = plan.workers,
+            frames = plan.frames,
+            "the dataplane runs"
+        );
+        let dataplane = Self {
+            _server: server,
+            control,
+            steerer,
+            workers,
+            shared,
+            _kernel_path: kernel_path,
+            _reserved: reserved,
+            run_dir,
+        };
+        Ok((dataplane, routes))
+    }
+
+    /// Returns when a thread has ended that should not.
+    async fn fault(&self) -> RunError {
+        let mut care = tokio::time::interval(CARE);
+        loop {
+            care.tick().await;
+            if let Some(index) = self.workers.iter().position(JoinHandle::is_finished) {
+                return RunError::Ended(format!("worker {index}"));
+            }
+            if self.control.has_ended() {
+                return RunError::Ended("the control thread".into());
+            }
+        }
+    }
+}
+
+impl Drop for Dataplane {
+    /// First nothing more is steered here, then the workers end: what arrives meanwhile is the kernel's.
+    fn drop(&mut self) {
+        self.steerer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .detach();
+        self.shared.stop();
+        for (index, worker) in self.workers.drain(..).enumerate() {
+            match worker.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!("worker {index} had ended: {error}"),
+                Err(_) => tracing::error!("worker {index} had panicked"),
+            }
+        }
+        if let Err(error) = self.run_dir.clear("status.sock") {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+/// Sends a gratuitous ARP or an unsolicited neighbour advertisement on each port for each address.
+fn announcer(shared: &Arc<Shared>, umem: &'static Umem, macs: Vec<[u8; 6]>) -> Announce {
+    let shared = Arc::clone(shared);
+    Box::new(move |addresses| {
+        let mut cache = umem.cache();
+        let sender = &shared.peers[0];
+        for (address, (port, mac)) in addresses
+            .iter()
+            .flat_map(|a| (0..).map(PortId).zip(&macs).map(move |p| (a, p)))
+        {
+            let Some(mut frame) = cache.take() else { return };
+            let copied = match address {
+                IpAddr::V4(v4) => frame.copy_from(&arp::announcement(*mac, *v4)),
+                IpAddr::V6(v6) => frame.copy_from(&ndp::announcement(*mac, *v6)),
+            };
+            // Nobody waits for announcements: one that finds no room is made up for by the first question.
+            let _ = copied.map(|()| sender.send(frame, port));
+        }
+        sender.wake();
+    })
+}
+
+/// The host's addresses that packets of others can be for.
+fn local_addresses(kernel: &crate::fib::mirror::Kernel) -> BTreeSet<IpAddr> {
+    let all = kernel
+        .addresses
+        .iter()
+        .filter(|address| address.global)
+        .map(|address| address.address.addr());
+    all.filter(|address| !address.is_loopback()).collect()
+}

@@ -1,0 +1,120 @@
+//! The status document, from everybody who knows a part of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use headgate_xsk::Umem;
+
+use super::kernel_path::TapPath;
+use super::ports::OpenPort;
+use crate::steering::Steerer;
+use crate::telemetry::{
+    ControlStatus, FrameStatus, ListenerStatus, PortStatus, RouteStatus, ServiceStatus, Status,
+};
+use crate::worker::{Peer, Shared};
+
+/// A worker that does not report within this is busy with one packet, or stuck.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Asks all of them.
+pub(super) struct Reporter {
+    started: Instant,
+    shared: Arc<Shared>,
+    steerer: Arc<Mutex<Steerer>>,
+    umem: &'static Umem,
+    kernel_path: Arc<TapPath>,
+    routes: Arc<Mutex<RouteStatus>>,
+    ports: Vec<PortStatus>,
+}
+
+impl Reporter {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        steerer: &Arc<Mutex<Steerer>>,
+        umem: &'static Umem,
+        kernel_path: &Arc<TapPath>,
+        ports: &[OpenPort],
+    ) -> Self {
+        let port = |port: &OpenPort| PortStatus {
+            name: port.name.clone(),
+            mode: port.mode.to_string(),
+            ..PortStatus::default()
+        };
+        Self {
+            started: Instant::now(),
+            shared: Arc::clone(shared),
+            steerer: Arc::clone(steerer),
+            umem,
+            kernel_path: Arc::clone(kernel_path),
+            routes: Arc::default(),
+            ports: ports.iter().map(port).collect(),
+        }
+    }
+
+    /// Where the keeper of routes tells how it fares.
+    pub(super) fn routes(&self) -> Arc<Mutex<RouteStatus>> {
+        Arc::clone(&self.routes)
+    }
+
+    pub(super) fn report(&self, control: &Mutex<ControlStatus>) -> Status {
+        let control = control.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let workers = self
+            .shared
+            .peers
+            .iter()
+            .filter_map(|peer: &Peer| peer.report(PATIENCE))
+            .collect();
+        let mut status = Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            process: std::process::id(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            generation: control.generation,
+            control,
+            ports: self.ports.clone(),
+            frames: FrameStatus {
+                total: self.umem.frames(),
+                free: self.umem.free_frames(),
+                kernel: self.umem.kernel_frames(),
+                ..FrameStatus::default()
+            },
+            routes: *self.routes.lock().unwrap_or_else(PoisonError::into_inner),
+            kernel_path: self.kernel_path.status(),
+            ..Status::default()
+        };
+        self.add_steering(&mut status);
+        self.add_state(&mut status);
+        status.set_workers(workers);
+        status
+    }
+
+    fn add_steering(&self, status: &mut Status) {
+        let steerer = self.steerer.lock().unwrap_or_else(PoisonError::into_inner);
+        status.owned_addresses = steerer.owned().collect();
+        for (port, counts) in status.ports.iter_mut().zip(steerer.counts()) {
+            port.steering = counts;
+        }
+    }
+
+    fn add_state(&self, status: &mut Status) {
+        let tables = self.shared.tables.load();
+        let service = |service: &crate::lb::Service| {
+            let source = service.source();
+            ServiceStatus {
+                name: source.name.clone(),
+                protocol: format!("{:?}", source.frontend.protocol).to_lowercase(),
+                address: (source.frontend.address, source.frontend.port).into(),
+                backends: source.backends.len(),
+            }
+        };
+        status.services = tables.services.iter().map(service).collect();
+        let listener = |l: &headgate_ring::message::Listener| ListenerStatus {
+            address: l.address,
+            tls: l.tls,
+        };
+        status.listeners = tables.listeners.iter().map(listener).collect();
+        status
+            .services
+            .sort_by_key(|service| (service.address, service.protocol.clone()));
+        status.listeners.sort_by_key(|listener| listener.address);
+    }
+}

@@ -1,0 +1,170 @@
+//! Keeps the workers' forwarding table in step with the kernel, and asks the kernel what workers want to know.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use super::local_addresses;
+use crate::fib::Fib;
+use crate::fib::mirror::{Asker, Device, Mirror};
+use crate::steering::Steerer;
+use crate::telemetry::RouteStatus;
+use crate::verdict::PortId;
+use crate::worker::{Shared, Wanted};
+
+/// How often neighbours are refreshed that nobody has confirmed for a while, and how many at a time. The kernel does not see
+/// our packets to them: left alone, it would never notice that one has moved.
+const REFRESH: Duration = Duration::from_secs(5);
+const REFRESH_AT_ONCE: usize = 64;
+/// After a failure to read the kernel's tables.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+
+/// The mirror, and who depends on it.
+pub(super) struct Routes {
+    follower: Follower,
+    inquirer: Inquirer,
+}
+
+impl Routes {
+    /// Publishes the first table.
+    pub(super) fn new(
+        mirror: Mirror,
+        questions: mpsc::Receiver<Wanted>,
+        shared: &Arc<Shared>,
+        steerer: &Arc<Mutex<Steerer>>,
+        devices: &[Device],
+        status: Arc<Mutex<RouteStatus>>,
+    ) -> Self {
+        let ports: Vec<_> = (0..)
+            .map(PortId)
+            .zip(devices.iter().map(|device| device.link.index))
+            .collect();
+        let inquirer = Inquirer {
+            asker: mirror.asker(),
+            questions,
+            ports: ports.clone(),
+            status: Arc::clone(&status),
+        };
+        let mut follower = Follower {
+            mirror,
+            shared: Arc::clone(shared),
+            steerer: Arc::clone(steerer),
+            ports,
+            generation: 0,
+            status,
+        };
+        follower.publish();
+        Self { follower, inquirer }
+    }
+
+    /// Never ends; can be dropped at any time.
+    pub(super) async fn keep(self) -> Infallible {
+        tokio::select! {
+            never = self.follower.run() => never,
+            never = self.inquirer.run() => never,
+        }
+    }
+}
+
+fn note(status: &Mutex<RouteStatus>, change: impl FnOnce(&mut RouteStatus)) {
+    change(&mut status.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+/// Publishes what the mirror shows.
+struct Follower {
+    mirror: Mirror,
+    shared: Arc<Shared>,
+    steerer: Arc<Mutex<Steerer>>,
+    ports: Vec<(PortId, u32)>,
+    generation: u64,
+    status: Arc<Mutex<RouteStatus>>,
+}
+
+impl Follower {
+    async fn run(mut self) -> Infallible {
+        loop {
+            match self.mirror.changed().await {
+                Ok(()) => self.publish(),
+                Err(error) => {
+                    tracing::error!("{error}; routes and neighbours stay as they were");
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        self.generation += 1;
+        let kernel = self.mirror.kernel();
+        let fib = Fib::build(&kernel.snapshot(&self.ports), self.generation);
+        self.shared.fib.store(Arc::new(fib));
+        self.shared.wake_all();
+        let mut steerer = self.steerer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = steerer.set_local(local_addresses(kernel)) {
+            tracing::error!("the steering programs do not follow the host's addresses: {error}");
+        }
+        drop(steerer);
+        note(&self.status, |status| {
+            status.generation = self.generation;
+            status.routes = kernel.routes.len();
+            status.neighbours = kernel.neighbours.len();
+            status.mirror = self.mirror.statistics();
+        });
+    }
+}
+
+/// Has the kernel resolve what workers need, and check now and then what they use.
+struct Inquirer {
+    asker: Asker,
+    questions: mpsc::Receiver<Wanted>,
+    ports: Vec<(PortId, u32)>,
+    status: Arc<Mutex<RouteStatus>>,
+}
+
+impl Inquirer {
+    async fn run(mut self) -> Infallible {
+        let mut refresh = tokio::time::interval(REFRESH);
+        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some((port, neighbour)) = self.questions.recv() => {
+                    if let Some((_, link)) = self.ports.get(usize::from(port.0)) {
+                        self.ask(*link, neighbour).await;
+                    }
+                }
+                _ = refresh.tick() => self.refresh().await,
+            }
+        }
+    }
+
+    async fn ask(&self, link: u32, neighbour: IpAddr) {
+        let result = self.asker.ask(link, neighbour).await;
+        note(&self.status, |status| {
+            status.asked += 1;
+            status.refused += u64::from(result.is_err());
+        });
+        if let Err(error) = result {
+            tracing::debug!("the kernel does not ask for neighbour {neighbour}: {error}");
+        }
+    }
+
+    async fn refresh(&self) {
+        match self.asker.stale().await {
+            Ok(stale) => {
+                let ours = |link: &u32| self.ports.iter().any(|(_, index)| index == link);
+                for (link, neighbour) in stale
+                    .into_iter()
+                    .filter(|(link, _)| ours(link))
+                    .take(REFRESH_AT_ONCE)
+                {
+                    self.ask(link, neighbour).await;
+                }
+            }
+            Err(error) => tracing::warn!("{error}; stale neighbours are not refreshed"),
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! The whole dataplane on real veth pairs, with the kernel's own stack as client and as pod.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use clap::Parser;
+use headgate_ring::message::{Frontend, Object, Protocol, Service, ToControl};
+use headgate_ring::{ControlSession, Operation, Transaction};
+
+use super::*;
+use crate::telemetry::Status;
+use crate::testing::{Namespace, run as run_command};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Parser)]
+struct Program {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Clients, gateway and pods, joined by veth pairs with two queues.
+struct Net {
+    clients: Namespace,
+    gateway: Namespace,
+    pods: Namespace,
+    directory: tempfile::TempDir,
+}
+
+impl Net {
+    fn new() -> Self {
+        let _ = tracing_subscriber::fmt().with_test_writer().try_init();
+        let net = Self {
+            clients: Namespace::new("c"),
+            gateway: Namespace::new("g"),
+            pods: Namespace::new("p"),
+            directory: tempfile::tempdir().unwrap(),
+        };
+        net.join("g0", &net.clients, "c0");
+        net.join("g1", &net.pods, "p0");
+        for (namespace, link, addresses) in [
+            (&net.gateway, "g0", ["192.0.2.1/24", "2001:db8:c::1/64"]),
+            (&net.gateway, "g1", ["10.244.1.1/24", "fd00:10:244:1::1/64"]),
+            (&net.clients, "c0", ["192.0.2.10/24", "2001:db8:c::10/64"]),
+            (&net.pods, "p0", ["10.244.1.10/24", "fd00:10:244:1::10/64"]),
+        ] {
+            namespace.ip(&format!("addr add {} dev {link}", addresses[0]));
+            namespace.ip(&format!("addr add {} dev {link} nodad", addresses[1]));
+        }
+        net.clients.ip("route add 198.51.100.0/24 via 192.0.2.1");
+        net.clients.ip("route add 2001:db8:f::/64 via 2001:db8:c::1");
+        net
+    }
+
+    fn join(&self, near: &str, far: &Namespace, end: &str) {
+        let queues = "numrxqueues 2 numtxqueues 2";
+        self.gateway.ip(&format!(
+            "link add {near} {queues} type veth peer name {end} {queues} netns {}",
+            far.name()
+        ));
+        for (namespace, link) in [(&self.gateway, near), (far, end)] {
+            namespace.ip(&format!("link set {link} up"));
+        }
+        // Packets that their sender leaves without a checksum would reach no NIC either.
+        run_command(Command::new("ip").args([
+            "netns",
+            "exec",
+            far.name(),
+            "ethtool",
+            "-K",
+            end,
+            "tx",
+            "off",
+        ]));
+    }
+
+    fn options(&self, more: &[&str]) -> Options {
+        let run_dir = self.directory.path().join("run").display().to_string();
+        let words = ["headgate", "--port", "g0", "--port", "g1", "--run-dir", &run_dir];
+        Program::try_parse_from(words.iter().chain(more)).unwrap().options
+    }
+
+    fn run_file(&self, name: &str) -> PathBuf {
+        self.directory.path().join("run").join(name)
+    }
+
+    /// Runs the dataplane while `test` runs.
+    fn with_dataplane<T: Send>(&self, more: &[&str], test: impl FnOnce() -> T + Send) -> T {
+        let options = self.options(more);
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        std::thread::scope(|scope| {
+            let dataplane = scope.spawn(move || {
+                self.gateway.enter();
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                runtime.block_on(run_until(&options, async {
+                    let _ = ended.await;
+                    "the test is over"
+                }))
+            });
+            let tested = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test));
+            drop(end);
+            dataplane.join().unwrap().expect("the dataplane runs to its end");
+            tested.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn connect(&self) -> ControlSession {
+        until("the control socket", || {
+            headgate_ring::connect(&self.run_file("control.sock")).ok()
+        })
+    }
+
+    fn status(&self) -> Status {
+        let mut text = String::new();
+        let mut stream = until("the status socket", || {
+            UnixStream::connect(self.run_file("status.sock")).ok()
+        });
+        stream.read_to_string(&mut text).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+/// Asks again until there is an answer: for what another process or thread has yet to do.
+fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        std::thread::yield_now();
+    }
+}
+
+fn service(protocol: Protocol, frontend: &str, backend: &str) -> Operation {
+    let frontend: SocketAddr = frontend.parse().unwrap();
+    let frontend = Frontend {
+        address: frontend.ip(),
+        protocol,
+        port: frontend.port(),
+    };
+    let backends = vec![backend.parse().unwrap()];
+    Operation::Put(Object::Service(Service {
+        frontend,
+        name: "test/echo".into(),
+        backends,
+        affinity_seconds: None,
+    }))
+}
+
+fn publish(session: &mut ControlSession, generation: u64, operations: Vec<Operation>) -> ToControl {
+    let transaction = Transaction {
+        generation,
+        full: true,
+        operations,
+    };
+    session.send_transaction(&transaction, Some(PATIENCE)).unwrap();
+    session
+        .receive(Some(PATIENCE))
+        .unwrap()
+        .expect("an answer in time")
+}
+
+/// Answers datagrams and connections at port 7 with what they say, until the test ends.
+fn echo(pods: &Namespace) {
+    let (udp, tcp) = pods.inside(|| {
+        (
+            UdpSocket::bind("[::]:7").unwrap(),
+            TcpListener::bind("[::]:7").unwrap(),
+        )
+    });
+    std::thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        while let Ok((length, from)) = udp.recv_from(&mut buffer) {
+            udp.send_to(&buffer[..length], from).unwrap();
+        }
+    });
+    std::thread::spawn(move || {
+        for stream in tcp.incoming().flatten() {
+            std::thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
+        }
+    });
+}
+
+fn ask_udp(clients: &Namespace, to: &str, text: &[u8]) -> Option<Vec<u8>> {
+    let to: SocketAddr = to.parse().unwrap();
+    clients.inside(|| {
+        let any: IpAddr = if to.is_ipv4() {
+            [0, 0, 0, 0].into()
+        } else {
+            [0_u16; 8].into()
+        };
+        let socket = UdpSocket::bind((any, 0)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+        socket.send_to(text, to).unwrap();
+        let mut buffer = [0; 2048];
+        let (length, from) = socket.recv_from(&mut buffer).ok()?;
+        assert_eq!(from, to, "the answer comes from the frontend");
+        Some(buffer[..length].to_vec())
+    })
+}
+
+fn ask_tcp(clients: &Namespace, to: &str, length: usize) {
+    let to: SocketAddr = to.parse().unwrap();
+    clients.inside(|| {
+        let stream = TcpStream::connect_timeout(&to, PATIENCE).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let sent: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+        let mut received = vec![0; length];
+        std::thread::scope(|scope| {
+            scope.spawn(|| (&stream).write_all(&sent).unwrap());
+            (&stream).read_exact(&mut received).unwrap();
+        });
+        assert!(received == sent, "what comes back is what was sent");
+    });
+}
+
+#[test]
+fn services_carry_udp_and_tcp_over_both_families() {
+    let net = Net::new();
+    echo(&net.pods);
+    net.with_dataplane(&[], || {
+        let mut session = net.connect();
+        let state = vec![
+            service(Protocol::Udp, "198.51.100.10:53", "10.244.1.10:7"),
+            service(Protocol::Tcp, "198.51.100.10:80", "10.244.1.10:7"),
+            service(Protocol::Udp, "[2001:db8:f::10]:53", "[fd00:10:244:1::10]:7"),
+            service(Protocol::Tcp, "[2001:db8:f::10]:80", "[fd00:10:244:1::10]:7"),
+            service(Protocol::Udp, "192.0.2.1:5353", "10.244.1.10:7"),
+            service(Protocol::Udp, "192.0.2.200:53", "10.244.1.10:7"),
+        ];
+        assert_eq!(publish(&mut session, 5, state), ToControl::Ack { generation: 5 });
+        for to in [
+            "198.51.100.10:53",
+            "[2001:db8:f::10]:53",
+            "192.0.2.1:5353",
+            "192.0.2.200:53",
+        ] {
+            assert_eq!(
+                ask_udp(&net.clients, to, b"hello").as_deref(),
+                Some(b"hello".as_slice()),
+                "{to}"
+            );
+        }
+        ask_tcp(&net.clients, "198.51.100.10:80", 3_000_000);
+        ask_tcp(&net.clients, "[2001:db8:f::10]:80", 3_000_000);
+        let status = net.status();
+        assert_eq!(status.generation, 5);
+        assert_eq!(status.services.len(), 6);
+        assert!(status.flows >= 6, "{status:?}");
+        assert!(status.owned_addresses.contains(&"192.0.2.200".parse().unwrap()));
+        // What is in flight settles within a tick or two.
+        until("every frame is accounted for", || {
+            (net.status().frames.unaccounted == 0).then_some(())
+        });
+    });
+}
+
+#[test]
+fn the_host_keeps_what_is_its_own() {
+    let net = Net::new();
+    net.with_dataplane(&[], || {
+        let mut session = net.connect();
+        let state = vec![service(Protocol::Tcp, "192.0.2.1:80", "10.244.1.10:7")];
+        publish(&mut session, 1, state);
+        let ssh = net.gateway.inside(|| TcpListener::bind("192.0.2.1:22").unwrap());
+        let greeter = std::thread::spawn(move || ssh.accept().unwrap().0.write_all(b"SSH-2.0").unwrap());
+        let greeting = net.clients.inside(|| {
+            let mut text = String::new();
+            TcpStream::connect("192.0.2.1:22")
+                .unwrap()
+                .read_to_string(&mut text)
+                .unwrap();
+            text
+        });
+        greeter.join().unwrap();
+        assert_eq!(greeting, "SSH-2.0");
+    });
+}
+
+#[test]
+fn a_control_plane_comes_and_goes() {
+    let net = Net::new();
+    echo(&net.pods);
+    net.with_dataplane(&[], || {
+        let mut first = net.connect();
+        publish(
+            &mut first,
+            9,
+            vec![service(Protocol::Udp, "198.51.100.10:53", "10.244.1.10:7")],
+        );
+        drop(first);
+        until("the loss is seen", || {
+            (!net.status().control.connected).then_some(())
+        });
+        assert!(
+            ask_udp(&net.clients, "198.51.100.10:53", b"alone").is_some(),
+            "traffic goes on"
+        );
+        let mut second = net.connect();
+        let wrong = service(Protocol::Udp, "198.51.100.11:53", "[fd00::1]:7");
+        assert!(matches!(
+            publish(&mut second, 1, vec![wrong]),
+            ToControl::Nack { generation: 1, .. }
+        ));
+        assert!(
+            ask_udp(&net.clients, "198.51.100.10:53", b"still").is_some(),
+            "a refused state changes nothing"
+        );
+        let moved = vec![service(Protocol::Udp, "198.51.100.11:53", "10.244.1.10:7")];
+        assert_eq!(publish(&mut second, 2, moved), ToControl::Ack { generation: 2 });
+        assert!(ask_udp(&net.clients, "198.51.100.11:53", b"moved").is_some());
+        let status = net.status();
+        assert_eq!(
+            (
+                status.control.sessions,
+                status.control.rejected,
+                status.generation
+            ),
+            (2, 1, 2)
+        );
+        assert_eq!(
+            status.owned_addresses,
+            ["198.51.100.11".parse::<IpAddr>().unwrap()]
+        );
+    });
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let net = Net::new();
+    let traces = || {
+        let links: BTreeSet<_> = net
+            .gateway
+            .ip("-br link")
+            .lines()
+            .map(|l| l.split(' ').next().unwrap().to_owned())
+            .collect();
+        let xdp = net.gateway.ip("link show dev g0").contains("xdp");
+        let reserved = net.gateway.inside(|| {
+            crate::host::Sysctl::new("net/ipv4/ip_local_reserved_ports")
+                .read()
+                .unwrap()
+        });
+        let sockets = ["control.sock", "status.sock"].map(|name| net.run_file(name).exists());
+        (links, xdp, reserved, sockets)
+    };
+    let before = traces();
+    net.with_dataplane(&[], || {
+        publish(
+            &mut net.connect(),
+            1,
+            vec![service(Protocol::Udp, "198.51.100.10:53", "10.244.1.10:7")],
+        );
+        net.status();
+        let during = traces();
+        assert!(
+            during.1 && during.2 == "61000-65535" && during.3 == [true, true],
+            "{during:?}"
+        );
+    });
+    assert_eq!(traces(), before);
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let net = Net::new();
+    let start = |flags: &[&str]| {
+        let options = net.options(flags);
+        let error = net
+            .gateway
+            .block_on(async || run_until(&options, std::future::pending()).await.unwrap_err());
+        error.to_string()
+    };
+    let cases: [(&[&str], &str); 6] = [
+        (&["--port", "g2"], "there is no interface \"g2\"; there are"),
+        (&["--port", "g0"], "given twice"),
+        (&["--port", "lo"], "no Ethernet interface"),
+        (&["--workers", "3"], "has 2 queues"),
+        (&["--workers", "2", "--cores", "0"], "--cores names 1"),
+        (&["--frames", "1024"], "need 16384"),
+    ];
+    for (flags, expected) in cases {
+        let error = start(flags);
+        assert!(error.contains(expected), "{flags:?} gave {error}");
+    }
+}

@@ -1,0 +1,152 @@
+//! Who does what: workers, cores, queues, frames.
+
+use std::sync::Arc;
+
+use headgate_xsk::{FRAME_CAPACITY, Umem};
+
+use super::RunError;
+use super::kernel_path::TapPath;
+use super::ports::{self, OpenPort};
+use crate::fib::mirror::Device;
+use crate::flow::{Ownership, SourcePorts, Timeouts};
+use crate::options::{Options, OwnershipChoice};
+use crate::packet::link::HEADER;
+use crate::pipeline::PipelineConfig;
+use crate::port::{Port, XdpPort};
+use crate::verdict::WorkerId;
+use crate::worker::{KernelPath, WorkerConfig};
+
+/// What follows from the flags and the machine.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) workers: u8,
+    pub(super) frames: u32,
+    cores: Vec<Option<usize>>,
+    ownership: Ownership,
+    source_ports: SourcePorts,
+    mtu: usize,
+}
+
+/// Makes the plan, or says which flag contradicts the machine.
+pub(super) fn plan(options: &Options, devices: &[Device]) -> Result<Plan, RunError> {
+    let queues: Vec<u32> = devices.iter().map(ports::queues).collect();
+    let (fewest, port) = queues
+        .iter()
+        .zip(devices)
+        .min_by_key(|(queues, _)| **queues)
+        .expect("clap asks for a port");
+    let available: Vec<usize> = match &options.cores {
+        Some(cores) => cores.0.clone(),
+        None => core_affinity::get_core_ids()
+            .unwrap_or_default()
+            .iter()
+            .map(|core| core.id)
+            .collect(),
+    };
+    let workers = options
+        .workers
+        .map_or_else(|| available.len().clamp(1, *fewest as usize), usize::from);
+    if workers > *fewest as usize {
+        return Err(RunError::Queues {
+            wanted: workers,
+            port: port.name.clone(),
+            queues: *fewest,
+        });
+    }
+    if options.cores.is_some() && workers > available.len() {
+        return Err(RunError::Cores {
+            workers,
+            cores: available.len(),
+        });
+    }
+    // Clap and the number of queues keep it below 65.
+    let workers = u8::try_from(workers).unwrap_or(64).min(64);
+    let all = queues.iter().sum::<u32>();
+    let need = all.saturating_mul(options.ring_size).saturating_mul(2);
+    let frames = options.frames_for(all as usize);
+    if frames < need {
+        return Err(RunError::Frames {
+            wanted: frames,
+            queues: all,
+            need,
+        });
+    }
+    let mtu = devices
+        .iter()
+        .map(|device| device.link.mtu as usize)
+        .min()
+        .unwrap_or(1500);
+    Ok(Plan {
+        workers,
+        frames,
+        cores: (0..usize::from(workers))
+            .map(|index| available.get(index).copied())
+            .collect(),
+        ownership: ownership(options.ownership, devices),
+        source_ports: SourcePorts::new(options.source_ports.first, options.source_ports.last, workers)?,
+        mtu: mtu.min(FRAME_CAPACITY - HEADER),
+    })
+}
+
+/// A veth hands a flow's packets to the queue that its sender happens to use.
+fn ownership(choice: OwnershipChoice, devices: &[Device]) -> Ownership {
+    match choice {
+        OwnershipChoice::Hash => Ownership::Hash,
+        OwnershipChoice::Queue => Ownership::Queue,
+        OwnershipChoice::Auto if devices.iter().any(|device| device.veth) => Ownership::Hash,
+        OwnershipChoice::Auto => Ownership::Queue,
+    }
+}
+
+/// Shares the ports' queues out: queue `q` of every port goes to worker `q % workers`.
+pub(super) fn configs(
+    options: &Options,
+    plan: &Plan,
+    ports: Vec<OpenPort>,
+    umem: &'static Umem,
+    kernel: &Arc<TapPath>,
+) -> Result<Vec<WorkerConfig>, RunError> {
+    let mut shares: Vec<Vec<Box<dyn Port>>> = (0..plan.workers).map(|_| Vec::new()).collect();
+    for port in ports {
+        let mut queues: Vec<Vec<_>> = shares.iter().map(|_| Vec::new()).collect();
+        for (number, queue) in port.queues {
+            queues[number as usize % shares.len()].push((number, queue));
+        }
+        for (share, queues) in shares.iter_mut().zip(queues) {
+            share.push(Box::new(XdpPort::new(queues)));
+        }
+    }
+    let seed = [random()?, random()?];
+    let config = |(id, ports): (u8, Vec<Box<dyn Port>>)| WorkerConfig {
+        core: plan.cores[usize::from(id)],
+        ports,
+        umem,
+        pipeline: PipelineConfig {
+            worker: WorkerId(id),
+            workers: plan.workers,
+            ownership: plan.ownership,
+            source_ports: plan.source_ports,
+            flow_capacity: options.flow_capacity as usize,
+            timeouts: timeouts(options),
+            seed,
+        },
+        l7_buffer: options.l7_buffers as usize,
+        l7_mtu: plan.mtu,
+        kernel: Arc::clone(kernel) as Arc<dyn KernelPath>,
+        idle: options.idle,
+        neighbour_timeout: options.neighbour_timeout,
+    };
+    Ok((0..).zip(shares).map(config).collect())
+}
+
+fn timeouts(options: &Options) -> Timeouts {
+    Timeouts {
+        tcp_established: options.tcp_timeout,
+        udp_replied: options.udp_timeout,
+        ..Timeouts::default()
+    }
+}
+
+fn random() -> Result<u64, RunError> {
+    getrandom::u64().map_err(|error| RunError::Runtime(std::io::Error::other(error)))
+}
