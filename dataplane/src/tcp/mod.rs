@@ -161,3 +161,8 @@ impl std::fmt::Debug for Stack {
         write!(f, "Stack({:?})", self.status())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod network;
+#[cfg(test)]
+mod tests;

@@ -151,6 +151,12 @@ impl Inner {
         self.pool.len()
     }
 
+    /// Whether nothing of any connection is left.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.connections.is_empty() && self.index.is_empty() && self.accepted.is_empty()
+    }
+
     // Packets in.
 
     pub(super) fn ingress(&mut self, packet: &[u8], now: Nanos) {
