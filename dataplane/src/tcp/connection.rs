@@ -60,23 +60,20 @@ pub(super) struct Numbers {
     pub(super) irs: Option<u32>,
     /// Bytes that the stream has read, modulo 2^32.
     pub(super) read: u32,
-    /// After the last byte that was sent.
-    pub(super) next: u32,
+    /// After the last byte that was ever sent; `None` before anything was.
+    pub(super) next: Option<u32>,
     /// What was acknowledged last.
     pub(super) acknowledged: u32,
     /// Whether a window was sent with a segment other than a SYN.
     pub(super) window_sent: bool,
-    /// Whether anything was sent.
-    started: bool,
 }
 
 impl Numbers {
     /// Takes note of a segment that was sent.
     pub(super) fn sent(&mut self, sent: Sent) {
-        if !self.started || sent.end.wrapping_sub(self.next) < 1 << 31 {
-            self.next = sent.end;
+        if self.next.is_none_or(|next| sent.end.wrapping_sub(next) < 1 << 31) {
+            self.next = Some(sent.end);
         }
-        self.started = true;
         self.acknowledged = sent.acknowledgement;
         self.window_sent |= sent.flags & SYN == 0;
     }

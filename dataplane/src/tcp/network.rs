@@ -169,7 +169,23 @@ impl Network {
             1
         };
         for _ in 0..copies {
-            if self.random.chance(self.channel.loss) {
+            let lost = self.random.chance(self.channel.loss);
+            if std::env::var("TRACE").is_ok() {
+                if let Ok(g) = super::segment::Segment::parse(&packet) {
+                    eprintln!(
+                        "{:.4} {} flags {:02x} seq {} ack {} len {} win {} {}",
+                        now.0 as f64 / 1e9,
+                        g.source,
+                        g.flags,
+                        g.sequence,
+                        g.acknowledgement,
+                        g.payload,
+                        g.window,
+                        if lost { "LOST" } else { "" }
+                    );
+                }
+            }
+            if lost {
                 continue;
             }
             let mut packet = packet.clone();

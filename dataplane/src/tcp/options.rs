@@ -30,8 +30,7 @@ pub struct StackConfig {
     pub keep_alive: Duration,
     /// How long a peer may leave data or probes unanswered; longer than `keep_alive`.
     pub user_timeout: Duration,
-    /// How long a connection whose stream was dropped may take to send what is left and to see the peer's FIN, as
-    /// long as it makes no progress.
+    /// How long a connection whose stream was dropped, once everything is sent, waits for the peer to close.
     pub linger: Duration,
     /// How long an acknowledgement waits for data to travel with; two full segments do not wait.
     pub ack_delay: Duration,

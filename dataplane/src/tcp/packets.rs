@@ -21,7 +21,11 @@ pub(super) struct Sent {
 }
 
 /// Fills in the checksums of a packet that smoltcp has written, and reads what it says.
-fn finish(packet: &mut [u8]) -> Sent {
+///
+/// `next` is the sequence number after all that the connection has ever sent. Once a retransmission timer has fired,
+/// smoltcp numbers bare acknowledgements by what it has sent again; the peer drops those as old, and two smoltcps in
+/// that state never hear each other again. They carry `next`, as RFC 9293 section 3.10.7.4 has it.
+fn finish(packet: &mut [u8], next: Option<u32>) -> Sent {
     let v4 = packet[0] >> 4 == 4;
     let header = if v4 { usize::from(packet[0] & 15) * 4 } else { 40 };
     let (source, destination) = if v4 {
@@ -33,6 +37,11 @@ fn finish(packet: &mut [u8]) -> Sent {
         (ipv6(&packet[8..24]), ipv6(&packet[24..40]))
     };
     let tcp = &mut packet[header..];
+    let payload = tcp.len() - usize::from(tcp[12] >> 4) * 4;
+    let flags = tcp[13];
+    if let Some(next) = next.filter(|_| payload == 0 && flags & (SYN | FIN) == 0) {
+        tcp[4..8].copy_from_slice(&next.to_be_bytes());
+    }
     tcp[16..18].fill(0);
     let sum = checksum::pseudo_header(source, destination, tcp.len()) + checksum::sum(tcp);
     tcp[16..18].copy_from_slice(&checksum::fold(sum));
@@ -93,6 +102,8 @@ pub(super) struct Replies {
     queue: VecDeque<Small>,
     pub(super) dropped: u64,
     pub(super) last: Option<Sent>,
+    /// As in [`finish`], of the connection that the next answers are for.
+    pub(super) next: Option<u32>,
 }
 
 impl Replies {
@@ -144,7 +155,7 @@ impl Sink for Replies {
             return;
         }
         fill(&mut small.bytes[..length]);
-        self.last = Some(finish(&mut small.bytes[..length]));
+        self.last = Some(finish(&mut small.bytes[..length], self.next));
         self.push(small);
     }
 }
@@ -168,6 +179,8 @@ pub(super) struct Outlet<'a, 'e> {
     pub(super) emit: &'a mut Emit<'e>,
     pub(super) stash: &'a mut Option<Vec<u8>>,
     pub(super) last: Option<Sent>,
+    /// As in [`finish`], of the connection that is being served.
+    pub(super) next: Option<u32>,
     pub(super) emitted: u64,
 }
 
@@ -195,13 +208,13 @@ impl Sink for Outlet<'_, '_> {
         (self.emit)(length, &mut |buffer| {
             if buffer.len() == length && sent.is_none() {
                 fill(buffer);
-                sent = Some(finish(buffer));
+                sent = Some(finish(buffer, self.next));
             }
         });
         self.last = Some(sent.unwrap_or_else(|| {
             let mut packet = vec![0; length];
             fill(&mut packet);
-            let sent = finish(&mut packet);
+            let sent = finish(&mut packet, self.next);
             *self.stash = Some(packet);
             sent
         }));
@@ -242,6 +255,6 @@ pub(super) fn acknowledgement(segment: &Segment<'_>, sequence: u32, acknowledgem
     tcp[12] = 5 << 4;
     tcp[13] = ACK;
     tcp[14..16].copy_from_slice(&u16::MAX.to_be_bytes());
-    finish(&mut small.bytes[..small.length]);
+    finish(&mut small.bytes[..small.length], None);
     small
 }

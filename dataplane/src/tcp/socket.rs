@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
-use smoltcp::socket::tcp::{CongestionControl, Socket as Tcp, SocketBuffer};
+use smoltcp::socket::tcp::{CongestionControl, Socket as Tcp, SocketBuffer, State};
 use smoltcp::time::{Duration as SmolDuration, Instant};
 use smoltcp::wire::{HardwareAddress, IpAddress, IpEndpoint, IpListenEndpoint};
 
@@ -30,6 +30,15 @@ impl Socket {
 
     pub(super) fn tcp(&mut self) -> &mut Tcp<'static> {
         self.set.get_mut(self.handle)
+    }
+
+    /// How much the peer has not acknowledged: bytes, and the FIN.
+    pub(super) fn left_to_send(&mut self) -> usize {
+        let fin = matches!(
+            self.tcp().state(),
+            State::FinWait1 | State::Closing | State::LastAck
+        );
+        self.tcp().send_queue() + usize::from(fin)
     }
 
     /// Makes a socket, new or used, ready for a connection.

@@ -4,12 +4,13 @@ use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::Duration;
 
 use slab::Slab;
 use smoltcp::socket::tcp::State;
 use tokio::sync::Notify;
 
-use super::connection::{Connection, End};
+use super::connection::{Connection, End, Linger};
 use super::handshake::{Expiring, HalfOpen, TimeWait};
 use super::key::{Hashing, Key, hashing};
 use super::options::{StackConfig, StackCounters};
@@ -21,6 +22,9 @@ use crate::clock::Nanos;
 
 /// Packets that one connection may send before the next one gets its turn.
 const BURST: usize = 64;
+
+/// How long a client may take to finish a handshake. It sends its SYN again meanwhile if our answer was lost.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// What a key leads to.
 #[derive(Clone, Copy)]
@@ -111,7 +115,7 @@ impl Inner {
             counters: StackCounters::default(),
             connections: Slab::new(),
             index: HashMap::with_hasher(hashing(seeds.next())),
-            half_open: Expiring::new(config.max_half_open, std::time::Duration::from_secs(10)),
+            half_open: Expiring::new(config.max_half_open, HANDSHAKE),
             time_wait: Expiring::new(config.max_time_wait, config.time_wait),
             listeners: HashSet::new(),
             accepted: VecDeque::new(),
@@ -199,6 +203,7 @@ impl Inner {
         }
         let before = socket.tcp().state();
         self.replies.last = None;
+        self.replies.next = connection.numbers.next;
         socket.ingress(&mut self.interface, segment.packet, self.now, &mut self.replies);
         let tcp = socket.tcp();
         let after = tcp.state();
@@ -266,6 +271,7 @@ impl Inner {
         self.greeter
             .ingress(&mut interface, syn.bytes(), self.now, &mut Nowhere);
         self.replies.last = None;
+        self.replies.next = None;
         self.greeter.egress(&mut interface, self.now, &mut self.replies);
         self.replies.last.map(|sent| sent.sequence)
     }
@@ -314,7 +320,7 @@ impl Inner {
         socket.egress(&mut interface, self.now, &mut Nowhere);
         let mut connection = Connection::new(key, record.local, record.remote, socket);
         connection.numbers.irs = Some(record.irs);
-        connection.numbers.next = record.iss.wrapping_add(1);
+        connection.numbers.next = Some(record.iss.wrapping_add(1));
         connection.numbers.acknowledged = record.irs.wrapping_add(1);
         let id = self.connections.insert(connection);
         self.index.insert(key, Entry::Connection(id));
@@ -355,6 +361,7 @@ impl Inner {
         }
         if self.resets.allow(self.now, self.config.max_resets) {
             self.counters.resets_out += 1;
+            self.replies.next = None;
             self.interface.refuse(segment.packet, self.now, &mut self.replies);
         } else {
             self.counters.resets_suppressed += 1;
@@ -439,6 +446,7 @@ impl Inner {
             emit,
             stash: &mut self.stash.take(),
             last: None,
+            next: None,
             emitted: 0,
         };
         let mut ready = outlet.unstash();
@@ -456,12 +464,17 @@ impl Inner {
             return true;
         };
         connection.queued = false;
+        if connection.linger.is_some() {
+            self.check_linger(id);
+        }
+        let connection = &mut self.connections[id];
         let Some(socket) = &mut connection.socket else {
             return true;
         };
         let open = socket.tcp().is_open();
         let mut sent = 0;
         while sent < BURST && outlet.stash.is_none() {
+            outlet.next = connection.numbers.next;
             if !socket.egress(&mut self.interface, self.now, outlet) {
                 break;
             }
@@ -543,7 +556,8 @@ impl Inner {
     fn wait(&mut self, id: usize) {
         let connection = &self.connections[id];
         let (key, indexed) = (connection.key, connection.indexed);
-        let record = TimeWait::new(key, connection.numbers.next, connection.numbers.acknowledged);
+        let next = connection.numbers.next.unwrap_or_default();
+        let record = TimeWait::new(key, next, connection.numbers.acknowledged);
         self.release(id);
         if indexed {
             let (place, evicted) = self.time_wait.put(record, self.now);
@@ -583,7 +597,6 @@ impl Inner {
                 continue;
             };
             connection.armed = None;
-            self.check_linger(id);
             self.enqueue(id);
         }
         while let Some(record) = self.half_open.expire(now) {
@@ -595,20 +608,28 @@ impl Inner {
         }
     }
 
+    /// How long a connection that its stream has left may go without progress: long enough for retransmissions while
+    /// something is left to send, shorter once it only waits for the peer to close.
+    pub(super) fn patience(&self, left: usize) -> Duration {
+        if left > 0 {
+            self.config.user_timeout
+        } else {
+            self.config.linger
+        }
+    }
+
     /// Resets a connection that its stream has left and that has made no progress.
     fn check_linger(&mut self, id: usize) {
         let connection = &mut self.connections[id];
-        let (Some(socket), Some(linger)) = (&mut connection.socket, &mut connection.linger) else {
+        let (Some(socket), Some(linger)) = (&mut connection.socket, &connection.linger) else {
             return;
         };
-        if self.now < linger.until {
-            return;
-        }
-        let left = socket.tcp().send_queue();
+        let left = socket.left_to_send();
         if left < linger.left {
-            linger.left = left;
-            linger.until = self.now.after(self.config.linger);
-        } else if socket.tcp().is_open() {
+            let discard = linger.discard;
+            let until = self.now.after(self.patience(left));
+            self.connections[id].linger = Some(Linger { until, left, discard });
+        } else if self.now >= linger.until && socket.tcp().is_open() {
             connection.end = End::Aborted;
             socket.tcp().abort();
             self.counters.linger_expired += 1;

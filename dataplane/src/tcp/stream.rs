@@ -202,7 +202,6 @@ impl Drop for TcpStream {
 impl Inner {
     /// The stream of a connection is gone.
     pub(super) fn leave(&mut self, id: usize) {
-        let until = self.now.after(self.config.linger);
         let connection = &mut self.connections[id];
         connection.held = false;
         let Some(socket) = &mut connection.socket else {
@@ -219,9 +218,11 @@ impl Inner {
         } else {
             tcp.close();
         }
-        connection.linger = Some(Linger {
+        let left = socket.left_to_send();
+        let until = self.now.after(self.patience(left));
+        self.connections[id].linger = Some(Linger {
             until,
-            left: tcp.send_queue(),
+            left,
             discard: DISCARD,
         });
         self.settle(id);

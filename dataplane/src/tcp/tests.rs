@@ -329,10 +329,11 @@ fn a_peer_that_never_closes_is_reset_after_the_linger_time() {
         stream.read_to_end(&mut rest).await.unwrap();
         quiet(&[&server]).await;
         assert_eq!(server.status().counters.linger_expired, 1);
-        assert_eq!(
-            stream.read_u8().await.unwrap_err().kind(),
-            ErrorKind::ConnectionReset
-        );
+        while client.status().counters.resets_in == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let error = stream.write_u8(1).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         drop(stream);
         quiet(&[&client]).await;
     });
