@@ -1,12 +1,19 @@
 //! The L7 stage of a worker.
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use http::HeaderValue;
+use hyper::server::conn::http1::Builder;
 use tokio::sync::Notify;
 
-use super::Config;
+use super::counters::{L7Counters, Tally};
+use super::upstream::Pool;
+use super::{Config, Limits, http as connection, middleware};
 use crate::clock::Nanos;
 use crate::tcp::{Emit, Stack, StackConfig, StackStatus};
 
@@ -18,66 +25,176 @@ pub type Allows = Rc<dyn Fn(IpAddr, SocketAddr) -> bool>;
 pub struct StageConfig {
     /// Limits of TCP, and the source addresses and ports of connections to pods.
     pub tcp: StackConfig,
+    /// Timeouts and limits of HTTP.
+    pub limits: Limits,
+}
+
+impl StageConfig {
+    /// With the default timeouts and limits of HTTP.
+    #[must_use]
+    pub fn new(tcp: StackConfig) -> Self {
+        Self { tcp, limits: Limits::default() }
+    }
 }
 
 /// Terminates TCP, TLS and HTTP for a worker; lives on its thread.
 pub struct Stage {
-    stack: Stack,
-    config: Option<(Arc<Config>, Allows)>,
+    shared: Rc<Shared>,
+    /// When kept connections to pods are next looked through; `None` while there are none.
+    sweep: Option<Nanos>,
+}
+
+/// What all tasks of a stage share.
+pub(super) struct Shared {
+    pub(super) stack: Stack,
+    pub(super) limits: Limits,
+    pub(super) pool: Pool,
+    pub(super) tally: Tally,
+    pub(super) http: Builder,
+    /// Requests being answered.
+    pub(super) active: Rc<Cell<usize>>,
+    /// Tasks that serve clients.
+    clients: Cell<usize>,
+    state: RefCell<Option<Rc<State>>>,
+}
+
+/// What requests are answered by.
+pub(super) struct State {
+    pub(super) config: Arc<Config>,
+    pub(super) allows: Allows,
+    endpoints: HashSet<SocketAddr>,
+}
+
+impl Shared {
+    /// `None` before the first configuration.
+    pub(super) fn state(&self) -> Option<Rc<State>> {
+        self.state.borrow().clone()
+    }
+
+    /// Whether requests may still be sent to an endpoint.
+    pub(super) fn is_endpoint(&self, endpoint: SocketAddr) -> bool {
+        self.state.borrow().as_ref().is_some_and(|state| state.endpoints.contains(&endpoint))
+    }
+
+    /// An ID for a request that came without.
+    pub(super) fn new_id(&self) -> HeaderValue {
+        middleware::hexadecimal([self.stack.random(), self.stack.random()])
+    }
 }
 
 /// What a [`Stage`] holds and has counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct L7Status {
     /// TCP connections and counters.
     pub tcp: StackStatus,
+    /// Client connections being served.
+    pub clients: usize,
+    /// Requests being answered.
+    pub active: usize,
+    /// Connections to pods that wait for a request.
+    pub upstream_idle: usize,
+    /// Connections to pods that carry a request.
+    pub upstream_busy: usize,
+    /// Event counters.
+    pub counters: L7Counters,
 }
 
 impl Stage {
+    /// How often kept connections are looked through.
+    const SWEEP: Duration = Duration::from_secs(1);
+
     /// A stage without a configuration: it refuses connections.
     #[must_use]
     pub fn new(config: StageConfig) -> Self {
-        Self {
+        let shared = Shared {
             stack: Stack::new(config.tcp),
-            config: None,
-        }
+            http: connection::builder(&config.limits),
+            limits: config.limits,
+            pool: Pool::default(),
+            tally: Tally::default(),
+            active: Rc::default(),
+            clients: Cell::default(),
+            state: RefCell::default(),
+        };
+        Self { shared: Rc::new(shared), sweep: None }
     }
 
     /// New state: connections live on, their next requests are answered by it.
     pub fn configure(&mut self, config: Arc<Config>, allows: Allows) {
-        self.stack.listen(config.listeners().map(|(address, _)| address));
-        self.config = Some((config, allows));
+        self.shared.stack.listen(config.listeners().map(|(address, _)| address));
+        let endpoints = config.endpoints();
+        self.shared.pool.retain(&endpoints);
+        let state = Rc::new(State { config, allows, endpoints });
+        *self.shared.state.borrow_mut() = Some(state);
     }
 
     /// Takes in an IP packet without its link-layer header. Must be called within a tokio `LocalRuntime` or
-    /// `LocalSet`: new connections become tasks of it.
+    /// `LocalSet`, with time enabled: new connections become tasks of it.
     pub fn ingress(&mut self, ip_packet: &[u8], now: Nanos) {
-        self.stack.ingress(ip_packet, now);
+        self.shared.stack.ingress(ip_packet, now);
+        while let Some(stream) = self.shared.stack.try_accept() {
+            let shared = Rc::clone(&self.shared);
+            shared.clients.set(shared.clients.get() + 1);
+            let guard = Serving(Rc::clone(&shared));
+            tokio::task::spawn_local(async move {
+                connection::serve(shared, stream).await;
+                drop(guard);
+            });
+        }
     }
 
     /// Hands out IP packets while `emit` takes them: `emit(length, fill)` gives `fill` a buffer of exactly `length`
     /// bytes (at most the MTU) and returns `true`, or returns `false` when it has none. `emit` must not call the stage.
     pub fn egress(&mut self, now: Nanos, emit: &mut Emit<'_>) {
-        self.stack.egress(now, emit);
+        if self.sweep.is_some_and(|due| due <= now) {
+            let idle = u64::try_from(self.shared.limits.idle.as_nanos()).unwrap_or(u64::MAX);
+            let left = self.shared.pool.expire(Nanos(now.0.saturating_sub(idle)));
+            self.sweep = left.then(|| now.after(Self::SWEEP));
+        } else if self.sweep.is_none() && self.shared.pool.counts().0 > 0 {
+            self.sweep = Some(now.after(Self::SWEEP));
+        }
+        self.shared.stack.egress(now, emit);
     }
 
     /// When to call [`egress`](Self::egress) next, if no packet comes and no task wakes the worker before.
     #[must_use]
     pub fn next_timer(&self) -> Option<Nanos> {
-        self.stack.next_timer()
+        self.shared.stack.next_timer().into_iter().chain(self.sweep).min()
     }
 
     /// Notified when tasks have made work for [`egress`](Self::egress).
     #[must_use]
     pub fn wake(&self) -> Rc<Notify> {
-        self.stack.wake()
+        self.shared.stack.wake()
     }
 
     /// What the stage holds and has counted.
     #[must_use]
     pub fn status(&self) -> L7Status {
+        let (upstream_idle, upstream_busy) = self.shared.pool.counts();
         L7Status {
-            tcp: self.stack.status(),
+            tcp: self.shared.stack.status(),
+            clients: self.shared.clients.get(),
+            active: self.shared.active.get(),
+            upstream_idle,
+            upstream_busy,
+            counters: self.shared.tally.get(),
         }
+    }
+}
+
+impl Drop for Stage {
+    /// Kept connections and the stage know each other; what is left would keep both alive.
+    fn drop(&mut self) {
+        self.shared.pool.retain(&HashSet::new());
+    }
+}
+
+/// Counts a task that serves a client, however it ends.
+struct Serving(Rc<Shared>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.clients.set(self.0.clients.get() - 1);
     }
 }

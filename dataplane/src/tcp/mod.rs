@@ -136,6 +136,17 @@ impl Stack {
         Ok(Connecting::new(TcpStream::new(&self.shared, id)))
     }
 
+    /// The time that the worker told last.
+    #[must_use]
+    pub fn now(&self) -> Nanos {
+        self.shared.inner.borrow().now
+    }
+
+    /// A number from the system's random generator.
+    pub(crate) fn random(&self) -> u64 {
+        self.shared.inner.borrow_mut().random()
+    }
+
     /// What the stack holds and has counted.
     #[must_use]
     pub fn status(&self) -> StackStatus {

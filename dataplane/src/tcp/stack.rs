@@ -136,6 +136,10 @@ impl Inner {
         }
     }
 
+    pub(super) fn random(&mut self) -> u64 {
+        self.seeds.next()
+    }
+
     pub(super) fn counters(&self) -> StackCounters {
         StackCounters {
             replies_dropped: self.replies.dropped,

@@ -38,7 +38,7 @@ impl Terminator {
             mtu,
             ..StackConfig::new(ports, source)
         };
-        let stage = Stage::new(StageConfig { tcp });
+        let stage = Stage::new(StageConfig::new(tcp));
         Self {
             wake: stage.wake(),
             stage,

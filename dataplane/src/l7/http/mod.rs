@@ -1,0 +1,161 @@
+//! A client's connection: TLS where the listener wants it, HTTP/1.1, and tunnels.
+
+mod io;
+mod scan;
+mod timer;
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::io as stdio;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hyper::server::conn::http1::{Builder, Parts};
+use hyper::service::service_fn;
+use rustls::HandshakeKind;
+use rustls::server::Acceptor;
+use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio_rustls::LazyConfigAcceptor;
+
+pub(super) use io::{Io, Transport};
+pub(super) use scan::Refusal;
+use scan::{MAX_HEAD, Scanner};
+
+use super::answer::PLAIN_ON_TLS;
+use super::config::Config;
+use super::middleware::Client;
+use super::proxy::{Session, Tunnel, handle};
+use super::{ListenerKind, Shared};
+use crate::tcp::TcpStream;
+
+/// A fatal TLS alert: unrecognized_name (RFC 6066 section 3).
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+/// Serves a client's connection until it ends.
+pub(super) async fn serve(shared: Rc<Shared>, stream: TcpStream) {
+    let Some(state) = shared.state() else { return stream.abort() };
+    let Some(kind) = state.config.listeners.get(&stream.local_addr()) else { return stream.abort() };
+    shared.tally.count(|c| c.connections += 1);
+    let tls = *kind == ListenerKind::Https;
+    let client = Client::new(stream.peer_addr(), stream.local_addr(), tls);
+    let transport = if tls {
+        let handshake = handshake(&shared, &state.config, stream);
+        match tokio::time::timeout(shared.limits.handshake, handshake).await {
+            Ok(Some(transport)) => transport,
+            Ok(None) => return,
+            Err(_) => return shared.tally.count(|c| c.handshakes_failed += 1),
+        }
+    } else {
+        Transport::Plain(stream)
+    };
+    drop(state);
+    if let Err(error) = speak_http(&shared, client, transport).await {
+        tracing::debug!(%error, "a client's connection ended");
+        shared.tally.count(|c| c.client_errors += 1);
+    }
+}
+
+async fn handshake(shared: &Shared, config: &Config, stream: TcpStream) -> Option<Transport> {
+    let acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
+    tokio::pin!(acceptor);
+    let mut start = match acceptor.as_mut().await {
+        Ok(start) => start,
+        Err(error) => {
+            let mut stream = acceptor.take_io();
+            refuse_hello(shared, stream.as_mut(), &error).await;
+            return None;
+        }
+    };
+    if config.certificates.find(start.client_hello().server_name()).is_none() {
+        shared.tally.count(|c| c.unknown_names += 1);
+        drop(start.io.write_all(&UNRECOGNIZED_NAME).await);
+        return None;
+    }
+    match start.into_stream(Arc::clone(&config.tls)).await {
+        Ok(stream) => {
+            let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+            shared.tally.count(|c| {
+                c.handshakes += 1;
+                c.resumed += u64::from(resumed);
+            });
+            Some(Transport::Tls(Box::new(stream)))
+        }
+        Err(error) => {
+            tracing::debug!(%error, "a TLS handshake failed");
+            shared.tally.count(|c| c.handshakes_failed += 1);
+            None
+        }
+    }
+}
+
+/// The first bytes were no ClientHello: what if they were HTTP?
+async fn refuse_hello(shared: &Shared, stream: Option<&mut TcpStream>, error: &stdio::Error) {
+    // rustls sees a record of an unknown type: 'G' of GET and its like are none of TLS.
+    let plain = error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>())
+        .is_some_and(|e| matches!(e, rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)));
+    shared.tally.count(|c| if plain { c.plain_on_tls += 1 } else { c.handshakes_failed += 1 });
+    if let Some(stream) = stream.filter(|_| plain) {
+        drop(stream.write_all(PLAIN_ON_TLS).await);
+    }
+}
+
+/// Answers requests until the client or an answer closes the connection, or it becomes something else.
+async fn speak_http(shared: &Rc<Shared>, client: Client, transport: Transport) -> hyper::Result<()> {
+    let session = Rc::new(Session {
+        shared: Rc::clone(shared),
+        client,
+        active: Rc::clone(&shared.active),
+        tunnel: RefCell::new(None),
+    });
+    let scanner = Rc::new(RefCell::new(Scanner::default()));
+    let service = service_fn(|request| {
+        let verdict = scanner.borrow_mut().verdict();
+        let answer = handle(Rc::clone(&session), verdict, request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let io = Io { transport, scanner: Some(Rc::clone(&scanner)) };
+    let connection = shared.http.serve_connection(io, service);
+    let parts = connection.without_shutdown().await?;
+    let tunnel = session.tunnel.borrow_mut().take();
+    match tunnel {
+        Some(tunnel) => {
+            scanner.borrow_mut().end();
+            carry(parts.io.transport, &parts.read_buf, tunnel).await;
+        }
+        None => close(parts).await,
+    }
+    Ok(())
+}
+
+async fn close<S>(parts: Parts<Io, S>) {
+    let mut transport = parts.io.transport;
+    drop(transport.shutdown().await);
+}
+
+/// Carries bytes both ways until both sides have closed or one breaks.
+async fn carry(mut client: Transport, early: &[u8], tunnel: Tunnel) {
+    let Tunnel { upstream, lease } = tunnel;
+    let mut pod = upstream.io.transport;
+    let early = async {
+        pod.write_all(early).await?;
+        client.write_all(&upstream.read_buf).await
+    };
+    if early.await.is_ok() {
+        drop(copy_bidirectional(&mut client, &mut pod).await);
+    }
+    drop(lease);
+}
+
+/// How hyper serves all connections of a stage.
+pub(super) fn builder(limits: &super::Limits) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .timer(timer::TokioTimer)
+        .header_read_timeout(limits.header)
+        .max_header_size(MAX_HEAD)
+        .max_buf_size(MAX_HEAD.max(64 << 10))
+        .half_close(false);
+    builder
+}

@@ -1,0 +1,41 @@
+//! Timeouts and limits of HTTP.
+
+use std::time::Duration;
+
+/// Timeouts and limits of a [`Stage`](super::Stage); `docs/l7.md` says what each of them answers.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// From the connection to the end of the TLS handshake.
+    pub handshake: Duration,
+    /// From the end of one request (or the connection) to the end of the next one's head: also how long a client
+    /// keeps an idle connection.
+    pub header: Duration,
+    /// From the SYN to the pod's answer, for each endpoint tried.
+    pub connect: Duration,
+    /// From the end of the request's head to the response's head.
+    pub response: Duration,
+    /// Between two pieces of a response from a pod.
+    pub read: Duration,
+    /// How long an unused connection to a pod is kept.
+    pub idle: Duration,
+    /// Unused connections to one endpoint that are kept.
+    pub max_idle: usize,
+    /// Endpoints tried for a request before it is answered 502 or 504.
+    pub tries: usize,
+}
+
+impl Default for Limits {
+    /// As ingress-nginx has them where it has them; pods keep connections for 60 s at the least, so that we close first.
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            header: Duration::from_secs(60),
+            connect: Duration::from_secs(5),
+            response: Duration::from_secs(60),
+            read: Duration::from_secs(60),
+            idle: Duration::from_secs(30),
+            max_idle: 320,
+            tries: 3,
+        }
+    }
+}
