@@ -12,21 +12,38 @@ pub(super) fn answer(status: StatusCode, reason: &str, id: &HeaderValue, method:
     let id = id.to_str().unwrap_or_default();
     let text = Bytes::from(format!("{} {title}: {reason}\nrequest {id}\n", status.as_u16()));
     let length = text.len();
-    let body = if method == Method::HEAD { Body::Empty } else { Body::text(text) };
+    let body = if method == Method::HEAD {
+        Body::Empty
+    } else {
+        Body::text(text)
+    };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(SERVER, HeaderValue::from_static("headgate"));
-    headers.insert(&super::middleware::REQUEST_ID, HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static("")));
+    headers.insert(
+        &super::middleware::REQUEST_ID,
+        HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static("")),
+    );
     response
 }
 
 /// As [`answer`], and the connection closes after it.
-pub(super) fn last_answer(status: StatusCode, reason: &str, id: &HeaderValue, method: &Method) -> Response<Body> {
+pub(super) fn last_answer(
+    status: StatusCode,
+    reason: &str,
+    id: &HeaderValue,
+    method: &Method,
+) -> Response<Body> {
     let mut response = answer(status, reason, id, method);
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

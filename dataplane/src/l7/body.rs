@@ -60,7 +60,14 @@ impl Drop for Exchange {
 
 impl Relayed {
     pub(super) fn new(incoming: Incoming, lease: Lease, patience: Duration, exchange: Exchange) -> Self {
-        Self { incoming, lease: Some(lease), patience, pause: None, paused: false, _exchange: exchange }
+        Self {
+            incoming,
+            lease: Some(lease),
+            patience,
+            pause: None,
+            paused: false,
+            _exchange: exchange,
+        }
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
@@ -81,7 +88,9 @@ impl Relayed {
     /// The pod pauses: for how long already?
     fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let patience = self.patience;
-        let pause = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        let pause = self
+            .pause
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         if !self.paused {
             self.paused = true;
             pause.as_mut().reset(Instant::now() + patience);

@@ -36,8 +36,15 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(address: SocketAddr, listener: SocketAddr, tls: bool) -> Self {
-        let ip = HeaderValue::try_from(address.ip().to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { address, listener, tls, ip, port: HeaderValue::from(listener.port()) }
+        let ip =
+            HeaderValue::try_from(address.ip().to_string()).unwrap_or(HeaderValue::from_static("unknown"));
+        Self {
+            address,
+            listener,
+            tls,
+            ip,
+            port: HeaderValue::from(listener.port()),
+        }
     }
 
     pub(super) fn ip(&self) -> IpAddr {
@@ -59,7 +66,12 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    for name in [&header::CONNECTION, &header::TE, &header::TRANSFER_ENCODING, &header::UPGRADE] {
+    for name in [
+        &header::CONNECTION,
+        &header::TE,
+        &header::TRANSFER_ENCODING,
+        &header::UPGRADE,
+    ] {
         headers.remove(name);
     }
     for name in [&KEEP_ALIVE, &PROXY_CONNECTION] {
@@ -72,18 +84,31 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 pub(super) fn prepare_request(headers: &mut HeaderMap, client: &Client, host: HeaderValue, id: &HeaderValue) {
     // RFC 9110 section 10.1.4: a client that takes trailers says so to each next hop.
     let trailers = headers.get_all(header::TE).iter().any(|te| {
-        te.to_str().is_ok_and(|te| te.split(',').any(|coding| coding.trim().eq_ignore_ascii_case("trailers")))
+        te.to_str().is_ok_and(|te| {
+            te.split(',')
+                .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+        })
     });
     strip_hop_by_hop(headers);
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
-    let underscored: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+    let underscored: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().contains('_'))
+        .cloned()
+        .collect();
     for name in &underscored {
         headers.remove(name);
     }
     // We answer `100 Continue` ourselves once the pod takes the body. `Proxy` becomes HTTP_PROXY in CGI programs.
-    for name in [&header::EXPECT, &PROXY, &header::FORWARDED, &FORWARDED_SCHEME, &SCHEME] {
+    for name in [
+        &header::EXPECT,
+        &PROXY,
+        &header::FORWARDED,
+        &FORWARDED_SCHEME,
+        &SCHEME,
+    ] {
         headers.remove(name);
     }
     let scheme = HeaderValue::from_static(if client.tls { "https" } else { "http" });
@@ -108,10 +133,15 @@ pub(super) fn prepare_response(headers: &mut HeaderMap) {
 /// The request's ID: the client's if it is harmless to log and to pass on, or a new one.
 pub(super) fn request_id(headers: &HeaderMap, shared: &Shared) -> HeaderValue {
     let harmless = |id: &&HeaderValue| {
-        let byte = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'+' | b'/' | b'=');
+        let byte =
+            |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'+' | b'/' | b'=');
         (1..=128).contains(&id.len()) && id.as_bytes().iter().all(byte)
     };
-    headers.get(&REQUEST_ID).filter(harmless).cloned().unwrap_or_else(|| shared.new_id())
+    headers
+        .get(&REQUEST_ID)
+        .filter(harmless)
+        .cloned()
+        .unwrap_or_else(|| shared.new_id())
 }
 
 /// 32 hexadecimal digits.
@@ -162,6 +192,3 @@ impl Host {
         Ok(Some(Self { header, name }))
     }
 }
-
-#[cfg(test)]
-mod tests;

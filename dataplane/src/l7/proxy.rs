@@ -44,7 +44,11 @@ struct Refused {
 }
 
 fn refused(status: StatusCode, reason: &'static str) -> Refused {
-    Refused { status, reason, last: false }
+    Refused {
+        status,
+        reason,
+        last: false,
+    }
 }
 
 /// Answers a request. Never fails: what goes wrong is an answer too.
@@ -55,8 +59,11 @@ pub(super) async fn handle(
 ) -> Response<Body> {
     let shared = Rc::clone(&session.shared);
     session.active.set(session.active.get() + 1);
-    let exchange =
-        Exchange { shared: Rc::clone(&shared), started: Instant::now(), active: Rc::clone(&session.active) };
+    let exchange = Exchange {
+        shared: Rc::clone(&shared),
+        started: Instant::now(),
+        active: Rc::clone(&session.active),
+    };
     let id = middleware::request_id(request.headers(), &shared);
     let method = request.method().clone();
     let response = match check(verdict, &request) {
@@ -78,15 +85,26 @@ pub(super) async fn handle(
 /// What needs no route to be refused.
 fn check(verdict: Result<(), Refusal>, request: &Request<Incoming>) -> Result<(), Refused> {
     if let Err(Refusal { status, reason }) = verdict {
-        return Err(Refused { status, reason, last: true });
+        return Err(Refused {
+            status,
+            reason,
+            last: true,
+        });
     }
     if request.method() == Method::CONNECT {
         let status = StatusCode::METHOD_NOT_ALLOWED;
-        return Err(Refused { status, reason: "this is no forward proxy", last: true });
+        return Err(Refused {
+            status,
+            reason: "this is no forward proxy",
+            last: true,
+        });
     }
     let continues = |expect: &HeaderValue| expect.as_bytes().eq_ignore_ascii_case(b"100-continue");
     if !request.headers().get_all(EXPECT).iter().all(continues) {
-        return Err(refused(StatusCode::EXPECTATION_FAILED, "the only expectation that is understood is 100-continue"));
+        return Err(refused(
+            StatusCode::EXPECTATION_FAILED,
+            "the only expectation that is understood is 100-continue",
+        ));
     }
     Ok(())
 }
@@ -103,18 +121,26 @@ async fn forward(
         shared.tally.count(|c| c.refused += 1);
         refused(StatusCode::BAD_REQUEST, reason)
     };
-    let host = Host::of(request.uri(), request.headers()).map_err(|_| bad("the Host header is not a host"))?;
-    let state = shared.state().ok_or_else(|| refused(StatusCode::NOT_FOUND, "there is no configuration yet"))?;
+    let host =
+        Host::of(request.uri(), request.headers()).map_err(|_| bad("the Host header is not a host"))?;
+    let state = shared
+        .state()
+        .ok_or_else(|| refused(StatusCode::NOT_FOUND, "there is no configuration yet"))?;
     let name = host.as_ref().map_or("", |host| &host.name);
     let path = route::normal(request.uri().path()).map_err(|_| bad("the path is not valid"))?;
     let target = state.config.routes.find(name, &path).ok_or_else(|| {
         shared.tally.count(|c| c.no_route += 1);
         refused(StatusCode::NOT_FOUND, "no rule matches this host and path")
     })?;
-    let endpoints = target.upstream.map_or(&[][..], |place| &state.config.upstreams[place].endpoints);
+    let endpoints = target
+        .upstream
+        .map_or(&[][..], |place| &state.config.upstreams[place].endpoints);
     if endpoints.is_empty() {
         shared.tally.count(|c| c.no_endpoint += 1);
-        return Err(refused(StatusCode::SERVICE_UNAVAILABLE, "the service has no ready endpoint"));
+        return Err(refused(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the service has no ready endpoint",
+        ));
     }
     let header = match host {
         Some(host) => host.header,
@@ -123,7 +149,11 @@ async fn forward(
     drop(path);
     let upgrade = wanted_upgrade(&request);
     let outgoing = prepare(request, &session.client, header, id, upgrade.as_ref())?;
-    let attempt = Attempt { session, state: &state, endpoints };
+    let attempt = Attempt {
+        session,
+        state: &state,
+        endpoints,
+    };
     let (response, lease) = attempt.run(outgoing).await?;
     answer_with(session, response, lease, exchange, upgrade.is_some()).await
 }
@@ -131,7 +161,9 @@ async fn forward(
 /// The protocol that a request asks to change to (RFC 9110 section 7.8); requests with a body do not change.
 fn wanted_upgrade(request: &Request<Incoming>) -> Option<HeaderValue> {
     let asked = request.headers().get_all(CONNECTION).iter().any(|value| {
-        value.to_str().is_ok_and(|value| value.split(',').any(|v| v.trim().eq_ignore_ascii_case("upgrade")))
+        value
+            .to_str()
+            .is_ok_and(|value| value.split(',').any(|v| v.trim().eq_ignore_ascii_case("upgrade")))
     });
     let possible = asked && request.version() == Version::HTTP_11 && request.body().is_end_stream();
     request.headers().get(UPGRADE).filter(|_| possible).cloned()
@@ -147,17 +179,26 @@ fn prepare(
 ) -> Result<Request<Body>, Refused> {
     let (mut head, body) = request.into_parts();
     if head.uri.authority().is_some() {
-        let origin = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+        let origin = head
+            .uri
+            .path_and_query()
+            .cloned()
+            .unwrap_or(PathAndQuery::from_static("/"));
         head.uri = Uri::from(origin);
     }
     middleware::prepare_request(&mut head.headers, client, host, id);
     if let Some(protocol) = upgrade {
-        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers
+            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, protocol.clone());
     }
     head.version = Version::HTTP_11;
     head.extensions.clear();
-    let body = if body.is_end_stream() { Body::Empty } else { Body::Request(body) };
+    let body = if body.is_end_stream() {
+        Body::Empty
+    } else {
+        Body::Request(body)
+    };
     Ok(Request::from_parts(head, body))
 }
 
@@ -175,7 +216,9 @@ impl Attempt<'_> {
         let mut tried = Vec::new();
         let mut failure = None;
         while tried.len() < shared.limits.tries {
-            let Some(endpoint) = self.choose(&tried) else { break };
+            let Some(endpoint) = self.choose(&tried) else {
+                break;
+            };
             if !tried.is_empty() {
                 shared.tally.count(|c| c.retries += 1);
             }
@@ -201,7 +244,12 @@ impl Attempt<'_> {
 
     fn choose(&self, tried: &[SocketAddr]) -> Option<SocketAddr> {
         let client = self.session.client.ip();
-        self.session.shared.pool.choose(self.endpoints, tried, |endpoint| (self.state.allows)(client, endpoint))
+        self.session
+            .shared
+            .pool
+            .choose(self.endpoints, tried, |endpoint| {
+                (self.state.allows)(client, endpoint)
+            })
     }
 
     async fn lease(&self, endpoint: SocketAddr) -> Result<Lease, Refused> {
@@ -209,18 +257,23 @@ impl Attempt<'_> {
         if let Some(lease) = Lease::reuse(shared, endpoint) {
             return Ok(lease);
         }
-        Lease::connect(shared, endpoint).await.map_err(|error| match error {
-            ConnectError::Refused(error) => {
-                tracing::debug!(%endpoint, %error, "no connection to a pod");
-                shared.tally.count(|c| c.connect_failed += 1);
-                refused(StatusCode::BAD_GATEWAY, "the service refused the connection")
-            }
-            ConnectError::Late => {
-                tracing::debug!(%endpoint, "no connection to a pod in time");
-                shared.tally.count(|c| c.connect_timeouts += 1);
-                refused(StatusCode::GATEWAY_TIMEOUT, "the service did not accept the connection in time")
-            }
-        })
+        Lease::connect(shared, endpoint)
+            .await
+            .map_err(|error| match error {
+                ConnectError::Refused(error) => {
+                    tracing::debug!(%endpoint, %error, "no connection to a pod");
+                    shared.tally.count(|c| c.connect_failed += 1);
+                    refused(StatusCode::BAD_GATEWAY, "the service refused the connection")
+                }
+                ConnectError::Late => {
+                    tracing::debug!(%endpoint, "no connection to a pod in time");
+                    shared.tally.count(|c| c.connect_timeouts += 1);
+                    refused(
+                        StatusCode::GATEWAY_TIMEOUT,
+                        "the service did not accept the connection in time",
+                    )
+                }
+            })
     }
 
     /// Sends the request over a connection and waits for the head of the response.
@@ -234,12 +287,18 @@ impl Attempt<'_> {
                 None => {
                     tracing::debug!(endpoint = %lease.endpoint, error = %error.error(), "no response from a pod");
                     shared.tally.count(|c| c.bad_responses += 1);
-                    Err(refused(StatusCode::BAD_GATEWAY, "the service did not answer the request"))
+                    Err(refused(
+                        StatusCode::BAD_GATEWAY,
+                        "the service did not answer the request",
+                    ))
                 }
             },
             Err(_) => {
                 shared.tally.count(|c| c.response_timeouts += 1);
-                Err(refused(StatusCode::GATEWAY_TIMEOUT, "the service did not answer in time"))
+                Err(refused(
+                    StatusCode::GATEWAY_TIMEOUT,
+                    "the service did not answer in time",
+                ))
             }
         }
     }
@@ -280,13 +339,17 @@ async fn answer_with(
         let upstream = if upgrade { lease.upgraded().await } else { None };
         let Some(upstream) = upstream else {
             shared.tally.count(|c| c.bad_responses += 1);
-            return Err(refused(StatusCode::BAD_GATEWAY, "the service changed the protocol unasked"));
+            return Err(refused(
+                StatusCode::BAD_GATEWAY,
+                "the service changed the protocol unasked",
+            ));
         };
         shared.tally.count(|c| c.upgrades += 1);
         *session.tunnel.borrow_mut() = Some(Tunnel { upstream, lease });
         let protocol = head.headers.remove(UPGRADE);
         middleware::strip_hop_by_hop(&mut head.headers);
-        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers
+            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
         if let Some(protocol) = protocol {
             head.headers.insert(UPGRADE, protocol);
         }

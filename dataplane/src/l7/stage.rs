@@ -33,7 +33,10 @@ impl StageConfig {
     /// With the default timeouts and limits of HTTP.
     #[must_use]
     pub fn new(tcp: StackConfig) -> Self {
-        Self { tcp, limits: Limits::default() }
+        Self {
+            tcp,
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -73,7 +76,10 @@ impl Shared {
 
     /// Whether requests may still be sent to an endpoint.
     pub(super) fn is_endpoint(&self, endpoint: SocketAddr) -> bool {
-        self.state.borrow().as_ref().is_some_and(|state| state.endpoints.contains(&endpoint))
+        self.state
+            .borrow()
+            .as_ref()
+            .is_some_and(|state| state.endpoints.contains(&endpoint))
     }
 
     /// An ID for a request that came without.
@@ -116,15 +122,24 @@ impl Stage {
             clients: Cell::default(),
             state: RefCell::default(),
         };
-        Self { shared: Rc::new(shared), sweep: None }
+        Self {
+            shared: Rc::new(shared),
+            sweep: None,
+        }
     }
 
     /// New state: connections live on, their next requests are answered by it.
     pub fn configure(&mut self, config: Arc<Config>, allows: Allows) {
-        self.shared.stack.listen(config.listeners().map(|(address, _)| address));
+        self.shared
+            .stack
+            .listen(config.listeners().map(|(address, _)| address));
         let endpoints = config.endpoints();
         self.shared.pool.retain(&endpoints);
-        let state = Rc::new(State { config, allows, endpoints });
+        let state = Rc::new(State {
+            config,
+            allows,
+            endpoints,
+        });
         *self.shared.state.borrow_mut() = Some(state);
     }
 
@@ -166,6 +181,11 @@ impl Stage {
     #[must_use]
     pub fn wake(&self) -> Rc<Notify> {
         self.shared.stack.wake()
+    }
+
+    #[cfg(test)]
+    pub(super) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.shared.state().expect("configured").config)
     }
 
     /// What the stage holds and has counted.

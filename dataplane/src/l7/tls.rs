@@ -158,6 +158,3 @@ pub(super) fn server_config(
     config.send_tls13_tickets = 1;
     Ok(Arc::new(config))
 }
-
-#[cfg(test)]
-mod tests;

@@ -88,7 +88,11 @@ impl Pool {
         let (first, second) = (open.next()?, open.next());
         let known = self.endpoints.borrow();
         let busy = |endpoint: &SocketAddr| known.get(endpoint).map_or(0, |e| e.busy);
-        Some(second.filter(|second| busy(second) < busy(&first)).unwrap_or(first))
+        Some(
+            second
+                .filter(|second| busy(second) < busy(&first))
+                .unwrap_or(first),
+        )
     }
 
     /// Takes a kept connection to an endpoint.
@@ -107,7 +111,11 @@ impl Pool {
         let mut endpoints = self.endpoints.borrow_mut();
         let known = endpoints.entry(endpoint).or_default();
         known.busy = if more { known.busy + 1 } else { known.busy - 1 };
-        self.busy.set(if more { self.busy.get() + 1 } else { self.busy.get() - 1 });
+        self.busy.set(if more {
+            self.busy.get() + 1
+        } else {
+            self.busy.get() - 1
+        });
         if known.busy == 0 && known.idle.is_empty() {
             endpoints.remove(&endpoint);
         }
@@ -119,7 +127,11 @@ impl Pool {
         let mut closed = Vec::new();
         let mut left = false;
         self.endpoints.borrow_mut().retain(|_, endpoint| {
-            closed.extend(endpoint.idle.extract_if(.., |k| k.since < before || k.connection.sender.is_closed()));
+            closed.extend(
+                endpoint
+                    .idle
+                    .extract_if(.., |k| k.since < before || k.connection.sender.is_closed()),
+            );
             left |= !endpoint.idle.is_empty();
             endpoint.busy > 0 || !endpoint.idle.is_empty()
         });
@@ -139,7 +151,10 @@ impl Pool {
 
     /// Connections kept, and connections in use.
     pub(super) fn counts(&self) -> (usize, usize) {
-        (self.endpoints.borrow().values().map(|e| e.idle.len()).sum(), self.busy.get())
+        (
+            self.endpoints.borrow().values().map(|e| e.idle.len()).sum(),
+            self.busy.get(),
+        )
     }
 }
 
@@ -168,13 +183,22 @@ impl Lease {
             }
         });
         shared.tally.count(|c| c.upstream_connects += 1);
-        let connection = Connection { sender, task: task.abort_handle(), upgraded };
+        let connection = Connection {
+            sender,
+            task: task.abort_handle(),
+            upgraded,
+        };
         Ok(Self::new(shared, endpoint, connection, false))
     }
 
     fn new(shared: &Rc<Shared>, endpoint: SocketAddr, connection: Connection, reused: bool) -> Self {
         shared.pool.busy(endpoint, true);
-        Self { shared: Rc::clone(shared), endpoint, connection: Some(connection), reused }
+        Self {
+            shared: Rc::clone(shared),
+            endpoint,
+            connection: Some(connection),
+            reused,
+        }
     }
 
     /// Sends a request; gives it back if nothing of it was sent.
@@ -194,7 +218,9 @@ impl Lease {
 
     /// The response is complete: keeps the connection, once the request is too.
     pub(super) fn give_back(mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
         if connection.sender.is_closed() {
             return;
         }
@@ -217,7 +243,9 @@ impl Lease {
         let mut endpoints = shared.pool.endpoints.borrow_mut();
         let idle = &mut endpoints.entry(self.endpoint).or_default().idle;
         let since = shared.stack.now();
-        let excess = if idle.len() >= shared.limits.max_idle { Some(connection) } else {
+        let excess = if idle.len() >= shared.limits.max_idle {
+            Some(connection)
+        } else {
             idle.push(Kept { connection, since });
             None
         };

@@ -1,7 +1,6 @@
 //! A virtual network for tests: stacks joined by channels that delay, lose, duplicate and reorder, under tokio's
 //! paused clock.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -74,7 +73,6 @@ pub(crate) struct Network {
     flying: BTreeMap<(Nanos, u64), (usize, Vec<u8>)>,
     sent: u64,
     start: Instant,
-    pub(crate) log: Rc<RefCell<Vec<Vec<u8>>>>,
 }
 
 /// xorshift64*.
@@ -102,7 +100,6 @@ impl Network {
             flying: BTreeMap::new(),
             sent: 0,
             start: Instant::now(),
-            log: Rc::default(),
         }
     }
 
@@ -153,7 +150,7 @@ impl Network {
                 packets.push(packet);
                 true
             });
-            packets.into_iter().for_each(|packet| self.send(packet, now));
+            packets.iter().for_each(|packet| self.send(packet, now));
         }
         let timers = self.nodes.iter().filter_map(|(node, _)| node.next_timer());
         timers
@@ -161,34 +158,17 @@ impl Network {
             .min()
     }
 
-    fn send(&mut self, packet: Vec<u8>, now: Nanos) {
-        self.log.borrow_mut().push(packet.clone());
+    fn send(&mut self, packet: &[u8], now: Nanos) {
         let copies = if self.random.chance(self.channel.duplicate) {
             2
         } else {
             1
         };
         for _ in 0..copies {
-            let lost = self.random.chance(self.channel.loss);
-            if std::env::var("TRACE").is_ok() {
-                if let Ok(g) = super::segment::Segment::parse(&packet) {
-                    eprintln!(
-                        "{:.4} {} flags {:02x} seq {} ack {} len {} win {} {}",
-                        now.0 as f64 / 1e9,
-                        g.source,
-                        g.flags,
-                        g.sequence,
-                        g.acknowledgement,
-                        g.payload,
-                        g.window,
-                        if lost { "LOST" } else { "" }
-                    );
-                }
-            }
-            if lost {
+            if self.random.chance(self.channel.loss) {
                 continue;
             }
-            let mut packet = packet.clone();
+            let mut packet = packet.to_vec();
             if self.random.chance(self.channel.corrupt) {
                 let bit = usize::try_from(self.random.next()).unwrap() % (packet.len() * 8);
                 packet[bit / 8] ^= 1 << (bit % 8);

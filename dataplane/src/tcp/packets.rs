@@ -127,7 +127,7 @@ impl Replies {
         let mut emitted = 0;
         while let Some(packet) = self.queue.front() {
             if !emit(packet.length, &mut |buffer| {
-                buffer.copy_from_slice(packet.bytes())
+                buffer.copy_from_slice(packet.bytes());
             }) {
                 return (emitted, false);
             }

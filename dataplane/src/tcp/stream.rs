@@ -1,6 +1,6 @@
 //! Streams: what tasks see of a connection.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -95,6 +95,19 @@ impl TcpStream {
             inner.settle(self.id);
         }
         Poll::Ready(Ok(taken))
+    }
+
+    /// Waits for the first byte that has not been read, and leaves it. `None` if there will be none.
+    pub async fn peek(&self) -> Option<u8> {
+        let mut first = None;
+        let peek = |context: &mut Context<'_>| {
+            self.poll_receive(context, |data| {
+                first = data.first().copied();
+                0
+            })
+        };
+        poll_fn(peek).await.ok()?;
+        first
     }
 
     /// Resets the connection; the peer sees that what it got is not everything.

@@ -28,13 +28,20 @@ pub(in crate::l7) struct Io {
 impl Io {
     /// A connection to a pod.
     pub(in crate::l7) fn upstream(stream: TcpStream) -> Self {
-        Self { transport: Transport::Plain(stream), scanner: None }
+        Self {
+            transport: Transport::Plain(stream),
+            scanner: None,
+        }
     }
 }
 
 impl Transport {
     /// Lets `take` see what has arrived; it returns how much it took. Ready with 0 at the end.
-    fn poll_receive(&mut self, cx: &mut Context<'_>, take: impl FnOnce(&[u8]) -> usize) -> Poll<io::Result<usize>> {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(&[u8]) -> usize,
+    ) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(stream) => stream.poll_receive(cx, take),
             Self::Tls(stream) => {
@@ -94,7 +101,11 @@ impl hyper::rt::Write for Io {
 }
 
 impl AsyncRead for Transport {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match &mut *self {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),

@@ -6,7 +6,6 @@ mod timer;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::io as stdio;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -33,8 +32,12 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 /// Serves a client's connection until it ends.
 pub(super) async fn serve(shared: Rc<Shared>, stream: TcpStream) {
-    let Some(state) = shared.state() else { return stream.abort() };
-    let Some(kind) = state.config.listeners.get(&stream.local_addr()) else { return stream.abort() };
+    let Some(state) = shared.state() else {
+        return stream.abort();
+    };
+    let Some(kind) = state.config.listeners.get(&stream.local_addr()) else {
+        return stream.abort();
+    };
     shared.tally.count(|c| c.connections += 1);
     let tls = *kind == ListenerKind::Https;
     let client = Client::new(stream.peer_addr(), stream.local_addr(), tls);
@@ -55,18 +58,23 @@ pub(super) async fn serve(shared: Rc<Shared>, stream: TcpStream) {
     }
 }
 
-async fn handshake(shared: &Shared, config: &Config, stream: TcpStream) -> Option<Transport> {
-    let acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
-    tokio::pin!(acceptor);
-    let mut start = match acceptor.as_mut().await {
+async fn handshake(shared: &Shared, config: &Config, mut stream: TcpStream) -> Option<Transport> {
+    // A method's first letter is no TLS record's type (RFC 8446 section 5.1).
+    if stream.peek().await.is_some_and(|byte| byte.is_ascii_alphabetic()) {
+        shared.tally.count(|c| c.plain_on_tls += 1);
+        drop(stream.write_all(PLAIN_ON_TLS).await);
+        return None;
+    }
+    let mut start = match LazyConfigAcceptor::new(Acceptor::default(), stream).await {
         Ok(start) => start,
         Err(error) => {
-            let mut stream = acceptor.take_io();
-            refuse_hello(shared, stream.as_mut(), &error).await;
+            tracing::debug!(%error, "a TLS handshake failed");
+            shared.tally.count(|c| c.handshakes_failed += 1);
             return None;
         }
     };
-    if config.certificates.find(start.client_hello().server_name()).is_none() {
+    let certificate = config.certificates.find(start.client_hello().server_name());
+    if certificate.is_none() {
         shared.tally.count(|c| c.unknown_names += 1);
         drop(start.io.write_all(&UNRECOGNIZED_NAME).await);
         return None;
@@ -88,19 +96,6 @@ async fn handshake(shared: &Shared, config: &Config, stream: TcpStream) -> Optio
     }
 }
 
-/// The first bytes were no ClientHello: what if they were HTTP?
-async fn refuse_hello(shared: &Shared, stream: Option<&mut TcpStream>, error: &stdio::Error) {
-    // rustls sees a record of an unknown type: 'G' of GET and its like are none of TLS.
-    let plain = error
-        .get_ref()
-        .and_then(|e| e.downcast_ref::<rustls::Error>())
-        .is_some_and(|e| matches!(e, rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)));
-    shared.tally.count(|c| if plain { c.plain_on_tls += 1 } else { c.handshakes_failed += 1 });
-    if let Some(stream) = stream.filter(|_| plain) {
-        drop(stream.write_all(PLAIN_ON_TLS).await);
-    }
-}
-
 /// Answers requests until the client or an answer closes the connection, or it becomes something else.
 async fn speak_http(shared: &Rc<Shared>, client: Client, transport: Transport) -> hyper::Result<()> {
     let session = Rc::new(Session {
@@ -115,7 +110,10 @@ async fn speak_http(shared: &Rc<Shared>, client: Client, transport: Transport) -
         let answer = handle(Rc::clone(&session), verdict, request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
-    let io = Io { transport, scanner: Some(Rc::clone(&scanner)) };
+    let io = Io {
+        transport,
+        scanner: Some(Rc::clone(&scanner)),
+    };
     let connection = shared.http.serve_connection(io, service);
     let parts = connection.without_shutdown().await?;
     let tunnel = session.tunnel.borrow_mut().take();

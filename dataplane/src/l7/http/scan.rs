@@ -55,12 +55,20 @@ impl Scanner {
                 State::Head => self.head(bytes),
                 State::Content(left) => {
                     let used = take(left, bytes);
-                    self.state = if used == left { State::Head } else { State::Content(left - used) };
+                    self.state = if used == left {
+                        State::Head
+                    } else {
+                        State::Content(left - used)
+                    };
                     used as usize
                 }
                 State::Chunk(left) => {
                     let used = take(left, bytes);
-                    self.state = if used == left { State::ChunkLine } else { State::Chunk(left - used) };
+                    self.state = if used == left {
+                        State::ChunkLine
+                    } else {
+                        State::Chunk(left - used)
+                    };
                     used as usize
                 }
                 State::ChunkLine => self.line(bytes, Self::chunk_size),
@@ -73,7 +81,9 @@ impl Scanner {
 
     /// The verdict on the next head that hyper has parsed.
     pub(super) fn verdict(&mut self) -> Result<(), Refusal> {
-        self.verdicts.pop_front().unwrap_or_else(|| bad("the request could not be read"))
+        self.verdicts
+            .pop_front()
+            .unwrap_or_else(|| bad("the request could not be read"))
     }
 
     /// What follows is no HTTP.
@@ -153,7 +163,9 @@ impl Scanner {
 
     fn chunk_size(&mut self, line: &[u8]) {
         let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
-        let size = std::str::from_utf8(&line[..digits]).ok().and_then(|d| u64::from_str_radix(d, 16).ok());
+        let size = std::str::from_utf8(&line[..digits])
+            .ok()
+            .and_then(|d| u64::from_str_radix(d, 16).ok());
         self.state = match size {
             Some(0) => State::Trailers,
             // The line end after the data, two bytes, is counted with it.
@@ -174,7 +186,10 @@ fn take(left: u64, bytes: &[u8]) -> u64 {
 }
 
 fn bad<T>(reason: &'static str) -> Result<T, Refusal> {
-    Err(Refusal { status: StatusCode::BAD_REQUEST, reason })
+    Err(Refusal {
+        status: StatusCode::BAD_REQUEST,
+        reason,
+    })
 }
 
 /// What follows a head, or why the request is refused.
@@ -217,8 +232,9 @@ fn framing(http11: bool, headers: &[Header<'_>]) -> Result<State, Refusal> {
 /// Digits and nothing else (RFC 9110 section 8.6).
 fn content_length(value: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(value).ok()?;
-    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+    digits
+        .bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| digits.parse().ok())
+        .flatten()
 }
-
-#[cfg(test)]
-mod tests;

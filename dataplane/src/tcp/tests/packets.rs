@@ -196,7 +196,7 @@ fn wrong_acknowledgements_and_strays_are_reset_and_resets_are_not() {
         ports: (5_001, 80),
         flags: ACK,
         acknowledgement: 77,
-        ..syn.clone()
+        ..syn
     };
     assert_eq!(answer(&stack, &stray, Nanos(2)), [(RST, 77, 0)]);
     assert_eq!(
