@@ -29,7 +29,7 @@ impl Random {
     }
 
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
-        ((self.next() >> 32) * u64::from(bound) >> 32) as u32
+        (((self.next() >> 32) * u64::from(bound)) >> 32) as u32
     }
 
     /// An address whose first `length` bits are those of `top`.

@@ -4,11 +4,11 @@ use headgate_ring::message::{Direction, Frontend, Key};
 
 /// Why a transaction was refused: one object's field, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{object}: {field}: {reason}")]
+#[error("{object}{field}{reason}", object = Lead(object), field = Lead(field))]
 pub struct ConfigError {
-    /// Kind and name, as `Service 198.51.100.10 TCP 80`.
+    /// Kind and name, as `Service 198.51.100.10 TCP 80`; empty where the reason names it.
     pub object: String,
-    /// The field, as `backends[3]`.
+    /// The field, as `backends[3]`; empty where the reason names it.
     pub field: String,
     /// What is wrong with it, and what it should be.
     pub reason: String,
@@ -21,6 +21,19 @@ impl ConfigError {
             object: describe(key),
             field: fault.field,
             reason: fault.reason,
+        }
+    }
+}
+
+/// What stands before the reason, if anything does.
+struct Lead<'a>(&'a str);
+
+impl std::fmt::Display for Lead<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "{}: ", self.0)
         }
     }
 }

@@ -40,8 +40,8 @@ impl Http {
         );
         // The error names the object itself.
         let config = config.map_err(|error| ConfigError {
-            object: "HTTP".into(),
-            field: "state".into(),
+            object: String::new(),
+            field: String::new(),
             reason: error.to_string(),
         })?;
         Ok(Self {

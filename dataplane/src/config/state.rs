@@ -144,7 +144,7 @@ impl State {
 
     /// Checks what concerns several objects, as far as the transaction touched them.
     fn check_together(&self, undo: &Undo) -> Result<(), ConfigError> {
-        let mut http = undo.whole.is_some();
+        let mut certificates = undo.whole.is_some();
         for (key, _) in &undo.before {
             match key {
                 Key::Service(frontend) => self.check_frontend(frontend)?,
@@ -156,11 +156,16 @@ impl State {
                         port,
                     })?;
                 }
-                Key::Policy(..) => {}
-                Key::VirtualHost(_) | Key::Upstream(_) | Key::Certificate(_) => http = true,
+                Key::Certificate(_) => certificates = true,
+                // A rule whose upstream is missing answers 503: no reason to refuse all else.
+                Key::Policy(..) | Key::VirtualHost(_) | Key::Upstream(_) => {}
             }
         }
-        if http { self.check_http() } else { Ok(()) }
+        if certificates {
+            self.check_certificates()
+        } else {
+            Ok(())
+        }
     }
 
     /// One address and TCP port is either balanced or terminated.
@@ -180,33 +185,18 @@ impl State {
         Ok(())
     }
 
-    fn check_http(&self) -> Result<(), ConfigError> {
+    /// One host stands in one certificate only.
+    fn check_certificates(&self) -> Result<(), ConfigError> {
         let mut owners: HashMap<&str, &str> = HashMap::new();
         for (key, object) in &self.objects {
-            match object {
-                Stored::VirtualHost(host) => self.check_upstreams(key, host)?,
-                Stored::Certificate(certificate) => {
-                    for (i, host) in certificate.hosts.iter().enumerate() {
-                        if let Some(other) = owners.insert(host, &certificate.name) {
-                            let reason = format!("{host:?} stands in certificate {other:?}, too");
-                            return Err(ConfigError::new(key, Fault::new(format!("hosts[{i}]"), reason)));
-                        }
-                    }
+            let Stored::Certificate(certificate) = object else {
+                continue;
+            };
+            for (i, host) in certificate.hosts.iter().enumerate() {
+                if let Some(other) = owners.insert(host, &certificate.name) {
+                    let reason = format!("{host:?} stands in certificate {other:?}, too");
+                    return Err(ConfigError::new(key, Fault::new(format!("hosts[{i}]"), reason)));
                 }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn check_upstreams(&self, key: &Key, host: &VirtualHost) -> Result<(), ConfigError> {
-        for (i, rule) in host.rules.iter().enumerate() {
-            if !self.objects.contains_key(&Key::Upstream(rule.upstream.clone())) {
-                let reason = format!("there is no upstream {:?}", rule.upstream);
-                return Err(ConfigError::new(
-                    key,
-                    Fault::new(format!("rules[{i}].upstream"), reason),
-                ));
             }
         }
         Ok(())

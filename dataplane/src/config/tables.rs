@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use headgate_ring::message::{Generation, Listener, Policy, Protocol, Service};
+use headgate_ring::message::{Generation, Key, Listener, Policy, Protocol, Service};
 
 use super::error::{ConfigError, Fault};
 use super::http::Http;
@@ -67,7 +67,7 @@ impl Tables {
         Ok(Self {
             generation: state.generation(),
             services: compile_services(&parts.services, previous)?,
-            policy: compile_policy(&parts.policies, previous),
+            policy: compile_policy(&parts.policies, previous)?,
             managed: managed(&parts),
             http: Some(Http::compile(state, previous.and_then(|p| p.http.as_ref()))?),
             listeners: Listeners {
@@ -136,7 +136,7 @@ fn compile_services(
         match old {
             Some(old) if Arc::ptr_eq(old.source(), source) => Ok(old.clone()),
             _ => lb::Service::build(Arc::clone(source), old).map_err(|error| {
-                let key = headgate_ring::message::Key::Service(frontend);
+                let key = Key::Service(frontend);
                 ConfigError::new(&key, Fault::new("backends", error.to_string()))
             }),
         }
@@ -146,10 +146,19 @@ fn compile_services(
     ))
 }
 
-fn compile_policy(policies: &[Arc<Policy>], previous: Option<&Tables>) -> Arc<policy::Compiled> {
+fn compile_policy(
+    policies: &[Arc<Policy>],
+    previous: Option<&Tables>,
+) -> Result<Arc<policy::Compiled>, ConfigError> {
     match previous.map(|p| &p.policy) {
-        Some(old) if same(old.policies(), policies) => Arc::clone(old),
-        _ => Arc::new(policy::Compiled::build(policies.to_vec())),
+        Some(old) if same(old.policies(), policies) => Ok(Arc::clone(old)),
+        _ => policy::Compiled::build(policies.to_vec())
+            .map(Arc::new)
+            .map_err(|error| {
+                let policy = &policies[error.policy.0 as usize];
+                let key = Key::Policy(policy.name.clone(), policy.direction);
+                ConfigError::new(&key, Fault::new("rules", error.to_string()))
+            }),
     }
 }
 

@@ -151,10 +151,13 @@ fn hosts_are_checked() {
         refusal(Object::VirtualHost(host("", &relative, "u")))
             .contains("rules[0].path: \"a\" does not begin")
     );
+    // A rule whose upstream is missing is no error: it answers 503.
     let fine = [(PathKind::Exact, "/a"), (PathKind::Prefix, "/")];
+    let fine = put([Object::VirtualHost(host("*.shop.example", &fine, "missing"))]);
     assert!(
-        refusal(Object::VirtualHost(host("*.shop.example", &fine, "u")))
-            .contains("rules[0].upstream: there is no")
+        State::default()
+            .transact(transaction(1, true, fine), None)
+            .is_ok()
     );
 }
 

@@ -1,11 +1,10 @@
 //! From the kernel's lists to look-up tables.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
-use super::snapshot::{Link, NextHop, Route, RouteKind, Snapshot, Table};
+use super::select::{self, Selected, Up};
+use super::snapshot::{Link, NextHop, Route, RouteKind, Snapshot};
 use super::{Entry, Exit, Fib, Hop, HopId, Lookup, Path, source};
 use crate::lpm::Lpm;
 use crate::verdict::PortId;
@@ -18,15 +17,11 @@ impl Fib {
     #[must_use]
     pub fn build(snapshot: &Snapshot, generation: u64) -> Self {
         let mut builder = Builder::new(snapshot);
-        let mut prefixes: Vec<(IpNet, u32)> = Vec::new();
-        let locals = effective(snapshot, Table::Local);
-        let mains = effective(snapshot, Table::Main);
-        let local_nets = Lpm::build(locals.keys().map(|net| (*net, 1)), 0);
-        // The local table is asked first, whatever the lengths: what it holds hides more specific routes.
-        let hidden = |net: &IpNet| local_nets.lookup(net.network()) == 1 && covered(&locals, net);
-        for (net, route) in mains.iter().filter(|(net, _)| !hidden(net)).chain(&locals) {
-            prefixes.push((*net, builder.route(route)));
-        }
+        let selected = select::in_force(snapshot, &builder.up);
+        let prefixes: Vec<_> = selected
+            .iter()
+            .map(|s| (s.destination, builder.route(s)))
+            .collect();
         Self {
             generation,
             lpm: Lpm::build(prefixes, NO_ROUTE),
@@ -54,48 +49,9 @@ fn port_macs(snapshot: &Snapshot) -> Vec<Option<[u8; 6]>> {
     macs
 }
 
-/// Whether a route of the table holds all of `net`.
-fn covered(table: &BTreeMap<IpNet, Route>, net: &IpNet) -> bool {
-    let mut wider = Some(*net);
-    std::iter::from_fn(|| {
-        let this = wider?;
-        wider = this.supernet();
-        Some(this)
-    })
-    .any(|net| table.contains_key(&net.trunc()))
-}
-
-/// The route in force for each destination of a table: the least metric of those that can be used.
-///
-/// IPv6 lists the paths of one multipath route as routes of their own; those of one metric are joined.
-fn effective(snapshot: &Snapshot, table: Table) -> BTreeMap<IpNet, Route> {
-    let mut routes: BTreeMap<IpNet, Route> = BTreeMap::new();
-    for route in snapshot.routes.iter().filter(|r| r.table == table) {
-        let mut route = route.clone();
-        route
-            .hops
-            .retain(|hop| snapshot.links.iter().any(|l| l.index == hop.interface && l.up));
-        if route.kind == RouteKind::Unicast && route.hops.is_empty() {
-            continue;
-        }
-        let net = route.destination.trunc();
-        match routes.get_mut(&net) {
-            Some(best) if best.metric < route.metric => {}
-            Some(best) if best.metric == route.metric => {
-                if matches!(net, IpNet::V6(_)) && best.kind == RouteKind::Unicast && best.kind == route.kind {
-                    best.hops.append(&mut route.hops);
-                }
-            }
-            _ => {
-                routes.insert(net, route);
-            }
-        }
-    }
-    routes
-}
-
 struct Builder<'a> {
     snapshot: &'a Snapshot,
+    up: Up,
     links: HashMap<u32, Link>,
     ports: HashMap<u32, PortId>,
     routes: Vec<Entry>,
@@ -108,6 +64,7 @@ impl<'a> Builder<'a> {
     fn new(snapshot: &'a Snapshot) -> Self {
         let mut builder = Self {
             snapshot,
+            up: Up::of(snapshot),
             links: snapshot.links.iter().map(|l| (l.index, *l)).collect(),
             ports: HashMap::new(),
             routes: vec![Entry::Answer(Lookup::Unreachable)],
@@ -136,8 +93,7 @@ impl<'a> Builder<'a> {
                 continue;
             };
             if let (Some(source_mac), Some(destination_mac)) = (link.mac, neighbour.mac) {
-                #[expect(clippy::cast_possible_truncation, reason = "the kernel bounds its neighbours")]
-                let id = HopId(self.hops.len() as u32);
+                let id = HopId(number(self.hops.len()));
                 self.hops.push(Hop {
                     port: *port,
                     source_mac,
@@ -149,40 +105,35 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The number of the entry for a route.
-    fn route(&mut self, route: &Route) -> u32 {
-        let entry = match route.kind {
+    /// The number of the entry for a destination.
+    fn route(&mut self, selected: &Selected<'_>) -> u32 {
+        let entry = match selected.routes[0].kind {
             RouteKind::Local => Entry::Answer(Lookup::Local),
             RouteKind::Kernel => Entry::Answer(Lookup::Kernel),
             RouteKind::Reject => Entry::Answer(Lookup::Unreachable),
-            RouteKind::Unicast => self.unicast(route),
+            RouteKind::Unicast => self.unicast(selected),
         };
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "fewer routes than 2^31 fit the kernel's memory"
-        )]
-        let number = self.routes.len() as u32;
         self.routes.push(entry);
-        number
+        number(self.routes.len() - 1)
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "fewer paths than 2^32; the share is below 2^32"
-    )]
-    fn unicast(&mut self, route: &Route) -> Entry {
-        let first = self.paths.len() as u32;
-        let total: u64 = route.hops.iter().map(|h| u64::from(h.weight.max(1))).sum();
+    fn unicast(&mut self, selected: &Selected<'_>) -> Entry {
+        let first = self.paths.len();
+        let hops = |route| self.up.hops(route).map(move |hop| (route, hop));
+        let paths: Vec<(&Route, &NextHop)> = selected.routes.iter().copied().flat_map(hops).collect();
+        let weight = |hop: &NextHop| u64::from(hop.weight.max(1));
+        let total: u64 = paths.iter().map(|(_, hop)| weight(hop)).sum();
         let mut sum = 0;
-        for hop in &route.hops {
-            sum += u64::from(hop.weight.max(1));
-            let upper = (sum * u64::from(u32::MAX) / total) as u32;
+        for (route, hop) in &paths {
+            sum += weight(hop);
+            // Not above `u32::MAX`, since the sum is not above the total.
+            let upper = u32::try_from(sum * u64::from(u32::MAX) / total).unwrap_or(u32::MAX);
             let path = self.path(route, hop, upper);
             self.paths.push(path);
         }
         Entry::Paths {
-            first,
-            count: route.hops.len() as u32,
+            first: number(first),
+            count: number(paths.len()),
         }
     }
 
@@ -211,4 +162,8 @@ impl<'a> Builder<'a> {
             }),
         }
     }
+}
+
+fn number(index: usize) -> u32 {
+    u32::try_from(index).expect("the kernel's tables have fewer than 2^32 entries")
 }

@@ -5,6 +5,7 @@
 
 mod build;
 pub mod mirror;
+mod select;
 mod snapshot;
 mod source;
 
@@ -191,5 +192,7 @@ impl Fib {
     }
 }
 
+#[cfg(test)]
+mod property;
 #[cfg(test)]
 mod tests;

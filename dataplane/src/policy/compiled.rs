@@ -118,17 +118,35 @@ pub(super) const fn port_key(protocol: u8, port: u16) -> u32 {
 /// All [`port_key`]s are below this.
 pub(super) const PORT_KEYS: u32 = (3 << 16) + 1;
 
+/// The most bytes that the tables from classes to verdicts may take, and those that are needed to make them:
+/// more than fifty times what 10,000 ordinary policies need.
+pub const MEMORY_LIMIT: usize = 1 << 30;
+
+/// The policies tell too many kinds of addresses and ports apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the policies up to this one need tables of more than {limit} bytes: name fewer different peers or ports"
+)]
+pub struct TooLarge {
+    /// The policy at which the limit was passed.
+    pub policy: PolicyId,
+    /// The limit, in bytes.
+    pub limit: usize,
+}
+
 impl Default for Compiled {
     fn default() -> Self {
-        Self::build(Vec::new())
+        Self::build(Vec::new()).expect("no policies need next to no memory")
     }
 }
 
 impl Compiled {
     /// Compiles checked policies, sorted by name and direction.
-    #[must_use]
-    pub fn build(policies: Vec<Arc<Policy>>) -> Self {
-        build::compile(policies)
+    ///
+    /// # Errors
+    /// When the tables would take more than [`MEMORY_LIMIT`].
+    pub fn build(policies: Vec<Arc<Policy>>) -> Result<Self, TooLarge> {
+        build::compile(policies, MEMORY_LIMIT)
     }
 
     /// Decides on a new connection from its first packet: the client's address as it came, the pod's address
@@ -234,7 +252,7 @@ impl Matrix {
         word >> (column % 64) & 1 != 0
     }
 
-    fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         size_of_val(self.indices.as_slice())
             + size_of_val(self.lines.as_slice())
             + size_of_val(self.rows.as_slice())

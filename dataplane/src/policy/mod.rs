@@ -14,7 +14,7 @@ pub mod reference;
 mod build;
 mod compiled;
 
-pub use compiled::{Compiled, Size};
+pub use compiled::{Compiled, MEMORY_LIMIT, Size, TooLarge};
 pub use headgate_ring::message::Direction;
 
 /// What becomes of a new connection.

@@ -119,7 +119,7 @@ proptest! {
         policies in policies(),
         connections in vec(connection(), 100),
     ) {
-        let compiled = Compiled::build(policies.clone());
+        let compiled = Compiled::build(policies.clone()).expect("few policies");
         for (src, dst, protocol, port) in connections {
             let expected = reference::decide(&policies, src, dst, protocol, port);
             let decision = compiled.decide(src, dst, protocol, port);

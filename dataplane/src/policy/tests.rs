@@ -32,7 +32,9 @@ fn rule(peers: &[&str], ports: &[(Protocol, u16, u16)]) -> PolicyRule {
 
 fn decide(policies: &[Arc<Policy>], src: &str, dst: &str, protocol: u8, port: u16) -> Decision {
     let (src, dst) = (src.parse().expect("an address"), dst.parse().expect("an address"));
-    let compiled = Compiled::build(policies.to_vec()).decide(src, dst, protocol, port);
+    let compiled = Compiled::build(policies.to_vec())
+        .expect("few policies")
+        .decide(src, dst, protocol, port);
     assert_eq!(compiled, reference::decide(policies, src, dst, protocol, port));
     compiled
 }
@@ -151,4 +153,51 @@ fn excepts_hold_for_their_own_block_only() {
         decide(&policies, "192.0.2.10", POD, 6, 80),
         denied(0, Direction::Ingress)
     );
+}
+
+#[test]
+fn tables_above_the_limit_are_refused_by_the_policy_that_passes_it() {
+    let ports: Vec<_> = (1..200)
+        .map(|port| (Protocol::Tcp, port * 100, port * 100))
+        .collect();
+    let policies = [
+        policy("a/small", Direction::Ingress, &[POD], vec![rule(&[], &[])]),
+        policy(
+            "b/large",
+            Direction::Ingress,
+            &[OTHER],
+            vec![rule(&["192.0.2.0/24"], &ports)],
+        ),
+    ];
+    let refused = build::compile(policies.to_vec(), 1_000)
+        .map(|_| ())
+        .expect_err("too large");
+    assert_eq!((refused.policy, refused.limit), (PolicyId(1), 1_000));
+    assert!(build::compile(policies.to_vec(), 10_000).is_ok());
+}
+
+#[test]
+fn many_ports_need_several_levels_of_index() {
+    let ports: Vec<_> = (1..2_000)
+        .map(|port| (Protocol::Udp, port * 20, port * 20 + 9))
+        .collect();
+    let policies = [policy(
+        "a/p",
+        Direction::Ingress,
+        &[POD],
+        vec![rule(&["192.0.2.0/24"], &ports)],
+    )];
+    let compiled = Compiled::build(policies.to_vec()).expect("few policies");
+    let (src, dst) = (
+        CLIENT.parse().expect("an address"),
+        POD.parse().expect("an address"),
+    );
+    for port in 0..=u16::MAX {
+        let decision = compiled.decide(src, dst, 17, port);
+        assert_eq!(
+            decision.is_allowed(),
+            (20..39_990).contains(&port) && port % 20 < 10,
+            "port {port}"
+        );
+    }
 }

@@ -61,6 +61,11 @@ impl<'a> RowBuilder<'a> {
         }
     }
 
+    /// Bytes so far.
+    pub(super) fn memory(&self) -> usize {
+        self.matrix.memory()
+    }
+
     pub(super) fn finish(self) -> Matrix {
         self.matrix
     }

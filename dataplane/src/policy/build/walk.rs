@@ -1,26 +1,12 @@
 //! The walk over all prefixes that finds the classes of addresses.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::Arc;
 
-use headgate_ring::message::{Direction, Peer, Policy};
-use ipnet::IpNet;
+use headgate_ring::message::Direction;
 
 use super::active::Active;
-use super::sets::PeerSets;
+use super::events::{Event, Prefix, What};
 use crate::hash::Keyed;
-
-/// What begins to hold at a prefix.
-#[derive(Clone, Copy, Debug)]
-enum What {
-    /// A peer's block: its addresses are in the set.
-    Enter(Direction, u32),
-    /// A peer's except: not any more, by this peer.
-    Leave(Direction, u32),
-    /// The address is a subject of the policy.
-    Subject(Direction, u32),
-}
 
 /// One direction's part of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +25,6 @@ pub(super) struct Sides {
 }
 
 pub(super) struct Walk {
-    events: Vec<(IpNet, What)>,
     pub(super) ingress: Combinations,
     pub(super) egress: Combinations,
     classes: HashMap<Sides, u32, Keyed>,
@@ -53,6 +38,8 @@ pub(super) struct Combinations {
     columns: HashMap<u128, u32, Keyed>,
     /// The peer sets of each column, sorted.
     members: Vec<Box<[u32]>>,
+    /// Length of all `members`.
+    listed: usize,
     group_numbers: HashMap<u128, u32, Keyed>,
     /// The policies of each group.
     pub(super) groups: Vec<Vec<u32>>,
@@ -68,27 +55,11 @@ pub(super) struct Columns {
 }
 
 impl Walk {
-    pub(super) fn new(policies: &[Arc<Policy>], ingress: &PeerSets<'_>, egress: &PeerSets<'_>) -> Self {
-        let mut events = Vec::new();
-        for (direction, sets) in [(Direction::Ingress, ingress), (Direction::Egress, egress)] {
-            for (set, peers) in sets.iter() {
-                peers
-                    .iter()
-                    .for_each(|peer| peer_events(peer, direction, set, &mut events));
-            }
-        }
-        for (number, policy) in (0..).zip(policies) {
-            let subject = |a: &IpAddr| (IpNet::from(*a), What::Subject(policy.direction, number));
-            events.extend(policy.subjects.iter().map(subject));
-        }
-        // Wider prefixes stand before those inside them, and nothing leaves before it has entered.
-        events.sort_unstable_by_key(|(net, what)| {
-            (net.addr(), net.prefix_len(), matches!(what, What::Leave(..)))
-        });
+    /// For so many policies, and sets of peers of each direction.
+    pub(super) fn new(policies: usize, ingress_sets: usize, egress_sets: usize) -> Self {
         let mut walk = Self {
-            events,
-            ingress: Combinations::new(ingress.len(), policies.len()),
-            egress: Combinations::new(egress.len(), policies.len()),
+            ingress: Combinations::new(ingress_sets, policies),
+            egress: Combinations::new(egress_sets, policies),
             classes: HashMap::default(),
             in_order: Vec::new(),
         };
@@ -96,28 +67,35 @@ impl Walk {
         walk
     }
 
-    /// Finds the class of each prefix; class 0 is that of addresses in none. Prefixes that change nothing are
-    /// left out.
-    pub(super) fn run(&mut self) -> Vec<(IpNet, u32)> {
+    /// Finds the class of each prefix of one family; class 0 is that of addresses in none. Prefixes that change
+    /// nothing are left out.
+    pub(super) fn run(&mut self, events: &[Event]) -> Vec<(Prefix, u32)> {
         let mut prefixes = Vec::new();
-        let mut path: Vec<(IpNet, std::ops::Range<usize>, u32)> = Vec::new();
-        let events = std::mem::take(&mut self.events);
-        let mut start = 0;
-        for group in events.chunk_by(|a, b| a.0 == b.0) {
-            let net = group[0].0;
-            while let Some((_, left, _)) = path.pop_if(|(outer, ..)| !outer.contains(&net)) {
-                self.leave(&events[left]);
+        let mut path: Vec<(&[Event], u32)> = Vec::new();
+        for here in events.chunk_by(|a, b| a.at == b.at) {
+            while let Some((left, _)) = path.pop_if(|(outer, _)| !outer[0].at.contains(here[0].at)) {
+                self.undo(left);
             }
-            group.iter().for_each(|(_, what)| self.apply(*what));
-            let outer = path.last().map_or(0, |(_, _, class)| *class);
+            here.iter().for_each(|event| self.apply(event.what));
+            let outer = path.last().map_or(0, |(_, class)| *class);
             let class = self.class();
             if class != outer {
-                prefixes.push((net, class));
+                prefixes.push((here[0].at, class));
             }
-            path.push((net, start..start + group.len(), class));
-            start += group.len();
+            path.push((here, class));
+        }
+        while let Some((left, _)) = path.pop() {
+            self.undo(left);
         }
         prefixes
+    }
+
+    /// Bytes of the combinations met.
+    pub(super) fn memory(&self) -> usize {
+        [&self.ingress, &self.egress]
+            .map(|side| side.listed * size_of::<u32>())
+            .iter()
+            .sum()
     }
 
     /// The classes by number.
@@ -125,9 +103,9 @@ impl Walk {
         self.in_order.iter()
     }
 
-    fn leave(&mut self, events: &[(IpNet, What)]) {
-        for (_, what) in events.iter().rev() {
-            match *what {
+    fn undo(&mut self, events: &[Event]) {
+        for event in events.iter().rev() {
+            match event.what {
                 What::Enter(direction, set) => self.side(direction).sets.leave(set),
                 What::Leave(direction, set) => self.side(direction).sets.enter(set),
                 What::Subject(direction, policy) => self.side(direction).policies.leave(policy),
@@ -164,24 +142,6 @@ impl Walk {
     }
 }
 
-/// A peer's block enters its set, and its excepts leave it again; what lies in another except leaves once.
-fn peer_events(peer: &Peer, direction: Direction, set: u32, events: &mut Vec<(IpNet, What)>) {
-    let block = peer.block.trunc();
-    if peer.except.iter().any(|except| except.contains(&block)) {
-        return;
-    }
-    events.push((block, What::Enter(direction, set)));
-    let inside = peer
-        .except
-        .iter()
-        .map(IpNet::trunc)
-        .filter(|except| block.contains(except));
-    // Aggregation joins neighbours and swallows what lies inside; the sets of addresses stay the same.
-    for except in IpNet::aggregate(&inside.collect()) {
-        events.push((except, What::Leave(direction, set)));
-    }
-}
-
 impl Combinations {
     fn new(sets: usize, policies: usize) -> Self {
         Self {
@@ -189,6 +149,7 @@ impl Combinations {
             policies: Active::new(policies),
             columns: HashMap::default(),
             members: Vec::new(),
+            listed: 0,
             group_numbers: HashMap::default(),
             groups: Vec::new(),
         }
@@ -199,6 +160,7 @@ impl Combinations {
         let column = *self.columns.entry(self.sets.fingerprint()).or_insert_with(|| {
             let mut members = Box::<[u32]>::from(self.sets.present());
             members.sort_unstable();
+            self.listed += members.len();
             self.members.push(members);
             next
         });
