@@ -139,7 +139,7 @@ impl Tree {
         let wanted = self
             .manifests
             .iter()
-            .filter(|(_, m)| work.files.contains(&m.real));
+            .filter(|(_, m)| work.files.contains(&m.real) && !work.writing.contains(&m.real));
         let wanted: Vec<_> = wanted.map(|(path, m)| (path.clone(), m.real.clone())).collect();
         for (path, real) in wanted {
             self.read(path, real, &mut changes);

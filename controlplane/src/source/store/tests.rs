@@ -2,6 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use headgate_ring::message::{Direction, Key, Object};
+use proptest::prelude::*;
 
 use super::*;
 use crate::testing::{compiled_store, lines, put, settings};
@@ -373,4 +374,75 @@ fn a_policy_that_never_was_good_allows_nothing() {
         &[("p.yaml", &policy("{podSelector: {}, ingress: [{}]}"))],
     );
     assert_eq!(policies(&store), [(Ingress, 2, 1)]);
+}
+
+/// Every kind that is read, with most of the fields that are.
+const EVERYTHING: &str = r"
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {team: blue}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-1, namespace: shop, labels: {app: web}}
+spec: {containers: [{name: c, ports: [{name: http, containerPort: 8080}]}]}
+status: {podIP: 10.244.1.1, conditions: [{type: Ready, status: 'True'}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, externalIPs: [198.51.100.1], ports: [{port: 80, targetPort: http}], sessionAffinity: ClientIP}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: db-1, namespace: shop, labels: {kubernetes.io/service-name: db}}
+addressType: IPv4
+ports: [{port: 5432}]
+endpoints: [{addresses: [10.0.0.1], conditions: {ready: true}}]
+---
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: headgate}
+spec: {controller: headgate.dev/ingress}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web, namespace: shop}
+spec: {ingressClassName: headgate, tls: [{hosts: [a.example.com], secretName: cert}], rules: [{host: a.example.com,
+  http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}}]}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: cert, namespace: shop}
+type: kubernetes.io/tls
+data: {tls.crt: AAAA, tls.key: AAAA}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: shop}
+spec: {podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{ipBlock: {cidr: 192.0.2.0/24,
+  except: [192.0.2.128/25]}}, {namespaceSelector: {}}], ports: [{port: http}, {port: 1, endPort: 2}]}], egress: [{}]}
+";
+
+proptest! {
+    /// However a manifest is mutilated: no panic, whole lines, and nothing worse than last good states.
+    #[test]
+    fn any_mutilated_manifest_is_survived(
+        cut in 0..EVERYTHING.len() * 2,
+        changes in prop::collection::vec((0..EVERYTHING.len(), 0..128u8), 0..4),
+    ) {
+        let mut bytes = EVERYTHING.as_bytes().to_vec();
+        for (at, byte) in changes {
+            bytes[at] = byte;
+        }
+        bytes.truncate(cut);
+        let mut store = Store::default();
+        put(&mut store, &[("a.yaml", EVERYTHING)]);
+        put(&mut store, &[("a.yaml", &String::from_utf8_lossy(&bytes))]);
+        let mut told = lines(&store);
+        told.extend(compiled_store(&store, &settings()).lines);
+        for line in told {
+            prop_assert!(!line.contains(char::is_control), "{:?}", line);
+        }
+    }
 }

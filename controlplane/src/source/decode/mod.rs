@@ -1,7 +1,12 @@
 //! From a file's bytes to the values of its objects.
 
+mod strict;
+#[cfg(test)]
+mod tests;
+
 use serde_json::Value;
-use serde_saphyr::{DuplicateKeyPolicy, Options, RenderOptions, SnippetMode, Spanned};
+use serde_saphyr::{Budget, DuplicateKeyPolicy, MessageFormatter, Options, Spanned, UserMessageFormatter};
+use strict::Strict;
 
 /// One object, not yet checked.
 #[derive(Debug, PartialEq)]
@@ -57,11 +62,12 @@ pub fn decode(bytes: &[u8], syntax: Syntax) -> Result<Vec<Document>, Unreadable>
 fn yaml(text: &str) -> Result<Vec<Document>, Unreadable> {
     let documents = serde_saphyr::from_multiple_with_options::<Spanned<Value>>(text, options());
     let documents = documents.map_err(|e| {
-        let mut render = RenderOptions::default();
-        render.snippets = SnippetMode::Off;
+        let reason = UserMessageFormatter
+            .format_message(e.without_snippet())
+            .into_owned();
         Unreadable {
             line: e.location().map(|l| l.line()),
-            reason: e.render_with_options(render),
+            reason,
         }
     })?;
     let document = |d: Spanned<Value>| Document {
@@ -71,16 +77,22 @@ fn yaml(text: &str) -> Result<Vec<Document>, Unreadable> {
     Ok(documents.into_iter().map(document).collect())
 }
 
-/// Strict where leniency would hide a mistake: a key given twice is an error.
+/// Strict where leniency would hide a mistake: a key given twice is an error. The limits leave room for a few ten
+/// thousand objects in a file; those on aliases, which could make much of little, stay as they are.
 fn options() -> Options {
+    let mut budget = Budget::default();
+    budget.max_documents = 100_000;
+    budget.max_nodes = 10_000_000;
+    budget.max_events = 20_000_000;
     let mut options = Options::default();
+    options.budget = Some(budget);
     options.duplicate_keys = DuplicateKeyPolicy::Error;
     options.with_snippet = false;
     options
 }
 
 fn json(text: &str) -> Result<Vec<Document>, Unreadable> {
-    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Strict>();
     let mut documents = Vec::new();
     loop {
         let rest = &text[stream.byte_offset()..];
@@ -88,8 +100,8 @@ fn json(text: &str) -> Result<Vec<Document>, Unreadable> {
         let line = text[..start].bytes().filter(|b| *b == b'\n').count() as u64 + 1;
         match stream.next() {
             None => return Ok(documents),
-            Some(Ok(Value::Null)) => {}
-            Some(Ok(value)) => documents.push(Document { line, value }),
+            Some(Ok(Strict(Value::Null))) => {}
+            Some(Ok(Strict(value))) => documents.push(Document { line, value }),
             Some(Err(e)) => {
                 return Err(Unreadable {
                     line: Some(e.line() as u64),
