@@ -22,6 +22,10 @@ pub mod message;
 mod record;
 mod ring;
 pub mod session;
+#[cfg(not(all(test, loom)))]
+mod shm;
+#[cfg(all(test, loom))]
+#[path = "shm_loom.rs"]
 mod shm;
 mod socket_file;
 mod transaction;

@@ -1,7 +1,7 @@
 //! How two processes begin a session: one listens, the other connects.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -86,6 +86,13 @@ impl Listener {
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+/// For tokio's `AsyncFd`, which asks for it.
+impl AsRawFd for Listener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_fd().as_raw_fd()
     }
 }
 

@@ -16,12 +16,12 @@
 //! least one of the two sees the other's store: a wake-up is never lost.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::record::{Corruption, Expected, FIRST, HEADER, Header, padding};
-use crate::shm::{Mapping, WORD};
+use crate::shm::{AtomicU64, Mapping, WORD, fence};
 
 // Words of a ring's control block: each in cache lines of its own, so that the sides do not slow each other down.
 const WRITE_POSITION: usize = 0;
@@ -363,3 +363,6 @@ impl Reader {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(all(test, loom))]
+mod interleavings;

@@ -10,7 +10,7 @@
 mod error;
 
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -354,6 +354,13 @@ impl<S: Serialize, R: DeserializeOwned> Session<S, R> {
 impl<S, R> AsFd for Session<S, R> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// For tokio's `AsyncFd`, which asks for it.
+impl<S, R> AsRawFd for Session<S, R> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_fd().as_raw_fd()
     }
 }
 

@@ -1,10 +1,11 @@
 //! Sessions with threads that race, and with a peer that scribbles, rings and hangs up as it likes.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::*;
 use crate::listener::{Sizes, pair, pair_with};
+use crate::shm::AtomicU64;
 
 /// Long enough that only a hang reaches it.
 const LONG: Option<Duration> = Some(Duration::from_secs(30));
