@@ -70,36 +70,50 @@ enum Upper {
 }
 
 /// Walks the chain of extension headers that begins with one of type `next`.
+///
+/// There is no branch on the header's type: the verifier follows every branch of every round, and with three ways
+/// through each round the paths would be too many for it.
 #[inline(always)]
 fn upper_layer(packet: &mut Cursor, mut next: u8) -> Decision<Upper> {
     for _ in 0..=EXTENSIONS {
-        // In how many bytes the header counts its length; 0 where it has a fixed one.
-        let unit = match next {
-            // Hop-by-hop, routing and destination options; mobility, HIP and shim6 (RFC 6275, 7401, 5533).
-            0 | 43 | 60 | 135 | 139 | 140 => 8,
-            // An authentication header counts in fours, and one less (RFC 4302, section 2.2).
-            51 => 4,
-            44 => {
-                // A fragment that is the whole packet is none (RFC 6946).
-                const OFFSET_OR_MORE: u16 = 0xfff9;
-                let [fragment] = packet.units(2)?;
-                if u16::from_be(fragment) & OFFSET_OR_MORE != 0 {
-                    return Ok(Upper::Fragment);
-                }
-                0
-            }
-            protocol => return Ok(Upper::Protocol(protocol)),
-        };
-        next = packet.byte(0)?;
-        let length = usize::from(packet.byte(1)?);
-        packet.skip(match unit {
-            8 => (length + 1) * 8,
-            4 => (length + 2) * 4,
-            _ => 8,
-        });
+        let kind = KINDS[usize::from(next)];
+        if kind == 0 {
+            return Ok(Upper::Protocol(next));
+        }
+        let [next_length, fragment] = packet.units(0)?;
+        // A fragment that is the whole packet is none (RFC 6946).
+        if u32::from(u16::from_be(fragment)) & kind & FRAGMENT_BITS != 0 {
+            return Ok(Upper::Fragment);
+        }
+        let [following, length] = next_length.to_ne_bytes();
+        next = following;
+        packet.skip(usize::from(length) * (kind >> UNIT_SHIFT) as usize + 8);
     }
     Err(Outcome::TooDeep)
 }
+
+/// Where a fragment header has its offset and its flag for more to come.
+const FRAGMENT_BITS: u32 = 0xfff9;
+const UNIT_SHIFT: u32 = 24;
+
+/// The extension headers among the 256 types of header: in which unit one counts its length, shifted by [`UNIT_SHIFT`],
+/// and which bits of its second two bytes make the packet a fragment. All are eight bytes long at least and do not
+/// count those. Types that are none have 0.
+static KINDS: [u32; 256] = {
+    let mut kinds = [0; 256];
+    // Hop-by-hop, routing and destination options; mobility, HIP and shim6 (RFC 6275, 7401, 5533).
+    let in_eights = [0, 43, 60, 135, 139, 140];
+    let mut i = 0;
+    while i < in_eights.len() {
+        kinds[in_eights[i]] = 8 << UNIT_SHIFT;
+        i += 1;
+    }
+    // An authentication header counts in fours (RFC 4302, section 2.2).
+    kinds[51] = 4 << UNIT_SHIFT;
+    // A fragment header has no length; the byte is reserved.
+    kinds[44] = FRAGMENT_BITS;
+    kinds
+};
 
 /// Whether this is a neighbour solicitation (RFC 4861, section 4.3) for an address that we answer for, be it sent to
 /// that address or to a solicited-node multicast address.

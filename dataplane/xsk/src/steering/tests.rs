@@ -56,3 +56,21 @@ fn outcomes_stand_in_the_order_of_their_numbers() {
         assert_eq!(outcome as usize, number, "{}", outcome.name());
     }
 }
+
+/// Each branch of a loop multiplies the paths that the verifier follows; a million steps are its limit, and
+/// what is a tenth of that on one kernel may be above it on another.
+#[test]
+fn the_verifier_is_done_soon() {
+    let steering = match Steering::detached() {
+        Ok(steering) => steering,
+        Err(AttachError::Privilege(_)) if std::env::var_os("CI").is_none() => return,
+        Err(error) => panic!("{error}"),
+    };
+    let program = steering
+        .ebpf
+        .program(headgate_abi::PROGRAM)
+        .expect("it is loaded");
+    let info = program.info().expect("the kernel tells of its programs");
+    let steps = info.verified_instruction_count().expect("Linux 5.16 counts them");
+    assert!(steps < 20_000, "{steps} steps");
+}

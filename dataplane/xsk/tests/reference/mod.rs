@@ -117,8 +117,8 @@ fn ipv6(rules: &Rules, packet: &[u8]) -> Option<Outcome> {
                 return Some(fragment(rule));
             }
             (44, [_, _, _, _, ..]) => 8,
-            (0 | 43 | 60 | 135 | 139 | 140, [_, units, ..]) => 8 * (usize::from(*units) + 1),
-            (51, [_, units, ..]) => 4 * (usize::from(*units) + 2),
+            (0 | 43 | 60 | 135 | 139 | 140, [_, units, _, _, ..]) => 8 * (usize::from(*units) + 1),
+            (51, [_, units, _, _, ..]) => 4 * (usize::from(*units) + 2),
             (0 | 43 | 60 | 135 | 139 | 140 | 51 | 44, _) => return all(None),
             (protocol, segment) => return all(port(rules, rule, destination, protocol, segment)),
         };
