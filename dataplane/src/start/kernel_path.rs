@@ -4,9 +4,13 @@
 //! neither doubts the source (`rp_filter`) nor its own addresses as sources (`accept_local`), and that it forwards from.
 //! Answers go out by the host's ordinary routes, not by this device; it has no routes.
 
+use std::convert::Infallible;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use headgate_xsk::tap::{Tap, TapError};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use crate::host::Sysctl;
 use crate::telemetry::KernelPathStatus;
@@ -38,15 +42,21 @@ impl TapPath {
         })
     }
 
-    pub(super) fn tap(&self) -> &Tap {
-        &self.tap
-    }
-
-    /// Reads what the kernel sends to everybody on the device (MLD, for one) and forgets it.
-    pub(super) fn drain(&self) {
+    /// Reads what the kernel sends to everybody on the device (MLD, for one) and forgets it, or its queue would fill up
+    /// and be counted as loss. Never ends.
+    pub(super) async fn drain(&self) -> std::io::Result<Infallible> {
+        #[expect(
+            deprecated,
+            reason = "unsound with types that change their descriptor, which OwnedFd does not; its successor is unsafe"
+        )]
+        let readable = AsyncFd::with_interest(self.tap.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
         let mut packet = [0; 2048];
-        while self.tap.read(&mut packet).is_ok() {
-            self.ignored.fetch_add(1, Ordering::Relaxed);
+        loop {
+            let mut guard = readable.readable().await?;
+            guard.clear_ready();
+            while self.tap.read(&mut packet).is_ok() {
+                self.ignored.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 

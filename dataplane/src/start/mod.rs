@@ -69,6 +69,7 @@ async fn run_until(options: &Options, end: impl Future<Output = &'static str>) -
     tokio::select! {
         reason = end => tracing::info!("{reason}: stopping"),
         never = routes.keep() => match never {},
+        error = dataplane.kernel_path.drain() => match error.map_err(RunError::Runtime)? {},
         fault = dataplane.fault() => return Err(fault),
     }
     Ok(())
@@ -103,7 +104,7 @@ struct Dataplane {
     steerer: Arc<Mutex<Steerer>>,
     workers: Vec<JoinHandle<std::io::Result<()>>>,
     shared: Arc<Shared>,
-    _kernel_path: Arc<TapPath>,
+    kernel_path: Arc<TapPath>,
     _reserved: ReservedPorts,
     run_dir: RunDir,
 }
@@ -154,7 +155,7 @@ impl Dataplane {
             steerer,
             workers,
             shared,
-            _kernel_path: kernel_path,
+            kernel_path,
             _reserved: reserved,
             run_dir,
         };

@@ -48,6 +48,8 @@ pub(super) struct Engine {
     verdicts: Vec<Verdict>,
     /// Frames taken over from other workers, by port.
     taken: Vec<Vec<Frame>>,
+    /// Frames from the L7 stage and where they go, between its turn and ours.
+    made: Vec<(Frame, Lookup)>,
     /// Workers that were handed frames in this turn, a bit each.
     rung: u64,
     turns: u64,
@@ -73,6 +75,7 @@ impl Engine {
             parked: Parked::new(config.neighbour_timeout),
             batch: Vec::with_capacity(BATCH),
             verdicts: Vec::with_capacity(BATCH),
+            made: Vec::new(),
             rung: 0,
             turns: 0,
             sleeps: 0,
@@ -258,15 +261,12 @@ impl Engine {
     }
 
     fn egress(&mut self, ctx: &Context<'_>) -> usize {
-        let mut made = Vec::new();
-        let sent = self
-            .l7
-            .egress(ctx.now, &mut self.cache, ctx.fib, &mut |_, frame, lookup| {
-                made.push((frame, lookup))
-            });
-        for (frame, lookup) in made {
+        let mut made = std::mem::take(&mut self.made);
+        let sent = self.l7.egress(ctx.now, &mut self.cache, ctx.fib, &mut made);
+        for (frame, lookup) in made.drain(..) {
             self.route(ctx, frame, lookup);
         }
+        self.made = made;
         sent
     }
 

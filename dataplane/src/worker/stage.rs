@@ -70,13 +70,13 @@ impl Terminator {
         }
     }
 
-    /// Hands each packet that the stage sends to `take`, in a frame whose Ethernet header has its type only.
+    /// Puts each packet that the stage sends into `out`, in a frame whose Ethernet header has its type only.
     pub(super) fn egress(
         &mut self,
         now: Nanos,
         cache: &mut FrameCache,
         fib: &Fib,
-        take: &mut dyn FnMut(&mut FrameCache, Frame, Lookup),
+        out: &mut Vec<(Frame, Lookup)>,
     ) -> usize {
         let before = self.sent;
         let sent = &mut self.sent;
@@ -91,7 +91,7 @@ impl Terminator {
             let (ether_type, to) = destination(packet);
             header[12..].copy_from_slice(&ether_type.to_be_bytes());
             *sent += 1;
-            take(cache, frame, routes.lookup(fib, to));
+            out.push((frame, routes.lookup(fib, to)));
             true
         });
         usize::try_from(self.sent - before).unwrap_or(usize::MAX)

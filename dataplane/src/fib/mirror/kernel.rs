@@ -38,6 +38,9 @@ pub struct Device {
 /// [`Neighbour::mac`] by interface index and address.
 pub type Neighbours = BTreeMap<(u32, IpAddr), Option<[u8; 6]>>;
 
+/// An element of [`Neighbours`].
+type Row = ((u32, IpAddr), Option<[u8; 6]>);
+
 /// The kernel's network state, as far as forwarding needs it.
 #[derive(Clone, Debug, Default)]
 pub struct Kernel {
@@ -229,7 +232,7 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
 
 /// The key and the usable link-layer address of a neighbour; `None` for other families, such as a bridge's forwarding
 /// entries.
-pub(super) fn neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Option<[u8; 6]>)> {
+pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Row> {
     use NeighbourState as S;
     let (mut to, mut mac) = (None, None);
     for attribute in &message.attributes {
