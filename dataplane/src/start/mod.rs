@@ -51,7 +51,11 @@ const CARE: Duration = Duration::from_millis(500);
 /// # Errors
 /// When it cannot start, with what to do about it; or when one of its threads ends, which only a fault of this program
 /// makes it do.
-pub fn run(options: &Options) -> Result<(), RunError> {
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the process is the dataplane from here on: nobody needs them back"
+)]
+pub fn run(options: Options) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -59,7 +63,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
     runtime.block_on(async {
         // Installed first: a signal that comes while starting ends in order, too.
         let mut signals = Signals::install().map_err(RunError::Runtime)?;
-        run_until(options, async move { signals.next().await }).await
+        run_until(&options, async move { signals.next().await }).await
     })
 }
 

@@ -9,7 +9,9 @@ use std::process::Command;
 use std::time::Instant;
 
 use clap::Parser;
-use headgate_ring::message::{Frontend, Object, Protocol, Service, ToControl};
+use headgate_ring::message::{
+    Frontend, Listener, Object, PathKind, PathRule, Protocol, Service, ToControl, Upstream, VirtualHost,
+};
 use headgate_ring::{ControlSession, Operation, Transaction};
 
 use super::*;
@@ -258,6 +260,88 @@ fn services_carry_udp_and_tcp_over_both_families() {
         assert!(status.flows >= 6, "{status:?}");
         assert!(status.owned_addresses.contains(&"192.0.2.200".parse().unwrap()));
         // What is in flight settles within a tick or two.
+        until("every frame is accounted for", || {
+            (net.status().frames.unaccounted == 0).then_some(())
+        });
+    });
+}
+
+/// An Ingress without a host that sends everything to the pod's port 8080.
+fn ingress(listeners: &[&str]) -> Vec<Operation> {
+    let rule = PathRule {
+        kind: PathKind::Prefix,
+        path: "/".into(),
+        ingress: "test/web".into(),
+        upstream: "test/web:80".into(),
+    };
+    let endpoints = vec!["10.244.1.10:8080".parse().unwrap()];
+    let mut state = vec![
+        Object::VirtualHost(VirtualHost {
+            host: String::new(),
+            rules: vec![rule],
+        }),
+        Object::Upstream(Upstream {
+            name: "test/web:80".into(),
+            endpoints,
+        }),
+    ];
+    let listener = |address: &&str| {
+        Object::Listener(Listener {
+            address: address.parse().unwrap(),
+            tls: false,
+        })
+    };
+    state.extend(listeners.iter().map(listener));
+    state.into_iter().map(Operation::Put).collect()
+}
+
+/// Answers each request with its length, until the test ends.
+fn web(pods: &Namespace) {
+    let server = pods.inside(|| TcpListener::bind("10.244.1.10:8080").unwrap());
+    std::thread::spawn(move || {
+        for mut stream in server.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(length @ 1..) = stream.read(&mut buffer) {
+                    let body = "x".repeat(100_000);
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nx-length: {length}\r\ncontent-length: {}\r\n\r\n",
+                        body.len()
+                    );
+                    stream.write_all((head + &body).as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn http_is_terminated_on_addresses_of_the_host_and_of_headgate() {
+    let net = Net::new();
+    web(&net.pods);
+    net.with_dataplane(&[], || {
+        let mut session = net.connect();
+        let state = ingress(&["192.0.2.1:80", "198.51.100.10:80", "[2001:db8:f::10]:80"]);
+        assert_eq!(publish(&mut session, 1, state), ToControl::Ack { generation: 1 });
+        for to in ["192.0.2.1:80", "198.51.100.10:80", "[2001:db8:f::10]:80"] {
+            let answer = net.clients.inside(|| {
+                let mut stream = TcpStream::connect(to).unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream
+                    .write_all(b"GET / HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n")
+                    .unwrap();
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).unwrap();
+                answer
+            });
+            assert!(
+                answer.starts_with("HTTP/1.1 200 OK") && answer.len() > 100_000,
+                "{to}: {answer:.300}"
+            );
+        }
+        let status = net.status();
+        assert!(status.totals.to_l7 > 0 && status.totals.from_l7 > 0, "{status:?}");
+        assert_eq!(status.listeners.len(), 3);
         until("every frame is accounted for", || {
             (net.status().frames.unaccounted == 0).then_some(())
         });
