@@ -93,7 +93,7 @@ impl Network {
         u8::from(random % 2 == 1)
     }
 
-    fn from_client(&mut self, client: Client, flags: u8, payload: &[u8]) -> Outcome {
+    fn sent_by(&mut self, client: Client, flags: u8, payload: &[u8]) -> Outcome {
         let frame = packet_of(client, 0, client.address(), client.vip(), flags, payload);
         let queue = self.queue(client, false);
         self.gateway.receive(queue, CLIENTS, &frame)
@@ -101,7 +101,7 @@ impl Network {
 
     /// Sends from the client, and checks what the pod gets.
     fn client_sends(&mut self, client: Client, flags: u8, payload: &[u8]) {
-        let out = self.from_client(client, flags, payload);
+        let out = self.sent_by(client, flags, payload);
         assert_eq!(out.verdict, Verdict::Forward(PODS), "{client:?}");
         let (source, pod) = ends(&out.frame);
         if let Some(known) = self.open.get(&client) {
@@ -165,7 +165,7 @@ impl Network {
             (true, false) => self.client_sends(client, ACK, &payload),
             // In the middle of nothing: a reset, even if the tuple was in use a moment ago.
             (false, _) if client.tcp => {
-                let out = self.from_client(client, ACK, &payload);
+                let out = self.sent_by(client, ACK, &payload);
                 assert!(matches!(out.verdict, Verdict::Reply | Verdict::Forward(PODS)));
             }
             (false, _) => {}

@@ -1,0 +1,351 @@
+//! Nanoseconds that the pipeline alone takes for a packet of a known flow, in memory, without any port.
+//!
+//! ```text
+//! cargo run --release -p headgate-dataplane --example pipeline_ns [rounds]
+//! ```
+//!
+//! Each line: flows in the table, which packets, median and least nanoseconds a packet over the rounds, and millions of
+//! packets a second by the median. A round is 64 batches of 64 packets of flows drawn at random. Frames are filled between
+//! rounds and so are near, as a NIC's direct cache access leaves them; flow entries are as near as the processor's
+//! caches hold them.
+#![allow(clippy::print_stdout, reason = "prints its figures")]
+
+use std::hint::black_box;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use headgate_dataplane::clock::Nanos;
+use headgate_dataplane::config::{State, Tables};
+use headgate_dataplane::fib::{self, Fib, NextHop, Route, RouteKind, Snapshot, Table};
+use headgate_dataplane::flow::{Ownership, SourcePorts, Timeouts};
+use headgate_dataplane::packet::craft::{self, Segment, Transport};
+use headgate_dataplane::packet::{self, Address, Parsed, Tuple, tcp_flag};
+use headgate_dataplane::pipeline::{Context, Pipeline, PipelineConfig};
+use headgate_dataplane::verdict::{PortId, Verdict, WorkerId};
+use headgate_ring::message::{Frontend, Object, Protocol, Service};
+use headgate_ring::{Operation, Transaction};
+use headgate_xsk::{Frame, Umem};
+
+const BATCH: usize = 64;
+const BATCHES: usize = 64;
+const BACKENDS: u8 = 64;
+const MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 0xa0], [2, 0, 0, 0, 0, 0xa1]];
+const PEER: [u8; 6] = [2, 0, 0, 0, 0, 0xee];
+
+fn main() {
+    let rounds = std::env::args()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(400);
+    println!(
+        "{:>9}  {:<28} {:>8} {:>8} {:>7}",
+        "flows", "packets", "median", "least", "Mpps"
+    );
+    for flows in [1_024, 1_048_576] {
+        for (name, v6, tcp) in [
+            ("IPv4 UDP", false, false),
+            ("IPv4 TCP", false, true),
+            ("IPv6 TCP", true, true),
+        ] {
+            let mut bed = Bed::new(flows, v6, tcp);
+            bed.report(&format!("{name} from clients"), rounds, false);
+            bed.report(&format!("{name} from pods"), rounds, true);
+        }
+    }
+    let mut bed = Bed::new(1_024, false, false);
+    bed.parse_alone(rounds);
+}
+
+/// Random enough, and the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap_or(0) % limit
+    }
+}
+
+struct Bed {
+    pipeline: Pipeline,
+    tables: Tables,
+    fib: Fib,
+    frames: Vec<Frame>,
+    verdicts: Vec<Verdict>,
+    /// The packet of each flow from its client, and from its pod.
+    packets: [Vec<Vec<u8>>; 2],
+    random: Random,
+    flows: usize,
+}
+
+impl Bed {
+    fn new(flows: usize, v6: bool, tcp: bool) -> Self {
+        let mut cache = Umem::heap(8_192).cache();
+        let pipeline = Pipeline::new(&PipelineConfig {
+            worker: WorkerId(0),
+            workers: 1,
+            ownership: Ownership::Hash,
+            source_ports: SourcePorts::new(1_024, 65_535, 1).expect("a wide range"),
+            flow_capacity: flows,
+            timeouts: Timeouts::default(),
+            seed: [3, 5],
+        });
+        let mut bed = Self {
+            pipeline,
+            tables: tables(),
+            fib: Fib::build(&snapshot(), 1),
+            frames: (0..BATCH * BATCHES)
+                .map(|_| cache.take().expect("a frame"))
+                .collect(),
+            verdicts: Vec::new(),
+            packets: [Vec::new(), Vec::new()],
+            random: Random(1),
+            flows,
+        };
+        for flow in 0..flows {
+            bed.open(flow, v6, tcp);
+        }
+        assert_eq!(bed.pipeline.flows(), flows);
+        bed
+    }
+
+    /// Opens a flow, in full if it is TCP, and keeps a packet of each direction.
+    fn open(&mut self, flow: usize, v6: bool, tcp: bool) {
+        let port = u16::try_from(flow % 32_768).expect("below") + 1_024;
+        let host = u8::try_from(flow / 32_768).expect("few") + 10;
+        let (client, vip): (IpAddr, IpAddr) = if v6 {
+            (
+                [0x2001, 0xdb8, 0xc, 0, 0, 0, 0, u16::from(host)].into(),
+                [0x2001, 0xdb8, 0xf, 0, 0, 0, 0, 0x10].into(),
+            )
+        } else {
+            ([192, 0, 2, host].into(), [198, 51, 100, 10].into())
+        };
+        let (client, vip) = (SocketAddr::new(client, port), SocketAddr::new(vip, 80));
+        let packet = |flags| {
+            if tcp {
+                segment(flags)
+            } else {
+                Transport::Udp(b"eighteen bytes....")
+            }
+        };
+        let first = craft::frame([PEER, MACS[0]], client, vip, packet(tcp_flag::SYN));
+        let (source, pod) = ends(&self.one(PortId(0), &first));
+        let answer = craft::frame(
+            [PEER, MACS[1]],
+            pod,
+            source,
+            packet(tcp_flag::SYN | tcp_flag::ACK),
+        );
+        self.one(PortId(1), &answer);
+        let from_client = craft::frame([PEER, MACS[0]], client, vip, packet(tcp_flag::ACK));
+        let from_pod = craft::frame([PEER, MACS[1]], pod, source, packet(tcp_flag::ACK));
+        self.one(PortId(0), &from_client);
+        self.packets[0].push(from_client);
+        self.packets[1].push(from_pod);
+    }
+
+    /// Sends one packet through and gives what comes out.
+    fn one(&mut self, port: PortId, bytes: &[u8]) -> Vec<u8> {
+        let ctx = Context {
+            tables: &self.tables,
+            fib: &self.fib,
+            now: Nanos(1),
+        };
+        self.frames[0].copy_from(bytes).expect("short");
+        self.pipeline
+            .process(&ctx, port, &mut self.frames[..1], &mut self.verdicts);
+        assert!(
+            matches!(self.verdicts[..], [Verdict::Forward(_)]),
+            "{:?}",
+            self.verdicts
+        );
+        self.frames[0].data().to_vec()
+    }
+
+    fn fill(&mut self, from_pod: bool) {
+        for frame in &mut self.frames {
+            let flow = self.random.below(self.flows);
+            frame
+                .copy_from(&self.packets[usize::from(from_pod)][flow])
+                .expect("short");
+        }
+    }
+
+    fn report(&mut self, name: &str, rounds: usize, from_pod: bool) {
+        let ingress = PortId(u8::from(from_pod));
+        let egress = Verdict::Forward(PortId(u8::from(!from_pod)));
+        let mut times = Vec::new();
+        for round in 0..rounds {
+            self.fill(from_pod);
+            let ctx = Context {
+                tables: &self.tables,
+                fib: &self.fib,
+                now: Nanos(round as u64 * 1_000_000),
+            };
+            let begin = Instant::now();
+            for batch in self.frames.chunks_mut(BATCH) {
+                self.pipeline.process(&ctx, ingress, batch, &mut self.verdicts);
+                black_box(&self.verdicts);
+            }
+            times.push(begin.elapsed().as_secs_f64() * 1e9 / (BATCH * BATCHES) as f64);
+            assert!(self.verdicts.iter().all(|v| *v == egress));
+        }
+        print(self.flows, name, times);
+    }
+
+    fn parse_alone(&mut self, rounds: usize) {
+        let mut times = Vec::new();
+        for _ in 0..rounds {
+            self.fill(false);
+            let begin = Instant::now();
+            for frame in &self.frames {
+                black_box(packet::parse(black_box(frame.data()))).expect("sound");
+            }
+            times.push(begin.elapsed().as_secs_f64() * 1e9 / (BATCH * BATCHES) as f64);
+        }
+        print(self.flows, "IPv4 UDP parsed only", times);
+    }
+}
+
+fn print(flows: usize, name: &str, mut times: Vec<f64>) {
+    times.sort_by(f64::total_cmp);
+    let median = times[times.len() / 2];
+    println!(
+        "{flows:>9}  {name:<28} {median:>8.1} {:>8.1} {:>7.2}",
+        times[0],
+        1e3 / median
+    );
+}
+
+fn segment(flags: u8) -> Transport<'static> {
+    Transport::Tcp(
+        Segment {
+            sequence: 1,
+            acknowledgement: 1,
+            flags,
+        },
+        b"",
+    )
+}
+
+fn ends(frame: &[u8]) -> (SocketAddr, SocketAddr) {
+    fn of<A: Address>(tuple: Tuple<A>) -> (SocketAddr, SocketAddr) {
+        let pair = [
+            (tuple.source, tuple.source_port),
+            (tuple.destination, tuple.destination_port),
+        ];
+        let [a, b] = pair.map(|(address, port)| SocketAddr::new(address.ip(), port));
+        (a, b)
+    }
+    match packet::parse(frame) {
+        Ok(Parsed::Ip(h)) if h.v6 => of(Tuple::<[u8; 16]>::of(frame, &h)),
+        Ok(Parsed::Ip(h)) => of(Tuple::<[u8; 4]>::of(frame, &h)),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn tables() -> Tables {
+    let mut operations = Vec::new();
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        for v6 in [false, true] {
+            let pod = |host: u8| -> IpAddr {
+                if v6 {
+                    [0xfd00, 0x10, 0x244, 1, 0, 0, 0, u16::from(host)].into()
+                } else {
+                    [10, 244, 1, host].into()
+                }
+            };
+            let address = if v6 {
+                [0x2001, 0xdb8, 0xf, 0, 0, 0, 0, 0x10].into()
+            } else {
+                [198, 51, 100, 10].into()
+            };
+            operations.push(Operation::Put(Object::Service(Service {
+                frontend: Frontend {
+                    address,
+                    protocol,
+                    port: 80,
+                },
+                name: "default/bench".to_owned(),
+                backends: (10..10 + BACKENDS)
+                    .map(|host| SocketAddr::new(pod(host), 8080))
+                    .collect(),
+                affinity_seconds: None,
+            })));
+        }
+    }
+    let transaction = Transaction {
+        generation: 1,
+        full: true,
+        operations,
+    };
+    State::default()
+        .transact(transaction, None)
+        .expect("a sound state")
+}
+
+/// Devices 2 and 3 are the ports; everybody on them is a known neighbour.
+fn snapshot() -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    for (port, net4, net6) in [
+        (0_u8, "192.0.2.", "2001:db8:c::"),
+        (1, "10.244.1.", "fd00:10:244:1::"),
+    ] {
+        let interface = u32::from(port) + 2;
+        let mac = Some(MACS[usize::from(port)]);
+        snapshot.ports.push((PortId(port), interface));
+        snapshot.links.push(fib::Link {
+            index: interface,
+            mac,
+            mtu: 1500,
+            up: true,
+        });
+        for (net, bits, zero) in [(net4, 24, "0"), (net6, 64, "")] {
+            let own: IpAddr = format!("{net}1").parse().expect("an address");
+            let whole = format!("{net}{zero}/{bits}").parse().expect("a prefix");
+            let address = format!("{own}/{bits}").parse().expect("a prefix");
+            snapshot.addresses.push(fib::Address {
+                interface,
+                address,
+                global: true,
+                avoided: false,
+            });
+            for (table, destination, kind) in [
+                (Table::Main, whole, RouteKind::Unicast),
+                (Table::Local, own.into(), RouteKind::Local),
+            ] {
+                let hops = vec![NextHop {
+                    gateway: None,
+                    interface,
+                    weight: 1,
+                }];
+                snapshot.routes.push(Route {
+                    table,
+                    destination,
+                    kind,
+                    metric: 0,
+                    preferred_source: None,
+                    hops,
+                });
+            }
+            for host in 10..100_u8 {
+                let text = if bits == 24 {
+                    format!("{net}{host}")
+                } else {
+                    format!("{net}{host:x}")
+                };
+                let address = text.parse().expect("an address");
+                snapshot.neighbours.push(fib::Neighbour {
+                    interface,
+                    address,
+                    mac: Some([2, 0, 0, 1, port, host]),
+                });
+            }
+        }
+    }
+    snapshot
+}
