@@ -295,7 +295,7 @@ impl Engine {
         }
     }
 
-    fn status(&self) -> WorkerStatus {
+    pub(super) fn status(&self) -> WorkerStatus {
         let counters = self.pipeline.counters();
         let (l7, from_l7) = self.l7.status();
         let denial =
