@@ -18,6 +18,8 @@ use crate::verdict::{Kernel, PortId, Reason, Verdict, WorkerId};
 
 /// Frames of one port that go through the pipeline together.
 const BATCH: usize = 64;
+/// Packets that the L7 stage sends in one turn, before others are received again.
+const L7_BATCH: usize = 256;
 /// How long a round through the flow table takes that looks for idle flows,
 const SWEEP: Duration = Duration::from_secs(4);
 /// and how many slots of it are looked at in one turn at most.
@@ -138,7 +140,7 @@ impl Engine {
     /// When to look again though nothing happens.
     pub(super) fn deadline(&self, now: Nanos) -> Nanos {
         let pause = match self.pipeline.flows() {
-            _ if self.lines.iter().any(Line::pending) => RETRY,
+            _ if self.l7.blocked() || self.lines.iter().any(Line::pending) => RETRY,
             0 => NOTHING_TO_DO,
             _ => TICK,
         };
@@ -260,9 +262,20 @@ impl Engine {
         }
     }
 
+    /// How many packets the L7 stage may make in this turn: those that find no room later are lost, and TCP would send
+    /// them again.
+    fn room(&self) -> usize {
+        self.lines
+            .iter()
+            .map(Line::room)
+            .min()
+            .map_or(0, |room| room.min(L7_BATCH))
+    }
+
     fn egress(&mut self, ctx: &Context<'_>) -> usize {
         let mut made = std::mem::take(&mut self.made);
-        let sent = self.l7.egress(ctx.now, &mut self.cache, ctx.fib, &mut made);
+        let room = self.room();
+        let sent = self.l7.egress(ctx.now, &mut self.cache, ctx.fib, room, &mut made);
         for (frame, lookup) in made.drain(..) {
             self.route(ctx, frame, lookup);
         }

@@ -60,6 +60,11 @@ impl Line {
         !self.unsent.is_empty() || self.port.pending()
     }
 
+    /// How many frames may still be queued.
+    pub(super) fn room(&self) -> usize {
+        BACKLOG - self.unsent.len()
+    }
+
     pub(super) fn unsent(&self) -> usize {
         self.unsent.len()
     }

@@ -23,6 +23,8 @@ use crate::tcp::StackConfig;
 pub(super) struct Terminator {
     stage: Stage,
     wake: Rc<Notify>,
+    /// The stage has packets that found no frame or no room.
+    blocked: bool,
     epoch: Option<u64>,
     sent: u64,
 }
@@ -42,6 +44,7 @@ impl Terminator {
         Self {
             wake: stage.wake(),
             stage,
+            blocked: false,
             epoch: None,
             sent: 0,
         }
@@ -70,19 +73,21 @@ impl Terminator {
         }
     }
 
-    /// Puts each packet that the stage sends into `out`, in a frame whose Ethernet header has its type only.
+    /// Puts up to `room` packets that the stage sends into `out`, in frames whose Ethernet header has its type only.
     pub(super) fn egress(
         &mut self,
         now: Nanos,
         cache: &mut FrameCache,
         fib: &Fib,
+        room: usize,
         out: &mut Vec<(Frame, Lookup)>,
     ) -> usize {
-        let before = self.sent;
-        let sent = &mut self.sent;
+        let (sent, blocked) = (&mut self.sent, &mut self.blocked);
+        *blocked = false;
         let routes = LastRoute::default();
         self.stage.egress(now, &mut |length, fill| {
-            let Some(mut frame) = cache.take() else {
+            let Some(mut frame) = (out.len() < room).then(|| cache.take()).flatten() else {
+                *blocked = true;
                 return false;
             };
             frame.set_len(HEADER + length);
@@ -94,7 +99,12 @@ impl Terminator {
             out.push((frame, routes.lookup(fib, to)));
             true
         });
-        usize::try_from(self.sent - before).unwrap_or(usize::MAX)
+        out.len()
+    }
+
+    /// Whether [`Terminator::egress`] is to be called again soon though nothing happens.
+    pub(super) fn blocked(&self) -> bool {
+        self.blocked
     }
 
     pub(super) fn next_timer(&self) -> Option<Nanos> {
