@@ -3,10 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 
+use smoltcp::socket::tcp::State;
+
 use super::key::Key;
-use super::packets::Sent;
+use super::packets::{Sent, bare};
+use super::recovery::Recovery;
 use super::segment::{SYN, Segment};
-use super::socket::Socket;
+use super::socket::{Socket, Stateless};
 use crate::clock::Nanos;
 
 pub(super) struct Connection {
@@ -28,6 +31,12 @@ pub(super) struct Connection {
     /// Bytes read since the peer was last told about the window.
     pub(super) untold: usize,
     pub(super) numbers: Numbers,
+    /// Once established.
+    pub(super) recovery: Option<Recovery>,
+    /// Whether something else than new data is due: an acknowledgement, a retransmission, a larger window.
+    pub(super) urgent: bool,
+    /// When the last segment of the peer arrived.
+    pub(super) heard: Nanos,
     pub(super) linger: Option<Linger>,
 }
 
@@ -94,15 +103,11 @@ impl Numbers {
         end >= 1 << 31 || usize::try_from(end).is_ok_and(|end| end <= capacity)
     }
 
-    /// The next sequence number expected of the peer, with `queued` bytes unread, after its FIN.
-    pub(super) fn after_fin(&self, queued: usize) -> Option<u32> {
-        let queued = u32::try_from(queued).ok()?;
-        Some(
-            self.irs?
-                .wrapping_add(2)
-                .wrapping_add(self.read)
-                .wrapping_add(queued),
-        )
+    /// The next sequence number expected of the peer, with `queued` bytes unread, and its FIN received or not.
+    pub(super) fn expected(&self, queued: usize, fin: bool) -> Option<u32> {
+        let ahead = u32::try_from(queued).ok()?.wrapping_add(u32::from(fin));
+        let read = self.irs?.wrapping_add(1).wrapping_add(self.read);
+        Some(read.wrapping_add(ahead))
     }
 }
 
@@ -120,7 +125,47 @@ impl Connection {
             armed: None,
             untold: 0,
             numbers: Numbers::default(),
+            recovery: None,
+            urgent: true,
+            heard: Nanos(0),
             linger: None,
+        }
+    }
+
+    /// Takes note of a segment that was sent.
+    pub(super) fn sent(&mut self, sent: Sent, now: Nanos) {
+        self.numbers.sent(sent);
+        self.untold = 0;
+        if let Some(recovery) = &mut self.recovery {
+            recovery.sent(sent, now);
+        }
+    }
+
+    /// Makes smoltcp send the first unacknowledged segment again, at the next egress.
+    pub(super) fn retransmit(&mut self, interface: &mut Stateless, now: Nanos) {
+        let (Some(socket), Some(recovery)) = (&mut self.socket, &mut self.recovery) else {
+            return;
+        };
+        let tcp = socket.tcp();
+        let fin = fin_received(tcp.state());
+        // Without data, all that can be lost is a FIN, and smoltcp would forget that it waits for its acknowledgement.
+        let Some(sequence) = self
+            .numbers
+            .expected(tcp.recv_queue(), fin)
+            .filter(|_| tcp.send_queue() > 0)
+        else {
+            return;
+        };
+        let from = (self.remote, self.local);
+        let (acknowledgement, window) = recovery.last_heard();
+        if window > 0 {
+            socket.retransmit(
+                interface,
+                now,
+                |window| bare(from, sequence, acknowledgement, window),
+                window,
+            );
+            self.urgent = true;
         }
     }
 
@@ -134,4 +179,12 @@ impl Connection {
         };
         io::Error::new(kind, text)
     }
+}
+
+/// Whether the peer's FIN has arrived, by the state of a socket that has seen no reset.
+const fn fin_received(state: State) -> bool {
+    matches!(
+        state,
+        State::CloseWait | State::LastAck | State::Closing | State::TimeWait
+    )
 }

@@ -25,6 +25,7 @@ mod key;
 mod options;
 mod packets;
 mod ports;
+mod recovery;
 mod segment;
 mod socket;
 mod stack;

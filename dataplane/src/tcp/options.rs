@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::segment::Segment;
+
 /// Chooses the local address of a connection to the given remote one: the same family, or nothing.
 pub type SourceAddress = Rc<dyn Fn(IpAddr) -> Option<IpAddr>>;
 
@@ -62,6 +64,14 @@ impl StackConfig {
             source_ports,
             source_address,
         }
+    }
+}
+
+impl StackConfig {
+    /// Data in a full segment to the sender of `segment`, by our MTU.
+    pub(super) fn mss(&self, segment: &Segment<'_>) -> usize {
+        let headers = if segment.source.is_ipv4() { 40 } else { 60 };
+        self.mtu.saturating_sub(headers).max(1)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Packets on their way out: sinks for what smoltcp makes, and the finishing touch to its headers.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::checksum;
 use super::device::Sink;
@@ -224,37 +224,51 @@ impl Sink for Outlet<'_, '_> {
 
 /// An acknowledgement in answer to `segment`.
 pub(super) fn acknowledgement(segment: &Segment<'_>, sequence: u32, acknowledgement: u32) -> Small {
-    let mut small = Small {
-        bytes: [0; Small::CAPACITY],
-        length: 0,
-    };
-    let header = match (segment.destination.ip(), segment.source.ip()) {
+    let mut small = bare(
+        (segment.destination, segment.source),
+        sequence,
+        acknowledgement,
+        u16::MAX,
+    );
+    finish(&mut small.bytes[..small.length], None);
+    small
+}
+
+/// An acknowledgement `from` one end to the other, without checksums.
+pub(super) fn bare(
+    from: (SocketAddr, SocketAddr),
+    sequence: u32,
+    acknowledgement: u32,
+    window: u16,
+) -> Small {
+    let mut bytes = [0; Small::CAPACITY];
+    let header = match (from.0.ip(), from.1.ip()) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
-            small.bytes[..10].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6]);
-            small.bytes[12..16].copy_from_slice(&from.octets());
-            small.bytes[16..20].copy_from_slice(&to.octets());
+            bytes[..10].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6]);
+            bytes[12..16].copy_from_slice(&from.octets());
+            bytes[16..20].copy_from_slice(&to.octets());
             20
         }
         (from, to) => {
             let octets = |address| match address {
-                IpAddr::V4(a) => std::net::Ipv4Addr::to_ipv6_mapped(&a).octets(),
-                IpAddr::V6(a) => a.octets(),
+                IpAddr::V4(a) => Ipv4Addr::to_ipv6_mapped(&a).octets(),
+                IpAddr::V6(a) => Ipv6Addr::octets(&a),
             };
-            small.bytes[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, 20, 6, 64]);
-            small.bytes[8..24].copy_from_slice(&octets(from));
-            small.bytes[24..40].copy_from_slice(&octets(to));
+            bytes[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, 20, 6, 64]);
+            bytes[8..24].copy_from_slice(&octets(from));
+            bytes[24..40].copy_from_slice(&octets(to));
             40
         }
     };
-    small.length = header + 20;
-    let tcp = &mut small.bytes[header..header + 20];
-    tcp[0..2].copy_from_slice(&segment.destination.port().to_be_bytes());
-    tcp[2..4].copy_from_slice(&segment.source.port().to_be_bytes());
+    let tcp = &mut bytes[header..header + 20];
+    tcp[0..2].copy_from_slice(&from.0.port().to_be_bytes());
+    tcp[2..4].copy_from_slice(&from.1.port().to_be_bytes());
     tcp[4..8].copy_from_slice(&sequence.to_be_bytes());
     tcp[8..12].copy_from_slice(&acknowledgement.to_be_bytes());
-    tcp[12] = 5 << 4;
-    tcp[13] = ACK;
-    tcp[14..16].copy_from_slice(&u16::MAX.to_be_bytes());
-    finish(&mut small.bytes[..small.length], None);
-    small
+    tcp[12..14].copy_from_slice(&[5 << 4, ACK]);
+    tcp[14..16].copy_from_slice(&window.to_be_bytes());
+    Small {
+        bytes,
+        length: header + 20,
+    }
 }

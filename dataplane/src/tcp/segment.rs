@@ -24,6 +24,8 @@ pub(crate) struct Segment<'a> {
     pub(crate) sequence: u32,
     pub(crate) acknowledgement: u32,
     pub(crate) flags: u8,
+    /// As in the header, not scaled.
+    pub(crate) window: u16,
     /// Bytes of data, `<= packet.len()`.
     pub(crate) payload: usize,
 }
@@ -75,6 +77,7 @@ impl<'a> Segment<'a> {
             sequence: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),
             acknowledgement: u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]),
             flags: fixed[13],
+            window: u16::from_be_bytes([fixed[14], fixed[15]]),
             payload,
         })
     }

@@ -9,7 +9,7 @@ use smoltcp::wire::{HardwareAddress, IpAddress, IpEndpoint, IpListenEndpoint};
 
 use super::device::{Sink, Wire};
 use super::options::StackConfig;
-use super::packets::Nowhere;
+use super::packets::{Nowhere, Small};
 use crate::clock::Nanos;
 
 /// One socket with its buffers. smoltcp scans every socket of a set for each packet, so each has its own set; and it
@@ -41,12 +41,37 @@ impl Socket {
         self.tcp().send_queue() + usize::from(fin)
     }
 
+    /// Throws away what has been received; returns how many bytes.
+    pub(super) fn discard(&mut self) -> usize {
+        let tcp = self.tcp();
+        let queued = tcp.recv_queue();
+        while tcp.can_recv() && tcp.recv(|data| (data.len(), ())).is_ok() {}
+        queued
+    }
+
+    /// Makes smoltcp send the first unacknowledged segment again at the next `egress`, by telling it of three
+    /// duplicate acknowledgements. `segment` makes an acknowledgement with a window; `window` is the one told last.
+    ///
+    /// Another window first, and then the old one, make smoltcp forget the duplicates that it has counted: it
+    /// retransmits at the third alone. smoltcp must have data in flight, and takes time as if it heard from the peer.
+    pub(super) fn retransmit(
+        &mut self,
+        interface: &mut Stateless,
+        now: Nanos,
+        segment: impl Fn(u16) -> Small,
+        window: u16,
+    ) {
+        for window in [window ^ 1, window, window, window, window] {
+            self.ingress(interface, segment(window).bytes(), now, &mut Nowhere);
+        }
+    }
+
     /// Makes a socket, new or used, ready for a connection.
     pub(super) fn prepare(&mut self, config: &StackConfig) {
         let tcp = self.tcp();
         tcp.abort();
         tcp.set_nagle_enabled(false);
-        tcp.set_congestion_control(CongestionControl::Cubic);
+        tcp.set_congestion_control(CongestionControl::None);
         tcp.set_ack_delay(Some(duration(config.ack_delay)));
         tcp.set_timeout(Some(duration(config.user_timeout)));
         tcp.set_keep_alive(Some(duration(config.keep_alive)));

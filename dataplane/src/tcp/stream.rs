@@ -89,6 +89,7 @@ impl TcpStream {
         connection.untold += taken;
         // Telling the peer about a little more window costs a packet; a quarter of the buffer is worth one.
         if connection.untold >= quarter {
+            connection.urgent = true;
             inner.enqueue_and_wake(self.id);
         }
         if drained {
@@ -142,6 +143,9 @@ impl TcpStream {
         if written == 0 && data.iter().any(|slice| !slice.is_empty()) {
             tcp.register_send_waker(context.waker());
             return Poll::Pending;
+        }
+        if let Some(recovery) = &mut connection.recovery {
+            recovery.wrote(written);
         }
         inner.enqueue_and_wake(self.id);
         Poll::Ready(Ok(written))
@@ -221,9 +225,9 @@ impl Inner {
             self.connections.remove(id);
             return;
         };
+        let discarded = socket.discard();
+        connection.numbers.read = connection.numbers.read.wrapping_add(discarded as u32);
         let tcp = socket.tcp();
-        connection.numbers.read = connection.numbers.read.wrapping_add(tcp.recv_queue() as u32);
-        while tcp.can_recv() && tcp.recv(|data| (data.len(), ())).is_ok() {}
         if tcp.state() == State::SynSent {
             // Nobody waits for the answer: a reset is due to it, and will come from the missing connection.
             tcp.abort();
