@@ -41,7 +41,25 @@ fn service(address: &str, protocol: Protocol, port: u16, backends: Vec<SocketAdd
 
 #[test]
 fn sizes_are_primes_with_100_entries_for_each_backend() {
-    for backends in [0, 1, 2, 3, 10, 100, 655, 656, 5_000, maglev::MAX_BACKENDS] {
+    for backends in [
+        0,
+        1,
+        2,
+        3,
+        10,
+        20,
+        40,
+        80,
+        100,
+        300,
+        655,
+        656,
+        2_000,
+        5_000,
+        10_000,
+        20_000,
+        maglev::MAX_BACKENDS,
+    ] {
         let size = table_size(backends).expect("within the limit");
         assert!(
             (2..)
@@ -145,7 +163,7 @@ fn unchanged_backends_keep_their_table() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     /// Turns give each backend the same number of entries, give or take one: within 1% from 100 entries each.
     #[test]

@@ -35,6 +35,10 @@ struct Sparse {
     values: [u32; RUNS],
 }
 
+/// Bytes that dense nodes may take where sparse ones would do. Dense nodes are faster while they stay in the
+/// cache, and beyond this they would not.
+const DENSE_BYTES: usize = 2 << 20;
+
 impl Table {
     pub(super) fn build(prefixes: Vec<Prefix<u32>>, default: u32) -> Self {
         let mut table = Self {
@@ -43,27 +47,28 @@ impl Table {
             dense: Vec::new(),
         };
         let flat = Flat::build(prefixes, default);
+        let few = flat.few();
         table.root = flat
             .root
             .iter()
-            .map(|entry| table.pack(*entry, &flat.chunks))
+            .map(|entry| table.pack(*entry, &flat.chunks, few))
             .collect();
         table.sparse.shrink_to_fit();
         table.dense.shrink_to_fit();
         table
     }
 
-    /// The entry that stands for one of the flat table, its chunks packed.
-    fn pack(&mut self, entry: u32, chunks: &[u32]) -> u32 {
+    /// The entry that stands for one of the flat table, its chunks packed: those of at most `few` runs sparsely.
+    fn pack(&mut self, entry: u32, chunks: &[u32], few: usize) -> u32 {
         if entry & CHILD == 0 {
             return entry;
         }
         let start = (entry ^ CHILD) as usize * CHUNK;
         let entries: Vec<u32> = chunks[start..start + CHUNK]
             .iter()
-            .map(|e| self.pack(*e, chunks))
+            .map(|e| self.pack(*e, chunks, few))
             .collect();
-        let packed = match Sparse::of(&entries) {
+        let packed = match Sparse::of(&entries).filter(|_| runs(&entries).nth(few).is_none()) {
             Some(sparse) => {
                 self.sparse.push(sparse);
                 CHILD as usize | (self.sparse.len() - 1)
@@ -140,6 +145,23 @@ impl Flat {
         prefixes.sort_by_key(|p| p.length);
         prefixes.iter().for_each(|prefix| flat.insert(*prefix));
         flat
+    }
+
+    /// The number of runs up to which chunks are to be sparse: the least with which the others fit `DENSE_BYTES`,
+    /// or all that a sparse node can hold.
+    fn few(&self) -> usize {
+        let mut by_runs = [0; RUNS + 1];
+        for chunk in self.chunks.chunks_exact(CHUNK) {
+            by_runs[runs(chunk).take(RUNS + 1).count() - 1] += CHUNK * size_of::<u32>();
+        }
+        let mut dense: usize = by_runs.iter().sum();
+        (0..RUNS)
+            .find(|few| {
+                let fits = dense <= DENSE_BYTES;
+                dense -= by_runs[*few];
+                fits
+            })
+            .unwrap_or(RUNS)
     }
 
     fn insert(&mut self, Prefix { bits, length, value }: Prefix<u32>) {
