@@ -215,6 +215,13 @@ fn forwarding() {
             mac,
         });
     }
+    let small = Snapshot {
+        routes: snapshot.routes[..60].to_vec(),
+        ..snapshot.clone()
+    };
+    once("Fib: 60 routes and 500 neighbours, built", ROUNDS, || {
+        black_box(Fib::build(&small, 1));
+    });
     let fib = Fib::build(&snapshot, 1);
     println!(
         "Fib: 100,000 IPv4 and 20,000 IPv6 routes: {:.1} MB",
