@@ -1,0 +1,68 @@
+# Two commands do all the set-up themselves on a machine with cargo (https://rustup.rs):
+#
+#   make demo    build a release and watch it work, in network namespaces of its own
+#   make test    everything that can be tested
+#
+# Both install the packages they need with apt, and use sudo for what needs root.
+
+# Programs that need root are run by this.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+SUDO_KEEP := $(if $(SUDO),$(SUDO) -E,)
+TRIPLE := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+# Cargo starts test programs with this: built as the user, run as root.
+RUNNER := CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z- A-Z_)_RUNNER
+CARGO := $(if $(SUDO),env $(RUNNER)="sudo -E" cargo,cargo)
+
+.PHONY: all demo test test-quick fmt lint deny unit e2e check-xdp doc sweep setup install clean
+
+all:
+	cargo build --release
+
+demo: setup
+	cargo build --release -p headgate
+	$(SUDO_KEEP) target/release/headgate demo
+
+test: setup fmt lint deny check-xdp doc unit e2e
+
+# Without namespaces, packages or the eBPF toolchain: what an editor's save is worth.
+test-quick: fmt lint
+	cargo test --workspace --lib --bins
+
+setup:
+	scripts/setup
+
+fmt:
+	cargo fmt --all --check
+
+lint:
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+deny:
+	scripts/check-deny
+
+# Rebuilds the eBPF programs and compares them with the committed objects, where their toolchain is to be had.
+check-xdp:
+	scripts/check-xdp
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# Everything but the end-to-end tests. Those of the lab, xsk and dataplane make namespaces, hence root.
+unit:
+	$(CARGO) test --workspace --locked --exclude headgate
+	$(CARGO) test -p headgate --locked --bins
+
+# A release build: debug builds are too slow for 200 connections on two cores.
+e2e:
+	$(CARGO) test -p headgate --release --locked --test e2e
+
+# Removes what killed demos and tests left behind.
+sweep:
+	cargo build --release -p headgate
+	$(SUDO) target/release/headgate lab sweep
+
+install:
+	cargo install --path cli --locked
+
+clean:
+	cargo clean

@@ -1,0 +1,169 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use headgate_lab::pod::PodCommand;
+
+use crate::run::RunOptions;
+
+const EXAMPLES: &str = "\
+Examples:
+  headgate demo                                      see it work, in a network of its own
+  headgate run --manifests ./manifests --port eth0   serve what the manifests in a directory say
+  headgate status                                    what the running gateway does
+  headgate status --json | jq .generation";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  One interface, everything from one directory of Kubernetes YAML:
+    headgate run --manifests ./manifests --port eth0 --ingress-address 198.51.100.10
+
+  Clients on one interface, pods behind another, IPv4 and IPv6:
+    headgate run --manifests ./manifests --port eth0 --port eth1 \\
+        --ingress-address 198.51.100.10 --ingress-address 2001:db8:f::10
+
+Only packets for the addresses of Services and Ingresses are taken from the interfaces; everything else, such as
+SSH to this machine, goes to the kernel as before. SIGINT or SIGTERM ends both planes and releases the interfaces.";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  headgate status
+  headgate status --json | jq '.counters'
+  watch -n1 headgate status";
+
+/// A gateway for Kubernetes ingress nodes: NetworkPolicy, Services and Ingress on packets straight from the NIC
+#[derive(Debug, Parser)]
+#[command(name = "headgate", version, max_term_width = 110, after_help = EXAMPLES)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    pub(crate) log: LogFlags,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LogFlags {
+    /// How log lines are written to standard error
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, help_heading = "Log")]
+    pub(crate) log_format: LogFormat,
+    /// What is logged: a level, or levels by module as in warn,headgate_dataplane::worker=debug [default: $RUST_LOG,
+    /// or info]
+    #[arg(long, global = true, value_name = "FILTER", help_heading = "Log")]
+    pub(crate) log: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+// One value a process: its size does not matter.
+#[allow(clippy::large_enum_variant)]
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the gateway in the foreground: both planes, each started again when it dies
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunOptions),
+    /// Show what the running gateway does: ports, listeners, flows, counters, drops by reason
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(StatusOptions),
+    /// Show it at work: a network of namespaces, example manifests, real clients and servers
+    Demo(DemoOptions),
+    /// Run the dataplane alone: it carries packets and holds no credentials of a cluster
+    Dataplane(headgate_dataplane::Options),
+    /// Run the control plane alone: it reads manifests and needs no network privileges
+    Controlplane(headgate_controlplane::Options),
+    /// Parts of the demo's network
+    #[command(subcommand, hide = true)]
+    Lab(LabCommand),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StatusOptions {
+    /// Print the dataplane's whole report as one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where the sockets of the gateway to ask are
+    #[arg(long, value_name = "DIR", default_value = "/run/headgate")]
+    pub(crate) run_dir: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DemoOptions {
+    /// Leave manifests and logs in this directory instead of removing them
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabCommand {
+    /// Run one pod's server
+    Pod(PodCommand),
+    /// Remove what labs of dead processes left behind
+    Sweep,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Flags, String> {
+        Flags::try_parse_from(line.split(' ')).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn run_wants_ports_and_manifests() {
+        let error = parse("headgate run").unwrap_err();
+        assert!(
+            error.contains("--port <IF>") && error.contains("--manifests <DIR>"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn log_flags_stand_before_or_after_the_command() {
+        for line in [
+            "headgate --log-format json status",
+            "headgate status --log-format json",
+        ] {
+            assert_eq!(parse(line).unwrap().log.log_format, LogFormat::Json, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_value_out_of_range_names_flag_and_range() {
+        let error = parse("headgate run --manifests . --port a0 --workers 0").unwrap_err();
+        assert!(error.contains("--workers") && error.contains("1..=64"), "{error}");
+    }
+
+    #[test]
+    fn help_shows_both_planes_flags_and_examples() {
+        let mut command = Flags::command();
+        let help = command
+            .find_subcommand_mut("run")
+            .unwrap()
+            .render_help()
+            .to_string();
+        for expected in [
+            "--port <IF>",
+            "--manifests <DIR>",
+            "--ingress-address",
+            "Examples:",
+            "--run-dir <DIR>",
+        ] {
+            assert!(help.contains(expected), "{expected} in {help}");
+        }
+        assert_eq!(help.matches("--run-dir").count(), 1, "{help}");
+    }
+}

@@ -1,0 +1,87 @@
+//! `headgate run`: both planes as children of one supervisor.
+
+mod arguments;
+mod keeper;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::flags::{LogFlags, LogFormat};
+pub(crate) use arguments::RunOptions;
+use keeper::{Ended, Keeper, Plane};
+
+/// Runs until SIGINT or SIGTERM, or until a plane cannot start.
+pub(crate) fn run(options: &RunOptions, log: &LogFlags) -> Result<ExitCode> {
+    // The very file that runs, though an upgrade may have replaced it on disk.
+    let program = PathBuf::from("/proc/self/exe");
+    let planes = [
+        ("dataplane", &options.dataplane),
+        ("controlplane", &options.controlplane),
+    ]
+    .map(|(name, own)| {
+        let mut arguments = vec![name.into()];
+        arguments.extend(own.iter().cloned());
+        arguments.extend(log_arguments(log));
+        Plane {
+            name,
+            program: program.clone(),
+            arguments,
+        }
+    });
+    // On this thread alone: the kernel ends the children when the thread that started them ends.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the supervisor")?;
+    runtime.block_on(supervise(planes, Keeper::default()))
+}
+
+fn log_arguments(log: &LogFlags) -> Vec<std::ffi::OsString> {
+    let format = match log.log_format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    let mut arguments = vec!["--log-format".into(), format.into()];
+    if let Some(filter) = &log.log {
+        arguments.extend(["--log".into(), filter.into()]);
+    }
+    arguments
+}
+
+/// Keeps the planes running; ends all of them at a signal, or when one of them cannot start.
+async fn supervise(planes: [Plane; 2], keeper: Keeper) -> Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let (stop, stopped) = watch::channel(false);
+    let [first, second] = planes.map(|plane| keeper.keep(plane, stopped.clone()));
+    let (mut first, mut second) = (Box::pin(first), Box::pin(second));
+    let ended = tokio::select! {
+        _ = interrupt.recv() => None,
+        _ = terminate.recv() => None,
+        ended = &mut first => Some((ended, true)),
+        ended = &mut second => Some((ended, false)),
+    };
+    stop.send_replace(true);
+    match ended {
+        None => {
+            tracing::info!("stopping");
+            let (first, second) = tokio::join!(first, second);
+            first.and(second).map(|_| ExitCode::SUCCESS)
+        }
+        Some((ended, was_first)) => {
+            if was_first { second.await } else { first.await }?;
+            ended.map(|ended| match ended {
+                Ended::Stopped => ExitCode::SUCCESS,
+                Ended::CannotStart { code } => ExitCode::from(code),
+            })
+        }
+    }
+}
+
+/// How long a plane may take to end when asked to; then it is killed.
+const PATIENCE: Duration = Duration::from_secs(5);

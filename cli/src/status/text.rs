@@ -1,0 +1,187 @@
+//! The status as a person reads it.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display, Write},
+};
+
+use headgate_dataplane::telemetry::{PortStatus, Status};
+
+/// All of the status that a person wants to see, in lines of at most about 110 characters.
+pub(super) fn render(status: &Status) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(&mut text, status);
+    text
+}
+
+fn write(out: &mut String, status: &Status) -> fmt::Result {
+    head(out, status)?;
+    section(out, "PORTS", &status.ports, port)?;
+    section(out, "SERVICES", &status.services, |service| {
+        let backends = plural(service.backends, "backend", "backends");
+        format!(
+            "{:<28} {:<4} {:<44} {backends}",
+            service.name, service.protocol, service.address
+        )
+    })?;
+    section(out, "LISTENERS", &status.listeners, |listener| {
+        format!(
+            "{:<44} {}",
+            listener.address,
+            if listener.tls { "https" } else { "http" }
+        )
+    })?;
+    section(out, "DENIED BY POLICY (packets)", &status.denials, |denial| {
+        format!("{:>12}  {} ({})", denial.packets, denial.policy, denial.direction)
+    })?;
+    let totals = &status.totals;
+    let counts = [
+        ("seen", totals.packets),
+        ("forwarded", totals.forwarded),
+        ("to the L7 stage", totals.to_l7),
+        ("from the L7 stage", totals.from_l7),
+        ("handed to another worker", totals.handed_over),
+    ];
+    section(out, "PACKETS", &counts, |(name, count)| {
+        format!("{count:>12}  {name}")
+    })?;
+    counters(out, "ANSWERED", &totals.answers)?;
+    counters(out, "TO THE KERNEL", &totals.kernel)?;
+    counters(out, "DROPPED", &totals.drops)?;
+    section(out, "WORKERS", &status.workers, |worker| {
+        let core = worker
+            .core
+            .map_or_else(|| "not pinned".to_owned(), |core| format!("core {core}"));
+        let flows = plural(worker.flows, "flow", "flows");
+        format!(
+            "{} on {core}: {} packets, {flows}, {} turns",
+            worker.worker, worker.counts.packets, worker.turns
+        )
+    })
+}
+
+fn head(out: &mut String, status: &Status) -> fmt::Result {
+    let control = &status.control;
+    let connected = match (control.connected, control.process) {
+        (true, Some(process)) => format!("connected (process {process})"),
+        (true, None) => "connected".to_owned(),
+        (false, _) => "not connected; the last state stays in force".to_owned(),
+    };
+    writeln!(
+        out,
+        "headgate {}, process {}, up {} s",
+        status.version, status.process, status.uptime_seconds
+    )?;
+    writeln!(
+        out,
+        "control plane  {connected}, generation {}, {} applied, {} refused",
+        status.generation, control.applied, control.rejected
+    )?;
+    if let Some(error) = &control.last_error {
+        writeln!(out, "               last error: {error}")?;
+    }
+    writeln!(out, "flows          {}", status.flows)?;
+    let frames = &status.frames;
+    writeln!(
+        out,
+        "frames         {} free, {} with the kernel, {} held, of {}",
+        frames.free, frames.kernel, frames.held, frames.total
+    )?;
+    let routes = &status.routes;
+    writeln!(
+        out,
+        "routes         {}, {} neighbours",
+        routes.routes, routes.neighbours
+    )
+}
+
+fn port(port: &PortStatus) -> String {
+    let zero_copy = port.queues.iter().filter(|queue| queue.zero_copy).count();
+    let queues = plural(port.queues.len(), "queue", "queues");
+    let copies = match zero_copy {
+        0 => "copying".to_owned(),
+        all if all == port.queues.len() => "zero-copy".to_owned(),
+        some => format!("{some} of them zero-copy"),
+    };
+    format!(
+        "{:<16} {}, {queues}, {copies}{}",
+        port.name,
+        port.mode,
+        steering(&port.steering)
+    )
+}
+
+/// What the steering program did, outcomes that occurred.
+fn steering(counts: &BTreeMap<String, u64>) -> String {
+    counts
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .fold(String::new(), |mut text, (name, count)| {
+            let separator = if text.is_empty() { "; " } else { ", " };
+            let _ = write!(text, "{separator}{count} {name}");
+            text
+        })
+}
+
+fn counters(out: &mut String, title: &str, counts: &BTreeMap<String, u64>) -> fmt::Result {
+    let counts: Vec<_> = counts.iter().collect();
+    section(out, title, &counts, |(name, count)| {
+        format!("{count:>12}  {name}")
+    })
+}
+
+/// A title and an indented line for each item; nothing when there is none.
+fn section<T, L: Display>(out: &mut String, title: &str, items: &[T], line: impl Fn(&T) -> L) -> fmt::Result {
+    if items.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{title}")?;
+    items
+        .iter()
+        .try_for_each(|item| writeln!(out, "  {}", line(item)))
+}
+
+fn plural(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use headgate_dataplane::telemetry::{DenialStatus, ServiceStatus};
+
+    use super::*;
+
+    #[test]
+    fn an_empty_status_shows_no_empty_sections() {
+        let text = render(&Status::default());
+        assert!(text.contains("not connected"), "{text}");
+        assert!(!text.contains("SERVICES") && !text.contains("DROPPED"), "{text}");
+    }
+
+    #[test]
+    fn each_service_denial_and_drop_has_its_line() {
+        let mut status = Status::default();
+        status.services.push(ServiceStatus {
+            name: "shop/echo".into(),
+            protocol: "udp".into(),
+            address: "[2001:db8:f::11]:7".parse().unwrap(),
+            backends: 1,
+        });
+        status.denials.push(DenialStatus {
+            policy: "shop/echo-clients".into(),
+            direction: "ingress".into(),
+            packets: 4,
+        });
+        status.totals.drops.insert("denied".into(), 4);
+        let text = render(&status);
+        for line in [
+            "[2001:db8:f::11]:7",
+            " 1 backend\n",
+            "4  shop/echo-clients (ingress)",
+            "4  denied",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+}

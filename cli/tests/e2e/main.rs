@@ -1,0 +1,16 @@
+//! Headgate from end to end: real clients, real servers, a lab of namespaces between them.
+//!
+//! Each test has a lab of its own. They need root, and run one at a time: their load would disturb each other's.
+
+mod changes;
+mod host;
+mod http;
+mod load;
+mod lossy;
+mod malformed;
+mod policy;
+mod resilience;
+mod services;
+mod support;
+mod tls;
+mod transfers;

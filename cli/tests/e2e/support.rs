@@ -1,0 +1,142 @@
+//! What every test stands on.
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    net::IpAddr,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use headgate_lab::{Gateway, GatewayOptions, Lab, LabOptions, Shop, client::Curl, privileged, wait_until};
+
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_headgate");
+
+/// A lab with the shop of `examples/` and Headgate in front of it. Fields are dropped in this order.
+pub(crate) struct Bed {
+    pub(crate) gateway: Gateway,
+    pub(crate) shop: Shop,
+    pub(crate) lab: Lab,
+    _turn: MutexGuard<'static, ()>,
+}
+
+static TURN: Mutex<()> = Mutex::new(());
+
+/// A lab without Headgate, and the turn to use it; `None` without privileges.
+pub(crate) fn lab() -> Option<(Lab, MutexGuard<'static, ()>)> {
+    if !privileged() {
+        return None;
+    }
+    // A test that panicked has taken its lab down like any other.
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let lab = Lab::build(LabOptions::new(PROGRAM, &["lab", "pod"])).expect("a lab");
+    Some((lab, turn))
+}
+
+/// How every test starts Headgate.
+pub(crate) fn options(manifests: &Path) -> GatewayOptions {
+    GatewayOptions {
+        program: PROGRAM.into(),
+        manifests: manifests.to_owned(),
+        ingress: vec![Shop::INGRESS.0, Shop::INGRESS.1],
+        log: "info".into(),
+        arguments: Vec::new(),
+    }
+}
+
+impl Bed {
+    /// `None` without privileges.
+    pub(crate) fn make() -> Option<Self> {
+        Self::make_with(|_| ())
+    }
+
+    /// Headgate starts after `prepare` has changed the manifests.
+    pub(crate) fn make_with(prepare: impl FnOnce(&Shop)) -> Option<Self> {
+        let (lab, turn) = lab()?;
+        let shop = Shop::open(&lab, lab.directory()).expect("the shop's pods");
+        prepare(&shop);
+        let gateway = Gateway::start(&lab, &options(shop.manifests())).expect("Headgate");
+        Some(Self {
+            gateway,
+            shop,
+            lab,
+            _turn: turn,
+        })
+    }
+
+    /// A curl among the clients that trusts the shop's authority and reaches every host at the Ingress address.
+    pub(crate) fn curl(&self) -> Curl<'_> {
+        self.curl_to(Shop::INGRESS.0)
+    }
+
+    pub(crate) fn curl_to(&self, address: IpAddr) -> Curl<'_> {
+        let ca = self.shop.ca_file().display().to_string();
+        Curl::new(&self.lab.clients).to(address).args(&["--cacert", &ca])
+    }
+
+    /// Waits until nothing is left of past traffic: no connection, no frame on its way.
+    ///
+    /// UDP flows and closed TCP flows stay until they time out; `--tcp-handshake-timeout` says when.
+    pub(crate) fn wait_until_quiet(&self) {
+        let leftovers = || {
+            let status = self.gateway.status().expect("a status");
+            let number = |pointer: &str| {
+                status
+                    .pointer(pointer)
+                    .and_then(serde_json::Value::as_i64)
+                    .unwrap_or(0)
+            };
+            [
+                ("flows", number("/flows")),
+                ("L7 connections", number("/l7/connections")),
+                ("frames held", number("/frames/held")),
+                ("frames unaccounted", number("/frames/unaccounted")),
+            ]
+        };
+        let quiet = wait_until("nothing is left of past traffic", Duration::from_secs(60), || {
+            leftovers().iter().all(|(_, count)| *count == 0)
+        });
+        if let Err(error) = quiet {
+            panic!(
+                "{error}: {:?}\n{:#}",
+                leftovers(),
+                self.gateway.status().expect("a status")
+            );
+        }
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let status = self
+                .gateway
+                .status()
+                .map(|s| format!("{s:#}"))
+                .unwrap_or_default();
+            let log = self.gateway.log();
+            // Nobody to tell where standard error is closed.
+            let _ = writeln!(
+                std::io::stderr(),
+                "--- what Headgate logged\n{log}--- its status\n{status}"
+            );
+        }
+    }
+}
+
+/// How often each pod answered.
+pub(crate) type Tally = BTreeMap<String, u32>;
+
+/// Runs `ask` so often and counts the pods that it names.
+pub(crate) fn tally(times: u32, mut ask: impl FnMut() -> String) -> Tally {
+    let mut tally = Tally::new();
+    for _ in 0..times {
+        *tally.entry(ask()).or_default() += 1;
+    }
+    tally
+}
+
+pub(crate) fn names(tally: &Tally) -> Vec<&str> {
+    tally.keys().map(String::as_str).collect()
+}
