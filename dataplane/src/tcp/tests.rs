@@ -171,6 +171,32 @@ proptest! {
 }
 
 #[test]
+fn losses_cost_round_trips_and_not_seconds() {
+    for (loss, seconds) in [(0, 1), (1, 4), (5, 30)] {
+        run(async {
+            let channel = Channel {
+                delay: Duration::from_millis(5),
+                loss,
+                ..Channel::perfect()
+            };
+            let (client, server, network) = pair(channel, 77);
+            tokio::task::spawn_local(network.run());
+            let start = tokio::time::Instant::now();
+            transfer(
+                &client,
+                &server,
+                "198.51.100.10:80".parse().unwrap(),
+                (0, 4 << 20),
+            )
+            .await;
+            let took = start.elapsed();
+            assert!(took < Duration::from_secs(seconds), "{loss}%: {took:?}");
+            quiet(&[&client, &server]).await;
+        });
+    }
+}
+
+#[test]
 fn a_closed_port_refuses() {
     run(async {
         let (client, server, network) = pair(Channel::perfect(), 3);

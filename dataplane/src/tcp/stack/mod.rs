@@ -178,8 +178,7 @@ impl Inner {
             return None;
         }
         let address = (self.config.source_address)(remote.ip())?;
-        let offset =
-            std::hash::BuildHasher::hash_one(self.index.hasher(), super::ports::destination(address, remote));
+        let offset = self.index.hasher().hash_one(destination(address, remote));
         let index = &self.index;
         let free = |port| !index.contains_key(&Key::new(SocketAddr::new(address, port), remote));
         let Some(port) = self.ports.take((offset >> 32) as u32, free) else {
