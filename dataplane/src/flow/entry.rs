@@ -59,6 +59,12 @@ impl State {
         .map(Tick::count)
     }
 
+    /// Whether one end has yet to show that it is there.
+    #[must_use]
+    pub const fn is_unanswered(self) -> bool {
+        matches!(self, Self::TcpOpening | Self::TcpAnswered | Self::UdpUnreplied)
+    }
+
     /// As `headgate status` spells it.
     #[must_use]
     pub const fn name(self) -> &'static str {

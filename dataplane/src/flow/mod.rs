@@ -255,7 +255,7 @@ impl<A: Address> Flows<A> {
         let now = Tick::of(now);
         let before = self.len();
         for _ in 0..budget.min(self.table.slots()) {
-            if self.idle(self.cursor, now) {
+            if self.is_idle(self.cursor, now) {
                 // What moves into the slot is looked at next.
                 self.remove(self.cursor);
             } else {
@@ -266,14 +266,26 @@ impl<A: Address> Flows<A> {
     }
 
     /// Whether the slot holds the client's direction of a flow to be removed.
-    fn idle(&self, slot: usize, now: Tick) -> bool {
+    fn is_idle(&self, slot: usize, now: Tick) -> bool {
         let entry = self.entry(slot);
-        let expired = |e: &Entry<A>| now.since(e.seen) > self.timeouts[e.state as usize];
-        if entry.is_free() || entry.direction() == Direction::FromPod || !expired(entry) {
+        if entry.is_free() || entry.direction() == Direction::FromPod {
             return false;
         }
-        self.partner(slot)
-            .is_none_or(|partner| expired(self.entry(partner)))
+        let timeout = self.timeout(entry.state);
+        let idle = |e: &Entry<A>| now.since(e.seen) > timeout;
+        idle(entry) && self.partner(slot).is_none_or(|partner| idle(self.entry(partner)))
+    }
+
+    /// Ticks that a flow in this state may be idle. Once the table is more than half full, flows that nobody has
+    /// answered get less the fuller it is, down to a sixteenth: a flood of first packets must not keep clients out.
+    fn timeout(&self, state: State) -> u32 {
+        let timeout = self.timeouts[state as usize];
+        let free = self.capacity - self.len().min(self.capacity);
+        if !state.is_unanswered() || free >= self.capacity / 2 {
+            return timeout;
+        }
+        let scaled = timeout as usize * free / (self.capacity / 2).max(1);
+        u32::try_from(scaled).unwrap_or(timeout).max(timeout / 16)
     }
 
     /// Slots of the table: a [`sweep`](Self::sweep) with this budget is a round.

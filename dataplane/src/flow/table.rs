@@ -1,6 +1,6 @@
 //! Open addressing over whole cache lines.
 
-use headgate_xsk::prefetch;
+use headgate_xsk::{prefer_huge_pages, prefetch};
 
 use super::{Entry, Secret};
 use crate::packet::{Address, Tuple};
@@ -23,9 +23,12 @@ impl<A> std::fmt::Debug for Table<A> {
 impl<A: Address> Table<A> {
     /// Makes a table that can hold `entries`.
     pub(super) fn new(entries: usize, secret: Secret) -> Self {
-        let slots = (entries + entries.div_ceil(3)).next_power_of_two();
+        let size = (entries + entries.div_ceil(3)).next_power_of_two();
+        let mut slots = Vec::with_capacity(size);
+        prefer_huge_pages(&mut slots);
+        slots.resize(size, Entry::default());
         Self {
-            slots: vec![Entry::default(); slots].into(),
+            slots: slots.into(),
             secret,
             len: 0,
         }

@@ -105,9 +105,14 @@ impl<A: Address> Packet<'_, A> {
         self.desk.counters.answer(Answer::Echo)
     }
 
-    /// The MAC address that the packet was sent to, which is the port's own: others have been sorted out.
+    /// The MAC address that the packet was sent to: the port's own, since others have been sorted out, unless the port
+    /// has none that is known.
     fn mac(&self) -> Option<[u8; 6]> {
-        self.frame.data().first_chunk().copied()
+        self.frame
+            .data()
+            .first_chunk()
+            .copied()
+            .filter(|mac: &[u8; 6]| mac[0] & 1 == 0)
     }
 
     /// Takes an ICMP error about a packet that we translated back to the end that sent it. The quoted packet went the
