@@ -1,1 +1,257 @@
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixStream;
 
+use headgate_ring::message::{Frontend, Object, Protocol, Service};
+use headgate_ring::{ControlSession, Operation};
+use headgate_xsk::{AddressRule, SteeringError, Umem};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::clock::Clock;
+use crate::flow::{Ownership, SourcePorts, Timeouts};
+use crate::options::{Idle, PortRange};
+use crate::pipeline::PipelineConfig;
+use crate::steering::{Rules, Steerer};
+use crate::verdict::WorkerId;
+use crate::worker::{self, KernelPath, Shared, WorkerConfig};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A steering program with room for two addresses.
+#[derive(Default)]
+struct Narrow(BTreeMap<IpAddr, AddressRule>);
+
+impl Rules for Narrow {
+    fn set_address(&mut self, address: IpAddr, rule: AddressRule) -> Result<(), SteeringError> {
+        if self.0.len() == 2 && !self.0.contains_key(&address) {
+            return Err(SteeringError::PortRange { first: 2, last: 1 });
+        }
+        self.0.insert(address, rule);
+        Ok(())
+    }
+
+    fn remove_address(&mut self, address: IpAddr) -> Result<(), SteeringError> {
+        self.0.remove(&address);
+        Ok(())
+    }
+
+    fn add_port(&mut self, _: IpAddr, _: u8, _: u16) -> Result<(), SteeringError> {
+        Ok(())
+    }
+
+    fn remove_port(&mut self, _: IpAddr, _: u8, _: u16) -> Result<(), SteeringError> {
+        Ok(())
+    }
+
+    fn counts(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
+}
+
+struct Nowhere;
+
+impl KernelPath for Nowhere {
+    fn send(&self, _: &mut [u8]) -> bool {
+        true
+    }
+}
+
+/// Two workers without ports, and what serves control planes.
+struct Bench {
+    directory: tempfile::TempDir,
+    control: Option<Control>,
+    shared: Arc<Shared>,
+    announced: Arc<Mutex<Vec<IpAddr>>>,
+    workers: Vec<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (wanted, _) = mpsc::channel(1);
+        let shared = Arc::new(Shared::new(2, wanted).unwrap());
+        let umem = Umem::heap(64);
+        let start = |id| worker::start(config(id, umem), Arc::clone(&shared), Clock::start()).unwrap();
+        let workers = (0..2).map(start).collect();
+        let source_ports = PortRange {
+            first: 61000,
+            last: 65535,
+        };
+        let steerer = Arc::new(Mutex::new(Steerer::new(
+            vec![Box::new(Narrow::default())],
+            source_ports,
+        )));
+        let announced = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&announced);
+        let announce: Announce =
+            Box::new(move |addresses| heard.lock().unwrap().extend_from_slice(addresses));
+        let applier = Applier::new(Arc::clone(&shared), steerer, announce);
+        let control = Control::start(&directory.path().join("control.sock"), applier).unwrap();
+        Self {
+            directory,
+            control: Some(control),
+            shared,
+            announced,
+            workers,
+        }
+    }
+
+    fn connect(&self) -> ControlSession {
+        headgate_ring::connect(&self.directory.path().join("control.sock")).unwrap()
+    }
+
+    fn status(&self) -> ControlStatus {
+        self.control.as_ref().unwrap().status().lock().unwrap().clone()
+    }
+
+    fn until(&self, ready: impl Fn(&ControlStatus) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !ready(&self.status()) {
+            assert!(Instant::now() < deadline, "{:?}", self.status());
+            std::thread::yield_now();
+        }
+    }
+
+    fn services(&self) -> usize {
+        self.shared.tables.load().services.len()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.control = None;
+        self.shared.stop();
+        self.workers
+            .drain(..)
+            .for_each(|worker| worker.join().unwrap().unwrap());
+    }
+}
+
+fn config(id: u8, umem: &'static Umem) -> WorkerConfig {
+    WorkerConfig {
+        core: None,
+        ports: Vec::new(),
+        umem,
+        pipeline: PipelineConfig {
+            worker: WorkerId(id),
+            workers: 2,
+            ownership: Ownership::Hash,
+            source_ports: SourcePorts::new(61000, 65535, 2).unwrap(),
+            flow_capacity: 1024,
+            timeouts: Timeouts::default(),
+            seed: [1, 2],
+        },
+        l7_buffer: 65536,
+        l7_mtu: 1500,
+        kernel: Arc::new(Nowhere),
+        idle: Idle::Sleep,
+        neighbour_timeout: Duration::from_secs(1),
+    }
+}
+
+fn services(addresses: &[&str]) -> Vec<Operation> {
+    let service = |address: &&str| {
+        let frontend = Frontend {
+            address: address.parse().unwrap(),
+            protocol: Protocol::Tcp,
+            port: 80,
+        };
+        let backends = vec![SocketAddr::new([10, 244, 1, 10].into(), 8080)];
+        Operation::Put(Object::Service(Service {
+            frontend,
+            name: "a/b".into(),
+            backends,
+            affinity_seconds: None,
+        }))
+    };
+    addresses.iter().map(service).collect()
+}
+
+fn publish(session: &mut ControlSession, generation: u64, addresses: &[&str]) -> ToControl {
+    let transaction = Transaction {
+        generation,
+        full: true,
+        operations: services(addresses),
+    };
+    session.send_transaction(&transaction, Some(PATIENCE)).unwrap();
+    session.receive(Some(PATIENCE)).unwrap().expect("an answer")
+}
+
+#[test]
+fn an_acknowledgement_means_that_every_worker_has_it() {
+    let bench = Bench::new();
+    let mut session = bench.connect();
+    for generation in 1..100 {
+        let addresses = [["198.51.100.1"], ["198.51.100.2"]][generation as usize % 2];
+        assert_eq!(
+            publish(&mut session, generation, &addresses),
+            ToControl::Ack { generation }
+        );
+        assert!(bench.shared.all_see(bench.shared.tables.load().generation));
+    }
+    assert_eq!(
+        bench.announced.lock().unwrap().len(),
+        99,
+        "each address is new each time"
+    );
+    assert_eq!((bench.status().applied, bench.status().generation), (99, 99));
+}
+
+#[test]
+fn a_newer_control_plane_takes_over_and_counts_anew() {
+    let bench = Bench::new();
+    let mut old = bench.connect();
+    publish(&mut old, 70, &["198.51.100.1"]);
+    let mut new = bench.connect();
+    assert_eq!(
+        publish(&mut new, 1, &["198.51.100.1", "198.51.100.2"]),
+        ToControl::Ack { generation: 1 }
+    );
+    assert!(matches!(old.receive(Some(PATIENCE)), Err(SessionError::PeerGone)));
+    assert_eq!((bench.status().sessions, bench.services()), (2, 2));
+}
+
+#[test]
+fn a_state_that_steering_has_no_room_for_is_refused_whole() {
+    let bench = Bench::new();
+    let mut session = bench.connect();
+    publish(&mut session, 1, &["198.51.100.1"]);
+    let many = ["198.51.100.2", "198.51.100.3", "198.51.100.4"];
+    let answer = publish(&mut session, 2, &many);
+    assert!(
+        matches!(answer, ToControl::Nack { generation: 2, ref reason } if reason.contains("steering")),
+        "{answer:?}"
+    );
+    assert_eq!(bench.services(), 1);
+    assert_eq!(
+        publish(&mut session, 3, &many[..1]),
+        ToControl::Ack { generation: 3 },
+        "room is not used up"
+    );
+    assert_eq!(bench.status().rejected, 1);
+}
+
+#[test]
+fn who_does_not_speak_the_protocol_is_turned_away() {
+    let bench = Bench::new();
+    let mut good = bench.connect();
+    publish(&mut good, 1, &["198.51.100.1"]);
+    let mut bad = UnixStream::connect(bench.directory.path().join("control.sock")).unwrap();
+    bad.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    bench.until(|status| status.refused == 1);
+    assert_eq!(
+        publish(&mut good, 2, &["198.51.100.2"]),
+        ToControl::Ack { generation: 2 },
+        "the good one is served on"
+    );
+}
+
+#[test]
+fn a_control_plane_that_goes_leaves_its_state() {
+    let bench = Bench::new();
+    publish(&mut bench.connect(), 1, &["198.51.100.1"]);
+    bench.until(|status| !status.connected);
+    assert_eq!((bench.services(), bench.status().generation), (1, 1));
+}
