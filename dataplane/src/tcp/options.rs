@@ -18,7 +18,8 @@ pub struct StackConfig {
     /// Size of the receive and of the send buffer of a connection, in bytes. Memory is committed as it is first used;
     /// the receive buffer bounds the window, the send buffer what is in flight.
     pub buffer: usize,
-    /// How many sockets with their buffers are kept for reuse when connections end.
+    /// How many sockets with their buffers are kept for reuse when connections end. Beyond that they are freed, and the
+    /// allocator clears what it hands out again, tens of microseconds for a connection.
     pub pooled: usize,
     /// Connections of both directions; a SYN beyond that is dropped.
     pub max_connections: usize,
@@ -51,7 +52,7 @@ impl StackConfig {
         Self {
             mtu: 1500,
             buffer: 256 << 10,
-            pooled: 256,
+            pooled: 2_048,
             max_connections: 16_384,
             max_half_open: 4_096,
             max_time_wait: 16_384,
