@@ -1,14 +1,17 @@
 //! Many connections, and nothing left of them.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
-use headgate_lab::Shop;
+use headgate_lab::{
+    Shop, address,
+    client::{nc_tcp, nc_udp},
+};
 
 use crate::support::Bed;
 
 /// wrk's report on 200 connections for 10 seconds.
-fn wrk(bed: &Bed, path: &str) -> String {
-    let url = format!("http://{}{path}", Shop::INGRESS.0);
+fn wrk(bed: &Bed, address: IpAddr) -> String {
+    let url = format!("http://{address}/");
     let arguments = [
         "--connections",
         "200",
@@ -41,8 +44,31 @@ fn assert_no_errors(report: &str) {
 }
 
 #[test]
-fn two_hundred_connections_without_an_error_and_nothing_leaks() {
+fn two_hundred_connections_to_an_ingress_without_an_error_and_nothing_leaks() {
     let Some(bed) = Bed::make() else { return };
-    assert_no_errors(&wrk(&bed, "/"));
+    assert_no_errors(&wrk(&bed, Shop::INGRESS.0));
+    bed.wait_until_quiet();
+}
+
+#[test]
+fn two_hundred_connections_to_a_service_without_an_error_and_nothing_leaks() {
+    let address = address::vip(6).0;
+    let service = format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{namespace: shop, name: web-l4}}\n\
+         spec:\n  selector: {{app: web}}\n  externalIPs: [{address}]\n  \
+         ports: [{{port: 80, targetPort: 8080}}]\n"
+    );
+    let quick = ["--udp-timeout", "1s"];
+    let made = Bed::make_with(
+        |shop| shop.write("web-l4.yaml", &service).expect("a manifest"),
+        &quick,
+    );
+    let Some(bed) = made else { return };
+    assert_no_errors(&wrk(&bed, address));
+    for echo in [Shop::ECHO.0, Shop::ECHO.1] {
+        nc_tcp(&bed.lab.clients, echo, 7, "x").unwrap();
+        nc_udp(&bed.lab.clients, echo, 7, "x").unwrap();
+    }
+    assert!(bed.gateway.count("/totals/flows_created").unwrap() >= 204);
     bed.wait_until_quiet();
 }

@@ -3,6 +3,7 @@
 //! Each test has a lab of its own. They need root, and run one at a time: their load would disturb each other's.
 
 mod changes;
+mod commands;
 mod host;
 mod http;
 mod load;

@@ -39,14 +39,24 @@ fn route(bed: &Bed, to: (IpAddr, IpAddr), port: u16) -> Route {
     }
 }
 
+/// What a packet can be dropped for after the pipeline has decided on it and counted it.
+const LATER: [&str; 5] = [
+    "unresolved",
+    "resolve-full",
+    "hand-over-full",
+    "transmit-full",
+    "kernel-full",
+];
+
 /// Sum of the values of an object of counters.
 fn sum(status: &Value, pointer: &str) -> u64 {
-    let counters = status.pointer(pointer).and_then(Value::as_object);
-    counters
+    let counters = status
+        .pointer(pointer)
+        .and_then(Value::as_object)
         .into_iter()
-        .flatten()
-        .filter_map(|(_, count)| count.as_u64())
-        .sum()
+        .flatten();
+    let decided = counters.filter(|(name, _)| !LATER.contains(&name.as_str()));
+    decided.filter_map(|(_, count)| count.as_u64()).sum()
 }
 
 /// Packets that ended in one way or another.

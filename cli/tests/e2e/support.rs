@@ -48,15 +48,17 @@ pub(crate) fn options(manifests: &Path) -> GatewayOptions {
 impl Bed {
     /// `None` without privileges.
     pub(crate) fn make() -> Option<Self> {
-        Self::make_with(|_| ())
+        Self::make_with(|_| (), &[])
     }
 
-    /// Headgate starts after `prepare` has changed the manifests.
-    pub(crate) fn make_with(prepare: impl FnOnce(&Shop)) -> Option<Self> {
+    /// Headgate starts after `prepare` has changed the manifests, and with these arguments besides.
+    pub(crate) fn make_with(prepare: impl FnOnce(&Shop), arguments: &[&str]) -> Option<Self> {
         let (lab, turn) = lab()?;
         let shop = Shop::open(&lab, lab.directory()).expect("the shop's pods");
         prepare(&shop);
-        let gateway = Gateway::start(&lab, &options(shop.manifests())).expect("Headgate");
+        let mut options = options(shop.manifests());
+        options.arguments = arguments.iter().map(|&a| a.to_owned()).collect();
+        let gateway = Gateway::start(&lab, &options).expect("Headgate");
         Some(Self {
             gateway,
             shop,
@@ -77,7 +79,7 @@ impl Bed {
 
     /// Waits until nothing is left of past traffic: no connection, no frame on its way.
     ///
-    /// UDP flows and closed TCP flows stay until they time out; `--tcp-handshake-timeout` says when.
+    /// Closed TCP flows are remembered for 30 seconds, UDP flows as `--udp-timeout` says.
     pub(crate) fn wait_until_quiet(&self) {
         let leftovers = || {
             let status = self.gateway.status().expect("a status");
