@@ -45,6 +45,32 @@ fn sweep() -> Result<()> {
 /// Tells the error with its causes; the log may be off, this is not.
 fn fail(error: &anyhow::Error) -> ExitCode {
     // With standard error closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    let _ = writeln!(std::io::stderr(), "error: {}", told(error));
     ExitCode::FAILURE
+}
+
+/// The error and its causes, without those that the one before has told already.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = text + ": " + &cause;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_is_told_already_is_not_told_again() {
+        let error = anyhow::anyhow!("no such device")
+            .context("port eth9: no such device")
+            .context("starting");
+        assert_eq!(told(&error), "starting: port eth9: no such device");
+    }
 }

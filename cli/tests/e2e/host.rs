@@ -3,12 +3,13 @@
 use std::{
     io::{Read, Write},
     net::{IpAddr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     time::Duration,
 };
 
-use headgate_lab::{Gateway, Shop, address, wait_until};
+use headgate_lab::{Gateway, GatewayOptions, Shop, address, client::Curl, wait_until};
 
-use crate::support::{Bed, lab, options};
+use crate::support::{Bed, PROGRAM, lab, options};
 
 /// Connects to an SSH-like server on the gateway's own address and back.
 fn host_answers(bed: &Bed, listener: &TcpListener) {
@@ -99,6 +100,42 @@ fn a_killed_supervisor_leaves_nothing_running() {
 }
 
 #[test]
+fn the_capabilities_of_the_deployment_are_enough() {
+    let Some((lab, _turn)) = lab() else { return };
+    let shop = Shop::open(&lab, lab.directory()).unwrap();
+    let wrapper = lab.directory().join("confined");
+    let script = format!(
+        "#!/bin/sh\nexec setpriv --no-new-privs \
+         --bounding-set=-all,+net_admin,+net_raw,+bpf,+perfmon,+ipc_lock {PROGRAM} \"$@\"\n"
+    );
+    std::fs::write(&wrapper, script).unwrap();
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let options = GatewayOptions {
+        program: wrapper,
+        ..options(shop.manifests())
+    };
+    let gateway = Gateway::start(&lab, &options).unwrap();
+    let capabilities = |id: u32| {
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("CapEff:"))
+            .unwrap();
+        u64::from_str_radix(line.trim(), 16).unwrap()
+    };
+    let (dataplane, controlplane) = gateway.planes().unwrap();
+    // linux/capability.h: NET_ADMIN 12, NET_RAW 13, IPC_LOCK 14, PERFMON 38, BPF 39.
+    assert_eq!(
+        capabilities(dataplane),
+        1 << 12 | 1 << 13 | 1 << 14 | 1 << 38 | 1 << 39
+    );
+    assert_eq!(capabilities(controlplane), 0, "the control plane holds none");
+    let curl = Curl::new(&lab.clients).to(Shop::INGRESS.0);
+    assert_eq!(curl.get("http://shop.example.com/").unwrap().status, 200);
+    assert!(gateway.stop().unwrap().success());
+}
+
+#[test]
 fn errors_at_the_start_say_what_to_do() {
     let Some((lab, _turn)) = lab() else { return };
     let manifests = lab.directory().to_str().unwrap();
@@ -106,9 +143,7 @@ fn errors_at_the_start_say_what_to_do() {
     let run = |arguments: &[&str]| {
         let mut all = vec!["run", "--run-dir", run_dir.to_str().unwrap()];
         all.extend(arguments);
-        lab.gateway
-            .run(crate::support::PROGRAM, &all, Duration::from_secs(20))
-            .unwrap()
+        lab.gateway.run(PROGRAM, &all, Duration::from_secs(20)).unwrap()
     };
     let missing = run(&["--manifests", manifests, "--port", "eth9"]);
     assert!(!missing.success());
