@@ -102,7 +102,14 @@ pub fn start(
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build_local(Default::default())?;
-        runtime.block_on(run(config, shared, clock))
+        // A task among tasks: for the future of `block_on` itself the runtime asks its driver at every wake.
+        let work = async { tokio::task::spawn_local(run(config, shared, clock)).await };
+        runtime
+            .block_on(work)
+            .unwrap_or_else(|error| match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => Err(io::Error::other(error)),
+            })
     };
     std::thread::Builder::new().name(name).spawn(body)
 }
