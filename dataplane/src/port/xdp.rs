@@ -58,7 +58,9 @@ impl Port for XdpPort {
             .iter()
             .map(|queue| PollFd::new(queue, PollFlags::IN))
             .collect();
-        poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+        // An interface that is gone makes its sockets ready, too: with an error, for ever.
+        poll(&mut fds, Some(&Timespec::default())).is_ok()
+            && fds.iter().any(|fd| fd.revents().contains(PollFlags::IN))
     }
 
     fn pending(&self) -> bool {

@@ -130,7 +130,7 @@ impl Dataplane {
         let (wanted, questions) = mpsc::channel(QUESTIONS);
         let shared = Arc::new(Shared::new(plan.workers, wanted).map_err(RunError::Runtime)?);
         let reporter = Reporter::new(&shared, &steerer, umem, &kernel_path, &opened);
-        let routes = Routes::new(mirror, questions, &shared, &steerer, &devices, reporter.routes());
+        let routes = Routes::new(mirror, questions, &shared, &steerer, &devices, reporter.watched());
 
         let macs: Vec<_> = devices.iter().filter_map(|device| device.link.mac).collect();
         let configs = workers::configs(options, &plan, opened, umem, &kernel_path)?;

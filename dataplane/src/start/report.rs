@@ -7,10 +7,9 @@ use headgate_xsk::Umem;
 
 use super::kernel_path::TapPath;
 use super::ports::OpenPort;
+use super::routes::Watched;
 use crate::steering::Steerer;
-use crate::telemetry::{
-    ControlStatus, FrameStatus, ListenerStatus, PortStatus, RouteStatus, ServiceStatus, Status,
-};
+use crate::telemetry::{ControlStatus, FrameStatus, ListenerStatus, PortStatus, ServiceStatus, Status};
 use crate::worker::{Peer, Shared};
 
 /// A worker that does not report within this is busy with one packet, or stuck.
@@ -23,7 +22,7 @@ pub(super) struct Reporter {
     steerer: Arc<Mutex<Steerer>>,
     umem: &'static Umem,
     kernel_path: Arc<TapPath>,
-    routes: Arc<Mutex<RouteStatus>>,
+    watched: Arc<Mutex<Watched>>,
     ports: Vec<PortStatus>,
 }
 
@@ -46,14 +45,14 @@ impl Reporter {
             steerer: Arc::clone(steerer),
             umem,
             kernel_path: Arc::clone(kernel_path),
-            routes: Arc::default(),
+            watched: Arc::default(),
             ports: ports.iter().map(port).collect(),
         }
     }
 
     /// Where the keeper of routes tells how it fares.
-    pub(super) fn routes(&self) -> Arc<Mutex<RouteStatus>> {
-        Arc::clone(&self.routes)
+    pub(super) fn watched(&self) -> Arc<Mutex<Watched>> {
+        Arc::clone(&self.watched)
     }
 
     pub(super) fn report(&self, control: &Mutex<ControlStatus>) -> Status {
@@ -77,14 +76,22 @@ impl Reporter {
                 kernel: self.umem.kernel_frames(),
                 ..FrameStatus::default()
             },
-            routes: *self.routes.lock().unwrap_or_else(PoisonError::into_inner),
             kernel_path: self.kernel_path.status(),
             ..Status::default()
         };
+        self.add_links(&mut status);
         self.add_steering(&mut status);
         self.add_state(&mut status);
         status.set_workers(workers);
         status
+    }
+
+    fn add_links(&self, status: &mut Status) {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        status.routes = watched.routes;
+        for (port, link) in status.ports.iter_mut().zip(&watched.links) {
+            port.link = *link;
+        }
     }
 
     fn add_steering(&self, status: &mut Status) {

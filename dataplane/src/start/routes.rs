@@ -12,7 +12,7 @@ use super::local_addresses;
 use crate::fib::Fib;
 use crate::fib::mirror::{Asker, Device, Mirror};
 use crate::steering::Steerer;
-use crate::telemetry::RouteStatus;
+use crate::telemetry::{LinkState, RouteStatus};
 use crate::verdict::PortId;
 use crate::worker::{Shared, Wanted};
 
@@ -22,6 +22,14 @@ const REFRESH: Duration = Duration::from_secs(5);
 const REFRESH_AT_ONCE: usize = 64;
 /// After a failure to read the kernel's tables.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
+
+/// What the status document shows of all this.
+#[derive(Default)]
+pub(super) struct Watched {
+    pub(super) routes: RouteStatus,
+    /// By port.
+    pub(super) links: Vec<LinkState>,
+}
 
 /// The mirror, and who depends on it.
 pub(super) struct Routes {
@@ -37,7 +45,7 @@ impl Routes {
         shared: &Arc<Shared>,
         steerer: &Arc<Mutex<Steerer>>,
         devices: &[Device],
-        status: Arc<Mutex<RouteStatus>>,
+        status: Arc<Mutex<Watched>>,
     ) -> Self {
         let ports: Vec<_> = (0..)
             .map(PortId)
@@ -54,6 +62,7 @@ impl Routes {
             shared: Arc::clone(shared),
             steerer: Arc::clone(steerer),
             ports,
+            names: devices.iter().map(|device| device.name.clone()).collect(),
             generation: 0,
             status,
         };
@@ -70,8 +79,8 @@ impl Routes {
     }
 }
 
-fn note(status: &Mutex<RouteStatus>, change: impl FnOnce(&mut RouteStatus)) {
-    change(&mut status.lock().unwrap_or_else(PoisonError::into_inner));
+fn note(status: &Mutex<Watched>, change: impl FnOnce(&mut RouteStatus)) {
+    change(&mut status.lock().unwrap_or_else(PoisonError::into_inner).routes);
 }
 
 /// Publishes what the mirror shows.
@@ -80,8 +89,9 @@ struct Follower {
     shared: Arc<Shared>,
     steerer: Arc<Mutex<Steerer>>,
     ports: Vec<(PortId, u32)>,
+    names: Vec<String>,
     generation: u64,
-    status: Arc<Mutex<RouteStatus>>,
+    status: Arc<Mutex<Watched>>,
 }
 
 impl Follower {
@@ -97,7 +107,34 @@ impl Follower {
         }
     }
 
+    /// Tells when a port goes or comes.
+    fn watch_links(&self) {
+        let kernel = self.mirror.kernel();
+        let state = |(_, index): &(PortId, u32)| match kernel.devices.get(index) {
+            None => LinkState::Gone,
+            Some(device) if !device.link.up => LinkState::Down,
+            Some(device) if !device.carrier => LinkState::NoCarrier,
+            Some(_) => LinkState::Up,
+        };
+        let links: Vec<_> = self.ports.iter().map(state).collect();
+        let mut watched = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        for (index, link) in links.iter().enumerate() {
+            let before = watched.links.get(index).copied().unwrap_or_default();
+            let name = &self.names[index];
+            match link {
+                _ if *link == before => {}
+                LinkState::Up => tracing::info!("port {name} is up again"),
+                LinkState::Gone => {
+                    tracing::error!("port {name} is gone; when it is back, restart the dataplane")
+                }
+                LinkState::Down | LinkState::NoCarrier => tracing::warn!("port {name} is down ({link:?})"),
+            }
+        }
+        watched.links = links;
+    }
+
     fn publish(&mut self) {
+        self.watch_links();
         self.generation += 1;
         let kernel = self.mirror.kernel();
         let fib = Fib::build(&kernel.snapshot(&self.ports), self.generation);
@@ -122,7 +159,7 @@ struct Inquirer {
     asker: Asker,
     questions: mpsc::Receiver<Wanted>,
     ports: Vec<(PortId, u32)>,
-    status: Arc<Mutex<RouteStatus>>,
+    status: Arc<Mutex<Watched>>,
 }
 
 impl Inquirer {

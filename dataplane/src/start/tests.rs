@@ -15,7 +15,7 @@ use headgate_ring::message::{
 use headgate_ring::{ControlSession, Operation, Transaction};
 
 use super::*;
-use crate::telemetry::Status;
+use crate::telemetry::{LinkState, Status};
 use crate::testing::{Namespace, run as run_command};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -476,4 +476,27 @@ fn what_is_wrong_is_said() {
         let error = start(flags);
         assert!(error.contains(expected), "{flags:?} gave {error}");
     }
+}
+
+#[test]
+fn a_port_that_goes_down_is_told_and_its_worker_sleeps() {
+    let net = Net::new();
+    net.with_dataplane(&[], || {
+        until("the links are up", || {
+            (net.status().ports[1].link == LinkState::Up).then_some(())
+        });
+        net.gateway.ip("link set g1 down");
+        until("the link is down", || {
+            (net.status().ports[1].link == LinkState::Down).then_some(())
+        });
+        net.gateway.ip("link del g1");
+        until("the link is gone", || {
+            (net.status().ports[1].link == LinkState::Gone).then_some(())
+        });
+        // A worker that takes an error for a packet would turn without end.
+        let turns = |status: &Status| status.workers.iter().map(|worker| worker.turns).sum::<u64>();
+        let before = turns(&net.status());
+        let reports: Vec<_> = (0..20).map(|_| turns(&net.status())).collect();
+        assert!(reports[19] - before < 20 * 2 * 50, "{before} {reports:?}");
+    });
 }

@@ -8,6 +8,7 @@ mod tests;
 
 pub use server::Server;
 pub use status::{
-    ControlStatus, Counts, DenialStatus, FrameStatus, HeldFrames, KernelPathStatus, ListenerStatus,
-    PortStatus, QueueStatus, RouteStatus, ServiceStatus, Status, SteeringStatus, WorkerStatus,
+    ControlStatus, Counts, DenialStatus, FrameStatus, HeldFrames, KernelPathStatus, LinkState,
+    ListenerStatus, PortStatus, QueueStatus, RouteStatus, ServiceStatus, Status, SteeringStatus,
+    WorkerStatus,
 };

@@ -75,12 +75,29 @@ pub struct ControlStatus {
 pub struct PortStatus {
     /// The interface.
     pub name: String,
+    /// Whether packets can pass.
+    pub link: LinkState,
     /// Where the steering program runs: `native` or `generic`.
     pub mode: String,
     /// Its queues that Headgate serves.
     pub queues: Vec<QueueStatus>,
     /// What the steering program did with packets that arrived.
     pub steering: SteeringStatus,
+}
+
+/// The state of an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkState {
+    /// Up, with carrier.
+    #[default]
+    Up,
+    /// Up, but the cable or the other end is not there.
+    NoCarrier,
+    /// Taken down.
+    Down,
+    /// Removed. An interface of the same name that comes later is another one: the dataplane must be restarted.
+    Gone,
 }
 
 /// Counts of a steering program, by outcome.

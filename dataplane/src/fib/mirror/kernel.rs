@@ -29,6 +29,8 @@ pub struct Device {
     pub link: Link,
     /// `IFLA_IFNAME`.
     pub name: String,
+    /// `IFF_LOWER_UP`: there is a carrier.
+    pub carrier: bool,
     /// `IFLA_INFO_KIND` is `veth`.
     pub veth: bool,
     /// `IFLA_NUM_RX_QUEUES`: as many as the driver could have, not as many as are on.
@@ -94,6 +96,7 @@ pub(super) fn device(message: &LinkMessage) -> Device {
     let mut device = Device {
         link,
         name: String::new(),
+        carrier: message.header.flags.contains(LinkFlags::LowerUp),
         veth: false,
         rx_queues: 1,
     };
