@@ -1,6 +1,6 @@
 //! How long a change of one file takes among thousands of objects: from the write to the transaction's operations.
 //!
-//! `cargo run --release -p headgate-controlplane --example change`
+//! `cargo run --release -p headgate-controlplane --example change [ROUNDS]`
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;
@@ -17,7 +17,6 @@ use headgate_controlplane::source::store::Store;
 
 const SERVICES: u16 = 500;
 const PODS_EACH: u16 = 8;
-const ROUNDS: u16 = 200;
 
 /// A Service, its pods, an Ingress and a NetworkPolicy.
 fn manifest(i: u16, round: u16) -> Result<String, std::fmt::Error> {
@@ -75,7 +74,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut step = |store: &mut Store| {
         store.update(directory.changes().unwrap_or_default());
         let parsed = Instant::now();
-        (compile(store.model(), &settings, 0).state, parsed)
+        let state = compile(store.model(), &settings, 0).state;
+        assert!(store.problems().is_empty(), "the manifests are good");
+        (state, parsed)
     };
     let (mut state, _) = step(&mut store);
     println!(
@@ -84,8 +85,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         start.elapsed()
     );
 
+    let rounds = std::env::args().nth(1).map_or(Ok(200), |n| n.parse::<u16>())?;
     let (mut whole, mut compiling) = (Vec::new(), Vec::new());
-    for round in 1..=ROUNDS {
+    for round in 1..=rounds {
         let i = round % SERVICES;
         let start = Instant::now();
         fs::write(temporary.path().join(format!("s{i}.yaml")), manifest(i, round)?)?;

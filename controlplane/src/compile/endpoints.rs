@@ -83,11 +83,10 @@ fn select(
     candidates: &mut Candidates,
 ) -> bool {
     let (mut selected, mut resolved) = (0, 0);
-    let pods = world
-        .pods(namespace)
-        .iter()
-        .filter(|p| !p.addresses.is_empty() && selector.matches(&p.labels));
-    for pod in pods {
+    for pod in world.select(namespace, selector) {
+        if pod.addresses.is_empty() {
+            continue;
+        }
         selected += 1;
         let target = match &port.target {
             Target::Number(number) => Some(*number),

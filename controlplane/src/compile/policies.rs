@@ -23,7 +23,7 @@ pub(super) fn compile(world: &World<'_>, out: &mut Compiled) {
                 .iter()
                 .flat_map(|rule| egress_rules(world, name, rule))
                 .collect();
-            let subjects = addresses(subjects.iter().copied());
+            let subjects = addresses(&subjects);
             put(name.to_string(), Direction::Egress, subjects, rules, out);
         }
     }
@@ -32,11 +32,10 @@ pub(super) fn compile(world: &World<'_>, out: &mut Compiled) {
 fn put(
     name: String,
     direction: Direction,
-    subjects: BTreeSet<IpAddr>,
+    subjects: Vec<IpAddr>,
     rules: Vec<PolicyRule>,
     out: &mut Compiled,
 ) {
-    let subjects = subjects.into_iter().collect();
     out.put(Object::Policy(Policy {
         name,
         direction,
@@ -48,12 +47,21 @@ fn put(
 /// Pods of the host's network are left out: their addresses are the node's, and Kubernetes says that selectors do
 /// not mean them.
 fn select<'a>(world: &World<'a>, namespace: &str, selector: &Selector) -> Vec<&'a Pod> {
-    let selected = |p: &&&Pod| !p.host_network && !p.addresses.is_empty() && selector.matches(&p.labels);
-    world.pods(namespace).iter().filter(selected).copied().collect()
+    let mut pods = world.select(namespace, selector);
+    pods.retain(|p| !p.host_network && !p.addresses.is_empty());
+    pods
 }
 
-fn addresses<'a>(pods: impl Iterator<Item = &'a Pod>) -> BTreeSet<IpAddr> {
-    pods.flat_map(|p| p.addresses.iter().copied()).collect()
+/// Sorted, without duplicates.
+fn addresses(pods: &[&Pod]) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = pods.iter().flat_map(|p| p.addresses.iter().copied()).collect();
+    sort(&mut addresses);
+    addresses
+}
+
+fn sort(addresses: &mut Vec<IpAddr>) {
+    addresses.sort_unstable();
+    addresses.dedup();
 }
 
 /// The destination of an ingress rule is the subject, so each subject resolves its named ports. Subjects that
@@ -65,7 +73,7 @@ fn ingress(world: &World<'_>, name: &ObjectName, subjects: &[&Pod], rules: &[Rul
         .flatten()
         .filter_map(named)
         .collect();
-    let mut groups: BTreeMap<Vec<Option<u16>>, BTreeSet<IpAddr>> = BTreeMap::new();
+    let mut groups: BTreeMap<Vec<Option<u16>>, Vec<IpAddr>> = BTreeMap::new();
     for pod in subjects {
         let resolved = named
             .iter()
@@ -74,9 +82,10 @@ fn ingress(world: &World<'_>, name: &ObjectName, subjects: &[&Pod], rules: &[Rul
         groups.entry(resolved).or_default().extend(&pod.addresses);
     }
     if groups.is_empty() {
-        groups.insert(vec![None; named.len()], BTreeSet::new());
+        groups.insert(vec![None; named.len()], Vec::new());
     }
     let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.iter_mut().for_each(|(_, subjects)| sort(subjects));
     // By the smallest address: the name of a group shall not change when another pod's ports do.
     groups.sort_by(|a, b| a.1.first().cmp(&b.1.first()));
     for (index, (resolved, subjects)) in groups.into_iter().enumerate() {
@@ -189,7 +198,7 @@ fn blocks(world: &World<'_>, policy: &ObjectName, peers: &[Peer]) -> Vec<Block> 
         }),
         Peer::Pods { .. } => None,
     });
-    let pods = addresses(peer_pods(world, policy, Some(peers)).into_iter());
+    let pods = addresses(&peer_pods(world, policy, Some(peers)));
     written.chain(pods.into_iter().map(host_block)).collect()
 }
 

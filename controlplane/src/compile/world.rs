@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use foldhash::{HashMap, HashMapExt};
+
 use crate::model::slice::Slice;
 use crate::model::{Labels, Model, ObjectName, Pod, Selector};
 
@@ -11,20 +13,28 @@ const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 pub(super) struct World<'a> {
     pub(super) model: &'a Model,
-    pods: BTreeMap<&'a str, Vec<&'a Pod>>,
+    pods: HashMap<&'a str, Pods<'a>>,
     slices: BTreeMap<&'a ObjectName, Vec<&'a Slice>>,
     namespaces: BTreeMap<&'a str, Cow<'a, Labels>>,
 }
 
+/// The pods of a namespace.
+#[derive(Default)]
+struct Pods<'a> {
+    all: Vec<&'a Pod>,
+    /// By key and value of their labels.
+    labelled: HashMap<&'a str, HashMap<&'a str, Vec<&'a Pod>>>,
+}
+
 impl<'a> World<'a> {
     pub(super) fn new(model: &'a Model) -> Self {
-        let mut pods: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
+        let mut pods: HashMap<&str, Pods<'_>> = HashMap::new();
         let mut namespaces: BTreeMap<&str, Cow<'_, Labels>> = BTreeMap::new();
         for (name, labels) in model.namespaces() {
             namespaces.insert(&name.name, Cow::Borrowed(labels));
         }
         for (name, pod) in model.pods() {
-            pods.entry(&name.namespace).or_default().push(pod);
+            pods.entry(&name.namespace).or_default().add(pod);
             // A namespace that nobody has written down exists nevertheless.
             namespaces.entry(&name.namespace).or_default();
         }
@@ -49,9 +59,11 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The pods of a namespace.
-    pub(super) fn pods(&self, namespace: &str) -> &[&'a Pod] {
-        self.pods.get(namespace).map_or(&[], Vec::as_slice)
+    /// The pods of a namespace that a selector selects.
+    pub(super) fn select(&self, namespace: &str, selector: &Selector) -> Vec<&'a Pod> {
+        self.pods
+            .get(namespace)
+            .map_or_else(Vec::new, |pods| pods.select(selector))
     }
 
     /// The slices of a Service; `None` where there is none.
@@ -67,8 +79,40 @@ impl<'a> World<'a> {
             .map(|(name, _)| *name)
     }
 
-    /// Every namespace with pods in it.
+    /// The pods of all namespaces, in no order.
     pub(super) fn all_pods(&self) -> impl Iterator<Item = &'a Pod> {
-        self.pods.values().flatten().copied()
+        self.pods.values().flat_map(|pods| pods.all.iter().copied())
+    }
+}
+
+impl<'a> Pods<'a> {
+    fn add(&mut self, pod: &'a Pod) {
+        self.all.push(pod);
+        for (key, value) in &pod.labels {
+            self.labelled
+                .entry(key)
+                .or_default()
+                .entry(value)
+                .or_default()
+                .push(pod);
+        }
+    }
+
+    /// Looks only at the pods that have the rarest of the labels that the selector asks for: Services and policies
+    /// mostly ask for one that few pods have, and for nothing else.
+    fn select(&self, selector: &Selector) -> Vec<&'a Pod> {
+        let with = |(key, value)| self.labelled.get(key)?.get(value);
+        if let Some(label) = selector.only_label() {
+            return with(label).cloned().unwrap_or_default();
+        }
+        let candidates = selector
+            .labels()
+            .map(|label| with(label).map_or(&[][..], Vec::as_slice));
+        let fewest = candidates.min_by_key(|pods| pods.len()).unwrap_or(&self.all);
+        fewest
+            .iter()
+            .copied()
+            .filter(|pod| selector.matches(&pod.labels))
+            .collect()
     }
 }

@@ -52,6 +52,21 @@ impl Selector {
         Ok(Self(requirements))
     }
 
+    /// Labels that an object must have to be selected, as far as the selector names such.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter_map(|requirement| match requirement {
+            Requirement::In(key, values) if values.len() == 1 => Some((key.as_str(), values[0].as_str())),
+            _ => None,
+        })
+    }
+
+    /// The label that is all that the selector asks for.
+    #[must_use]
+    pub fn only_label(&self) -> Option<(&str, &str)> {
+        let mut labels = self.labels();
+        if self.0.len() == 1 { labels.next() } else { None }
+    }
+
     /// Whether every requirement holds for `labels`.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {

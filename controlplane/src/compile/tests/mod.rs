@@ -2,8 +2,9 @@ mod certificates;
 mod policies;
 mod routes;
 mod services;
+mod world;
 
-use super::*;
+use super::{Key, Settings};
 use crate::testing;
 
 #[test]

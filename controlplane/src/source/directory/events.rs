@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind};
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 
 use crate::source::decode::Syntax;
 
@@ -15,11 +15,11 @@ const LEFT_OPEN: Duration = Duration::from_millis(500);
 /// What is to be looked at.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Work {
-    /// The whole tree: list it, read what is new or looks different.
+    /// The whole tree: list it, read what is new.
     pub(super) rescan: bool,
-    /// Read all files, whatever they look like.
+    /// Read all files.
     pub(super) everything: bool,
-    /// Read these files, whatever they look like.
+    /// Read these files.
     pub(super) files: BTreeSet<PathBuf>,
     /// Leave these alone: they are being written.
     pub(super) writing: BTreeSet<PathBuf>,
@@ -107,13 +107,17 @@ impl Pending {
                 EventKind::Modify(ModifyKind::Data(_)) => {
                     self.writing.insert(path.clone(), now + LEFT_OPEN);
                 }
-                EventKind::Access(_) => {
+                // Told by the two ends already.
+                EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => {}
+                EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
                     self.writing.remove(path);
-                    self.read(path, known(path));
+                    // What comes in its place has an event of its own.
+                    self.work.files.remove(path);
+                    self.work.rescan = true;
                 }
                 _ => {
                     self.writing.remove(path);
-                    self.read(path, known(path) && path.exists());
+                    self.read(path, known(path));
                 }
             }
         }
@@ -121,7 +125,7 @@ impl Pending {
 
     fn read(&mut self, path: &Path, known: bool) {
         self.work.files.insert(path.to_owned());
-        // A file that was not there before, or is no more, or is perhaps a directory.
+        // A file that was not there before, or perhaps a directory.
         self.work.rescan |= !known;
     }
 }

@@ -19,44 +19,14 @@ use crate::source::store::Contents;
 /// Larger files are no manifests; etcd takes 1.5 MiB for an object.
 const FILE_BYTES: u64 = 64 << 20;
 
-/// What tells one state of a file from another without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Signature {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Signature {
-    fn of(m: &fs::Metadata) -> Self {
-        Self {
-            device: m.dev(),
-            inode: m.ino(),
-            bytes: m.len(),
-            modified: (m.mtime(), m.mtime_nsec()),
-            changed: (m.ctime(), m.ctime_nsec()),
-        }
-    }
-}
-
-/// A manifest that has been read.
-#[derive(Clone, Debug)]
-struct Manifest {
-    /// Where symbolic links lead, which is what events name.
-    real: PathBuf,
-    signature: Option<Signature>,
-}
-
 /// The files and the watched directories.
 pub(super) struct Tree {
     root: PathBuf,
     watcher: RecommendedWatcher,
     /// Directories by their real paths, with the inode that is watched.
     watched: BTreeMap<PathBuf, (u64, u64)>,
-    /// Manifests by their paths below the root.
-    manifests: BTreeMap<Arc<Path>, Manifest>,
+    /// Manifests that have been read, by their paths below the root, and where links lead, which is what events name.
+    manifests: BTreeMap<Arc<Path>, PathBuf>,
     /// The root's parent and the root in it: watched because the root itself may be swapped.
     gate: Option<(PathBuf, PathBuf)>,
     /// Directories that could not be watched or read: told once.
@@ -67,14 +37,24 @@ pub(super) struct Tree {
 #[derive(Default)]
 struct Walk {
     /// Manifests by their paths below the root.
-    found: BTreeMap<PathBuf, PathBuf>,
+    found: BTreeMap<PathBuf, Found>,
     /// Real directories that were listed.
     listed: BTreeSet<PathBuf>,
     /// Real directories that are watched: those that were listed, those that hold a file that a link leads to, and
     /// the root's parent.
     directories: BTreeSet<PathBuf>,
+    /// Those of them that were not watched before, or cannot be.
+    fresh: BTreeSet<PathBuf>,
     /// Directories could not be listed: what is not found is not therefore gone.
     incomplete: bool,
+}
+
+/// A manifest on the way.
+struct Found {
+    /// Where links lead.
+    real: PathBuf,
+    /// It is itself a link.
+    linked: bool,
 }
 
 impl Tree {
@@ -94,17 +74,18 @@ impl Tree {
             refused: BTreeSet::new(),
         };
         let real = fs::canonicalize(&tree.root).map_err(failed)?;
-        let watch = tree.watch_real(&real);
-        watch.map_err(|source| DirectoryError::Watch {
-            path: tree.root.clone(),
-            source,
-        })?;
-        Ok(tree)
+        match tree.watch_real(&real) {
+            Ok(_) => Ok(tree),
+            Err(source) => Err(DirectoryError::Watch {
+                path: tree.root,
+                source,
+            }),
+        }
     }
 
     /// Whether this real path is a manifest that has been read.
     pub(super) fn is_file(&self, real: &Path) -> bool {
-        self.manifests.values().any(|m| m.real == real)
+        self.manifests.values().any(|m| m == real)
     }
 
     /// Whether this real path may be, or hold, a manifest. The root's parent has other things in it.
@@ -120,13 +101,20 @@ impl Tree {
             event.kind,
             EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))
         ) {
-            for path in &event.paths {
-                if self.watched.remove(path).is_some() {
-                    // The watcher may have noticed by itself.
-                    let _ = self.watcher.unwatch(path);
-                }
-            }
+            event.paths.iter().for_each(|path| self.unwatch_below(path));
         }
+    }
+
+    fn unwatch_below(&mut self, path: &Path) {
+        let below = self.watched.range(path.to_owned()..).map(|(p, _)| p);
+        let below: Vec<_> = below.take_while(|p| p.starts_with(path)).cloned().collect();
+        below.iter().for_each(|p| self.unwatch(p));
+    }
+
+    fn unwatch(&mut self, path: &Path) {
+        self.watched.remove(path);
+        // The watcher may have noticed by itself that the directory is no more.
+        let _ = self.watcher.unwatch(path);
     }
 
     /// Does the work and says what has changed.
@@ -139,8 +127,8 @@ impl Tree {
         let wanted = self
             .manifests
             .iter()
-            .filter(|(_, m)| work.files.contains(&m.real) && !work.writing.contains(&m.real));
-        let wanted: Vec<_> = wanted.map(|(path, m)| (path.clone(), m.real.clone())).collect();
+            .filter(|(_, real)| work.files.contains(*real) && !work.writing.contains(*real));
+        let wanted: Vec<_> = wanted.map(|(path, real)| (path.clone(), real.clone())).collect();
         for (path, real) in wanted {
             self.read(path, real, &mut changes);
         }
@@ -162,16 +150,18 @@ impl Tree {
             }
             self.unwatch_others(&walk.directories);
         }
-        for (path, real) in walk.found {
-            // Until its writer is done, what was read of it before is the last good state.
-            if work.writing.contains(&real) {
-                continue;
-            }
-            let known = self.manifests.get(path.as_path());
-            let signature = fs::metadata(&real).ok().map(|m| Signature::of(&m));
-            let same =
-                known.is_some_and(|m| m.real == real && m.signature == signature && signature.is_some());
-            if !same || work.everything || work.files.contains(&real) {
+        let known: BTreeSet<PathBuf> = self.manifests.values().cloned().collect();
+        let fresh = |real: &Path| real.parent().is_some_and(|parent| walk.fresh.contains(parent));
+        for (path, Found { real, linked }) in walk.found {
+            let asked = work.everything || work.files.contains(&real);
+            let news = match self.manifests.get(path.as_path()) {
+                Some(before) => *before != real,
+                None => linked || known.contains(&real),
+            };
+            // Of all else an event tells that is still on its way. To read at once would be to read what somebody
+            // has just truncated; so would it be with files that are being written: what was read of them before
+            // is their last good state.
+            if (asked || news || fresh(&real)) && !work.writing.contains(&real) {
                 self.read(path.into(), real, changes);
             }
         }
@@ -179,14 +169,8 @@ impl Tree {
 
     fn read(&mut self, path: Arc<Path>, real: PathBuf, changes: &mut Changes) {
         let contents = match read_file(&real) {
-            Ok((bytes, signature)) => {
-                self.manifests.insert(
-                    path.clone(),
-                    Manifest {
-                        real,
-                        signature: Some(signature),
-                    },
-                );
+            Ok(bytes) => {
+                self.manifests.insert(path.clone(), real);
                 match decode(&bytes, Syntax::of(&path).unwrap_or(Syntax::Yaml)) {
                     Ok(documents) => Contents::Documents(documents),
                     Err(unreadable) => Contents::Unreadable(unreadable),
@@ -197,13 +181,7 @@ impl Tree {
                 Contents::Gone
             }
             Err(e) => {
-                self.manifests.insert(
-                    path.clone(),
-                    Manifest {
-                        real,
-                        signature: None,
-                    },
-                );
+                self.manifests.insert(path.clone(), real);
                 Contents::Unreadable(Unreadable {
                     line: None,
                     reason: e.to_string(),
@@ -228,7 +206,7 @@ impl Tree {
         self.gate = self
             .gate
             .take()
-            .filter(|(parent, _)| walk.found.values().all(|f| f.parent() != Some(parent)));
+            .filter(|(parent, _)| walk.found.values().all(|f| f.real.parent() != Some(parent)));
         walk
     }
 
@@ -259,7 +237,8 @@ impl Tree {
         let path = parent.join(entry.file_name());
         let Ok(mut kind) = entry.file_type() else { return };
         let mut real = path.clone();
-        if kind.is_symlink() {
+        let linked = kind.is_symlink();
+        if linked {
             // A link that leads nowhere is a file that is not there.
             let Ok(target) = fs::canonicalize(&path) else {
                 return;
@@ -276,7 +255,7 @@ impl Tree {
         if kind.is_dir() {
             self.list(&path, at, walk);
         } else if kind.is_file() && Syntax::of(at).is_some() {
-            walk.found.insert(at.to_owned(), real);
+            walk.found.insert(at.to_owned(), Found { real, linked });
         }
     }
 
@@ -293,27 +272,37 @@ impl Tree {
 
     fn watch(&mut self, real: &Path, walk: &mut Walk) {
         walk.directories.insert(real.to_owned());
-        if let Err(error) = self.watch_real(real)
-            && self.refused.insert(real.to_owned())
-        {
-            tracing::error!(
-                "{}: cannot be watched: {error}; changes in it go unnoticed",
-                real.display()
-            );
+        let fresh = self.watch_real(real).unwrap_or_else(|error| {
+            if self.refused.insert(real.to_owned()) {
+                tracing::error!(
+                    "{}: cannot be watched: {error}; changes in it go unnoticed",
+                    real.display()
+                );
+            }
+            true
+        });
+        if fresh {
+            walk.fresh.insert(real.to_owned());
         }
     }
 
-    fn watch_real(&mut self, real: &Path) -> notify::Result<()> {
+    /// Whether it was not watched before. The kernel has one watch for an inode, whatever its paths: the one of a
+    /// path that a directory has left must go first, or it would take the new one with it.
+    fn watch_real(&mut self, real: &Path) -> notify::Result<bool> {
         let metadata = fs::metadata(real).map_err(notify::Error::io)?;
         let inode = (metadata.dev(), metadata.ino());
-        if self.watched.get(real) != Some(&inode) {
-            if self.watched.remove(real).is_some() {
-                let _ = self.watcher.unwatch(real);
-            }
-            self.watcher.watch(real, RecursiveMode::NonRecursive)?;
-            self.watched.insert(real.to_owned(), inode);
+        if self.watched.get(real) == Some(&inode) {
+            return Ok(false);
         }
-        Ok(())
+        let stale = self
+            .watched
+            .iter()
+            .filter(|(path, i)| **i == inode || *path == real);
+        let stale: Vec<_> = stale.map(|(path, _)| path.clone()).collect();
+        stale.iter().for_each(|path| self.unwatch(path));
+        self.watcher.watch(real, RecursiveMode::NonRecursive)?;
+        self.watched.insert(real.to_owned(), inode);
+        Ok(true)
     }
 
     fn unwatch_others(&mut self, directories: &BTreeSet<PathBuf>) {
@@ -323,10 +312,7 @@ impl Tree {
             .filter(|d| !directories.contains(*d))
             .cloned()
             .collect();
-        for directory in others {
-            self.watched.remove(&directory);
-            let _ = self.watcher.unwatch(&directory);
-        }
+        others.iter().for_each(|directory| self.unwatch(directory));
     }
 }
 
@@ -334,18 +320,18 @@ fn is_dotted(entry: &fs::DirEntry) -> bool {
     entry.file_name().as_encoded_bytes().starts_with(b".")
 }
 
-/// The file's bytes, which may hold a private key, and what it looked like before they were read.
-fn read_file(path: &Path) -> io::Result<(Zeroizing<Vec<u8>>, Signature)> {
+/// The file's bytes, which may hold a private key.
+fn read_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut file = fs::File::open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.len() > FILE_BYTES {
+    let length = file.metadata()?.len();
+    if length > FILE_BYTES {
         return Err(io::Error::other(format!(
             "is larger than {} MiB",
             FILE_BYTES >> 20
         )));
     }
     // Growing would leave copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length as usize + 1));
     io::Read::read_to_end(&mut io::Read::take(&mut file, FILE_BYTES), &mut bytes)?;
-    Ok((bytes, Signature::of(&metadata)))
+    Ok(bytes)
 }

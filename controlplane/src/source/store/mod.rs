@@ -29,6 +29,8 @@ pub struct Store {
     files: BTreeMap<Arc<Path>, File>,
     /// The files that define an object, in the order of their paths: the first has precedence.
     definers: BTreeMap<Id, BTreeSet<Arc<Path>>>,
+    /// Objects that more than one file defines.
+    contested: BTreeSet<Id>,
     /// NetworkPolicies in the model that stand in for one that was never good.
     closed: BTreeSet<Id>,
     model: Model,
@@ -83,6 +85,10 @@ impl Store {
             }
         }
         for id in affected {
+            match self.definers.get(&id) {
+                Some(definers) if definers.len() > 1 => self.contested.insert(id.clone()),
+                _ => self.contested.remove(&id),
+            };
             self.resolve(id);
         }
         self.model.forget_unreferenced();
@@ -142,9 +148,15 @@ impl Store {
         let mut problems = Vec::new();
         for (path, file) in &self.files {
             problems.extend(file.problems.iter().cloned());
+            // Most definitions are good and nobody else's: thousands of them shall not cost a look-up each.
             for (id, definition) in &file.definitions {
-                self.definition_problems(path, id, definition, &mut problems);
+                if definition.is_suspect() {
+                    self.definition_problems(path, id, definition, &mut problems);
+                }
             }
+        }
+        for id in &self.contested {
+            self.contest_problems(id, &mut problems);
         }
         problems
     }
@@ -166,13 +178,8 @@ impl Store {
             object: Some(id.clone()),
             text,
         };
-        let first = self.origin(id);
-        if let Some(first) = first.filter(|first| first.file != *path) {
-            let text = format!(
-                "is defined in {} already, which has precedence",
-                first.file.display()
-            );
-            out.push(problem(Severity::Error, text));
+        // One that has no precedence gets the line that says so, and no other.
+        if self.definers.get(id).and_then(BTreeSet::first) != Some(path) {
             return;
         }
         for field in &definition.unknown {
@@ -191,6 +198,25 @@ impl Store {
                 Severity::Error,
                 format!("{}; {consequence}", broken.reason),
             ));
+        }
+    }
+}
+
+impl Store {
+    fn contest_problems(&self, id: &Id, out: &mut Vec<Problem>) {
+        let mut files = self.definers.get(id).into_iter().flatten();
+        let Some(first) = files.next() else { return };
+        for path in files {
+            let definition = self.files.get(path).and_then(|file| file.definitions.get(id));
+            let origin = Origin {
+                file: path.clone(),
+                line: definition.and_then(|d| d.line),
+            };
+            let text = format!("is defined in {} already, which has precedence", first.display());
+            out.push(Problem {
+                origin: Some(origin),
+                ..Problem::error(id.clone(), text)
+            });
         }
     }
 }
@@ -279,6 +305,10 @@ impl File {
 }
 
 impl Definition {
+    fn is_suspect(&self) -> bool {
+        self.object.is_err() || !self.unknown.is_empty()
+    }
+
     fn read(id: &Id, document: &mut Document) -> Self {
         let (object, unknown) = parse(id, &mut document.value);
         let object = object.map(Arc::new).map_err(|invalid| {

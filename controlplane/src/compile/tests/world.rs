@@ -1,0 +1,71 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::super::world::World;
+use crate::model::{Id, Kind, Model, Object, ObjectName, Pod, Selector};
+
+fn pod(labels: &[(u8, u8)], number: u8) -> Pod {
+    Pod {
+        labels: labels
+            .iter()
+            .map(|(k, v)| (format!("k{k}"), format!("v{v}")))
+            .collect(),
+        addresses: vec![[10, 0, 0, number].into()],
+        host_network: false,
+        ready: true,
+        terminating: false,
+        ports: Default::default(),
+    }
+}
+
+fn any_selector() -> impl Strategy<Value = serde_json::Value> {
+    let label = (0..3u8, 0..3u8);
+    let expression =
+        (0..3u8, 0..4usize, prop::collection::vec(0..3u8, 1..3)).prop_map(|(key, operator, values)| {
+            let operator = ["In", "NotIn", "Exists", "DoesNotExist"][operator];
+            let values: Vec<_> = values.iter().map(|v| format!("v{v}")).collect();
+            let values = if operator.ends_with("In") {
+                values
+            } else {
+                Vec::new()
+            };
+            serde_json::json!({"key": format!("k{key}"), "operator": operator, "values": values})
+        });
+    (
+        prop::collection::vec(label, 0..2),
+        prop::collection::vec(expression, 0..3),
+    )
+        .prop_map(|(labels, expressions)| {
+            let labels: serde_json::Map<_, _> = labels
+                .iter()
+                .map(|(k, v)| (format!("k{k}"), format!("v{v}").into()))
+                .collect();
+            serde_json::json!({"matchLabels": labels, "matchExpressions": expressions})
+        })
+}
+
+proptest! {
+    /// The index finds what looking at every pod finds.
+    #[test]
+    fn selecting_is_looking_at_every_pod(
+        pods in prop::collection::vec(prop::collection::vec((0..3u8, 0..3u8), 0..3), 0..12),
+        selector in any_selector(),
+    ) {
+        let selector = Selector::parse(&serde_json::from_value(selector).unwrap()).unwrap();
+        let mut model = Model::default();
+        let mut expected = Vec::new();
+        for (number, labels) in pods.iter().enumerate() {
+            let pod = pod(labels, number as u8);
+            let namespace = if number % 4 == 3 { "other" } else { "here" };
+            if namespace == "here" && selector.matches(&pod.labels) {
+                expected.push(pod.addresses[0]);
+            }
+            let name = ObjectName::new(namespace, format!("p{number:02}"));
+            model.insert(Id::new(Kind::Pod, name), Arc::new(Object::Pod(pod)));
+        }
+        let world = World::new(&model);
+        let selected: Vec<_> = world.select("here", &selector).iter().map(|p| p.addresses[0]).collect();
+        prop_assert_eq!(selected, expected);
+    }
+}
