@@ -1,5 +1,7 @@
 //! Keeps the kernel from handing out the source ports that Headgate sends from.
 
+use std::path::{Path, PathBuf};
+
 use crate::options::PortRange;
 
 use super::Sysctl;
@@ -29,18 +31,26 @@ pub enum SourcePortsError {
 /// A reservation that ends with this value.
 #[derive(Debug)]
 pub struct ReservedPorts {
-    /// The value before and the value that we made of it, if it had to be changed.
-    change: Option<(String, String)>,
+    change: Option<Change>,
+}
+
+/// What a reservation changed. It stands in a file, too, for the instance after one that was killed.
+#[derive(Debug)]
+struct Change {
+    before: String,
+    after: String,
+    record: PathBuf,
 }
 
 impl ReservedPorts {
-    /// Adds `wanted` to `net.ipv4.ip_local_reserved_ports`.
+    /// Adds `wanted` to `net.ipv4.ip_local_reserved_ports`, keeping in the file `record` what to put back.
     ///
     /// # Errors
     /// When that cannot be done and the ports are among those that the kernel hands out.
-    pub fn reserve(wanted: PortRange) -> Result<Self, SourcePortsError> {
+    pub fn reserve(wanted: PortRange, record: PathBuf) -> Result<Self, SourcePortsError> {
         let setting = Sysctl::new(RESERVED);
-        let before = setting.read().unwrap_or_default();
+        let now = setting.read().unwrap_or_default();
+        let before = left_behind(&record, &now).unwrap_or_else(|| now.clone());
         if covers(&before, wanted) {
             return Ok(Self { change: None });
         }
@@ -51,28 +61,56 @@ impl ReservedPorts {
         };
         // The kernel sorts and joins ranges: what it says afterwards is what we made.
         match setting.write(&both).and_then(|()| setting.read()) {
-            Ok(after) => Ok(Self {
-                change: Some((before, after)),
-            }),
+            Ok(after) => {
+                if let Err(error) = std::fs::write(&record, format!("{before}\n{after}\n")) {
+                    tracing::warn!(
+                        "{}: {error}; if this process is killed, {setting} stays",
+                        record.display()
+                    );
+                }
+                Ok(Self {
+                    change: Some(Change {
+                        before,
+                        after,
+                        record,
+                    }),
+                })
+            }
             Err(error) => refused(wanted, error),
         }
     }
 }
 
+/// The value before that of an instance which was killed, if its change is still there.
+fn left_behind(record: &Path, now: &str) -> Option<String> {
+    let text = std::fs::read_to_string(record).ok()?;
+    let mut lines = text.lines();
+    let (before, after) = (lines.next()?, lines.next()?);
+    (after == now).then(|| before.to_owned())
+}
+
 impl Drop for ReservedPorts {
     fn drop(&mut self) {
-        let Some((before, after)) = &self.change else {
+        let Some(Change {
+            before,
+            after,
+            record,
+        }) = &self.change
+        else {
             return;
         };
         let setting = Sysctl::new(RESERVED);
         match setting.read() {
             // An empty text would leave the setting as it is; a newline clears it.
-            Ok(now) if now == *after => match setting.write(&format!("{before}\n")) {
-                Ok(()) => {}
-                Err(error) => tracing::warn!("{setting} could not be put back to \"{before}\": {error}"),
-            },
+            Ok(now) if now == *after => {
+                if let Err(error) = setting.write(&format!("{before}\n")) {
+                    tracing::warn!("{setting} could not be put back to \"{before}\": {error}");
+                }
+            }
             _ => tracing::warn!("{setting} was changed by somebody else meanwhile and stays as it is"),
         }
+        // Without it the next start takes what it finds for the operator's.
+        let _ = std::fs::remove_file(record);
     }
 }
 

@@ -65,16 +65,26 @@ fn lists_of_ports_are_understood() {
 #[test]
 fn reserved_ports_are_given_back() {
     let namespace = Namespace::new("ports");
-    namespace.block_on(async || {
+    let directory = tempfile::tempdir().unwrap();
+    namespace.inside(|| {
+        let reserve = || ReservedPorts::reserve(WANTED, directory.path().join("saved")).unwrap();
         let setting = Sysctl::new("net/ipv4/ip_local_reserved_ports");
         for before in ["", "8080,9000-9010"] {
             setting.write(&format!("{before}\n")).unwrap();
-            let reserved = ReservedPorts::reserve(WANTED).unwrap();
+            let reserved = reserve();
             assert!(source_ports::covers(&setting.read().unwrap(), WANTED));
             drop(reserved);
             assert_eq!(setting.read().unwrap(), before);
         }
-        let reserved = ReservedPorts::reserve(WANTED).unwrap();
+        setting.write("8080\n").unwrap();
+        std::mem::forget(reserve());
+        drop(reserve());
+        assert_eq!(
+            setting.read().unwrap(),
+            "8080",
+            "what one that was killed left is put back by the next"
+        );
+        let reserved = reserve();
         setting.write("1-65535").unwrap();
         drop(reserved);
         assert_eq!(setting.read().unwrap(), "1-65535", "somebody else's change stays");

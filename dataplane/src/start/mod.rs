@@ -120,7 +120,7 @@ impl Dataplane {
         let mirror = Mirror::open().await?;
         let devices = ports::find(&options.ports, mirror.kernel())?;
         let plan = workers::plan(options, &devices)?;
-        let reserved = ReservedPorts::reserve(options.source_ports)?;
+        let reserved = ReservedPorts::reserve(options.source_ports, run_dir.file("source-ports.saved"))?;
         let umem = Umem::mapped(plan.frames, options.huge_pages)?;
         let kernel_path = Arc::new(TapPath::create()?);
         let mut opened = ports::open(options, &devices, umem)?;

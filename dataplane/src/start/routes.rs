@@ -125,7 +125,7 @@ impl Follower {
                 _ if *link == before => {}
                 LinkState::Up => tracing::info!("port {name} is up again"),
                 LinkState::Gone => {
-                    tracing::error!("port {name} is gone; when it is back, restart the dataplane")
+                    tracing::error!("port {name} is gone; when it is back, restart the dataplane");
                 }
                 LinkState::Down | LinkState::NoCarrier => tracing::warn!("port {name} is down ({link:?})"),
             }
