@@ -37,7 +37,9 @@ pub fn generate(context: XdpContext) -> u32 {
 
 #[inline(always)]
 fn write(context: &XdpContext) -> Option<u32> {
-    if context.data() + FRAME > context.data_end() {
+    // Read once: what the verifier knows, it knows of this pointer.
+    let data = context.data();
+    if data + FRAME > context.data_end() {
         return None;
     }
     let (template, [first, ports]) = (TEMPLATE.get(0)?, *FLOWS.get(0)?);
@@ -48,7 +50,7 @@ fn write(context: &XdpContext) -> Option<u32> {
         *number
     };
     let port = first + (n % u64::from(ports.max(1))) as u32;
-    let frame = context.data() as *mut u16;
+    let frame = data as *mut u16;
     for (unit, value) in template.iter().enumerate() {
         // SAFETY: `unit < FRAME / 2`, and the frame has FRAME bytes: compared above, and again by the verifier.
         unsafe { frame.add(unit).write(*value) };
@@ -64,17 +66,18 @@ pub fn sink(context: XdpContext) -> u32 {
     const ETHER_TYPE: usize = 12;
     const PROTOCOL: usize = 14 + 9;
 
-    if context.data() + FRAME > context.data_end() {
+    let data = context.data();
+    if data + FRAME > context.data_end() {
         return XDP_PASS;
     }
-    let frame = context.data() as *const u8;
+    let frame = data as *const u8;
     // SAFETY: both lie within the first FRAME bytes, which the frame has: compared above, and by the verifier.
     let (ether_type, protocol) =
         unsafe { (frame.add(ETHER_TYPE).cast::<u16>().read(), frame.add(PROTOCOL).read()) };
     if ether_type != 0x0800_u16.to_be() || protocol != 17 {
         return XDP_PASS;
     }
-    for (counter, value) in [(0, 1), (1, (context.data_end() - context.data()) as u64)] {
+    for (counter, value) in [(0, 1), (1, (context.data_end() - data) as u64)] {
         if let Some(counter) = RECEIVED.get_ptr_mut(counter) {
             // SAFETY: the pointer is to this CPU's counter; should two programs meet on a CPU, a count is lost.
             unsafe { *counter += value };
