@@ -37,10 +37,10 @@ pub struct Control {
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// The socket could not be made.
-    #[error("the control socket: {0}")]
+    #[error("the control socket")]
     Listen(#[from] HandshakeError),
     /// There is no thread or no descriptor to be had.
-    #[error("the control thread: {0}")]
+    #[error("the control thread")]
     Start(#[from] std::io::Error),
 }
 

@@ -16,7 +16,7 @@ const WANTED: PortRange = PortRange {
 fn missing_privileges_are_all_named() {
     let said = privileges::missing(CapabilitySet::NET_RAW).unwrap().to_string();
     assert!(
-        said.starts_with("missing CAP_NET_ADMIN, CAP_BPF: run as root"),
+        said.starts_with("missing CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON: run as root"),
         "{said}"
     );
     let enough = CapabilitySet::NET_RAW | CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN;

@@ -14,6 +14,8 @@ mod arrival;
 mod host;
 mod transit;
 
+use std::sync::Arc;
+
 use headgate_xsk::{Frame, prefetch};
 
 use crate::clock::Nanos;
@@ -21,6 +23,7 @@ use crate::config::Tables;
 use crate::fib::Fib;
 use crate::flow::{Entry, Flows, Ownership, Part, Secret, SourcePorts, Timeouts};
 use crate::packet::{self, Address, Headers, Malformed, Parsed, Tuple};
+use crate::policy;
 use crate::verdict::{Counters, Kernel, PortId, Reason, Verdict, WorkerId};
 use answer::Limiter;
 
@@ -74,8 +77,10 @@ struct Desk {
     source_ports: SourcePorts,
     counters: Counters,
     limiter: Limiter,
-    /// Of the tables that the denials are numbered by.
+    /// Of the tables that were followed last.
     tables_generation: Option<u64>,
+    /// What the denials are numbered by.
+    policy: Option<Arc<policy::Compiled>>,
 }
 
 /// A parsed packet of the batch.
@@ -119,6 +124,7 @@ impl Pipeline {
                 counters: Counters::default(),
                 limiter: Limiter::default(),
                 tables_generation: None,
+                policy: None,
             },
             batch: Vec::new(),
         }
@@ -300,12 +306,22 @@ impl Desk {
     fn follow(&mut self, tables: &Tables) {
         if self.tables_generation != Some(tables.generation) {
             self.tables_generation = Some(tables.generation);
+            if self
+                .policy
+                .as_ref()
+                .is_some_and(|old| Arc::ptr_eq(old, &tables.policy))
+            {
+                return;
+            }
             let policies = tables
                 .policy
                 .policies()
                 .iter()
                 .map(|p| (p.name.as_str(), p.direction));
             self.counters.denials_mut().renumber(policies);
+            // Whoever published the new state holds the old one until all workers have followed, so that its memory is not
+            // freed here.
+            self.policy = Some(Arc::clone(&tables.policy));
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::fib::mirror::MirrorError;
 use crate::flow::InvalidSourcePorts;
 use crate::host::{MissingPrivileges, RunDirError, SourcePortsError};
 
-/// Each message says what to do.
+/// The messages say what to do; where one only names what failed, that of its [`source`](std::error::Error::source)
+/// does.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Not root.
@@ -78,10 +79,10 @@ pub enum RunError {
     #[error(transparent)]
     Reserved(#[from] SourcePortsError),
     /// No packet memory.
-    #[error("packet memory: {0}")]
+    #[error("packet memory")]
     Umem(#[from] UmemError),
     /// No steering program.
-    #[error("steering program: {0}")]
+    #[error("steering program")]
     Attach(#[from] AttachError),
     /// `--mode native` on a driver without XDP.
     #[error(
@@ -94,13 +95,13 @@ pub enum RunError {
         reason: String,
     },
     /// No socket.
-    #[error("AF_XDP socket: {0}")]
+    #[error("AF_XDP socket")]
     Bind(#[from] BindError),
     /// A steering map that refuses.
-    #[error("steering program: {0}")]
+    #[error("steering program")]
     Steering(#[from] SteeringError),
     /// No TAP device.
-    #[error("TAP device: {0}")]
+    #[error("TAP device")]
     Tap(#[from] TapError),
     /// No control socket.
     #[error(transparent)]

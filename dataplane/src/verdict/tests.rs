@@ -40,3 +40,30 @@ fn denials_outlive_a_renumbering() {
     let counts: Vec<_> = denials.iter().map(|(name, _, n)| (name, n)).collect();
     assert_eq!(counts, [("a/x", 0), ("a/y", 2), ("a/z", 1)]);
 }
+
+#[test]
+fn denials_keep_their_policies_through_any_change() {
+    const NAMES: [&str; 6] = ["a/a", "a/b", "b/a", "b/b", "c/a", "c/b"];
+    let mut denials = Denials::default();
+    let mut expected = std::collections::BTreeMap::new();
+    for round in 0..64_usize {
+        // Each round another subset is in force, in the order of the names.
+        let chosen = NAMES
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| (round * 37) >> i & 1 == 1);
+        let policies: Vec<_> = chosen
+            .flat_map(|(_, name)| [(*name, Direction::Ingress), (*name, Direction::Egress)])
+            .collect();
+        let mut policies = policies;
+        policies.sort_unstable();
+        denials.renumber(policies.iter().copied());
+        for (index, policy) in policies.iter().enumerate() {
+            denials.count(index);
+            *expected.entry(*policy).or_insert(0) += 1;
+        }
+        let told: Vec<_> = denials.iter().collect();
+        let expected: Vec<_> = expected.iter().map(|((p, d), n)| (*p, *d, *n)).collect();
+        assert_eq!(told, expected);
+    }
+}

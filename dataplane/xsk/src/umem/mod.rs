@@ -66,6 +66,10 @@ impl Umem {
     ///
     /// `huge_pages` asks for pages of 2 MiB, which an administrator must have reserved.
     ///
+    /// To be called in the network namespace of the interfaces: the memory is registered with a socket, which stays in the
+    /// namespace that it was made in, and [`Queue::bind`](crate::Queue::bind) from another one would take the interface
+    /// with the same index over there, or none.
+    ///
     /// # Errors
     ///
     /// Tells a missing privilege, a memory lock limit that is too low, and missing huge pages apart.
