@@ -1,5 +1,5 @@
 //! The contract between Headgate's planes: the [messages](message) that cross from one process to the other,
-//! and the shared-memory [session](session) that carries them.
+//! and the shared-memory [session] that carries them.
 //!
 //! Each module rests on the ones before it: `shm` is memory that two processes share, `record` the form of
 //! what lies in it, `ring` a queue of records with one writer and one reader, `bell` wakes the other side,

@@ -18,7 +18,7 @@ pub struct Pod {
     pub addresses: Vec<IpAddr>,
     /// `spec.hostNetwork`: its addresses are the node's, so NetworkPolicy does not select it.
     pub host_network: bool,
-    /// Able to serve: see [`ready`].
+    /// Able to serve: see `ready`.
     pub ready: bool,
     /// `metadata.deletionTimestamp` is set.
     pub terminating: bool,

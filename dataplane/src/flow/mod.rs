@@ -1,6 +1,6 @@
 //! The per-worker flow table, NAT and timeouts.
 //!
-//! A flow is two [`Entry`]s in one [table](Table): client to frontend, and pod to source port. Each says all that a
+//! A flow is two [`Entry`]s in one table: client to frontend, and pod to source port. Each says all that a
 //! packet of its direction needs, so either is found, and answered for, with one look-up.
 
 mod entry;

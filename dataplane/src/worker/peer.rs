@@ -76,7 +76,7 @@ impl Peer {
         }
     }
 
-    /// The publication that the worker works by; see [`super::Published::epoch`].
+    /// The publication that the worker works by: what [`Shared::all_see`](super::Shared::all_see) asks.
     pub fn seen(&self) -> u64 {
         self.seen.load(Ordering::Acquire)
     }

@@ -40,7 +40,7 @@ pub enum HandshakeError {
     Version {
         /// The version of the peer.
         theirs: u16,
-        /// [`VERSION`].
+        /// [`VERSION`](crate::message::VERSION).
         ours: u16,
     },
     /// Two processes of one role met.
