@@ -2,9 +2,11 @@
 //! acknowledgement goes back when every worker works by them.
 //!
 //! A control plane that is gone, or that writes nonsense, changes nothing: traffic goes on by the state in force. One
-//! session is served at a time; a newer one replaces the older, whose process must be gone or stuck.
+//! session is served at a time; a newer one replaces the older, whose process must be gone or stuck. Where it is not, see
+//! `rivals`.
 
 mod apply;
+mod rivals;
 
 #[cfg(test)]
 mod tests;
@@ -17,11 +19,12 @@ use std::time::{Duration, Instant};
 
 use headgate_ring::message::ToControl;
 use headgate_ring::{DataSession, HandshakeError, Listener, SessionError, Transaction};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 pub use apply::{Announce, Applier};
 
 use crate::telemetry::ControlStatus;
+use rivals::Rivals;
 
 /// How long an answer may wait for room: the control plane reads at once, or is stuck.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -58,6 +61,8 @@ impl Control {
         let server = Server {
             listener,
             session: None,
+            rivals: Rivals::default(),
+            more: false,
             applier,
             status: Arc::clone(&status),
         };
@@ -98,6 +103,9 @@ impl Drop for Control {
 struct Server {
     listener: Listener,
     session: Option<DataSession>,
+    rivals: Rivals,
+    /// The session has more to say, for which its bell does not ring.
+    more: bool,
     applier: Applier,
     status: Arc<Mutex<ControlStatus>>,
 }
@@ -109,7 +117,8 @@ impl Server {
             if new {
                 self.accept();
             }
-            if news {
+            // A new one may have spoken already, and rings only for a reader that has found nothing.
+            if new || news || self.more {
                 self.receive();
             }
         }
@@ -117,21 +126,32 @@ impl Server {
 
     /// Whether a control plane has come, and whether the present one has said something; `None` at the end.
     fn wait(&self, bell: &OwnedFd) -> Option<(bool, bool)> {
-        let mut fds = vec![
-            PollFd::new(bell, PollFlags::IN),
-            PollFd::new(&self.listener, PollFlags::IN),
-        ];
+        let kept = self
+            .session
+            .as_ref()
+            .and_then(|_| self.rivals.keeps(Instant::now()));
+        let mut fds = vec![PollFd::new(bell, PollFlags::IN)];
         fds.extend(
             self.session
                 .as_ref()
                 .map(|session| PollFd::new(session, PollFlags::IN | PollFlags::RDHUP)),
         );
-        match poll(&mut fds, None) {
+        if kept.is_none() {
+            fds.push(PollFd::new(&self.listener, PollFlags::IN));
+        }
+        let timeout = if self.more { Some(Duration::ZERO) } else { kept };
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => tracing::error!("waiting for the control plane: {error}"),
         }
         let rang = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
-        (!rang(0)).then(|| (rang(1), rang(2)))
+        let (session, listener) = match (&self.session, kept) {
+            (None, _) => (false, rang(1)),
+            (Some(_), None) => (rang(1), rang(2)),
+            (Some(_), Some(_)) => (rang(1), false),
+        };
+        (!rang(0)).then_some((listener, session))
     }
 
     fn accept(&mut self) {
@@ -139,8 +159,8 @@ impl Server {
             Ok(None) => {}
             Ok(Some(session)) => {
                 let peer = session.peer();
-                if self.session.is_some() {
-                    tracing::warn!("control plane {} takes the place of the one before it", peer.pid);
+                if let Some(old) = self.session.as_ref().map(DataSession::peer) {
+                    self.replace(old.pid, peer.pid);
                 }
                 tracing::info!("control plane {} has connected", peer.pid);
                 self.note(|status| {
@@ -149,8 +169,6 @@ impl Server {
                     status.process = u32::try_from(peer.pid).ok();
                 });
                 self.session = Some(session);
-                // It may have spoken already, and rings only for a reader that has found nothing.
-                self.receive();
             }
             Err(error) => {
                 tracing::warn!("a control plane could not connect: {error}");
@@ -162,13 +180,30 @@ impl Server {
         }
     }
 
+    fn replace(&mut self, old: i32, new: i32) {
+        match self.rivals.replaced(Instant::now()) {
+            None => tracing::warn!("control plane {new} takes the place of {old}"),
+            Some(kept) => tracing::error!(
+                "control plane {new} takes the place of {old}, and so they go on: two control planes serve this dataplane, \
+                 and each puts its own state in force. Stop one of them. Process {new} keeps its place for {} s now",
+                kept.as_secs()
+            ),
+        }
+    }
+
+    /// Takes one transaction: between two of them, the end and a newer control plane have their turn.
     fn receive(&mut self) {
-        while let Some(session) = &mut self.session {
-            match session.try_receive_transaction() {
-                Ok(None) => return,
-                Ok(Some(transaction)) => self.take(transaction),
-                Err(error) => self.end_session(&error),
+        self.more = false;
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        match session.try_receive_transaction() {
+            Ok(None) => {}
+            Ok(Some(transaction)) => {
+                self.more = true;
+                self.take(transaction);
             }
+            Err(error) => self.end_session(&error),
         }
     }
 
@@ -207,6 +242,7 @@ impl Server {
 
     fn end_session(&mut self, error: &SessionError) {
         self.session = None;
+        self.more = false;
         let fault = !matches!(error, SessionError::PeerGone | SessionError::Closed);
         if fault {
             tracing::error!(

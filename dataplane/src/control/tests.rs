@@ -255,3 +255,61 @@ fn a_control_plane_that_goes_leaves_its_state() {
     bench.until(|status| !status.connected);
     assert_eq!((bench.services(), bench.status().generation), (1, 1));
 }
+
+#[test]
+fn rivals_do_not_replace_each_other_for_ever() {
+    let bench = Bench::new();
+    let mut sessions: Vec<_> = (0..4).map(|_| bench.connect()).collect();
+    bench.until(|status| status.sessions == 4);
+    let mut served = sessions.pop().unwrap();
+    std::thread::scope(|scope| {
+        let path = bench.directory.path().join("control.sock");
+        // It is patient with an offer that is not taken up, as control planes are.
+        let rival = scope
+            .spawn(move || std::iter::repeat_with(|| headgate_ring::connect(&path)).find_map(Result::ok));
+        for generation in 1..4 {
+            let answer = publish(&mut served, generation, &["198.51.100.1"]);
+            assert_eq!(answer, ToControl::Ack { generation });
+        }
+        assert_eq!(bench.status().sessions, 4, "it keeps its place");
+        drop(served);
+        let mut rival = rival.join().unwrap().unwrap();
+        let answer = publish(&mut rival, 1, &["198.51.100.2"]);
+        assert_eq!(
+            answer,
+            ToControl::Ack { generation: 1 },
+            "and leaves it when it goes"
+        );
+    });
+}
+
+#[test]
+fn one_that_never_pauses_neither_keeps_others_out_nor_the_dataplane_from_stopping() {
+    let mut bench = Bench::new();
+    let path = bench.directory.path().join("control.sock");
+    let chatter = std::thread::spawn(move || {
+        let mut session = headgate_ring::connect(&path).unwrap();
+        for generation in 1.. {
+            let operations = services(&["198.51.100.1"]);
+            let full = true;
+            let transaction = Transaction {
+                generation,
+                full,
+                operations,
+            };
+            let sent = session.send_transaction(&transaction, Some(PATIENCE));
+            // Answers are read as they come, or the ring for them would fill up.
+            if sent.is_err() || std::iter::from_fn(|| session.try_receive().transpose()).any(|a| a.is_err()) {
+                return;
+            }
+        }
+    });
+    bench.until(|status| status.applied > 10);
+    let mut newer = bench.connect();
+    assert_eq!(
+        publish(&mut newer, 1, &["198.51.100.2"]),
+        ToControl::Ack { generation: 1 }
+    );
+    chatter.join().unwrap();
+    bench.control = None;
+}
