@@ -62,7 +62,8 @@ pub enum Reason {
     TooManyHeaders,
     /// Flooded by a switch: the destination MAC address is another host's.
     OtherHost,
-    /// A source that nobody can have: multicast, broadcast, loopback, unspecified, or the destination itself.
+    /// A source that nobody can have: multicast, broadcast, loopback, unspecified, IPv4-mapped, an address that only
+    /// Headgate has, or the destination itself.
     BadSource,
     /// The packet has been forwarded too often already.
     HopLimit,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use headgate_ring::Transaction;
+use headgate_ring::message::Protocol;
 
 use crate::config::{Managed, State, Tables};
 use crate::host::listening;
@@ -27,6 +28,7 @@ pub struct Applier {
     /// Publications so far. It is the generation of the tables, because a new control plane counts its own anew.
     epoch: u64,
     owned: BTreeSet<IpAddr>,
+    hidden: BTreeSet<(Protocol, SocketAddr)>,
 }
 
 impl Applier {
@@ -40,6 +42,7 @@ impl Applier {
             state: State::default(),
             epoch: 0,
             owned: BTreeSet::new(),
+            hidden: BTreeSet::new(),
         }
     }
 
@@ -108,7 +111,18 @@ impl Applier {
             tracing::error!("stale rules could not be removed from the steering programs: {error}");
         }
         let owned: BTreeSet<_> = steerer.owned().collect();
+        let (range, hidden) = steerer.hidden();
+        let hidden: BTreeSet<_> = hidden.collect();
         drop(steerer);
+        for (protocol, address) in hidden.difference(&self.hidden) {
+            tracing::error!(
+                "nobody reaches {protocol:?} {address}: the address is the host's, and there ports {}-{} are those that \
+                 Headgate sends from. Give the Service another port or address, or use other --source-ports",
+                range.first,
+                range.last
+            );
+        }
+        self.hidden = hidden;
         let new: Vec<_> = owned.difference(&self.owned).copied().collect();
         if !new.is_empty() {
             (self.announce)(&new);
@@ -137,7 +151,7 @@ impl Applier {
     }
 }
 
-fn frontends(managed: &[Managed]) -> impl Iterator<Item = (headgate_ring::message::Protocol, SocketAddr)> {
+fn frontends(managed: &[Managed]) -> impl Iterator<Item = (Protocol, SocketAddr)> {
     managed.iter().flat_map(|m| {
         m.ports
             .iter()

@@ -28,6 +28,9 @@ impl<A: Address> Packet<'_, A> {
         {
             return self.hand_over(owner);
         }
+        if (listener || service.is_some() || tables.is_managed(destination)) && self.is_forged(tuple) {
+            return self.drop(Reason::BadSource);
+        }
         match service {
             _ if listener => self.give_to_l7(),
             Some(service) => self.admit(tuple, service),
@@ -62,6 +65,17 @@ impl<A: Address> Packet<'_, A> {
         Verdict::HandOver(owner)
     }
 
+    /// Whether the packet's source is nobody who could be answered. Headgate's own addresses are nobody: it opens no
+    /// connections from them, and two UDP Services, each the other's forged client, would answer one another for ever.
+    pub(super) fn is_forged(&self, tuple: &Tuple<A>) -> bool {
+        let source = tuple.source.ip();
+        // Within a connection it is too late to ask for what takes a search.
+        let opens = self.headers.tcp_flags & tcp_flag::ACK == 0;
+        !may_be_source(source)
+            || tuple.source == tuple.destination
+            || (opens && super::host::is_owned(self.ctx, source))
+    }
+
     fn reply_to_us(&mut self, owner: WorkerId, part: Part) -> Verdict {
         if let Some(owner) = self.other(owner) {
             return self.hand_over(owner);
@@ -81,9 +95,6 @@ impl<A: Address> Packet<'_, A> {
     /// Makes a flow for the packet and sends it on, if Service, policy and routes agree.
     fn admit(&mut self, tuple: &Tuple<A>, service: &Service) -> Verdict {
         let client = tuple.source.ip();
-        if !may_be_source(client) || tuple.source == tuple.destination {
-            return self.drop(Reason::BadSource);
-        }
         let Some(backend) = service.pick(client, tuple.source_port) else {
             return self.refuse(Reason::NoBackend);
         };
@@ -154,6 +165,9 @@ impl<A: Address> Packet<'_, A> {
 fn may_be_source(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(a) => !(a.is_multicast() || a.is_broadcast() || a.is_loopback() || a.is_unspecified()),
-        IpAddr::V6(a) => !(a.is_multicast() || a.is_loopback() || a.is_unspecified()),
+        // An address that holds an IPv4 one is for sockets, not for links (RFC 4942, section 2.2).
+        IpAddr::V6(a) => {
+            !(a.is_multicast() || a.is_loopback() || a.is_unspecified() || a.to_ipv4_mapped().is_some())
+        }
     }
 }

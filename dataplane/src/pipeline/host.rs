@@ -11,7 +11,7 @@ use crate::packet::{self, Address, Headers, Tuple, arp, echo, ndp};
 use crate::verdict::{Answer, Kernel, Reason, Verdict};
 
 /// Whether Headgate alone answers for an address.
-fn is_owned(ctx: &Context<'_>, address: IpAddr) -> bool {
+pub(super) fn is_owned(ctx: &Context<'_>, address: IpAddr) -> bool {
     ctx.tables.is_managed(address) && !ctx.fib.is_local(address)
 }
 
@@ -91,7 +91,8 @@ impl<A: Address> Packet<'_, A> {
         if let Some(quote) = quote::parse_quote(self.frame.data(), &self.headers) {
             return self.error_about(&quote);
         }
-        let destination = Tuple::<A>::of(self.frame.data(), &self.headers).destination.ip();
+        let tuple = Tuple::<A>::of(self.frame.data(), &self.headers);
+        let destination = tuple.destination.ip();
         if self.ctx.fib.is_local(destination) {
             return self.kernel(Kernel::Local);
         }
@@ -100,6 +101,9 @@ impl<A: Address> Packet<'_, A> {
         }
         if !echo::is_request(self.frame.data(), &self.headers) {
             return self.drop(Reason::UnsupportedProtocol);
+        }
+        if self.is_forged(&tuple) {
+            return self.drop(Reason::BadSource);
         }
         echo::reply(self.frame.data_mut(), &self.headers);
         self.desk.counters.answer(Answer::Echo)
@@ -131,6 +135,10 @@ impl<A: Address> Packet<'_, A> {
                 None => self.kernel(Kernel::IcmpUnmatched),
             };
         };
+        let allowed = self.flows.entry(slot).is_allowed_by(self.ctx.tables.generation);
+        if !allowed && !self.re_examine(slot) {
+            return self.kernel(Kernel::IcmpUnmatched);
+        }
         if self.hop_limit() <= 1 {
             return self.drop(Reason::HopLimit);
         }

@@ -40,7 +40,7 @@ impl<A: Address> Packet<'_, A> {
     /// policy forbids it now, or the backend is gone and the client has not yet got an answer from it that
     /// it would miss. Established TCP connections to a backend that is not ready any more live on: it may be draining.
     #[cold]
-    fn re_examine(&mut self, slot: usize) -> bool {
+    pub(super) fn re_examine(&mut self, slot: usize) -> bool {
         let tables = self.ctx.tables;
         let entry = self.flows.entry(slot);
         let (client, pod, protocol) = (entry.client(), entry.pod(), entry.protocol);

@@ -11,8 +11,9 @@
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use headgate_ring::message::Protocol;
 use headgate_xsk::{AddressRule, Steering, SteeringError};
 
 use crate::config::Managed;
@@ -151,6 +152,19 @@ impl Steerer {
             .iter()
             .filter(|(_, want)| want.rule.all)
             .map(|(address, _)| *address)
+    }
+
+    /// Frontends that nobody reaches, and the range that is why: at an address of the host's, a source port is where pods
+    /// answer to.
+    pub fn hidden(&self) -> (PortRange, impl Iterator<Item = (Protocol, SocketAddr)>) {
+        let range = self.source_ports;
+        let reserved = move |port: &u16| (range.first..=range.last).contains(port);
+        let local = self.managed.iter().filter(|m| self.local.contains(&m.address));
+        let hidden = local.flat_map(move |Managed { address, ports }| {
+            let reserved = ports.iter().filter(move |(_, port)| reserved(port));
+            reserved.map(|(protocol, port)| (*protocol, SocketAddr::new(*address, *port)))
+        });
+        (range, hidden)
     }
 
     /// Takes the programs off their interfaces for good: every packet is the kernel's from now on.

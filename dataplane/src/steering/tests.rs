@@ -19,7 +19,8 @@ struct Fake(Arc<Mutex<Tables>>);
 impl Rules for Fake {
     fn set_address(&mut self, address: IpAddr, rule: AddressRule) -> Result<(), SteeringError> {
         let mut tables = self.0.lock().unwrap();
-        if tables.addresses.len() == tables.room {
+        // As in the kernel, what is there can be replaced in a full table.
+        if tables.addresses.len() == tables.room && !tables.addresses.contains_key(&address) {
             return Err(SteeringError::PortRange { first: 0, last: 0 });
         }
         tables.steps += 1;
@@ -156,4 +157,20 @@ fn a_state_that_does_not_fit_leaves_the_one_in_force() {
         fake.0.lock().unwrap().addresses.keys().collect::<Vec<_>>(),
         [&ip("198.51.100.10")]
     );
+}
+
+#[test]
+fn frontends_among_the_source_ports_of_the_host_are_told() {
+    let (mut steerer, _fake) = steerer();
+    steerer.set_local([ip("192.0.2.1")].into()).unwrap();
+    let managed = [
+        managed("192.0.2.1", 60_999),
+        managed("192.0.2.1", 61_000),
+        managed("198.51.100.10", 61_000),
+    ];
+    steerer.set_managed(managed.into());
+    let (range, hidden) = steerer.hidden();
+    assert_eq!(range.first, 61_000);
+    let hidden: Vec<_> = hidden.collect();
+    assert_eq!(hidden, [(Protocol::Tcp, "192.0.2.1:61000".parse().unwrap())]);
 }

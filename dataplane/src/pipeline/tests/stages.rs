@@ -212,6 +212,39 @@ fn sources_that_nobody_can_have() {
 }
 
 #[test]
+fn nobody_is_answered_who_can_be_nobody() {
+    let mut gateway = gateway();
+    // Another Service's address: its pods and ours would answer one another without end.
+    let forged = ["198.51.100.11:53", "224.0.0.1:53"];
+    let nobody_serves = "198.51.100.10:9";
+    for source in forged {
+        for (to, transport) in [
+            (VIP, UDP),
+            (VIP, tcp(SYN)),
+            (EMPTY, UDP),
+            (LISTENER, tcp(SYN)),
+            (nobody_serves, UDP),
+            (nobody_serves, tcp(SYN)),
+        ] {
+            let out = gateway.client_sends(source, to, transport);
+            assert_eq!(out.verdict, Verdict::Drop(Reason::BadSource), "{source} {to}");
+        }
+    }
+    let out = gateway.client_sends("[::ffff:192.0.2.10]:1", VIP6, UDP);
+    assert_eq!(out.verdict, Verdict::Drop(Reason::BadSource));
+    let mut ping = Vec::new();
+    etherparse::PacketBuilder::ethernet2(PEER_MAC, GATEWAY_MACS[0])
+        .ipv4([224, 0, 0, 1], [198, 51, 100, 10], 64)
+        .icmpv4_echo_request(1, 2)
+        .write(&mut ping, b"data")
+        .unwrap();
+    assert_eq!(
+        gateway.receive(0, CLIENTS, &ping).verdict,
+        Verdict::Drop(Reason::BadSource)
+    );
+}
+
+#[test]
 fn limits_of_the_table_and_of_the_ports() {
     let mut gateway = gateway();
     let mut endings = std::collections::BTreeMap::new();
