@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use smoltcp::socket::tcp::State;
 
 use super::key::Key;
-use super::packets::{Sent, bare};
+use super::packets::{Replies, Sent, bare};
 use super::recovery::Recovery;
 use super::segment::{SYN, Segment};
 use super::socket::{Socket, Stateless};
@@ -166,6 +166,30 @@ impl Connection {
                 window,
             );
             self.urgent = true;
+        }
+    }
+
+    /// The next sequence number expected of the peer; `None` before its SYN.
+    pub(super) fn expected(&mut self) -> Option<u32> {
+        let tcp = self.socket.as_mut()?.tcp();
+        let (queued, fin) = (tcp.recv_queue(), fin_received(tcp.state()));
+        self.numbers.expected(queued, fin)
+    }
+
+    /// Sends an acknowledgement as smoltcp does in answer to a keep-alive probe: at most one in a second.
+    pub(super) fn challenge(&mut self, interface: &mut Stateless, now: Nanos, replies: &mut Replies) {
+        let (Some(expected), Some(recovery)) = (self.expected(), &self.recovery) else {
+            return;
+        };
+        let (acknowledgement, window) = recovery.last_heard();
+        let probe = bare(
+            (self.remote, self.local),
+            expected.wrapping_sub(1),
+            acknowledgement,
+            window,
+        );
+        if let Some(socket) = &mut self.socket {
+            socket.ingress(interface, probe.bytes(), now, replies);
         }
     }
 

@@ -54,6 +54,18 @@ impl Inner {
             return;
         }
         let before = socket.tcp().state();
+        // Who is called does not call back: of a simultaneous open smoltcp would make a connection that has no numbers
+        // and no recovery here.
+        if before == State::SynSent && is_syn(segment) {
+            return;
+        }
+        if segment.has(RST) && !self.accepts_reset(id, segment) {
+            return;
+        }
+        let connection = &mut self.connections[id];
+        let Some(socket) = &mut connection.socket else {
+            return;
+        };
         self.replies.last = None;
         self.replies.next = connection.numbers.next;
         socket.ingress(&mut self.interface, segment.packet, self.now, &mut self.replies);
@@ -78,6 +90,23 @@ impl Inner {
         self.recover(id, segment);
         self.discard(id);
         self.enqueue(id);
+    }
+
+    /// Whether a reset is the very next in order. smoltcp takes any within the window, which is guessed in some
+    /// thousands of packets; RFC 5961 section 3.2 has such a one answered by an acknowledgement, upon which a peer
+    /// that has really gone sends the right one.
+    fn accepts_reset(&mut self, id: usize, segment: &Segment<'_>) -> bool {
+        let connection = &mut self.connections[id];
+        // Before the peer's SYN, smoltcp asks for the acknowledgement of ours.
+        let Some(expected) = connection.expected() else {
+            return true;
+        };
+        let ahead = segment.sequence.wrapping_sub(expected);
+        if ahead > 0 && usize::try_from(ahead).is_ok_and(|ahead| ahead < self.config.buffer) {
+            self.replies.next = connection.numbers.next;
+            connection.challenge(&mut self.interface, self.now, &mut self.replies);
+        }
+        ahead == 0
     }
 
     /// Lets congestion control see what the peer acknowledges.

@@ -1,5 +1,7 @@
 //! Tests that speak in packets: floods, lies and leftovers.
 
+use std::net::SocketAddr;
+
 use proptest::prelude::*;
 
 use super::super::segment::{ACK, FIN, RST, SYN, Segment};
@@ -11,6 +13,8 @@ use crate::clock::Nanos;
 #[derive(Clone, Debug)]
 struct Written {
     v6: bool,
+    /// From the address that is called to the one that calls.
+    reply: bool,
     ports: (u16, u16),
     sequence: u32,
     acknowledgement: u32,
@@ -24,6 +28,7 @@ impl Written {
     fn syn(port: u16, sequence: u32) -> Self {
         Self {
             v6: false,
+            reply: false,
             ports: (port, 80),
             sequence,
             acknowledgement: 0,
@@ -49,6 +54,8 @@ impl Written {
         tcp.extend(&self.payload);
         let (source, destination) = if self.v6 {
             (ip(CLIENT6), ip(SERVER6))
+        } else if self.reply {
+            (ip(SERVER), ip(CLIENT))
         } else {
             (ip(CLIENT), ip(SERVER))
         };
@@ -56,6 +63,11 @@ impl Written {
             checksum::fold(checksum::pseudo_header(source, destination, tcp.len()) + checksum::sum(&tcp));
         tcp[16..18].copy_from_slice(&sum);
         let mut packet = header(self.v6, tcp.len());
+        if self.reply {
+            // The sum over the header does not change.
+            let (source, destination) = packet[12..20].split_at_mut(4);
+            source.swap_with_slice(destination);
+        }
         packet.extend(tcp);
         packet
     }
@@ -278,6 +290,68 @@ fn data_beyond_the_buffer_is_dropped_even_where_the_unscaled_window_seems_to_all
     }
 }
 
+#[test]
+fn a_reset_counts_at_the_very_next_sequence_number_alone() {
+    let stack = server(&[80]);
+    let (sequence, acknowledgement) = open(&stack, 5_000, Nanos(1));
+    let reset = |offset: u32| Written {
+        flags: RST,
+        sequence: sequence.wrapping_add(offset),
+        options: vec![],
+        ..Written::syn(5_000, 0)
+    };
+    let second = Nanos(2_000_000_000);
+    assert_eq!(
+        answer(&stack, &reset(100), second),
+        [(ACK, acknowledgement, sequence)],
+        "within the window: a challenge, which a real peer answers by the right reset"
+    );
+    assert_eq!(answer(&stack, &reset(101), second), [], "one challenge a second");
+    assert_eq!(answer(&stack, &reset(u32::MAX), second), []);
+    assert_eq!(answer(&stack, &reset(1 << 30), second), []);
+    let status = stack.status();
+    assert_eq!((status.connections, status.counters.resets_in), (1, 0));
+    assert_eq!(answer(&stack, &reset(0), second), []);
+    drop(stack.try_accept());
+    let status = stack.status();
+    assert_eq!((status.connections, status.counters.resets_in), (0, 1));
+}
+
+/// Segments in answer to our own SYN, the first of them a SYN too.
+#[test]
+fn who_is_called_does_not_call_back() {
+    let stack = server(&[]);
+    let connecting = stack.connect(SocketAddr::new(ip(SERVER), 80)).unwrap();
+    let packets = answers(&stack, Nanos(1));
+    let syn = Segment::parse(&packets[0]).unwrap();
+    let (port, iss) = (syn.source.port(), syn.sequence);
+    let mut segment = Written {
+        reply: true,
+        ports: (80, port),
+        options: vec![],
+        ..Written::syn(0, 5_000)
+    };
+    assert_eq!(answer(&stack, &segment, Nanos(2)), [], "no simultaneous open");
+    segment.flags = ACK;
+    segment.acknowledgement = iss.wrapping_add(1);
+    for offset in [0u32, 40_000, 64_000, 65_000, 65_535, 66_000, 130_000, 200_000] {
+        segment.sequence = 5_001u32.wrapping_add(offset);
+        segment.payload = vec![7; 1_400];
+        stack.ingress(&segment.packet(), Nanos(3));
+        answers(&stack, Nanos(3));
+    }
+    // The call itself is still open.
+    segment.flags = SYN | ACK;
+    segment.payload.clear();
+    segment.sequence = 9_000;
+    assert_eq!(
+        answer(&stack, &segment, Nanos(4)),
+        [(ACK, iss.wrapping_add(1), 9_001)]
+    );
+    assert_eq!(stack.status().counters.connected, 1);
+    drop(connecting);
+}
+
 /// Segments near the truth: sequence numbers around the right ones, all flags, odd options and windows.
 fn segments() -> impl Strategy<Value = Vec<(i32, i32, u8, u16, Vec<u8>, usize)>> {
     let near = || prop_oneof![Just(0), -3i32..3, -70_000i32..140_000, any::<i32>()];
@@ -315,6 +389,7 @@ proptest! {
             }
             let segment = Written {
                 v6: false,
+                reply: false,
                 ports: (5_000, 80),
                 sequence: sequence.wrapping_add_signed(s),
                 acknowledgement: acknowledgement.wrapping_add_signed(a),
