@@ -38,9 +38,9 @@ pub(super) struct UpstreamEndpoints {
 /// Why a set of objects is no configuration. Each names the object at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The path of a rule must begin with `/` and hold neither blanks nor control characters.
+    /// The path of a rule must begin with `/` and hold no control characters; blanks are compared with decoded ones.
     #[error(
-        "host {host:?}, ingress {ingress}: the path {path:?} must begin with '/' and be printable ASCII or UTF-8"
+        "host {host:?}, ingress {ingress}: the path {path:?} must begin with '/' and hold no control character"
     )]
     Path {
         /// The host of the rule.

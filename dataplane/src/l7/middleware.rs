@@ -19,6 +19,7 @@ static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto"
 static FORWARDED_SCHEME: HeaderName = HeaderName::from_static("x-forwarded-scheme");
 static REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 static SCHEME: HeaderName = HeaderName::from_static("x-scheme");
+static HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY: HeaderName = HeaderName::from_static("proxy");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -74,7 +75,7 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     ] {
         headers.remove(name);
     }
-    for name in [&KEEP_ALIVE, &PROXY_CONNECTION] {
+    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &HTTP2_SETTINGS] {
         headers.remove(name);
     }
 }

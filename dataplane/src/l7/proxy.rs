@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use http::header::{CONNECTION, EXPECT, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::{Body as _, Incoming};
@@ -166,7 +166,15 @@ fn wanted_upgrade(request: &Request<Incoming>) -> Option<HeaderValue> {
             .is_ok_and(|value| value.split(',').any(|v| v.trim().eq_ignore_ascii_case("upgrade")))
     });
     let possible = asked && request.version() == Version::HTTP_11 && request.body().is_end_stream();
-    request.headers().get(UPGRADE).filter(|_| possible).cloned()
+    // HTTP/2 in a tunnel would carry requests that no rule has seen, with headers of the client's own making; RFC 9113
+    // section 3.1 has done away with it.
+    let known = |value: &HeaderValue| {
+        let http2 = |protocol: &str| protocol.trim().eq_ignore_ascii_case("h2c");
+        value.to_str().is_ok_and(|value| !value.split(',').any(http2))
+    };
+    let mut protocols = request.headers().get_all(UPGRADE).iter();
+    let only = protocols.next().filter(|_| protocols.next().is_none());
+    only.filter(|value| possible && known(value)).cloned()
 }
 
 /// Turns a client's request into the one for the pod.
@@ -197,6 +205,11 @@ fn prepare(
     let body = if body.is_end_stream() {
         Body::Empty
     } else {
+        // hyper takes it that GET and HEAD have no body unless somebody says so, and would drop it.
+        if !head.headers.contains_key(CONTENT_LENGTH) {
+            head.headers
+                .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         Body::Request(body)
     };
     Ok(Request::from_parts(head, body))
@@ -223,15 +236,26 @@ impl Attempt<'_> {
                 shared.tally.count(|c| c.retries += 1);
             }
             match self.lease(endpoint).await {
-                Ok(lease) => match self.exchange(lease, request).await? {
-                    Exchanged::Answer(response, lease) => return Ok((*response, lease)),
-                    // The pod had closed the kept connection: that is no fault of the endpoint.
-                    Exchanged::Unsent(again) => {
-                        shared.tally.count(|c| c.retries += 1);
-                        request = *again;
-                        continue;
+                Ok(lease) => {
+                    let reused = lease.reused;
+                    match self.exchange(lease, request).await? {
+                        Exchanged::Answer(response, lease) => return Ok((*response, lease)),
+                        // The pod had closed the kept connection: that is no fault of the endpoint.
+                        Exchanged::Unsent(again) if reused => {
+                            shared.tally.count(|c| c.retries += 1);
+                            request = *again;
+                            continue;
+                        }
+                        Exchanged::Unsent(again) => {
+                            shared.tally.count(|c| c.bad_responses += 1);
+                            failure = Some(refused(
+                                StatusCode::BAD_GATEWAY,
+                                "the service closed the connection at once",
+                            ));
+                            request = *again;
+                        }
                     }
-                },
+                }
                 Err(refusal) => failure = Some(refusal),
             }
             tried.push(endpoint);

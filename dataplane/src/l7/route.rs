@@ -83,7 +83,7 @@ impl HostRules {
     fn build(host: &VirtualHost, upstream: impl Fn(&str) -> Option<usize>) -> Result<Self, ConfigError> {
         let mut rules = Self::default();
         for rule in &host.rules {
-            if !rule.path.starts_with('/') || rule.path.chars().any(|c| c.is_control() || c == ' ') {
+            if !rule.path.starts_with('/') || rule.path.chars().any(char::is_control) {
                 return Err(ConfigError::Path {
                     host: host.host.clone(),
                     ingress: rule.ingress.clone(),

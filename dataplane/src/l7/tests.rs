@@ -95,7 +95,10 @@ fn hosts_and_paths_choose_the_service() {
     run(async {
         let mut world = World::new(Limits::default());
         world.objects.hosts = vec![
-            host("web.example", &[("/api", "api"), ("/", "web")]),
+            host(
+                "web.example",
+                &[("/a blank", "wild"), ("/api", "api"), ("/", "web")],
+            ),
             host("*.example", &[("/only", "wild")]),
             host("", &[("/", "fallback")]),
         ];
@@ -113,6 +116,7 @@ fn hosts_and_paths_choose_the_service() {
             ("Web.Example.", "/apix", 10),
             ("web.example", "/api", 11),
             ("web.example:8080", "/api/v1", 11),
+            ("web.example", "/a%20blank/x", 12),
             ("web.example", "/x/../api", 11),
             ("web.example", "/x/%2e%2E/%61pi/", 11),
             ("other.example", "/only", 12),

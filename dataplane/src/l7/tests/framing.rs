@@ -161,6 +161,23 @@ fn pipelined_requests_of_every_framing_are_answered_in_order() {
 }
 
 #[test]
+fn every_method_may_have_a_body_of_unknown_length() {
+    run(async {
+        let world = World::new(Limits::default());
+        world.serve(mirror);
+        for method in ["GET", "DELETE", "POST", "QUERY"] {
+            let request = format!(
+                "{method} / HTTP/1.1\r\nhost: web.example\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n\
+                 5\r\nfirst\r\n6\r\nsecond\r\n0\r\n\r\n"
+            );
+            let seen = world.raw(&request).await;
+            assert!(seen.contains("firstsecond"), "{method}: {seen}");
+        }
+        world.quiet().await;
+    });
+}
+
+#[test]
 fn http_1_0_is_served_and_needs_no_host() {
     run(async {
         let mut world = World::new(Limits::default());

@@ -293,15 +293,37 @@ fn an_upgrade_that_the_pod_declines_is_an_ordinary_request() {
             request
                 .headers_mut()
                 .insert("connection", "upgrade".parse().unwrap());
-            request.headers_mut().insert("upgrade", "h2c".parse().unwrap());
+            request
+                .headers_mut()
+                .insert("upgrade", "example/1".parse().unwrap());
             let (status, _, seen) = fetch(&mut browser, request).await;
             assert_eq!(status, StatusCode::OK);
-            has_line(&seen, "upgrade: h2c");
+            has_line(&seen, "upgrade: example/1");
             let post = Request::post("/")
                 .header("host", "web.example")
                 .body(full("more"))
                 .unwrap();
             assert!(fetch(&mut browser, post).await.2.ends_with("more"));
+        }
+    });
+}
+
+#[test]
+fn http_2_does_not_slip_past_the_rules_in_a_tunnel() {
+    run(async {
+        let world = World::new(Limits::default());
+        world.serve(mirror);
+        for upgrade in ["h2c", "websocket, H2C", "websocket\r\nupgrade: h2c"] {
+            let request = format!(
+                "GET / HTTP/1.1\r\nhost: web.example\r\nconnection: upgrade, close\r\nupgrade: {upgrade}\r\n\
+                 http2-settings: AAMAAABkAAQAAP__\r\n\r\n"
+            );
+            let seen = world.raw(&request).await;
+            assert!(seen.starts_with("HTTP/1.1 200"), "{seen}");
+            assert!(
+                !seen.contains("upgrade:") && !seen.contains("http2-settings"),
+                "{seen}"
+            );
         }
     });
 }
