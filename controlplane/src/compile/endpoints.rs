@@ -1,6 +1,5 @@
 //! Who stands behind a port of a Service now.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::world::World;
@@ -18,28 +17,30 @@ pub(super) struct Endpoints {
 /// Candidates by what they are good for.
 #[derive(Default)]
 struct Candidates {
-    ready: BTreeSet<SocketAddr>,
+    ready: Vec<SocketAddr>,
     /// Terminating, and still able to serve: better than none.
-    draining: BTreeSet<SocketAddr>,
+    draining: Vec<SocketAddr>,
 }
 
 impl Candidates {
     fn add(&mut self, address: SocketAddr, ready: bool, draining: bool) {
         if ready {
-            self.ready.insert(address);
+            self.ready.push(address);
         } else if draining {
-            self.draining.insert(address);
+            self.draining.push(address);
         }
     }
 
     /// As kube-proxy has it: those that drain are used only where no endpoint is ready.
     fn usable(self) -> Vec<SocketAddr> {
-        let chosen = if self.ready.is_empty() {
+        let mut chosen = if self.ready.is_empty() {
             self.draining
         } else {
             self.ready
         };
-        chosen.into_iter().collect()
+        chosen.sort_unstable();
+        chosen.dedup();
+        chosen
     }
 }
 

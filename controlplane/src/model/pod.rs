@@ -1,6 +1,5 @@
 //! Pods: who stands behind Services and whom NetworkPolicies guard.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use headgate_ring::message::Protocol;
@@ -22,8 +21,8 @@ pub struct Pod {
     pub ready: bool,
     /// `metadata.deletionTimestamp` is set.
     pub terminating: bool,
-    /// Named ports of its containers, the first of each name and protocol.
-    pub ports: BTreeMap<(String, Protocol), u16>,
+    /// Named ports of its containers; of those of one name and protocol the first counts.
+    pub ports: Vec<(String, Protocol, u16)>,
 }
 
 impl Pod {
@@ -49,11 +48,8 @@ impl Pod {
     /// The number of its port of that name.
     #[must_use]
     pub fn port(&self, name: &str, protocol: Protocol) -> Option<u16> {
-        // The key is owned; looking it up by reference would need a key type of its own.
-        self.ports
-            .iter()
-            .find(|((n, p), _)| n == name && *p == protocol)
-            .map(|(_, port)| *port)
+        let named = |(n, p, _): &&(String, Protocol, u16)| n == name && *p == protocol;
+        self.ports.iter().find(named).map(|(_, _, number)| *number)
     }
 }
 
@@ -82,8 +78,8 @@ fn ready(status: &k8s::PodStatus) -> bool {
 }
 
 /// Ports of containers, then of sidecars (init containers that are restarted always), as Kubernetes looks them up.
-fn named_ports(spec: &k8s::PodSpec) -> Result<BTreeMap<(String, Protocol), u16>, Invalid> {
-    let mut ports = BTreeMap::new();
+fn named_ports(spec: &k8s::PodSpec) -> Result<Vec<(String, Protocol, u16)>, Invalid> {
+    let mut ports = Vec::new();
     let sidecar = |c: &&k8s::Container| c.restart_policy.as_deref() == Some("Always");
     let init = spec.init_containers.as_deref().unwrap_or_default();
     let containers = spec
@@ -105,7 +101,7 @@ fn named_ports(spec: &k8s::PodSpec) -> Result<BTreeMap<(String, Protocol), u16>,
         });
         for (name, protocol, number) in parsed.map_err(|e| e.under(&path))? {
             if let Some(name) = name.filter(|n| !n.is_empty()) {
-                ports.entry((name, protocol)).or_insert(number);
+                ports.push((name, protocol, number));
             }
         }
     }

@@ -32,7 +32,7 @@ pub struct Rule {
 }
 
 /// An element of `from` or `to`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
     /// `ipBlock`; each of `except` lies inside `block`.
     Block {

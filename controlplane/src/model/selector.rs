@@ -10,11 +10,11 @@ use super::invalid::{Invalid, each};
 pub type Labels = BTreeMap<String, String>;
 
 /// Selects objects by their labels: every requirement must hold; none at all selects everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Selector(Vec<Requirement>);
 
 /// One requirement of `matchLabels` or `matchExpressions`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Requirement {
     In(String, Vec<String>),
     /// Holds also where the key is missing.
