@@ -10,6 +10,7 @@ use rcgen::{CertificateParams, KeyPair};
 use zeroize::Zeroizing;
 
 use crate::compile::{Compiled, Settings, compile};
+use crate::model::invalid::is_unicast;
 use crate::model::name::is_subdomain;
 use crate::options::Options;
 use crate::privileges;
@@ -99,7 +100,7 @@ fn settings(options: Options) -> Result<Settings, RunError> {
     if options.ingress_addresses.is_empty() {
         tracing::info!("no --ingress-address is given: Ingresses are not served");
     }
-    let unusable = |a: &&IpAddr| a.is_unspecified() || a.is_multicast();
+    let unusable = |a: &&IpAddr| !is_unicast(**a) || a.to_canonical() != **a;
     if let Some(address) = options.ingress_addresses.iter().find(unusable) {
         let reason = format!("{address} is not an address that clients can connect to");
         return Err(flag("ingress-address", reason));

@@ -16,3 +16,6 @@ pub const RING_BYTES_MIN: u32 = 4 << 10;
 
 /// Largest ring, in bytes.
 pub const RING_BYTES_MAX: u32 = 64 << 20;
+
+/// Most backends of a [`Service`](crate::message::Service): a Maglev table of 4,194,301 entries has 100 for each.
+pub const SERVICE_BACKENDS: usize = 41_943;

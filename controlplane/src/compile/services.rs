@@ -1,5 +1,6 @@
 //! Services at L4.
 
+use headgate_ring::limits::SERVICE_BACKENDS;
 use headgate_ring::message::{Frontend, Key, Object, Protocol, Service as Balanced};
 
 use super::Compiled;
@@ -71,10 +72,19 @@ fn balance(world: &World<'_>, name: &ObjectName, service: &Service, out: &mut Co
                 continue;
             }
             let family = |b: &&std::net::SocketAddr| b.is_ipv4() == address.is_ipv4();
+            let mut backends: Vec<_> = endpoints.usable.iter().filter(family).copied().collect();
+            if backends.len() > SERVICE_BACKENDS {
+                let text = format!(
+                    "spec.ports[{index}]: of {} endpoints the first {SERVICE_BACKENDS} are used",
+                    backends.len()
+                );
+                out.problems.push(Problem::error(id(name), text));
+                backends.truncate(SERVICE_BACKENDS);
+            }
             out.put(Object::Service(Balanced {
                 frontend,
                 name: name.to_string(),
-                backends: endpoints.usable.iter().filter(family).copied().collect(),
+                backends,
                 affinity_seconds: service.affinity_seconds,
             }));
         }

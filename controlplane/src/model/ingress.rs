@@ -200,6 +200,13 @@ fn check_path(path: &str, specific: bool) -> Result<(), Invalid> {
     if !path.starts_with('/') {
         return Err(Invalid::new("path", format!("\"{path}\" must begin with \"/\"")));
     }
+    // The dataplane refuses such a path, and with it the whole state.
+    if path.chars().any(char::is_control) {
+        return Err(Invalid::new(
+            "path",
+            format!("{path:?} must not contain control characters"),
+        ));
+    }
     if specific {
         return Ok(());
     }

@@ -67,22 +67,37 @@ pub fn port(field: &str, number: i32) -> Result<u16, Invalid> {
     }
 }
 
-/// An IP address; an IPv4 address in IPv6 clothes is taken as what it is.
+/// An IP address of one host; an IPv4 address in IPv6 clothes is taken as what it is.
 pub fn address(field: &str, text: &str) -> Result<IpAddr, Invalid> {
     let parsed: Result<IpAddr, _> = text.parse();
-    parsed
+    let address = parsed
         .map(|a| a.to_canonical())
-        .map_err(|_| Invalid::new(field, format!("\"{text}\" is not an IP address")))
+        .map_err(|_| Invalid::new(field, format!("\"{text}\" is not an IP address")))?;
+    // The dataplane refuses such an address, and with it the whole state.
+    if is_unicast(address) {
+        Ok(address)
+    } else {
+        let reason = format!("{address} must not be unspecified, multicast or broadcast");
+        Err(Invalid::new(field, reason))
+    }
+}
+
+/// Whether packets can be sent to one host by this address.
+#[must_use]
+pub fn is_unicast(address: IpAddr) -> bool {
+    let broadcast = address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST);
+    !address.is_unspecified() && !address.is_multicast() && !broadcast
 }
 
 /// An IP address that clients on other machines can connect to.
 pub fn public_address(field: &str, text: &str) -> Result<IpAddr, Invalid> {
-    let address = address(field, text)?;
+    let parsed = text.parse::<IpAddr>().map(|a| a.to_canonical());
+    let address = parsed.map_err(|_| Invalid::new(field, format!("\"{text}\" is not an IP address")))?;
     let link_local = match address {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
-    if address.is_unspecified() || address.is_loopback() || address.is_multicast() || link_local {
+    if !is_unicast(address) || address.is_loopback() || link_local {
         let reason = format!("{address} must not be unspecified, loopback, link-local or multicast");
         return Err(Invalid::new(field, reason));
     }

@@ -172,7 +172,7 @@ pub fn host(s: &str) -> Result<String, String> {
             "\"{s}\" is not a host: a wildcard stands for the whole first label only, as in \"*.example.com\""
         ));
     }
-    if !is_subdomain(rest) {
+    if !is_subdomain(rest) || lower.len() > 253 {
         return Err(format!(
             "\"{s}\" is not a host: it must consist of RFC 1123 labels, as in \"www.example.com\""
         ));

@@ -234,6 +234,32 @@ fn ingresses() {
 }
 
 #[test]
+fn what_the_dataplane_would_refuse_is_refused_here() {
+    let backend = "backend: {service: {name: s, port: {number: 1}}}";
+    for kind in ["Exact", "Prefix", "ImplementationSpecific"] {
+        assert_eq!(
+            path(&format!("path: \"/a\\tb\", pathType: {kind}, {backend}")),
+            "spec.rules[0].http.paths[0].path: \"/a\\tb\" must not contain control characters"
+        );
+    }
+    let long = format!("*.{}a", "a.".repeat(125));
+    assert_eq!(host(&long).as_deref(), Ok(long.as_str()));
+    assert!(host(&format!("{long}b")).is_err(), "254 characters");
+    for text in [
+        "0.0.0.0",
+        "255.255.255.255",
+        "224.0.0.1",
+        "::",
+        "ff02::1",
+        "::ffff:224.0.0.1",
+    ] {
+        assert!(super::invalid::address("ip", text).is_err(), "{text}");
+        assert!(super::invalid::public_address("ip", text).is_err(), "{text}");
+    }
+    assert!(super::invalid::address("ip", "127.0.0.1").is_ok());
+}
+
+#[test]
 fn backends() {
     let backend = |backend: &str| ingress(&format!("defaultBackend: {{{backend}}}"));
     let field = "spec.defaultBackend";

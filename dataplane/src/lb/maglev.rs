@@ -20,6 +20,8 @@ const ENTRIES_EACH: usize = 100;
 
 /// Most backends of a table: as many as the largest size serves.
 pub const MAX_BACKENDS: usize = SIZES[SIZES.len() - 1] as usize / ENTRIES_EACH;
+/// The control plane goes by this: one Service above the limit must not have a whole state refused.
+const _: () = assert!(MAX_BACKENDS == headgate_ring::limits::SERVICE_BACKENDS);
 
 /// Seeds of the permutations' two numbers and of the clients' hash. Never change them: nodes of one cluster
 /// must agree, also while a new version is rolled out.
