@@ -1,6 +1,6 @@
 //! How long a change of one file takes among thousands of objects: from the write to the transaction's operations.
 //!
-//! `cargo run --release -p headgate-controlplane --example change [ROUNDS]`
+//! `cargo run --release -p headgate-controlplane --example change [ROUNDS [SERVICES]]`; 11 objects for a Service.
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;
@@ -15,7 +15,6 @@ use headgate_controlplane::publish::changes;
 use headgate_controlplane::source::directory::Directory;
 use headgate_controlplane::source::store::Store;
 
-const SERVICES: u16 = 500;
 const PODS_EACH: u16 = 8;
 
 /// A Service, its pods, an Ingress and a NetworkPolicy.
@@ -45,8 +44,8 @@ fn manifest(i: u16, round: u16) -> Result<String, std::fmt::Error> {
     Ok(text)
 }
 
-fn fill(root: &Path) -> Result<(), Box<dyn Error>> {
-    for i in 0..SERVICES {
+fn fill(root: &Path, services: u16) -> Result<(), Box<dyn Error>> {
+    for i in 0..services {
         fs::write(root.join(format!("s{i}.yaml")), manifest(i, 0)?)?;
     }
     Ok(())
@@ -64,8 +63,10 @@ fn settings() -> Settings {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let argument = |n: usize, default| std::env::args().nth(n).map_or(Ok(default), |n| n.parse::<u16>());
+    let (rounds, services) = (argument(1, 200)?, argument(2, 250)?);
     let temporary = tempfile::tempdir()?;
-    fill(temporary.path())?;
+    fill(temporary.path(), services)?;
     let (sender, events) = channel();
     let start = Instant::now();
     let mut directory = Directory::open(temporary.path(), sender, events)?;
@@ -85,10 +86,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         start.elapsed()
     );
 
-    let rounds = std::env::args().nth(1).map_or(Ok(200), |n| n.parse::<u16>())?;
     let (mut whole, mut compiling) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
-        let i = round % SERVICES;
+        let i = round % services;
         let start = Instant::now();
         fs::write(temporary.path().join(format!("s{i}.yaml")), manifest(i, round)?)?;
         let (new, parsed) = step(&mut store);
