@@ -5,6 +5,8 @@ use headgate_abi::{Address, Outcome, PortKey, Rule};
 use crate::packet::Cursor;
 use crate::{Decision, is_taken, rule};
 
+const ICMP: u8 = 1;
+const ICMP_V6: u8 = 58;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const SCTP: u8 = 132;
@@ -34,14 +36,55 @@ pub fn v4(mut packet: Cursor) -> Decision<Outcome> {
     }
     let protocol = packet.byte(9)?;
     packet.skip(length);
-    by_port(packet, destination, protocol, rule)
+    if protocol == ICMP && rule.has(Rule::SOURCE_PORTS | Rule::PORTS) {
+        let quoted = quoted_v4(&mut packet)?;
+        return by_port(packet.units(0)?, destination, quoted, rule);
+    }
+    by_segment(packet, destination, protocol, rule)
+}
+
+/// Steps to the transport header of the packet that an ICMP error (RFC 792) quotes, and returns its protocol. The
+/// packet was sent from the address that the error goes to.
+#[inline(always)]
+fn quoted_v4(icmp: &mut Cursor) -> Decision<u8> {
+    const OFFSET: u16 = 0x1fff;
+
+    // Destination unreachable, time exceeded, parameter problem.
+    if !matches!(icmp.byte(0)?, 3 | 11 | 12) {
+        return Err(Outcome::NotTaken);
+    }
+    icmp.skip(8);
+    let version_length = icmp.byte(0)?;
+    let [fragment] = icmp.units(6)?;
+    let protocol = icmp.byte(9)?;
+    // Ports stand in the first fragment only.
+    if version_length >> 4 != 4 || u16::from_be(fragment) & OFFSET != 0 {
+        return Err(Outcome::NotTaken);
+    }
+    icmp.skip(usize::from(version_length & 0xf) * 4);
+    Ok(protocol)
+}
+
+/// The same for ICMPv6 (RFC 4443). Packets with extension headers are none that Headgate has sent.
+#[inline(always)]
+fn quoted_v6(icmp: &mut Cursor) -> Decision<u8> {
+    // Destination unreachable, packet too big, time exceeded, parameter problem.
+    if !matches!(icmp.byte(0)?, 1..=4) {
+        return Err(Outcome::NotTaken);
+    }
+    icmp.skip(8);
+    let version = icmp.byte(0)? >> 4;
+    let protocol = icmp.byte(6)?;
+    if version != 6 {
+        return Err(Outcome::NotTaken);
+    }
+    icmp.skip(40);
+    Ok(protocol)
 }
 
 /// RFC 8200.
 #[inline(always)]
 pub fn v6(mut packet: Cursor) -> Decision<Outcome> {
-    const ICMP: u8 = 58;
-
     let version = packet.byte(0)? >> 4;
     let next = packet.byte(6)?;
     let destination = Address(packet.units(24)?);
@@ -49,7 +92,7 @@ pub fn v6(mut packet: Cursor) -> Decision<Outcome> {
     if version != 6 {
         return Err(Outcome::Malformed);
     }
-    if next == ICMP && is_solicitation(packet) {
+    if next == ICMP_V6 && is_solicitation(packet) {
         return Ok(Outcome::Ndp);
     }
     let rule = rule(&destination)?;
@@ -57,7 +100,11 @@ pub fn v6(mut packet: Cursor) -> Decision<Outcome> {
         Ok(Upper::Fragment) => by_fragment(rule),
         // All of an address is all of it, however odd the packet: user space counts such packets by reason.
         _ if rule.has(Rule::ALL) => Ok(Outcome::Address),
-        Ok(Upper::Protocol(protocol)) => by_port(packet, destination, protocol, rule),
+        Ok(Upper::Protocol(ICMP_V6)) if rule.has(Rule::SOURCE_PORTS | Rule::PORTS) => {
+            let quoted = quoted_v6(&mut packet)?;
+            by_port(packet.units(0)?, destination, quoted, rule)
+        }
+        Ok(Upper::Protocol(protocol)) => by_segment(packet, destination, protocol, rule),
         Err(outcome) => Err(outcome),
     }
 }
@@ -138,12 +185,20 @@ fn by_fragment(rule: Rule) -> Decision<Outcome> {
 }
 
 #[inline(always)]
-fn by_port(segment: Cursor, address: Address, protocol: u8, rule: Rule) -> Decision<Outcome> {
+fn by_segment(segment: Cursor, address: Address, protocol: u8, rule: Rule) -> Decision<Outcome> {
     if !matches!(protocol, TCP | UDP | SCTP) || !rule.has(Rule::SOURCE_PORTS | Rule::PORTS) {
         return Err(Outcome::NotTaken);
     }
-    let [port] = segment.units(2)?;
+    by_port(segment.units(2)?, address, protocol, rule)
+}
+
+/// By our end's port, in network byte order: where a packet goes, or where the one that an error quotes was from.
+#[inline(always)]
+fn by_port([port]: [u16; 1], address: Address, protocol: u8, rule: Rule) -> Decision<Outcome> {
     let port = u16::from_be(port);
+    if !matches!(protocol, TCP | UDP | SCTP) {
+        return Err(Outcome::NotTaken);
+    }
     if rule.has(Rule::SOURCE_PORTS) && protocol != SCTP && (rule.first_port..=rule.last_port).contains(&port)
     {
         return Ok(Outcome::SourcePort);

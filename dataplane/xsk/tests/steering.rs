@@ -140,6 +140,48 @@ fn ipv4_is_taken_by_address_by_port_and_by_source_port() {
     });
 }
 
+/// An ICMP or ICMPv6 message of this type about a packet.
+fn error(kind: u8, quoted: &[u8]) -> Vec<u8> {
+    [&[kind, 0, 0, 0, 0, 0, 0, 0], quoted].concat()
+}
+
+/// The first eight bytes of a segment from this port.
+fn from_port(port: u16) -> Vec<u8> {
+    [&port.to_be_bytes()[..], &[0, 53, 0, 8, 0, 0]].concat()
+}
+
+#[test]
+fn icmp_errors_go_with_the_packets_that_they_are_about() {
+    in_namespace(|| {
+        let bench = Bench::new();
+        let about = |protocol, options: &[u8], cut, port| {
+            error(3, &ipv4(STRANGER, protocol, options, cut, &from_port(port)))
+        };
+        for (message, outcome) in [
+            (about(UDP, &[], 0, 33_000), Outcome::SourcePort),
+            (about(TCP, &[1; 12], 0, 33_000), Outcome::SourcePort),
+            (about(TCP, &[], 0, 80), Outcome::Port),
+            (about(TCP, &[], 0, 22), Outcome::NotTaken),
+            (about(47, &[], 0, 33_000), Outcome::NotTaken),
+            (about(UDP, &[], 1, 33_000), Outcome::NotTaken),
+            (error(8, &from_port(33_000)), Outcome::NotTaken),
+        ] {
+            let frame = ethernet(&[], 0x0800, &ipv4(HOST, 1, &[], 0, &message));
+            bench.check("an ICMP message", &frame, outcome);
+        }
+        let about = |protocol, port| error(2, &ipv6(STRANGER6, protocol, &from_port(port)));
+        for (message, outcome) in [
+            (about(UDP, 33_000), Outcome::SourcePort),
+            (about(TCP, 80), Outcome::Port),
+            (about(TCP, 22), Outcome::NotTaken),
+            (about(60, 33_000), Outcome::NotTaken),
+            (error(128, &from_port(33_000)), Outcome::NotTaken),
+        ] {
+            bench.check("an ICMPv6 message", &v6(HOST6, ICMPV6, &message), outcome);
+        }
+    });
+}
+
 #[test]
 fn vlan_tags_and_ipv4_options_are_looked_through() {
     in_namespace(|| {
@@ -386,6 +428,18 @@ fn the_program_agrees_with_the_reference_on_damaged_packets() {
                 &ndp(135, VIP6),
             ),
             ethernet(&[], 0x0806, &arp(1, VIP)),
+            ethernet(
+                &[],
+                0x0800,
+                &ipv4(
+                    HOST,
+                    1,
+                    &[],
+                    0,
+                    &error(3, &ipv4(STRANGER, UDP, &[], 0, &from_port(33_000))),
+                ),
+            ),
+            v6(HOST6, ICMPV6, &error(1, &ipv6(STRANGER6, TCP, &from_port(80)))),
         ];
         let config = ProptestConfig {
             failure_persistence: None,

@@ -13,9 +13,12 @@ pub(crate) struct Rules {
 
 impl Rules {
     fn get(&self, address: IpAddr) -> Option<AddressRule> {
-        let has_ports = self.ports.iter().any(|(of, _, _)| *of == canonical(address));
         let rule = self.addresses.get(&canonical(address)).copied();
-        rule.or(has_ports.then(AddressRule::default))
+        rule.or(self.has_ports(address).then(AddressRule::default))
+    }
+
+    fn has_ports(&self, address: IpAddr) -> bool {
+        self.ports.iter().any(|(of, _, _)| *of == canonical(address))
     }
 }
 
@@ -80,13 +83,21 @@ fn ipv4(rules: &Rules, packet: &[u8]) -> Option<Outcome> {
     if rule.all {
         return Some(Outcome::Address);
     }
-    port(
-        rules,
-        rule,
-        destination,
-        header[9],
-        packet.get(length..).unwrap_or_default(),
-    )
+    let segment = packet.get(length..).unwrap_or_default();
+    let ports = rules.has_ports(destination) || rule.source_ports.is_some();
+    if header[9] == 1 && ports {
+        if ![3, 11, 12].contains(segment.first()?) {
+            return Some(Outcome::NotTaken);
+        }
+        let quoted = segment.get(8..)?;
+        let fixed = quoted.get(..10)?;
+        if fixed[0] >> 4 != 4 || u16::from_be_bytes([fixed[6], fixed[7]]) & 0x1fff != 0 {
+            return Some(Outcome::NotTaken);
+        }
+        let inner = quoted.get(usize::from(fixed[0] & 15) * 4..)?;
+        return by_port(rules, rule, destination, fixed[9], inner.get(..2)?);
+    }
+    port(rules, rule, destination, header[9], segment)
 }
 
 fn ipv6(rules: &Rules, packet: &[u8]) -> Option<Outcome> {
@@ -120,6 +131,17 @@ fn ipv6(rules: &Rules, packet: &[u8]) -> Option<Outcome> {
             (0 | 43 | 60 | 135 | 139 | 140, [_, units, _, _, ..]) => 8 * (usize::from(*units) + 1),
             (51, [_, units, _, _, ..]) => 4 * (usize::from(*units) + 2),
             (0 | 43 | 60 | 135 | 139 | 140 | 51 | 44, _) => return all(None),
+            (58, message) if !rule.all && (rules.has_ports(destination) || rule.source_ports.is_some()) => {
+                if !(1..=4).contains(message.first()?) {
+                    return Some(Outcome::NotTaken);
+                }
+                let quoted = message.get(8..)?;
+                let protocol = *quoted.get(6)?;
+                if quoted[0] >> 4 != 6 {
+                    return Some(Outcome::NotTaken);
+                }
+                return by_port(rules, rule, destination, protocol, quoted.get(40..42)?);
+            }
             (protocol, segment) => return all(port(rules, rule, destination, protocol, segment)),
         };
         next = rest[0];
@@ -137,18 +159,23 @@ fn fragment(rule: AddressRule) -> Outcome {
 }
 
 fn port(rules: &Rules, rule: AddressRule, to: IpAddr, protocol: u8, segment: &[u8]) -> Option<Outcome> {
-    let to = canonical(to);
-    let has_ports = rules.ports.iter().any(|(of, _, _)| *of == to);
-    if ![6, 17, 132].contains(&protocol) || !(has_ports || rule.source_ports.is_some()) {
+    if ![6, 17, 132].contains(&protocol) || !(rules.has_ports(to) || rule.source_ports.is_some()) {
         return Some(Outcome::NotTaken);
     }
-    let port = u16::from_be_bytes([*segment.get(2)?, *segment.get(3)?]);
+    by_port(rules, rule, to, protocol, segment.get(2..4)?)
+}
+
+/// By the port of our end.
+fn by_port(rules: &Rules, rule: AddressRule, to: IpAddr, protocol: u8, port: &[u8]) -> Option<Outcome> {
+    let port = u16::from_be_bytes([port[0], port[1]]);
     let reserved = rule
         .source_ports
         .is_some_and(|(first, last)| first <= port && port <= last);
-    Some(if reserved && protocol != 132 {
+    Some(if ![6, 17, 132].contains(&protocol) {
+        Outcome::NotTaken
+    } else if reserved && protocol != 132 {
         Outcome::SourcePort
-    } else if rules.ports.contains(&(to, protocol, port)) {
+    } else if rules.ports.contains(&(canonical(to), protocol, port)) {
         Outcome::Port
     } else {
         Outcome::NotTaken
