@@ -5,13 +5,12 @@
 #
 # Both install the packages they need with apt, and use sudo for what needs root.
 
+comma := ,
 # Programs that need root are run by this.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 SUDO_KEEP := $(if $(SUDO),$(SUDO) -E,)
-TRIPLE := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
-# Cargo starts test programs with this: built as the user, run as root.
-RUNNER := CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z- A-Z_)_RUNNER
-CARGO := $(if $(SUDO),env $(RUNNER)="sudo -E" cargo,cargo)
+# Test programs are built as the user and started by sudo.
+CARGO := cargo$(if $(SUDO), --config 'target."cfg(unix)".runner = ["sudo"$(comma) "-E"]')
 
 .PHONY: all demo test test-quick fmt lint deny unit e2e check-xdp doc sweep setup install clean
 

@@ -49,6 +49,7 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
     counters(out, "ANSWERED", &totals.answers)?;
     counters(out, "TO THE KERNEL", &totals.kernel)?;
     counters(out, "DROPPED", &totals.drops)?;
+    counters(out, "HTTP", &http(status))?;
     section(out, "WORKERS", &status.workers, |worker| {
         let core = worker
             .core
@@ -112,6 +113,39 @@ fn port(port: &PortStatus) -> String {
     )
 }
 
+/// What the L7 stages of all workers hold and have counted, where it is not 0.
+fn http(status: &Status) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for l7 in status.workers.iter().map(|worker| &worker.l7) {
+        let (counts, answers) = (&l7.counters, &l7.counters.requests);
+        for (name, count) in [
+            ("answered 2xx", answers.success),
+            ("answered 3xx", answers.redirection),
+            ("answered 4xx", answers.client_error),
+            ("answered 5xx", answers.server_error),
+            ("client connections now", l7.clients as u64),
+            ("client connections so far", counts.connections),
+            ("idle connections to pods now", l7.upstream_idle as u64),
+            (
+                "refused with 403: a NetworkPolicy closes the pods to the client",
+                counts.denied,
+            ),
+            ("refused with 404: no Ingress has a rule", counts.no_route),
+            ("refused with 503: no ready pod", counts.no_endpoint),
+            (
+                "requests that found no connection to a pod",
+                counts.connect_failed + counts.connect_timeouts,
+            ),
+            ("TLS handshakes", counts.handshakes),
+            ("TLS handshakes that failed", counts.handshakes_failed),
+        ] {
+            *sums.entry(name.to_owned()).or_default() += count;
+        }
+    }
+    sums.retain(|_, count| *count > 0);
+    sums
+}
+
 /// What the steering program did, outcomes that occurred.
 fn steering(counts: &BTreeMap<String, u64>) -> String {
     counts
@@ -148,7 +182,7 @@ fn plural(count: usize, one: &str, many: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use headgate_dataplane::telemetry::{DenialStatus, ServiceStatus};
+    use headgate_dataplane::telemetry::{DenialStatus, ServiceStatus, WorkerStatus};
 
     use super::*;
 
@@ -157,6 +191,22 @@ mod tests {
         let text = render(&Status::default());
         assert!(text.contains("not connected"), "{text}");
         assert!(!text.contains("SERVICES") && !text.contains("DROPPED"), "{text}");
+    }
+
+    #[test]
+    fn http_is_summed_over_the_workers() {
+        let mut status = Status::default();
+        for _ in 0..2 {
+            let mut worker = WorkerStatus::default();
+            worker.l7.counters.requests.success = 21;
+            worker.l7.counters.denied = 1;
+            status.workers.push(worker);
+        }
+        let text = render(&status);
+        for line in ["42  answered 2xx", "2  refused with 403"] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        assert!(!text.contains("5xx"), "{text}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::{
 };
 
 use headgate_lab::{Gateway, GatewayOptions, Lab, LabOptions, Shop, client::Curl, privileged, wait_until};
+use serde_json::Value;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_headgate");
 
@@ -83,17 +84,21 @@ impl Bed {
     pub(crate) fn wait_until_quiet(&self) {
         let leftovers = || {
             let status = self.gateway.status().expect("a status");
-            let number = |pointer: &str| {
-                status
+            let number = |value: &Value, pointer: &str| {
+                value
                     .pointer(pointer)
-                    .and_then(serde_json::Value::as_i64)
-                    .unwrap_or(0)
+                    .and_then(Value::as_i64)
+                    .unwrap_or_else(|| panic!("no {pointer} in the status"))
             };
+            let workers = status["workers"].as_array().expect("workers");
+            let of_workers = |pointer| workers.iter().map(|worker| number(worker, pointer)).sum();
             [
-                ("flows", number("/flows")),
-                ("L7 connections", number("/l7/connections")),
-                ("frames held", number("/frames/held")),
-                ("frames unaccounted", number("/frames/unaccounted")),
+                ("flows", number(&status, "/flows")),
+                ("clients' connections", of_workers("/l7/clients")),
+                ("requests", of_workers("/l7/active")),
+                ("requests to pods", of_workers("/l7/upstream_busy")),
+                ("frames held", number(&status, "/frames/held")),
+                ("frames unaccounted", number(&status, "/frames/unaccounted")),
             ]
         };
         let quiet = wait_until("nothing is left of past traffic", Duration::from_secs(60), || {
