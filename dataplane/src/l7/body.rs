@@ -20,8 +20,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) enum Body {
     Empty,
     Text(Option<Bytes>),
-    /// A client's, for a pod.
-    Request(Incoming),
+    /// A client's, for a pod, and when a piece of it was last taken.
+    Request(Incoming, Rc<Cell<Instant>>),
     /// A pod's, for a client.
     Response(Box<Relayed>),
 }
@@ -132,7 +132,11 @@ impl HttpBody for Body {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
-            Self::Request(incoming) => Pin::new(incoming).poll_frame(cx).map_err(Into::into),
+            Self::Request(incoming, taken) => {
+                let frame = ready!(Pin::new(incoming).poll_frame(cx));
+                taken.set(Instant::now());
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
             Self::Response(relayed) => relayed.poll_frame(cx),
         }
     }
@@ -141,7 +145,7 @@ impl HttpBody for Body {
         match self {
             Self::Empty | Self::Text(None) => true,
             Self::Text(Some(_)) => false,
-            Self::Request(incoming) => incoming.is_end_stream(),
+            Self::Request(incoming, _) => incoming.is_end_stream(),
             Self::Response(relayed) => relayed.incoming.is_end_stream(),
         }
     }
@@ -150,7 +154,7 @@ impl HttpBody for Body {
         match self {
             Self::Empty | Self::Text(None) => SizeHint::with_exact(0),
             Self::Text(Some(text)) => SizeHint::with_exact(text.len() as u64),
-            Self::Request(incoming) => incoming.size_hint(),
+            Self::Request(incoming, _) => incoming.size_hint(),
             Self::Response(relayed) => relayed.incoming.size_hint(),
         }
     }

@@ -12,7 +12,7 @@ pub struct Limits {
     pub header: Duration,
     /// From the SYN to the pod's answer, for each endpoint tried.
     pub connect: Duration,
-    /// From the end of the request's head to the response's head.
+    /// From the last piece of the request that came to the response's head.
     pub response: Duration,
     /// Between two pieces of a response from a pod.
     pub read: Duration,

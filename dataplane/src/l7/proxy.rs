@@ -1,8 +1,11 @@
 //! One request: from its head to the head of the answer.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
@@ -10,6 +13,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, req
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::Parts;
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 
 use super::answer::{answer, last_answer};
 use super::body::{Body, Exchange, Relayed};
@@ -210,7 +214,7 @@ fn prepare(
             head.headers
                 .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        Body::Request(body)
+        Body::Request(body, Rc::new(Cell::new(Instant::now())))
     };
     Ok(Request::from_parts(head, body))
 }
@@ -304,7 +308,11 @@ impl Attempt<'_> {
     async fn exchange(&self, mut lease: Lease, request: Request<Body>) -> Result<Exchanged, Refused> {
         let shared = &self.session.shared;
         let spare = lease.reused.then(|| spare(&request)).flatten();
-        match tokio::time::timeout(shared.limits.response, lease.send(request)).await {
+        let taken = match request.body() {
+            Body::Request(_, taken) => Rc::clone(taken),
+            _ => Rc::new(Cell::new(Instant::now())),
+        };
+        match patiently(shared.limits.response, &taken, lease.send(request)).await {
             Ok(Ok(response)) => Ok(Exchanged::Answer(Box::new(response), lease)),
             Ok(Err(mut error)) => match error.take_message().or(spare) {
                 Some(again) => Ok(Exchanged::Unsent(Box::new(again))),
@@ -324,6 +332,23 @@ impl Attempt<'_> {
                     "the service did not answer in time",
                 ))
             }
+        }
+    }
+}
+
+/// Waits for `answer` until nothing of the request was taken for as long as `patience`: an upload may take its time.
+async fn patiently<T>(
+    patience: Duration,
+    taken: &Cell<Instant>,
+    answer: impl Future<Output = T>,
+) -> Result<T, Elapsed> {
+    let mut answer = pin!(answer);
+    taken.set(Instant::now());
+    loop {
+        let until = taken.get() + patience;
+        match tokio::time::timeout_at(until, &mut answer).await {
+            Err(_) if taken.get() + patience > until => {}
+            done => return done,
         }
     }
 }

@@ -8,7 +8,7 @@ use http::{Request, Response, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use super::world::{World, endpoint, fetch, full, get, host, mirror, upstream};
+use super::world::{World, endpoint, fetch, full, get, host, mirror, read_to_end, upstream};
 use crate::l7::Limits;
 use crate::tcp::network::run;
 
@@ -140,6 +140,27 @@ fn a_pod_that_does_not_answer_is_late() {
         assert!(world.raw(CLOSE).await.starts_with("HTTP/1.1 504 "));
         assert_eq!(start.elapsed().as_secs(), 60);
         assert_eq!(world.status().counters.response_timeouts, 1);
+        world.quiet().await;
+    });
+}
+
+#[test]
+fn an_upload_may_take_longer_than_an_answer() {
+    run(async {
+        let world = World::new(Limits::default());
+        world.serve(mirror);
+        let mut stream = world.connect(80).await;
+        let head = "POST / HTTP/1.1\r\nhost: web.example\r\ncontent-length: 6\r\nconnection: close\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        for piece in b"pieces" {
+            tokio::time::sleep(Duration::from_secs(40)).await;
+            stream.write_all(&[*piece]).await.unwrap();
+        }
+        let seen = read_to_end(&mut stream).await;
+        assert!(
+            seen.starts_with("HTTP/1.1 200 ") && seen.ends_with("pieces"),
+            "{seen}"
+        );
         world.quiet().await;
     });
 }
