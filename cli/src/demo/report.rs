@@ -8,17 +8,22 @@ use std::{
 
 /// Counts expectations and shows them.
 pub(super) struct Report {
-    out: io::Stdout,
+    out: Box<dyn Write>,
     colour: bool,
     passed: u32,
     failed: u32,
 }
 
 impl Report {
+    /// To standard output, in colour where a person looks.
     pub(super) fn new() -> Self {
         let out = io::stdout();
         // https://no-color.org
         let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self::to(Box::new(out), colour)
+    }
+
+    fn to(out: Box<dyn Write>, colour: bool) -> Self {
         Self {
             out,
             colour,
@@ -123,7 +128,7 @@ mod tests {
 
     #[test]
     fn expectations_are_counted() {
-        let mut report = Report::new();
+        let mut report = Report::to(Box::new(io::sink()), false);
         report.expect(true, "one").unwrap();
         report.expect(false, "two, which is to fail").unwrap();
         assert_eq!((report.passed(), report.failed()), (1, 1));
