@@ -12,7 +12,7 @@ SUDO_KEEP := $(if $(SUDO),$(SUDO) -E,)
 # Test programs are built as the user and started by sudo.
 CARGO := cargo$(if $(SUDO), --config 'target."cfg(unix)".runner = ["sudo"$(comma) "-E"]')
 
-.PHONY: all demo test test-quick fmt lint deny unit e2e check-xdp doc sweep setup install clean
+.PHONY: all demo bench test test-quick fmt lint deny unit e2e check-xdp doc sweep setup install clean
 
 all:
 	cargo build --release
@@ -54,6 +54,17 @@ unit:
 # One at a time; a debug build, whose assertions and overflow checks are worth more here than speed.
 e2e:
 	$(CARGO) test -p headgate --locked --test e2e
+
+# Every figure of bench/README.md, in one run of some ten minutes; wants a machine with nothing else to do.
+bench:
+	scripts/setup haproxy
+	cargo build --release --locked -p headgate -p headgate-bench
+	cargo build --release --locked -p headgate-dataplane --examples
+	target/release/examples/pipeline_ns
+	target/release/examples/tables_ns
+	target/release/examples/tcp_ns
+	$(SUDO_KEEP) target/release/headgate-bench l4
+	$(SUDO_KEEP) target/release/headgate-bench http
 
 # Removes what killed demos and tests left behind.
 sweep:
