@@ -57,7 +57,7 @@ e2e:
 
 # Every figure of bench/README.md, in one run of some ten minutes; wants a machine with nothing else to do.
 bench:
-	scripts/setup haproxy
+	scripts/setup haproxy nftables
 	cargo build --release --locked -p headgate -p headgate-bench
 	cargo build --release --locked -p headgate-dataplane --examples
 	target/release/examples/pipeline_ns

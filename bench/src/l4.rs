@@ -46,7 +46,7 @@ pub(crate) struct L4Options {
 /// When the bed cannot be built or Headgate does not run.
 pub(crate) fn run(options: &L4Options) -> Result<()> {
     let bed = Bed::new(&options.headgate)?;
-    let sink = bed.lab.pods.enter(|| Sink::attach("p0"))??;
+    let sink = Sink::attach(&bed.lab.pods, "p0")?;
     let mut forwarder = Row::new("plain forwarder, same crate");
     let mut headgate = Row::new("headgate, UDP Service");
     for _ in 0..options.rounds {
@@ -70,7 +70,7 @@ fn vip() -> Ipv4Addr {
 }
 
 /// Thousand packets a second through a plain forwarder.
-fn plain(bed: &Bed, sink: &Sink, options: &L4Options) -> Result<f64> {
+fn plain(bed: &Bed, sink: &Sink<'_>, options: &L4Options) -> Result<f64> {
     let mut command = bed.lab.gateway.command(std::env::current_exe()?);
     command.args([
         "forward",
@@ -88,7 +88,7 @@ fn plain(bed: &Bed, sink: &Sink, options: &L4Options) -> Result<f64> {
 }
 
 /// Thousand packets a second through a Service with one pod.
-fn service(bed: &Bed, sink: &Sink, options: &L4Options) -> Result<f64> {
+fn service(bed: &Bed, sink: &Sink<'_>, options: &L4Options) -> Result<f64> {
     let manifests = format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{name: sink, namespace: bench}}\n\
          spec:\n  selector: {{app: sink}}\n  externalIPs: [{vip}]\n  ports: [{{port: {PORT}, protocol: UDP}}]\n\
@@ -108,7 +108,7 @@ fn service(bed: &Bed, sink: &Sink, options: &L4Options) -> Result<f64> {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn rate(bed: &Bed, sink: &Sink, options: &L4Options) -> Result<f64> {
+fn rate(bed: &Bed, sink: &Sink<'_>, options: &L4Options) -> Result<f64> {
     let mac = bed.mac(&bed.lab.gateway, "g0")?;
     let bytes: Vec<u8> = mac
         .split(':')
@@ -131,9 +131,9 @@ fn rate(bed: &Bed, sink: &Sink, options: &L4Options) -> Result<f64> {
         let index = interface_index("c0")?;
         let mut generator = Generator::new(index, stream)?;
         generator.send(WARM_UP, BURST)?;
-        let (before, start) = (sink.frames()?, Instant::now());
+        let (start, before) = (Instant::now(), sink.frames()?);
         generator.send(Duration::from_secs(options.seconds), BURST)?;
-        let (after, elapsed) = (sink.frames()?, start.elapsed());
+        let (elapsed, after) = (start.elapsed(), sink.frames()?);
         Ok((after - before) as f64 / elapsed.as_secs_f64() / 1e3)
     })?;
     measured.context("measuring")

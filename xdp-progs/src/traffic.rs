@@ -1,9 +1,9 @@
-//! A generator and a sink for measurements: the kernel runs `generate` as often as it is told
+//! A generator for measurements: the kernel runs `generate` as often as it is told
 //! (`BPF_PROG_TEST_RUN` with live frames), which fills a receiver faster than any socket can.
 #![no_std]
 #![no_main]
 
-use aya_ebpf::bindings::xdp_action::{XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX};
+use aya_ebpf::bindings::xdp_action::{XDP_ABORTED, XDP_TX};
 use aya_ebpf::btf_maps::{Array, PerCpuArray};
 use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
@@ -25,10 +25,6 @@ static FLOWS: Array<[u32; 2], 1> = Array::new();
 /// Frames generated, by CPU.
 #[btf_map]
 static GENERATED: PerCpuArray<u64, 1> = PerCpuArray::new();
-
-/// Frames and bytes that the sink took, by CPU.
-#[btf_map]
-static RECEIVED: PerCpuArray<u64, 2> = PerCpuArray::new();
 
 #[xdp]
 pub fn generate(context: XdpContext) -> u32 {
@@ -58,32 +54,6 @@ fn write(context: &XdpContext) -> Option<u32> {
     // SAFETY: as above.
     unsafe { frame.add(SOURCE_PORT).write((port as u16).to_be()) };
     Some(XDP_TX)
-}
-
-/// Takes UDP over IPv4; ARP and the like pass, so that whoever sends here finds the way.
-#[xdp]
-pub fn sink(context: XdpContext) -> u32 {
-    const ETHER_TYPE: usize = 12;
-    const PROTOCOL: usize = 14 + 9;
-
-    let data = context.data();
-    if data + FRAME > context.data_end() {
-        return XDP_PASS;
-    }
-    let frame = data as *const u8;
-    // SAFETY: both lie within the first FRAME bytes, which the frame has: compared above, and by the verifier.
-    let (ether_type, protocol) =
-        unsafe { (frame.add(ETHER_TYPE).cast::<u16>().read(), frame.add(PROTOCOL).read()) };
-    if ether_type != 0x0800_u16.to_be() || protocol != 17 {
-        return XDP_PASS;
-    }
-    for (counter, value) in [(0, 1), (1, (context.data_end() - data) as u64)] {
-        if let Some(counter) = RECEIVED.get_ptr_mut(counter) {
-            // SAFETY: the pointer is to this CPU's counter; should two programs meet on a CPU, a count is lost.
-            unsafe { *counter += value };
-        }
-    }
-    XDP_DROP
 }
 
 #[cfg(not(test))]
