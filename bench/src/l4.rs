@@ -15,8 +15,8 @@ use crate::{
     traffic::{Generator, Sink, Stream},
 };
 
-/// Frames of one run of the generator: some milliseconds, so that a round ends on time.
-const BURST: u32 = 16_384;
+/// Frames of one run of the generator, a few tenths of a second: the kernel needs tens of milliseconds to begin and end a run.
+const BURST: u32 = 1 << 20;
 /// Before each round, to fill flow table and neighbours.
 const WARM_UP: Duration = Duration::from_millis(300);
 /// A UDP port without a server: the sink takes what arrives.
