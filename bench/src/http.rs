@@ -115,7 +115,7 @@ fn start_nginx(
     let directory = bed.lab.directory().join(name);
     fs::create_dir_all(&directory)?;
     let config = format!(
-        "daemon off; worker_processes 1; pid {dir}/pid; error_log {dir}/error.log; user root;\n\
+        "daemon off; master_process off; pid {dir}/pid; error_log {dir}/error.log; user root;\n\
          events {{ worker_connections 8192; }}\n\
          http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p;\n\
          fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;\n{server} }}\n",
@@ -212,22 +212,25 @@ fn nginx(bed: &Bed, options: &HttpOptions) -> Result<Load> {
     );
     let listens = (address::GATEWAY_V4.to_string(), PEER_PORT);
     let process = start_nginx(bed, &bed.lab.gateway, "nginx", &server, GATEWAY_CORE, listens)?;
-    measure_peer(bed, &process, options).with_context(|| format!("nginx in {}", directory.display()))
+    measure_peer(bed, process, options).with_context(|| format!("nginx in {}", directory.display()))
 }
 
 fn peer(bed: &Bed, name: &str, command: Command, directory: &Path, options: &HttpOptions) -> Result<Load> {
     let listens = (address::GATEWAY_V4.to_string(), PEER_PORT);
     let process = start(&bed.lab.gateway, name, command, directory, listens)?;
-    measure_peer(bed, &process, options)
+    measure_peer(bed, process, options)
 }
 
-fn measure_peer(bed: &Bed, process: &Process, options: &HttpOptions) -> Result<Load> {
-    load(
+fn measure_peer(bed: &Bed, process: Process, options: &HttpOptions) -> Result<Load> {
+    let load = load(
         bed,
         process.id(),
         &format!("http://{}:{PEER_PORT}/", address::GATEWAY_V4),
         options,
-    )
+    )?;
+    process.signal(rustix::process::Signal::TERM)?;
+    ensure!(process.wait_for_end(START)?, "the peer did not end on SIGTERM");
+    Ok(load)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
@@ -236,6 +239,11 @@ fn load(bed: &Bed, gateway: u32, url: &str, options: &HttpOptions) -> Result<Loa
     let (process, core) = (cpu_of_tree(gateway)?, busy(GATEWAY_CORE)?);
     let requests = wrk(bed, url, options, options.seconds)?;
     let (process, core) = (cpu_of_tree(gateway)? - process, busy(GATEWAY_CORE)? - core);
+    // Another server at the same port, left from before, would leave this one idle.
+    ensure!(
+        !process.is_zero(),
+        "the gateway used no time: did another process answer?"
+    );
     let each = |time: Duration| time.as_secs_f64() * 1e6 / requests as f64;
     Ok(Load {
         requests: requests as f64 / options.seconds as f64,
