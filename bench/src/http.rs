@@ -212,16 +212,16 @@ fn nginx(bed: &Bed, options: &HttpOptions) -> Result<Load> {
     );
     let listens = (address::GATEWAY_V4.to_string(), PEER_PORT);
     let process = start_nginx(bed, &bed.lab.gateway, "nginx", &server, GATEWAY_CORE, listens)?;
-    measure_peer(bed, process, options).with_context(|| format!("nginx in {}", directory.display()))
+    measure_peer(bed, &process, options).with_context(|| format!("nginx in {}", directory.display()))
 }
 
 fn peer(bed: &Bed, name: &str, command: Command, directory: &Path, options: &HttpOptions) -> Result<Load> {
     let listens = (address::GATEWAY_V4.to_string(), PEER_PORT);
     let process = start(&bed.lab.gateway, name, command, directory, listens)?;
-    measure_peer(bed, process, options)
+    measure_peer(bed, &process, options)
 }
 
-fn measure_peer(bed: &Bed, process: Process, options: &HttpOptions) -> Result<Load> {
+fn measure_peer(bed: &Bed, process: &Process, options: &HttpOptions) -> Result<Load> {
     let load = load(
         bed,
         process.id(),
