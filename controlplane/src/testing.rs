@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use headgate_ring::message::{Object, Policy, PrivateKey, Service, Upstream, VirtualHost};
+use headgate_ring::message::{Endpoint, Group, Object, Policy, PrivateKey, Service, Upstream, VirtualHost};
 use rcgen::{CertificateParams, KeyPair};
 
 use crate::compile::{Compiled, Settings, State, compile};
@@ -95,6 +95,20 @@ impl Result {
 
     pub(crate) fn policies(&self) -> Vec<&Policy> {
         self.pick(|o| if let Object::Policy(x) = o { Some(x) } else { None })
+    }
+
+    pub(crate) fn endpoints(&self) -> Vec<&Endpoint> {
+        self.pick(|o| {
+            if let Object::Endpoint(x) = o {
+                Some(x)
+            } else {
+                None
+            }
+        })
+    }
+
+    pub(crate) fn groups(&self) -> Vec<&Group> {
+        self.pick(|o| if let Object::Group(x) = o { Some(x) } else { None })
     }
 
     /// Name and hosts of each certificate.

@@ -4,18 +4,23 @@
 //! one before it. A transaction (`Begin`, any number of `Put` and `Delete`, `Commit`) is applied whole or
 //! not at all. The dataplane answers each with [`ToControl::Ack`] or [`ToControl::Nack`].
 //!
-//! Everything here is already resolved: selectors are addresses, names of ports are numbers, rules stand in
-//! the order in which they are tried. The dataplane still checks what it gets: a control plane with a bug
+//! Everything here is already resolved: selectors are groups of endpoints, names of ports are numbers, rules stand
+//! in the order in which they are tried. The dataplane still checks what it gets: a control plane with a bug
 //! must not take traffic down.
+
+mod policy;
 
 use std::net::{IpAddr, SocketAddr};
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+pub use policy::{
+    Action, Direction, Endpoint, EndpointPort, Group, GroupId, Peer, Policy, PolicyRule, PortRange, Tier,
+};
+
 /// Version of the messages and of the layout of the ring; peers with different versions part at the handshake.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Counts the states that a control plane has published; 0 is the empty state before the first.
 pub type Generation = u64;
@@ -83,6 +88,17 @@ impl Protocol {
     }
 }
 
+/// As Kubernetes spells it: `TCP`.
+impl std::fmt::Display for Protocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
+        })
+    }
+}
+
 /// Names an object of the state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Key {
@@ -96,6 +112,10 @@ pub enum Key {
     Upstream(String),
     /// A [`Certificate`] by its name.
     Certificate(String),
+    /// An [`Endpoint`] by its name.
+    Endpoint(String),
+    /// A [`Group`] by its id.
+    Group(GroupId),
     /// A [`Policy`] by its name and direction.
     Policy(String, Direction),
 }
@@ -113,6 +133,10 @@ pub enum Object {
     Upstream(Upstream),
     /// A certificate and its key.
     Certificate(Certificate),
+    /// A pod or node that policies may be about.
+    Endpoint(Endpoint),
+    /// What a selector selects.
+    Group(Group),
     /// Which connections some pods accept or may open.
     Policy(Policy),
 }
@@ -127,6 +151,8 @@ impl Object {
             Self::VirtualHost(o) => Key::VirtualHost(o.host.clone()),
             Self::Upstream(o) => Key::Upstream(o.name.clone()),
             Self::Certificate(o) => Key::Certificate(o.name.clone()),
+            Self::Endpoint(o) => Key::Endpoint(o.name.clone()),
+            Self::Group(o) => Key::Group(o.id),
             Self::Policy(o) => Key::Policy(o.name.clone(), o.direction),
         }
     }
@@ -242,56 +268,4 @@ mod key_bytes {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Zeroizing<Vec<u8>>, D::Error> {
         Vec::<u8>::deserialize(d).map(Zeroizing::new)
     }
-}
-
-/// Which end of a connection a policy guards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Direction {
-    /// Connections to the subjects.
-    Ingress,
-    /// Connections from the subjects.
-    Egress,
-}
-
-/// One direction of a NetworkPolicy. A subject of any policy of a direction is isolated in it: of the
-/// connections of that direction it takes only what a rule of some policy names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Policy {
-    /// `namespace/name`.
-    pub name: String,
-    /// Which of `spec.ingress` and `spec.egress` this is.
-    pub direction: Direction,
-    /// Addresses of the pods that `spec.podSelector` selects, sorted, without duplicates.
-    pub subjects: Vec<IpAddr>,
-    /// Allowed connections; empty allows none.
-    pub rules: Vec<PolicyRule>,
-}
-
-/// One element of `spec.ingress` or `spec.egress`: a peer AND a port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PolicyRule {
-    /// The other end; `None` where `from` or `to` is missing or empty: any address.
-    pub peers: Option<Vec<Peer>>,
-    /// The destination port; `None` where `ports` is missing or empty: any protocol and port.
-    pub ports: Option<Vec<PortRange>>,
-}
-
-/// A block of addresses. Pods that a selector selects are blocks of one address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Peer {
-    /// `ipBlock.cidr`.
-    pub block: IpNet,
-    /// `ipBlock.except`, each inside `block`.
-    pub except: Vec<IpNet>,
-}
-
-/// Destination ports of a protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortRange {
-    /// `ports[].protocol`.
-    pub protocol: Protocol,
-    /// `ports[].port`, or 0 where it is missing.
-    pub first: u16,
-    /// `ports[].endPort`, `first` where that is missing, or 65535 where both are; not below `first`.
-    pub last: u16,
 }

@@ -1,10 +1,11 @@
 //! From the model to what the dataplane is told: pure functions, the same result for the same input.
 //!
-//! Selectors become addresses, names of ports become numbers, and where two objects claim the same thing the older
+//! Selectors become groups, names of ports become numbers, and where two objects claim the same thing the older
 //! one has it (`metadata.creationTimestamp`, then namespace and name) and the other gets a line.
 
 mod certificates;
 mod endpoints;
+mod groups;
 mod policies;
 mod routes;
 mod services;
@@ -19,6 +20,7 @@ use headgate_ring::message::{Certificate, Key, Listener, Object};
 
 use crate::model::{Model, ObjectName};
 use crate::problem::Problem;
+use groups::Groups;
 use world::World;
 
 /// The state that the dataplane shall have.
@@ -66,7 +68,9 @@ pub fn compile(model: &Model, settings: &Settings, now: i64) -> Compiled {
     let ingresses = routes::served(&world, settings, &mut out);
     routes::compile(&world, &ingresses, &mut out);
     certificates::compile(&world, &ingresses, settings, now, &mut out);
-    policies::compile(&world, &mut out);
+    let mut groups = Groups::default();
+    policies::compile(&world, &mut groups, &mut out);
+    groups.finish(&world, &mut out);
     out
 }
 

@@ -21,10 +21,13 @@ pub(super) struct World<'a> {
 /// The pods of a namespace.
 #[derive(Default)]
 struct Pods<'a> {
-    all: Vec<&'a Pod>,
+    all: Vec<Named<'a>>,
     /// By key and value of their labels.
-    labelled: HashMap<&'a str, HashMap<&'a str, Vec<&'a Pod>>>,
+    labelled: HashMap<&'a str, HashMap<&'a str, Vec<Named<'a>>>>,
 }
+
+/// A pod and its name.
+type Named<'a> = (&'a ObjectName, &'a Pod);
 
 impl<'a> World<'a> {
     pub(super) fn new(model: &'a Model) -> Self {
@@ -34,7 +37,7 @@ impl<'a> World<'a> {
             namespaces.insert(&name.name, Cow::Borrowed(labels));
         }
         for (name, pod) in model.pods() {
-            pods.entry(&name.namespace).or_default().add(pod);
+            pods.entry(&name.namespace).or_default().add((name, pod));
             // A namespace that nobody has written down exists nevertheless.
             namespaces.entry(&name.namespace).or_default();
         }
@@ -60,7 +63,7 @@ impl<'a> World<'a> {
     }
 
     /// The pods of a namespace that a selector selects.
-    pub(super) fn select(&self, namespace: &str, selector: &Selector) -> Vec<&'a Pod> {
+    pub(super) fn select(&self, namespace: &str, selector: &Selector) -> Vec<Named<'a>> {
         self.pods
             .get(namespace)
             .map_or_else(Vec::new, |pods| pods.select(selector))
@@ -80,15 +83,15 @@ impl<'a> World<'a> {
     }
 
     /// The pods of all namespaces, in no order.
-    pub(super) fn all_pods(&self) -> impl Iterator<Item = &'a Pod> {
+    pub(super) fn all_pods(&self) -> impl Iterator<Item = Named<'a>> {
         self.pods.values().flat_map(|pods| pods.all.iter().copied())
     }
 }
 
 impl<'a> Pods<'a> {
-    fn add(&mut self, pod: &'a Pod) {
+    fn add(&mut self, pod: Named<'a>) {
         self.all.push(pod);
-        for (key, value) in &pod.labels {
+        for (key, value) in &pod.1.labels {
             self.labelled
                 .entry(key)
                 .or_default()
@@ -100,7 +103,7 @@ impl<'a> Pods<'a> {
 
     /// Looks only at the pods that have the rarest of the labels that the selector asks for: Services and policies
     /// mostly ask for one that few pods have, and for nothing else.
-    fn select(&self, selector: &Selector) -> Vec<&'a Pod> {
+    fn select(&self, selector: &Selector) -> Vec<Named<'a>> {
         let with = |(key, value)| self.labelled.get(key)?.get(value);
         if let Some(label) = selector.only_label() {
             return with(label).cloned().unwrap_or_default();
@@ -112,7 +115,7 @@ impl<'a> Pods<'a> {
         fewest
             .iter()
             .copied()
-            .filter(|pod| selector.matches(&pod.labels))
+            .filter(|(_, pod)| selector.matches(&pod.labels))
             .collect()
     }
 }

@@ -1,6 +1,7 @@
 //! `metav1.LabelSelector`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
@@ -10,11 +11,13 @@ use super::invalid::{Invalid, each};
 pub type Labels = BTreeMap<String, String>;
 
 /// Selects objects by their labels: every requirement must hold; none at all selects everything.
+///
+/// Requirements and their values are sorted, so that selectors that say the same in another order are equal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Selector(Vec<Requirement>);
 
 /// One requirement of `matchLabels` or `matchExpressions`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Requirement {
     In(String, Vec<String>),
     /// Holds also where the key is missing.
@@ -24,6 +27,9 @@ enum Requirement {
 }
 
 impl Selector {
+    /// Selects all.
+    pub const EVERYTHING: Self = Self(Vec::new());
+
     /// A selector of `matchLabels` alone, as `spec.selector` of a Service is.
     #[must_use]
     pub fn of_labels(labels: &Labels) -> Self {
@@ -49,6 +55,8 @@ impl Selector {
             .0;
         let expressions = selector.match_expressions.as_deref().unwrap_or_default();
         requirements.extend(each("matchExpressions", expressions, requirement)?);
+        requirements.sort_unstable();
+        requirements.dedup();
         Ok(Self(requirements))
     }
 
@@ -67,6 +75,23 @@ impl Selector {
         if self.0.len() == 1 { labels.next() } else { None }
     }
 
+    /// Whether it has no requirement.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Says every requirement, word by word, so that no two selectors say the same.
+    pub fn encode(&self, word: &mut impl FnMut(&str)) {
+        for requirement in &self.0 {
+            let (operator, key, values) = requirement.parts();
+            word(operator);
+            word(key);
+            word(&values.len().to_string());
+            values.iter().for_each(|value| word(value));
+        }
+    }
+
     /// Whether every requirement holds for `labels`.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
@@ -79,12 +104,43 @@ impl Selector {
     }
 }
 
+impl Requirement {
+    fn parts(&self) -> (&'static str, &str, &[String]) {
+        match self {
+            Self::In(key, values) => ("In", key, values),
+            Self::NotIn(key, values) => ("NotIn", key, values),
+            Self::Exists(key) => ("Exists", key, &[]),
+            Self::DoesNotExist(key) => ("DoesNotExist", key, &[]),
+        }
+    }
+}
+
+/// As `kubectl --selector` takes it: `app=web,tier in (a,b),!canary`.
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, requirement) in self.0.iter().enumerate() {
+            f.write_str(if i == 0 { "" } else { "," })?;
+            match requirement {
+                Requirement::In(key, values) if values.len() == 1 => write!(f, "{key}={}", values[0])?,
+                Requirement::NotIn(key, values) if values.len() == 1 => write!(f, "{key}!={}", values[0])?,
+                Requirement::In(key, values) => write!(f, "{key} in ({})", values.join(","))?,
+                Requirement::NotIn(key, values) => write!(f, "{key} notin ({})", values.join(","))?,
+                Requirement::Exists(key) => f.write_str(key)?,
+                Requirement::DoesNotExist(key) => write!(f, "!{key}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 fn requirement(requirement: &LabelSelectorRequirement) -> Result<Requirement, Invalid> {
     let key = requirement.key.clone();
     if key.is_empty() {
         return Err(Invalid::new("key", "must not be empty"));
     }
-    let values = requirement.values.clone().unwrap_or_default();
+    let mut values = requirement.values.clone().unwrap_or_default();
+    values.sort_unstable();
+    values.dedup();
     match (requirement.operator.as_str(), values.is_empty()) {
         ("In", false) => Ok(Requirement::In(key, values)),
         ("NotIn", false) => Ok(Requirement::NotIn(key, values)),

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use headgate_ring::message::{Direction, Peer, Policy, PolicyRule, PortRange, Protocol};
+use headgate_ring::message::{
+    Action, Direction, Endpoint, GroupId, Peer, Policy, PolicyRule, PortRange, Protocol, Tier,
+};
 use ipnet::IpNet;
 
 /// Pods of a deployment, and deployments of a namespace.
@@ -53,6 +55,7 @@ pub(crate) fn block(address: IpAddr, length: u8) -> IpNet {
 }
 
 pub(crate) struct Cluster {
+    pub(crate) endpoints: Vec<Arc<Endpoint>>,
     pub(crate) policies: Vec<Arc<Policy>>,
     pub(crate) v6: bool,
     pods: Vec<IpAddr>,
@@ -62,9 +65,13 @@ pub(crate) struct Cluster {
 impl Cluster {
     pub(crate) fn new(pods: u32, policies: u32, cidrs: u32, v6: bool) -> Self {
         let mut random = Random::new(5);
-        let pods = (0..pods).map(|i| pod(i, v6)).collect();
+        let pods: Vec<IpAddr> = (0..pods).map(|i| pod(i, v6)).collect();
         let cidrs = (0..cidrs).map(|i| cidr(&mut random, i, v6)).collect();
+        let endpoints = (0..)
+            .zip(&pods)
+            .map(|(i, address)| Arc::new(endpoint(i, *address)));
         let mut cluster = Self {
+            endpoints: endpoints.collect(),
             policies: Vec::new(),
             v6,
             pods,
@@ -72,11 +79,6 @@ impl Cluster {
         };
         cluster.policies = (0..policies).map(|i| cluster.policy(&mut random, i)).collect();
         cluster
-    }
-
-    pub(crate) fn peers(&self) -> usize {
-        let rules = self.policies.iter().flat_map(|p| &p.rules);
-        rules.map(|r| r.peers.as_ref().map_or(0, Vec::len)).sum()
     }
 
     /// To a pod: from a client in some CIDR, from any address, or from another pod.
@@ -102,15 +104,16 @@ impl Cluster {
         } else {
             Direction::Ingress
         };
-        let mut subjects = if random.below(10) == 0 {
+        let subjects = if random.below(10) == 0 {
             self.namespace(random.below(u32::MAX))
         } else {
             self.deployment(random.below(u32::MAX))
         };
-        subjects.sort_unstable();
         let rules = (0..RULES).map(|_| self.rule(random)).collect();
         Arc::new(Policy {
             name: format!("ns/policy-{number:05}"),
+            tier: Tier::NetworkPolicy,
+            priority: 0,
             direction,
             subjects,
             rules,
@@ -119,25 +122,11 @@ impl Cluster {
 
     /// Seven in ten name pods, two in ten CIDRs, one in ten is for any peer.
     fn rule(&self, random: &mut Random) -> PolicyRule {
-        let single = |a: IpAddr| Peer {
-            block: a.into(),
-            except: Vec::new(),
-        };
         let peers = match random.below(10) {
             0 => None,
             1 | 2 => Some((0..1 + random.below(3)).map(|_| self.cidr_peer(random)).collect()),
-            3 => Some(
-                self.namespace(random.below(u32::MAX))
-                    .into_iter()
-                    .map(single)
-                    .collect(),
-            ),
-            _ => Some(
-                self.deployment(random.below(u32::MAX))
-                    .into_iter()
-                    .map(single)
-                    .collect(),
-            ),
+            3 => Some(vec![Peer::Group(self.namespace(random.below(u32::MAX)))]),
+            _ => Some(vec![Peer::Group(self.deployment(random.below(u32::MAX)))]),
         };
         let range = |random: &mut Random| {
             let protocol = if random.below(4) == 0 {
@@ -158,7 +147,14 @@ impl Cluster {
             }
         };
         let ports = (random.below(8) != 0).then(|| (0..1 + random.below(3)).map(|_| range(random)).collect());
-        PolicyRule { peers, ports }
+        PolicyRule {
+            number: 0,
+            name: String::new(),
+            action: Action::Accept,
+            only: None,
+            peers,
+            ports,
+        }
     }
 
     fn cidr_peer(&self, random: &mut Random) -> Peer {
@@ -167,22 +163,37 @@ impl Cluster {
             Ok(mut parts) if random.below(3) == 0 => parts.nth(2).into_iter().collect(),
             _ => Vec::new(),
         };
-        Peer { block, except }
+        Peer::Block { block, except }
     }
 
-    fn deployment(&self, number: u32) -> Vec<IpAddr> {
-        self.group(number, REPLICAS)
+    fn deployment(&self, number: u32) -> GroupId {
+        let deployments = (self.pods.len() as u32 / REPLICAS).max(1);
+        deployment(number % deployments)
     }
 
-    fn namespace(&self, number: u32) -> Vec<IpAddr> {
-        self.group(number, REPLICAS * DEPLOYMENTS)
+    fn namespace(&self, number: u32) -> GroupId {
+        let namespaces = (self.pods.len() as u32 / REPLICAS / DEPLOYMENTS).max(1);
+        namespace(number % namespaces)
     }
+}
 
-    /// Pods are dealt to nodes in turn, so those of one group have addresses far apart.
-    fn group(&self, number: u32, size: u32) -> Vec<IpAddr> {
-        let groups = (self.pods.len() as u32 / size).max(1);
-        let first = number % groups * size;
-        self.pods[first as usize..(first + size) as usize].to_vec()
+fn deployment(number: u32) -> GroupId {
+    GroupId(number.into())
+}
+
+fn namespace(number: u32) -> GroupId {
+    GroupId(u128::from(number) | 1 << 64)
+}
+
+/// Pods are dealt to nodes in turn, so those of one group have addresses far apart.
+fn endpoint(number: u32, address: IpAddr) -> Endpoint {
+    let of = number / REPLICAS;
+    Endpoint {
+        name: format!("ns-{}/pod-{number}", of / DEPLOYMENTS),
+        addresses: vec![address],
+        labels: Vec::new(),
+        ports: Vec::new(),
+        groups: vec![deployment(of), namespace(of / DEPLOYMENTS)],
     }
 }
 

@@ -243,9 +243,9 @@ fn forwarding() {
 
 fn policy(name: &str, cluster: &Cluster) {
     let family = if cluster.v6 { "IPv6" } else { "IPv4" };
-    println!("{family}: {name}: {} peers in all", cluster.peers());
+    println!("{family}: {name}");
     let start = Instant::now();
-    let Ok(compiled) = Compiled::build(cluster.policies.clone()) else {
+    let Ok(compiled) = Compiled::build(cluster.endpoints.clone(), cluster.policies.clone()) else {
         return;
     };
     println!(

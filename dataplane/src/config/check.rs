@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use headgate_ring::message::{
-    Certificate, Listener, Object, PathKind, PathRule, Peer, Policy, PolicyRule, PortRange, Service,
-    Upstream, VirtualHost,
+    Action, Certificate, Endpoint, Group, Listener, Object, PathKind, PathRule, Peer, Policy, PolicyRule,
+    PortRange, Service, Tier, Upstream, VirtualHost,
 };
 
 use super::error::Fault;
@@ -12,6 +12,9 @@ use crate::lb;
 
 /// `spec.sessionAffinityConfig.clientIP.timeoutSeconds` is at most a day.
 const AFFINITY_LIMIT: u32 = 86_400;
+
+/// `spec.priority` of a ClusterNetworkPolicy is at most this.
+const PRIORITY_LIMIT: u16 = 1_000;
 
 /// Checks an object on its own.
 pub(super) fn object(object: &Object) -> Result<(), Fault> {
@@ -21,6 +24,8 @@ pub(super) fn object(object: &Object) -> Result<(), Fault> {
         Object::VirtualHost(o) => virtual_host(o),
         Object::Upstream(o) => upstream(o),
         Object::Certificate(o) => certificate(o),
+        Object::Endpoint(o) => policy_endpoint(o),
+        Object::Group(o) => group(o),
         Object::Policy(o) => policy(o),
     }
 }
@@ -116,11 +121,34 @@ fn certificate(certificate: &Certificate) -> Result<(), Fault> {
     filled(&certificate.key.0).map_err(|f| f.within("key"))
 }
 
+fn policy_endpoint(endpoint: &Endpoint) -> Result<(), Fault> {
+    name(&endpoint.name).map_err(|f| f.within("name"))?;
+    each(&endpoint.addresses, "addresses", |address| unicast(*address))?;
+    sorted(&endpoint.addresses, "addresses")?;
+    sorted(&endpoint.groups, "groups")?;
+    each(&endpoint.ports, "ports", |port| match port.number {
+        0 => Err(Fault::new("number", "is 0")),
+        _ => Ok(()),
+    })
+}
+
+fn group(group: &Group) -> Result<(), Fault> {
+    name(&group.text).map_err(|f| f.within("text"))
+}
+
 fn policy(policy: &Policy) -> Result<(), Fault> {
     name(&policy.name).map_err(|f| f.within("name"))?;
-    each(&policy.subjects, "subjects", |subject| unicast(*subject))?;
-    sorted(&policy.subjects, "subjects")?;
-    each(&policy.rules, "rules", policy_rule)
+    if policy.priority > PRIORITY_LIMIT || (policy.tier == Tier::NetworkPolicy && policy.priority != 0) {
+        let reason = format!("{} is not one of the tier {:?}", policy.priority, policy.tier);
+        return Err(Fault::new("priority", reason));
+    }
+    each(&policy.rules, "rules", |rule| {
+        if policy.tier == Tier::NetworkPolicy && rule.action != Action::Accept {
+            let reason = format!("{:?} is not one of the tier NetworkPolicy", rule.action);
+            return Err(Fault::new("action", reason));
+        }
+        policy_rule(rule)
+    })
 }
 
 fn policy_rule(rule: &PolicyRule) -> Result<(), Fault> {
@@ -130,14 +158,23 @@ fn policy_rule(rule: &PolicyRule) -> Result<(), Fault> {
 
 /// `ipBlock.except`: each a strict subset of `cidr`.
 fn peer(peer: &Peer) -> Result<(), Fault> {
-    each(&peer.except, "except", |except| {
-        if peer.block.contains(except) && except.prefix_len() > peer.block.prefix_len() {
-            return Ok(());
+    let Peer::Block { block, except } = peer else {
+        return Ok(());
+    };
+    if block.trunc() != *block {
+        return Err(Fault::new("block", format!("{block} has host bits")));
+    }
+    each(except, "except", |except| {
+        if !block.contains(except) || except.prefix_len() <= block.prefix_len() {
+            return Err(Fault::new(
+                "",
+                format!("{except} is not a part of the block {block}"),
+            ));
         }
-        Err(Fault::new(
-            "",
-            format!("{except} is not a part of the block {}", peer.block),
-        ))
+        if except.trunc() != *except {
+            return Err(Fault::new("", format!("{except} has host bits")));
+        }
+        Ok(())
     })
 }
 

@@ -80,6 +80,8 @@ fn describe(key: &Key) -> String {
         Key::VirtualHost(host) => format!("VirtualHost {host:?}"),
         Key::Upstream(name) => format!("Upstream {name:?}"),
         Key::Certificate(name) => format!("Certificate {name:?}"),
+        Key::Endpoint(name) => format!("Endpoint {name:?}"),
+        Key::Group(id) => format!("Group {id}"),
         Key::Policy(name, Direction::Ingress) => format!("Policy {name:?} (ingress)"),
         Key::Policy(name, Direction::Egress) => format!("Policy {name:?} (egress)"),
     }

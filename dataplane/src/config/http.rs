@@ -60,7 +60,7 @@ impl Objects {
                 Stored::Upstream(o) => objects.upstreams.push(Arc::clone(o)),
                 Stored::Certificate(o) => objects.certificates.push(Arc::clone(o)),
                 Stored::Listener(o) => objects.listeners.push(Arc::clone(o)),
-                Stored::Service(_) | Stored::Policy(_) => {}
+                Stored::Service(_) | Stored::Endpoint(_) | Stored::Group(_) | Stored::Policy(_) => {}
             }
         }
         objects

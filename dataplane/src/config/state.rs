@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use headgate_ring::message::{
-    Certificate, Frontend, Generation, Key, Listener, Object, Policy, Protocol, Service, Upstream,
-    VirtualHost,
+    Certificate, Endpoint, Frontend, Generation, Group, Key, Listener, Object, Policy, Protocol, Service,
+    Upstream, VirtualHost,
 };
 use headgate_ring::{Operation, Transaction};
 
@@ -27,6 +27,8 @@ pub(super) enum Stored {
     VirtualHost(Arc<VirtualHost>),
     Upstream(Arc<Upstream>),
     Certificate(Arc<Certificate>),
+    Endpoint(Arc<Endpoint>),
+    Group(Arc<Group>),
     Policy(Arc<Policy>),
 }
 
@@ -158,7 +160,9 @@ impl State {
                 }
                 Key::Certificate(_) => certificates = true,
                 // A rule whose upstream is missing answers 503: no reason to refuse all else.
-                Key::Policy(..) | Key::VirtualHost(_) | Key::Upstream(_) => {}
+                Key::VirtualHost(_) | Key::Upstream(_) => {}
+                // A group that nobody is in is empty.
+                Key::Endpoint(_) | Key::Group(_) | Key::Policy(..) => {}
             }
         }
         if certificates {
@@ -215,6 +219,8 @@ impl Stored {
             Object::VirtualHost(o) => Self::VirtualHost(Arc::new(o)),
             Object::Upstream(o) => Self::Upstream(Arc::new(o)),
             Object::Certificate(o) => Self::Certificate(Arc::new(o)),
+            Object::Endpoint(o) => Self::Endpoint(Arc::new(o)),
+            Object::Group(o) => Self::Group(Arc::new(o)),
             Object::Policy(o) => Self::Policy(Arc::new(o)),
         }
     }
@@ -226,6 +232,8 @@ impl Stored {
             (Self::VirtualHost(a), Object::VirtualHost(b)) => **a == *b,
             (Self::Upstream(a), Object::Upstream(b)) => **a == *b,
             (Self::Certificate(a), Object::Certificate(b)) => **a == *b,
+            (Self::Endpoint(a), Object::Endpoint(b)) => **a == *b,
+            (Self::Group(a), Object::Group(b)) => **a == *b,
             (Self::Policy(a), Object::Policy(b)) => **a == *b,
             _ => false,
         }

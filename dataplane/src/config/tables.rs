@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use headgate_ring::message::{Generation, Key, Listener, Policy, Protocol, Service};
+use headgate_ring::message::{Endpoint, Generation, Group, Key, Listener, Policy, Protocol, Service};
 
 use super::error::{ConfigError, Fault};
 use super::http::Http;
@@ -20,6 +20,8 @@ pub struct Tables {
     pub services: lb::Services,
     /// NetworkPolicy; shared with the tables before while no policy changes.
     pub policy: Arc<policy::Compiled>,
+    /// What the groups that policies name mean, by id.
+    pub groups: Vec<Arc<Group>>,
     /// Frontends where HTTP is terminated.
     pub listeners: Listeners,
     /// What the steering must bring to us, by address.
@@ -67,7 +69,8 @@ impl Tables {
         Ok(Self {
             generation: state.generation(),
             services: compile_services(&parts.services, previous)?,
-            policy: compile_policy(&parts.policies, previous)?,
+            policy: compile_policy(&parts, previous)?,
+            groups: parts.groups.clone(),
             managed: managed(&parts),
             http: Some(Http::compile(state, previous.and_then(|p| p.http.as_ref()))?),
             listeners: Listeners {
@@ -105,6 +108,8 @@ impl Tables {
 struct Parts<'a> {
     services: Vec<&'a Arc<Service>>,
     listeners: Vec<&'a Listener>,
+    endpoints: Vec<Arc<Endpoint>>,
+    groups: Vec<Arc<Group>>,
     policies: Vec<Arc<Policy>>,
 }
 
@@ -115,6 +120,8 @@ impl<'a> Parts<'a> {
             match object {
                 Stored::Service(o) => parts.services.push(o),
                 Stored::Listener(o) => parts.listeners.push(o),
+                Stored::Endpoint(o) => parts.endpoints.push(Arc::clone(o)),
+                Stored::Group(o) => parts.groups.push(Arc::clone(o)),
                 Stored::Policy(o) => parts.policies.push(Arc::clone(o)),
                 Stored::VirtualHost(_) | Stored::Upstream(_) | Stored::Certificate(_) => {}
             }
@@ -147,12 +154,17 @@ fn compile_services(
 }
 
 fn compile_policy(
-    policies: &[Arc<Policy>],
+    parts: &Parts<'_>,
     previous: Option<&Tables>,
 ) -> Result<Arc<policy::Compiled>, ConfigError> {
+    let Parts {
+        endpoints, policies, ..
+    } = parts;
     match previous.map(|p| &p.policy) {
-        Some(old) if same(old.policies(), policies) => Ok(Arc::clone(old)),
-        _ => policy::Compiled::build(policies.to_vec())
+        Some(old) if same(old.policies(), policies) && same(old.endpoints(), endpoints) => {
+            Ok(Arc::clone(old))
+        }
+        _ => policy::Compiled::build(endpoints.clone(), policies.clone())
             .map(Arc::new)
             .map_err(|error| {
                 let policy = &policies[error.policy.0 as usize];

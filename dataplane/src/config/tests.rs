@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use headgate_ring::message::{
-    Certificate, Direction, Frontend, Key, Listener, Object, PathKind, PathRule, Peer, Policy, PolicyRule,
-    PortRange, PrivateKey, Protocol, Service, Upstream, VirtualHost,
+    Action, Certificate, Direction, Endpoint, Frontend, GroupId, Key, Listener, Object, PathKind, PathRule,
+    Peer, Policy, PolicyRule, PortRange, PrivateKey, Protocol, Service, Tier, Upstream, VirtualHost,
 };
 
 use headgate_ring::{Operation, Transaction};
@@ -60,7 +60,7 @@ fn certificate(name: &str, host: &str) -> Certificate {
 }
 
 fn policy(name: &str) -> Policy {
-    let peer = Peer {
+    let peer = Peer::Block {
         block: "192.0.2.0/24".parse().expect("a block"),
         except: vec!["192.0.2.8/29".parse().expect("a block")],
     };
@@ -71,9 +71,15 @@ fn policy(name: &str) -> Policy {
     }];
     Policy {
         name: name.into(),
+        tier: Tier::NetworkPolicy,
+        priority: 0,
         direction: Direction::Ingress,
-        subjects: vec!["10.244.1.10".parse().expect("an address")],
+        subjects: GroupId(1),
         rules: vec![PolicyRule {
+            number: 0,
+            name: String::new(),
+            action: Action::Accept,
+            only: None,
             peers: Some(vec![peer]),
             ports: Some(ports),
         }],
@@ -191,8 +197,8 @@ fn policies_are_checked() {
     let except = |except: &'static str| {
         change(&move |p| {
             let mut r = rule(p);
-            if let Some(peers) = &mut r.peers {
-                peers[0].except.push(except.parse().expect("a block"));
+            if let Some(Peer::Block { except: excepts, .. }) = r.peers.as_mut().and_then(|p| p.first_mut()) {
+                excepts.push(except.parse().expect("a block"));
             }
             p.rules[0] = r;
         })
@@ -201,6 +207,22 @@ fn policies_are_checked() {
                     the block 192.0.2.0/24";
     assert_eq!(except("192.0.3.0/24"), expected);
     assert!(except("192.0.2.0/24").contains("except[1]"));
+    assert!(except("192.0.2.77/28").contains("except[1]: 192.0.2.77/28 has host bits"));
+    let high = change(&|p| p.priority = 1);
+    assert_eq!(
+        high,
+        "Policy \"default/p\" (ingress): priority: 1 is not one of the tier NetworkPolicy"
+    );
+    let higher = change(&|p| (p.tier, p.priority) = (Tier::Admin, 1_001));
+    assert_eq!(
+        higher,
+        "Policy \"default/p\" (ingress): priority: 1001 is not one of the tier Admin"
+    );
+    let deny = change(&|p| p.rules[0].action = Action::Deny);
+    assert_eq!(
+        deny,
+        "Policy \"default/p\" (ingress): rules[0].action: Deny is not one of the tier NetworkPolicy"
+    );
     assert!(except("2001:db8::/64").contains("except[1]"));
     let ports = |first, last| {
         change(&move |p| {
@@ -213,7 +235,25 @@ fn policies_are_checked() {
     };
     assert!(ports(81, 80).contains("rules[0].ports[0].last: 80 is below the first port, 81"));
     assert!(ports(0, 80).contains("rules[0].ports[0].first: is 0"));
-    assert!(change(&|p| p.subjects.push(p.subjects[0])).contains("subjects[1]: "));
+    let endpoint = |edit: &dyn Fn(&mut Endpoint)| {
+        let mut wrong = Endpoint {
+            name: "default/a".into(),
+            addresses: vec!["10.244.1.10".parse().expect("an address")],
+            labels: Vec::new(),
+            ports: Vec::new(),
+            groups: vec![GroupId(1), GroupId(2)],
+        };
+        edit(&mut wrong);
+        refusal(Object::Endpoint(wrong))
+    };
+    assert!(
+        endpoint(&|e| e.addresses.push(e.addresses[0])).contains("Endpoint \"default/a\": addresses[1]: ")
+    );
+    assert!(endpoint(&|e| e.groups.reverse()).contains("groups[1]: "));
+    assert!(
+        endpoint(&|e| e.addresses[0] = [224, 0, 0, 1].into())
+            .contains("addresses[0]: 224.0.0.1 is multicast")
+    );
 }
 
 #[test]

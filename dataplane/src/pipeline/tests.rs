@@ -7,7 +7,8 @@ mod stages;
 use std::net::{IpAddr, SocketAddr};
 
 use headgate_ring::message::{
-    Direction, Frontend, Listener, Object, Peer, Policy, PolicyRule, Protocol, Service,
+    Action, Direction, Endpoint, Frontend, GroupId, Listener, Object, Peer, Policy, PolicyRule, Protocol,
+    Service, Tier,
 };
 use headgate_ring::{Operation, Transaction};
 use headgate_xsk::{FrameCache, Umem};
@@ -60,19 +61,34 @@ fn service(frontend: &str, protocol: Protocol, backends: &[&str]) -> Object {
 }
 
 /// Only clients in `block` may reach the pod at `subject`.
-fn policy(name: &str, subject: &str, block: &str) -> Object {
-    Object::Policy(Policy {
+fn policy(name: &str, subject: &str, block: &str) -> [Object; 2] {
+    let group = GroupId(name.bytes().fold(0, |sum, byte| sum << 8 | u128::from(byte)));
+    let endpoint = Endpoint {
+        name: format!("pod-of-{name}"),
+        addresses: vec![ip(subject)],
+        labels: Vec::new(),
+        ports: Vec::new(),
+        groups: vec![group],
+    };
+    let policy = Policy {
         name: name.to_owned(),
+        tier: Tier::NetworkPolicy,
+        priority: 0,
         direction: Direction::Ingress,
-        subjects: vec![ip(subject)],
+        subjects: group,
         rules: vec![PolicyRule {
-            peers: Some(vec![Peer {
+            number: 0,
+            name: String::new(),
+            action: Action::Accept,
+            only: None,
+            peers: Some(vec![Peer::Block {
                 block: prefix(block),
                 except: Vec::new(),
             }]),
             ports: None,
         }],
-    })
+    };
+    [Object::Endpoint(endpoint), Object::Policy(policy)]
 }
 
 /// Services over both families and protocols, one without backends, and a listener.

@@ -17,14 +17,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use headgate_ring::message::{Direction, Policy};
+use headgate_ring::message::{Direction, Endpoint, Policy};
 
-use super::{Decision, Denial, PolicyId, build};
+use super::{Decision, Denial, Explanation, PolicyId, build, flat, reference};
 use crate::lpm::Lpm;
 
 /// Every policy of a state, ready to decide.
 #[derive(Clone, Debug)]
 pub struct Compiled {
+    pub(super) endpoints: Vec<Arc<Endpoint>>,
     pub(super) policies: Vec<Arc<Policy>>,
     /// From addresses to `classes`.
     pub(super) lpm: Lpm,
@@ -136,17 +137,37 @@ pub struct TooLarge {
 
 impl Default for Compiled {
     fn default() -> Self {
-        Self::build(Vec::new()).expect("no policies need next to no memory")
+        Self::build(Vec::new(), Vec::new()).expect("no policies need next to no memory")
     }
 }
 
 impl Compiled {
-    /// Compiles checked policies, sorted by name and direction.
+    /// Compiles checked policies, sorted by name and direction, over checked endpoints, sorted by name.
     ///
     /// # Errors
     /// When the tables would take more than [`MEMORY_LIMIT`].
-    pub fn build(policies: Vec<Arc<Policy>>) -> Result<Self, TooLarge> {
-        build::compile(policies, MEMORY_LIMIT)
+    pub fn build(endpoints: Vec<Arc<Endpoint>>, policies: Vec<Arc<Policy>>) -> Result<Self, TooLarge> {
+        let flat = flat::flatten(&endpoints, &policies);
+        build::compile(endpoints, policies, &flat, MEMORY_LIMIT)
+    }
+
+    /// How [`Self::decide`] comes to its decision. It takes its time: for logs and for people.
+    #[must_use]
+    pub fn explain(&self, src: IpAddr, dst: IpAddr, protocol: u8, dst_port: u16) -> Explanation {
+        reference::explain(&self.endpoints, &self.policies, src, dst, protocol, dst_port)
+    }
+
+    /// The pods and nodes with this address.
+    pub fn endpoints_at(&self, address: IpAddr) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.endpoints
+            .iter()
+            .filter(move |e| e.addresses.contains(&address))
+    }
+
+    /// Every pod and node, sorted by name.
+    #[must_use]
+    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.endpoints
     }
 
     /// Decides on a new connection from its first packet: the client's address as it came, the pod's address

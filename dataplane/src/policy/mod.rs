@@ -1,18 +1,26 @@
-//! NetworkPolicy: which connections are allowed.
+//! Which connections are allowed: NetworkPolicy and ClusterNetworkPolicy.
 //!
 //! [`Compiled`] decides in nanoseconds, at a cost that does not grow with the number of policies.
 //! [`reference`](mod@reference) says the same, slowly and obviously; property tests compare the two.
 //!
-//! The rules (Kubernetes API, `networking.k8s.io/v1` NetworkPolicy):
-//! - an address that no policy of a direction selects is not isolated in it, and everything is allowed there;
-//! - an isolated address takes (ingress) or opens (egress) what at least one rule of its policies names;
-//! - both ends must allow a connection;
-//! - an address always reaches itself.
+//! The rules (Kubernetes API, `networking.k8s.io/v1` NetworkPolicy and `policy.networking.k8s.io/v1alpha2`
+//! ClusterNetworkPolicy), at each end of a connection for itself:
+//! - in the tier Admin the first rule that matches decides, unless it passes;
+//! - otherwise, an address that some NetworkPolicy of the direction selects is isolated: it takes (ingress) or opens
+//!   (egress) what at least one rule of its policies names, and nothing else;
+//! - otherwise, in the tier Baseline the first rule that matches decides; without one, everything is allowed.
+//!
+//! Both ends must allow a connection, and an address always reaches itself.
 
 pub mod reference;
 
 mod build;
 mod compiled;
+mod flat;
+
+use std::sync::Arc;
+
+use headgate_ring::message::Policy;
 
 pub use compiled::{Compiled, MEMORY_LIMIT, Size, TooLarge};
 pub use headgate_ring::message::Direction;
@@ -22,7 +30,7 @@ pub use headgate_ring::message::Direction;
 pub enum Decision {
     /// Both ends allow it.
     Allow,
-    /// One end is isolated and none of its policies has a rule for it; where both ends deny, egress is named.
+    /// One end does not; where both deny, egress is named.
     Deny(Denial),
 }
 
@@ -37,7 +45,8 @@ impl Decision {
 /// Who denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// Of the policies that isolate the denying end, the first by name.
+    /// The policy whose rule denies; in the tier NetworkPolicy, of the policies that isolate the end, the first by
+    /// name.
     pub policy: PolicyId,
     /// `Egress`: the source's policies deny; `Ingress`: the destination's.
     pub direction: Direction,
@@ -46,6 +55,64 @@ pub struct Denial {
 /// A policy by its place in one [`Compiled`]; see [`Compiled::policy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PolicyId(pub u32);
+
+/// How a decision comes about, at both ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Explanation {
+    /// What the source's policies say.
+    pub egress: End,
+    /// What the destination's policies say.
+    pub ingress: End,
+}
+
+/// What the policies of one end and direction say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Whether they let the connection be.
+    pub allowed: bool,
+    /// What decided; `None` where nothing did and everything is allowed.
+    pub by: Option<Ruling>,
+    /// All policies of the direction that select this end, in the order of their turns.
+    pub policies: Vec<Arc<Policy>>,
+}
+
+/// What decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    /// Whose word it is.
+    pub policy: Arc<Policy>,
+    /// The place in [`Policy::rules`] of the first rule that matches; `None` where a NetworkPolicy isolates the end
+    /// and no rule of any matches.
+    pub rule: Option<usize>,
+}
+
+impl Default for End {
+    fn default() -> Self {
+        Self {
+            allowed: true,
+            by: None,
+            policies: Vec::new(),
+        }
+    }
+}
+
+impl Explanation {
+    /// Whether the connection may be made.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        self.egress.allowed && self.ingress.allowed
+    }
+
+    /// The end that denies; where both do, egress.
+    #[must_use]
+    pub fn denied(&self) -> Option<(Direction, &End)> {
+        let ends = [
+            (Direction::Egress, &self.egress),
+            (Direction::Ingress, &self.ingress),
+        ];
+        ends.into_iter().find(|(_, end)| !end.allowed)
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -3,12 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use headgate_ring::message::{Direction, Peer, Policy, PolicyRule, PortRange, Protocol};
+use headgate_ring::message::{
+    Action, Direction, Endpoint, GroupId, Peer, Policy, PolicyRule, PortRange, Protocol, Tier,
+};
 use ipnet::IpNet;
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
-use super::{Compiled, reference};
+use super::{Compiled, Decision, reference};
 
 /// Few addresses, so that policies, blocks and connections meet.
 fn address() -> impl Strategy<Value = IpAddr> {
@@ -24,12 +26,23 @@ fn block() -> impl Strategy<Value = IpNet> {
     (address(), 0_u8..=128, any::<bool>()).prop_map(|(address, length, single)| {
         let width = if address.is_ipv4() { 32 } else { 128 };
         let length = if single { width } else { length.min(width) };
-        IpNet::new(address, length).expect("a length in the family's width")
+        IpNet::new(address, length)
+            .expect("a length in the family's width")
+            .trunc()
     })
 }
 
-/// A block, and parts of it as excepts, which may lie in one another or cover it together.
+/// Few groups, so that pods are in several.
+fn group() -> impl Strategy<Value = GroupId> {
+    (0_u128..8).prop_map(GroupId)
+}
+
 fn peer() -> impl Strategy<Value = Peer> {
+    prop_oneof![2 => group().prop_map(Peer::Group), 3 => block_peer()]
+}
+
+/// A block, and parts of it as excepts, which may lie in one another or cover it together.
+fn block_peer() -> impl Strategy<Value = Peer> {
     (block(), vec((address(), 1_u8..12), 0..4)).prop_map(|(block, parts)| {
         let part = |(address, deeper): (IpAddr, u8)| {
             let length = block.prefix_len() + deeper;
@@ -45,9 +58,9 @@ fn peer() -> impl Strategy<Value = Peer> {
                 }
                 _ => return None,
             };
-            IpNet::new(except, length).ok()
+            IpNet::new(except, length).ok().map(|net| net.trunc())
         };
-        Peer {
+        Peer::Block {
             block,
             except: parts.into_iter().filter_map(part).collect(),
         }
@@ -75,32 +88,52 @@ fn port_range() -> impl Strategy<Value = PortRange> {
 fn rule() -> impl Strategy<Value = PolicyRule> {
     let peers = proptest::option::weighted(0.9, vec(peer(), 0..5));
     let ports = proptest::option::weighted(0.8, vec(port_range(), 0..4));
-    (peers, ports).prop_map(|(peers, ports)| PolicyRule { peers, ports })
+    let only = proptest::option::weighted(0.2, group());
+    (peers, ports, only).prop_map(|(peers, ports, only)| PolicyRule {
+        number: 0,
+        name: String::new(),
+        action: Action::Accept,
+        only,
+        peers,
+        ports,
+    })
 }
 
 fn policies() -> impl Strategy<Value = Vec<Arc<Policy>>> {
-    let policy = (any::<bool>(), btree_set(address(), 0..12), vec(rule(), 0..5));
-    vec(policy, 0..12).prop_map(|all| {
-        let mut policies: Vec<_> = all
-            .into_iter()
-            .enumerate()
-            .map(|(i, (ingress, subjects, rules))| {
-                let direction = if ingress {
+    vec((any::<bool>(), group(), vec(rule(), 0..5)), 0..12).prop_map(|all| {
+        let policy = |(i, (ingress, subjects, rules))| {
+            Arc::new(Policy {
+                name: format!("ns/p{i:02}"),
+                tier: Tier::NetworkPolicy,
+                priority: 0,
+                direction: if ingress {
                     Direction::Ingress
                 } else {
                     Direction::Egress
-                };
-                let subjects = subjects.into_iter().collect();
-                Arc::new(Policy {
-                    name: format!("ns/p{i:02}"),
-                    direction,
-                    subjects,
-                    rules,
-                })
+                },
+                subjects,
+                rules,
             })
-            .collect();
-        policies.sort_by(|a, b| (&a.name, a.direction).cmp(&(&b.name, b.direction)));
-        policies
+        };
+        all.into_iter().enumerate().map(policy).collect()
+    })
+}
+
+/// Pods, some of which share an address.
+fn endpoints() -> impl Strategy<Value = Vec<Arc<Endpoint>>> {
+    vec((btree_set(address(), 0..3), btree_set(group(), 0..4)), 0..12).prop_map(|all| {
+        let endpoint = |(i, (addresses, groups)): (usize, (_, _))| {
+            let (addresses, groups): (std::collections::BTreeSet<_>, std::collections::BTreeSet<_>) =
+                (addresses, groups);
+            Arc::new(Endpoint {
+                name: format!("ns/e{i:02}"),
+                addresses: addresses.into_iter().collect(),
+                labels: Vec::new(),
+                ports: Vec::new(),
+                groups: groups.into_iter().collect(),
+            })
+        };
+        all.into_iter().enumerate().map(endpoint).collect()
     })
 }
 
@@ -116,14 +149,23 @@ proptest! {
 
     #[test]
     fn compiled_policies_say_what_the_reference_says(
+        endpoints in endpoints(),
         policies in policies(),
         connections in vec(connection(), 100),
     ) {
-        let compiled = Compiled::build(policies.clone()).expect("few policies");
+        let compiled = Compiled::build(endpoints.clone(), policies.clone()).expect("few policies");
         for (src, dst, protocol, port) in connections {
-            let expected = reference::decide(&policies, src, dst, protocol, port);
-            let decision = compiled.decide(src, dst, protocol, port);
-            prop_assert_eq!(decision, expected, "{} to {}, protocol {}, port {}", src, dst, protocol, port);
+            let expected = reference::explain(&endpoints, &policies, src, dst, protocol, port);
+            let expected = expected.denied().map(|(direction, end)| {
+                (direction, end.by.as_ref().map(|ruling| ruling.policy.name.clone()))
+            });
+            let denied = match compiled.decide(src, dst, protocol, port) {
+                Decision::Allow => None,
+                Decision::Deny(denial) => {
+                    Some((denial.direction, compiled.policy(denial.policy).map(|p| p.name.clone())))
+                }
+            };
+            prop_assert_eq!(denied, expected, "{} to {}, protocol {}, port {}", src, dst, protocol, port);
         }
     }
 }

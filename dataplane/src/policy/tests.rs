@@ -1,21 +1,32 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use headgate_ring::message::{Direction, Peer, Policy, PolicyRule, PortRange, Protocol};
+use headgate_ring::message::{
+    Action, Direction, Endpoint, GroupId, Peer, Policy, PolicyRule, PortRange, Protocol, Tier,
+};
 
 use super::*;
 
-fn policy(name: &str, direction: Direction, subjects: &[&str], rules: Vec<PolicyRule>) -> Arc<Policy> {
+/// A policy and the addresses of its subjects' pods.
+type Case = (Arc<Policy>, Vec<IpAddr>);
+
+fn policy(name: &str, direction: Direction, subjects: &[&str], rules: Vec<PolicyRule>) -> Case {
     let subjects = subjects.iter().map(|s| s.parse().expect("an address")).collect();
-    Arc::new(Policy {
+    let letters = name.bytes().fold(0, |sum, byte| sum << 8 | u128::from(byte));
+    let policy = Policy {
         name: name.into(),
+        tier: Tier::NetworkPolicy,
+        priority: 0,
         direction,
-        subjects,
+        subjects: GroupId(letters << 1 | u128::from(direction == Direction::Egress)),
         rules,
-    })
+    };
+    (Arc::new(policy), subjects)
 }
 
 fn rule(peers: &[&str], ports: &[(Protocol, u16, u16)]) -> PolicyRule {
-    let peer = |block: &&str| Peer {
+    let peer = |block: &&str| Peer::Block {
         block: block.parse().expect("a block"),
         except: Vec::new(),
     };
@@ -25,18 +36,54 @@ fn rule(peers: &[&str], ports: &[(Protocol, u16, u16)]) -> PolicyRule {
         last,
     };
     PolicyRule {
+        number: 0,
+        name: String::new(),
+        action: Action::Accept,
+        only: None,
         peers: (!peers.is_empty()).then(|| peers.iter().map(peer).collect()),
         ports: (!ports.is_empty()).then(|| ports.iter().map(port).collect()),
     }
 }
 
-fn decide(policies: &[Arc<Policy>], src: &str, dst: &str, protocol: u8, port: u16) -> Decision {
+/// One endpoint for each address.
+fn endpoints(cases: &[Case]) -> Vec<Arc<Endpoint>> {
+    let mut groups: BTreeMap<IpAddr, BTreeSet<GroupId>> = BTreeMap::new();
+    for (policy, subjects) in cases {
+        for subject in subjects {
+            groups.entry(*subject).or_default().insert(policy.subjects);
+        }
+    }
+    let endpoint = |(address, groups): (IpAddr, BTreeSet<GroupId>)| {
+        Arc::new(Endpoint {
+            name: format!("a/{address}"),
+            addresses: vec![address],
+            labels: Vec::new(),
+            ports: Vec::new(),
+            groups: groups.into_iter().collect(),
+        })
+    };
+    groups.into_iter().map(endpoint).collect()
+}
+
+fn policies(cases: &[Case]) -> Vec<Arc<Policy>> {
+    cases.iter().map(|(policy, _)| policy.clone()).collect()
+}
+
+fn decide(cases: &[Case], src: &str, dst: &str, protocol: u8, port: u16) -> Decision {
     let (src, dst) = (src.parse().expect("an address"), dst.parse().expect("an address"));
-    let compiled = Compiled::build(policies.to_vec())
-        .expect("few policies")
-        .decide(src, dst, protocol, port);
-    assert_eq!(compiled, reference::decide(policies, src, dst, protocol, port));
-    compiled
+    let compiled = Compiled::build(endpoints(cases), policies(cases)).expect("few policies");
+    let decision = compiled.decide(src, dst, protocol, port);
+    let explanation = reference::explain(&endpoints(cases), &policies(cases), src, dst, protocol, port);
+    let named = match &decision {
+        Decision::Allow => None,
+        Decision::Deny(denial) => compiled.policy(denial.policy).map(|p| (denial.direction, p)),
+    };
+    let expected = explanation.denied().map(|(direction, end)| {
+        let ruling = end.by.as_ref().expect("who denies is known");
+        (direction, &*ruling.policy)
+    });
+    assert_eq!(named, expected);
+    decision
 }
 
 const CLIENT: &str = "192.0.2.10";
@@ -127,20 +174,20 @@ fn both_ends_must_allow_and_egress_is_named_first() {
 
 #[test]
 fn excepts_hold_for_their_own_block_only() {
-    let excepted = Peer {
+    let excepted = Peer::Block {
         block: "192.0.2.0/24".parse().expect("a block"),
         except: vec![
             "192.0.2.0/28".parse().expect("a block"),
             "192.0.2.0/30".parse().expect("a block"),
         ],
     };
-    let narrow = Peer {
+    let narrow = Peer::Block {
         block: "192.0.2.9/32".parse().expect("a block"),
         except: Vec::new(),
     };
     let rules = vec![PolicyRule {
         peers: Some(vec![excepted, narrow]),
-        ports: None,
+        ..rule(&[], &[])
     }];
     let policies = [policy("a/p", Direction::Ingress, &[POD], rules)];
     assert_eq!(decide(&policies, "192.0.2.16", POD, 6, 80), Decision::Allow);
@@ -160,7 +207,7 @@ fn tables_above_the_limit_are_refused_by_the_policy_that_passes_it() {
     let ports: Vec<_> = (1..200)
         .map(|port| (Protocol::Tcp, port * 100, port * 100))
         .collect();
-    let policies = [
+    let cases = [
         policy("a/small", Direction::Ingress, &[POD], vec![rule(&[], &[])]),
         policy(
             "b/large",
@@ -169,11 +216,13 @@ fn tables_above_the_limit_are_refused_by_the_policy_that_passes_it() {
             vec![rule(&["192.0.2.0/24"], &ports)],
         ),
     ];
-    let refused = build::compile(policies.to_vec(), 1_000)
+    let (endpoints, policies) = (endpoints(&cases), policies(&cases));
+    let flat = flat::flatten(&endpoints, &policies);
+    let refused = build::compile(endpoints.clone(), policies.clone(), &flat, 1_000)
         .map(|_| ())
         .expect_err("too large");
     assert_eq!((refused.policy, refused.limit), (PolicyId(1), 1_000));
-    assert!(build::compile(policies.to_vec(), 10_000).is_ok());
+    assert!(build::compile(endpoints, policies, &flat, 10_000).is_ok());
 }
 
 #[test]
@@ -181,13 +230,13 @@ fn many_ports_need_several_levels_of_index() {
     let ports: Vec<_> = (1..2_000)
         .map(|port| (Protocol::Udp, port * 20, port * 20 + 9))
         .collect();
-    let policies = [policy(
+    let cases = [policy(
         "a/p",
         Direction::Ingress,
         &[POD],
         vec![rule(&["192.0.2.0/24"], &ports)],
     )];
-    let compiled = Compiled::build(policies.to_vec()).expect("few policies");
+    let compiled = Compiled::build(endpoints(&cases), policies(&cases)).expect("few policies");
     let (src, dst) = (
         CLIENT.parse().expect("an address"),
         POD.parse().expect("an address"),

@@ -65,7 +65,7 @@ proptest! {
             model.insert(Id::new(Kind::Pod, name), Arc::new(Object::Pod(pod)));
         }
         let world = World::new(&model);
-        let selected: Vec<_> = world.select("here", &selector).iter().map(|p| p.addresses[0]).collect();
+        let selected: Vec<_> = world.select("here", &selector).iter().map(|(_, p)| p.addresses[0]).collect();
         prop_assert_eq!(selected, expected);
     }
 }

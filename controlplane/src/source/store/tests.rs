@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use headgate_ring::message::{Direction, Key, Object};
+use headgate_ring::message::{Direction, Key};
 use proptest::prelude::*;
 
 use super::*;
@@ -280,15 +280,15 @@ fn only_new_problems_are_news() {
 
 /// What `default/p` allows, as (direction, number of subjects, number of rules).
 fn policies(store: &Store) -> Vec<(Direction, usize, usize)> {
-    let state = compiled_store(store, &settings()).state;
-    let policy = |o: &Object| {
-        if let Object::Policy(p) = o {
-            Some((p.direction, p.subjects.len(), p.rules.len()))
-        } else {
-            None
-        }
-    };
-    state.values().filter_map(policy).collect()
+    let result = compiled_store(store, &settings());
+    let policies = result.policies().into_iter();
+    policies
+        .map(|p| {
+            let endpoints = result.endpoints();
+            let subjects = endpoints.iter().filter(|e| e.groups.contains(&p.subjects));
+            (p.direction, subjects.count(), p.rules.len())
+        })
+        .collect()
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn a_change_elsewhere_cuts_nothing() {
     let mut gateway = Gateway::new(1, Ownership::Hash);
     let (source, pod) = establish(&mut gateway);
     let mut objects = objects();
-    objects.push(policy("a/b", "10.244.9.9", "192.0.2.0/24"));
+    objects.extend(policy("a/b", "10.244.9.9", "192.0.2.0/24"));
     gateway.publish(objects);
     assert_eq!(
         ends(&gateway.client_sends(CLIENT, VIP, tcp(ACK)).frame),
@@ -61,7 +61,7 @@ fn a_policy_cuts_what_it_forbids() {
     let (source, pod) = establish(&mut gateway);
     let mut objects = objects();
     for pod in ["10.244.1.10", "10.244.1.11", "10.244.1.12"] {
-        objects.push(policy(&format!("shop/{pod}"), pod, "203.0.113.0/24"));
+        objects.extend(policy(&format!("shop/{pod}"), pod, "203.0.113.0/24"));
     }
     gateway.publish(objects);
     assert_eq!(

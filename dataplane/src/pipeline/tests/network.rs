@@ -212,7 +212,7 @@ impl Network {
             Operation::Fib => self.gateway.fib.generation += 1,
             Operation::Tables => {
                 let mut objects = objects();
-                objects.push(policy(
+                objects.extend(policy(
                     &format!("a/{}", self.packets),
                     "10.244.9.9",
                     "192.0.2.0/24",

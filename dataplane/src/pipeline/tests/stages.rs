@@ -112,7 +112,7 @@ fn policy_is_counted_by_name() {
     let mut gateway = gateway();
     let mut objects = objects();
     for pod in ["10.244.1.10", "10.244.1.11", "10.244.1.12"] {
-        objects.push(policy(&format!("shop/only-{pod}"), pod, "192.0.2.128/25"));
+        objects.extend(policy(&format!("shop/only-{pod}"), pod, "192.0.2.128/25"));
     }
     gateway.publish(objects);
     assert_eq!(

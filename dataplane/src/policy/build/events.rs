@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use headgate_ring::message::{Direction, Peer, Policy};
+use headgate_ring::message::Direction;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::sets::PeerSets;
+use crate::policy::flat::{Peer, Policy};
 
 /// At this prefix, and for every address inside, this begins to hold.
 #[derive(Clone, Copy, Debug)]

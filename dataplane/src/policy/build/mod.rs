@@ -14,21 +14,27 @@ mod walk;
 
 use std::sync::Arc;
 
-use headgate_ring::message::{Direction, Policy};
+use headgate_ring::message::{self, Direction, Endpoint};
 
 use super::PolicyId;
 use super::compiled::{Class, Compiled, Guard, Matrix, TooLarge};
 use crate::lpm::Lpm;
+use crate::policy::flat::Policy;
 use events::Events;
 use rows::RowBuilder;
 use sets::PeerSets;
 use walk::{Columns, Walk};
 
 /// Compiles policies to tables of at most `limit` bytes.
-pub(super) fn compile(policies: Vec<Arc<Policy>>, limit: usize) -> Result<Compiled, TooLarge> {
-    let ingress_sets = PeerSets::intern(&policies, Direction::Ingress);
-    let egress_sets = PeerSets::intern(&policies, Direction::Egress);
-    let events = Events::collect(&policies, &ingress_sets, &egress_sets);
+pub(super) fn compile(
+    endpoints: Vec<Arc<Endpoint>>,
+    originals: Vec<Arc<message::Policy>>,
+    policies: &[Arc<Policy>],
+    limit: usize,
+) -> Result<Compiled, TooLarge> {
+    let ingress_sets = PeerSets::intern(policies, Direction::Ingress);
+    let egress_sets = PeerSets::intern(policies, Direction::Egress);
+    let events = Events::collect(policies, &ingress_sets, &egress_sets);
     let mut walk = Walk::new(policies.len(), ingress_sets.len(), egress_sets.len());
     let v4 = walk
         .run(&events.v4)
@@ -40,7 +46,7 @@ pub(super) fn compile(policies: Vec<Arc<Policy>>, limit: usize) -> Result<Compil
         .map(|(prefix, class)| (prefix.v6(), class));
     let lpm = Lpm::build(v4.chain(v6), 0);
     let too_large = |policy| TooLarge {
-        policy: PolicyId(policy),
+        policy: PolicyId(policies.get(policy as usize).map_or(0, |p| p.origin)),
         limit,
     };
     if walk.memory() > limit {
@@ -53,9 +59,9 @@ pub(super) fn compile(policies: Vec<Arc<Policy>>, limit: usize) -> Result<Compil
     }
     let (from, to) = (walk.ingress.columns(), walk.egress.columns());
     let (ingress, ingress_guards) =
-        matrix(&policies, &ingress_sets, &walk.ingress.groups, &from, limit).map_err(too_large)?;
+        matrix(policies, &ingress_sets, &walk.ingress.groups, &from, limit).map_err(too_large)?;
     let (egress, egress_guards) =
-        matrix(&policies, &egress_sets, &walk.egress.groups, &to, limit).map_err(too_large)?;
+        matrix(policies, &egress_sets, &walk.egress.groups, &to, limit).map_err(too_large)?;
     let classes = walk
         .classes()
         .map(|c| Class {
@@ -70,7 +76,8 @@ pub(super) fn compile(policies: Vec<Arc<Policy>>, limit: usize) -> Result<Compil
         classes,
         ingress,
         egress,
-        policies,
+        endpoints,
+        policies: originals,
     })
 }
 
@@ -94,7 +101,7 @@ fn matrix(
             let policy = *policy as usize;
             policies[policy].rules.iter().zip(sets.of_policy(policy))
         });
-        guards.push(builder.guard(rules, *first));
+        guards.push(builder.guard(rules, policies[*first as usize].origin));
         if builder.memory() > limit {
             return Err(*first);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use headgate_ring::message::{PolicyRule, PortRange};
+use headgate_ring::message::PortRange;
 
 use super::active::Active;
 use super::sets::ANY;
@@ -11,6 +11,7 @@ use crate::hash::Keyed;
 use crate::policy::compiled::{
     Block, COLUMNS, FAN_OUT, Guard, Index, Line, Matrix, PORT_KEYS, SEGMENTS, port_key,
 };
+use crate::policy::flat::PolicyRule;
 
 /// The row of no column, and the row of all.
 const NONE: u32 = 0;

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use headgate_ring::message::{Direction, Peer, Policy};
+use headgate_ring::message::Direction;
 
 use crate::hash::Keyed;
+use crate::policy::flat::{Peer, Policy};
 
 /// The set of rules without peers: every address.
 pub(super) const ANY: u32 = 0;
