@@ -1,8 +1,10 @@
 //! Kubernetes objects as checked types: what is not here does not matter for traffic, what is here holds.
 
+pub mod cluster_policy;
 pub mod ingress;
 pub mod invalid;
 pub mod name;
+pub mod node;
 pub mod parse;
 pub mod pod;
 pub mod policy;
@@ -19,8 +21,10 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 
+pub use cluster_policy::ClusterPolicy;
 pub use ingress::{Ingress, IngressClass};
 pub use name::{Id, Kind, ObjectName};
+pub use node::Node;
 pub use pod::Pod;
 pub use policy::NetworkPolicy;
 pub use secret::TlsSecret;
@@ -59,6 +63,10 @@ pub enum Object {
     Secret(Option<TlsSecret>),
     /// A NetworkPolicy.
     NetworkPolicy(NetworkPolicy),
+    /// A ClusterNetworkPolicy.
+    ClusterNetworkPolicy(ClusterPolicy),
+    /// A Node.
+    Node(Node),
 }
 
 /// Everything that is in force, by kind and name.
@@ -167,6 +175,25 @@ impl Model {
                 None
             }
         })
+    }
+
+    /// All ClusterNetworkPolicies, by name.
+    pub fn cluster_policies(&self) -> impl Iterator<Item = (&ObjectName, &ClusterPolicy)> {
+        self.of(Kind::ClusterNetworkPolicy, |o| {
+            if let Object::ClusterNetworkPolicy(x) = o {
+                Some(x)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// All Nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = (&ObjectName, &Node)> {
+        self.of(
+            Kind::Node,
+            |o| if let Object::Node(x) = o { Some(x) } else { None },
+        )
     }
 
     /// One Service.

@@ -21,11 +21,15 @@ pub enum Kind {
     Secret,
     /// `networking.k8s.io/v1`
     NetworkPolicy,
+    /// `policy.networking.k8s.io/v1alpha2`
+    ClusterNetworkPolicy,
+    /// `v1`
+    Node,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Namespace,
         Self::Pod,
         Self::Service,
@@ -34,6 +38,8 @@ impl Kind {
         Self::Ingress,
         Self::Secret,
         Self::NetworkPolicy,
+        Self::ClusterNetworkPolicy,
+        Self::Node,
     ];
 
     /// `kind` as manifests spell it.
@@ -48,6 +54,8 @@ impl Kind {
             Self::Ingress => "Ingress",
             Self::Secret => "Secret",
             Self::NetworkPolicy => "NetworkPolicy",
+            Self::ClusterNetworkPolicy => "ClusterNetworkPolicy",
+            Self::Node => "Node",
         }
     }
 
@@ -55,16 +63,20 @@ impl Kind {
     #[must_use]
     pub const fn api_version(self) -> &'static str {
         match self {
-            Self::Namespace | Self::Pod | Self::Service | Self::Secret => "v1",
+            Self::Namespace | Self::Pod | Self::Service | Self::Secret | Self::Node => "v1",
             Self::EndpointSlice => "discovery.k8s.io/v1",
             Self::IngressClass | Self::Ingress | Self::NetworkPolicy => "networking.k8s.io/v1",
+            Self::ClusterNetworkPolicy => "policy.networking.k8s.io/v1alpha2",
         }
     }
 
     /// Whether objects of this kind live in a namespace.
     #[must_use]
     pub const fn namespaced(self) -> bool {
-        !matches!(self, Self::Namespace | Self::IngressClass)
+        !matches!(
+            self,
+            Self::Namespace | Self::IngressClass | Self::ClusterNetworkPolicy | Self::Node
+        )
     }
 }
 
@@ -77,7 +89,7 @@ impl fmt::Display for Kind {
 /// `metadata.namespace` (empty for kinds that live in none) and `metadata.name`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectName {
-    /// Empty for Namespace and IngressClass.
+    /// Empty for Namespace, IngressClass, ClusterNetworkPolicy and Node.
     pub namespace: String,
     /// Unique for its kind in its namespace.
     pub name: String,

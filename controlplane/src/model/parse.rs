@@ -7,16 +7,39 @@ use zeroize::Zeroize;
 
 use super::invalid::Invalid;
 use super::name::{Id, Kind, ObjectName, is_subdomain};
-use super::{Ingress, IngressClass, NetworkPolicy, Object, Pod, Service, Slice, TlsSecret};
+use super::{
+    ClusterPolicy, Ingress, IngressClass, NetworkPolicy, Node, Object, Pod, Service, Slice, TlsSecret,
+};
 
 /// What a manifest's value turned out to be.
 #[derive(Debug)]
 pub enum Identity {
     /// An object of a kind that is read.
     Known(Id),
+    /// Something that its author counts on, but that has become another kind.
+    Superseded {
+        /// Its kind.
+        kind: &'static str,
+        /// What to use.
+        successor: Kind,
+    },
     /// Something else: `apiVersion kind`, for a debug line.
     Other(String),
 }
+
+/// Kind, `apiVersion`, and the kind that has taken its place.
+const SUPERSEDED: [(&str, &str, Kind); 2] = [
+    (
+        "AdminNetworkPolicy",
+        "policy.networking.k8s.io/v1alpha1",
+        Kind::ClusterNetworkPolicy,
+    ),
+    (
+        "BaselineAdminNetworkPolicy",
+        "policy.networking.k8s.io/v1alpha1",
+        Kind::ClusterNetworkPolicy,
+    ),
+];
 
 /// Finds out which object a value is.
 ///
@@ -35,6 +58,10 @@ pub fn identify(value: &Value) -> Result<Identity, Invalid> {
         _ => Err(Invalid::new(field, "is missing")),
     };
     let (kind, version) = (text("kind")?, text("apiVersion")?);
+    let superseded = SUPERSEDED.iter().find(|(k, v, _)| *k == kind && *v == version);
+    if let Some((kind, _, successor)) = superseded.copied() {
+        return Ok(Identity::Superseded { kind, successor });
+    }
     let Some(kind) = Kind::ALL.into_iter().find(|k| k.as_str() == kind) else {
         return Ok(Identity::Other(format!("{version} {kind}")));
     };
@@ -86,13 +113,20 @@ fn object_name(kind: Kind, metadata: &Value) -> Result<ObjectName, Invalid> {
     Ok(ObjectName { namespace, name })
 }
 
-/// Checks a value of a known kind. The second part names fields that the kind does not have.
-///
-/// # Errors
-///
-/// The first field that is wrong.
-pub fn parse(id: &Id, value: &mut Value) -> (Result<Object, Invalid>, Vec<String>) {
-    let mut unknown = Vec::new();
+/// What became of a value.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The object, or the first field that is wrong.
+    pub object: Result<Object, Invalid>,
+    /// Fields that the kind does not have, and that are ignored.
+    pub unknown: Vec<String>,
+    /// Parts of a good object that are not in force as they are written, and what is instead.
+    pub closed: Vec<Invalid>,
+}
+
+/// Checks a value of a known kind.
+pub fn parse(id: &Id, value: &mut Value) -> Parsed {
+    let (mut unknown, mut closed) = (Vec::new(), Vec::new());
     let object = match id.kind {
         Kind::Namespace => typed::<core::Namespace>(value, &mut unknown)
             .map(|n| Object::Namespace(n.metadata.labels.unwrap_or_default())),
@@ -114,11 +148,22 @@ pub fn parse(id: &Id, value: &mut Value) -> (Result<Object, Invalid>, Vec<String
         Kind::NetworkPolicy => typed::<networking::NetworkPolicy>(value, &mut unknown)
             .and_then(|p| NetworkPolicy::parse(&p))
             .map(Object::NetworkPolicy),
+        Kind::ClusterNetworkPolicy => {
+            ClusterPolicy::parse(value, &mut unknown, &mut closed).map(Object::ClusterNetworkPolicy)
+        }
+        Kind::Node => typed::<core::Node>(value, &mut unknown)
+            .and_then(|n| Node::parse(&n))
+            .map(Object::Node),
     };
-    (object, unknown)
+    Parsed {
+        object,
+        unknown,
+        closed,
+    }
 }
 
-fn typed<T: DeserializeOwned>(value: &Value, unknown: &mut Vec<String>) -> Result<T, Invalid> {
+/// Reads a value as what it should be, and notes the paths of fields that this does not have.
+pub(super) fn typed<T: DeserializeOwned>(value: &Value, unknown: &mut Vec<String>) -> Result<T, Invalid> {
     let mut track = serde_path_to_error::Track::new();
     let mut note = |path: serde_ignored::Path<'_>| unknown.push(dotted(&path));
     let strict = serde_ignored::Deserializer::new(value, &mut note);

@@ -187,7 +187,7 @@ fn ip_block(block: &k8s::IPBlock) -> Result<Peer, Invalid> {
 }
 
 /// A network in CIDR notation; bits behind the prefix are ignored, as Kubernetes does.
-fn network(field: &str, text: &str) -> Result<IpNet, Invalid> {
+pub(super) fn network(field: &str, text: &str) -> Result<IpNet, Invalid> {
     let parsed: Result<IpNet, _> = text.parse();
     parsed.map(|net| net.trunc()).map_err(|_| {
         Invalid::new(

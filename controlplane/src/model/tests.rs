@@ -167,6 +167,34 @@ fn pods() {
 }
 
 #[test]
+fn nodes() {
+    let node = |addresses: &str| format!("status: {{addresses: [{addresses}]}}");
+    assert_eq!(
+        refusal(
+            Kind::Node,
+            &node("{type: Hostname, address: a}, {type: InternalIP, address: a}")
+        ),
+        "status.addresses[1].address: \"a\" is not an IP address"
+    );
+    let mut store = Store::default();
+    let addresses = "{type: InternalIP, address: 192.0.2.1}, {type: Hostname, address: 192.0.2.2}, \
+                     {type: ExternalIP, address: '2001:db8::1'}, {type: InternalDNS, address: a.example}";
+    let text = format!(
+        "apiVersion: v1\nkind: Node\nmetadata: {{name: edge-1, labels: {{role: edge}}}}\n{}\n",
+        node(addresses)
+    );
+    put(&mut store, &[("f.yaml", &text)]);
+    assert_eq!(lines(&store), Vec::<String>::new());
+    let (name, node) = store.model().nodes().next().expect("a node");
+    assert_eq!(
+        (name.to_string().as_str(), node.labels["role"].as_str()),
+        ("edge-1", "edge")
+    );
+    let addresses: Vec<_> = node.addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(addresses, ["192.0.2.1", "2001:db8::1"]);
+}
+
+#[test]
 fn slices() {
     assert_eq!(
         slice("addressType: ipv4\nendpoints: []"),

@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::decode::{Document, Unreadable};
-use crate::model::parse::{Identity, identify, parse};
-use crate::model::{Id, Kind, Model, NetworkPolicy, Object};
+use crate::model::parse::{Identity, Parsed, identify, parse};
+use crate::model::{ClusterPolicy, Id, Kind, Model, NetworkPolicy, Object};
 use crate::problem::{Origin, Problem, Severity};
 
 /// What a source has found out about a file.
@@ -31,7 +33,7 @@ pub struct Store {
     definers: BTreeMap<Id, BTreeSet<Arc<Path>>>,
     /// Objects that more than one file defines.
     contested: BTreeSet<Id>,
-    /// NetworkPolicies in the model that stand in for one that was never good.
+    /// Policies in the model that stand in for one that was never good.
     closed: BTreeSet<Id>,
     model: Model,
 }
@@ -51,6 +53,8 @@ struct Definition {
     object: Result<Arc<Object>, Broken>,
     /// Fields that the kind does not have.
     unknown: Vec<String>,
+    /// Parts of a good object that are not in force as they are written, each with what is instead.
+    closed: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -188,8 +192,14 @@ impl Store {
                 format!("{field}: unknown field, ignored"),
             ));
         }
+        for text in &definition.closed {
+            out.push(problem(Severity::Error, text.clone()));
+        }
         if let Err(broken) = &definition.object {
             let consequence = match (self.model.contains(id), self.closed.contains(id)) {
+                (_, true) if id.kind == Kind::ClusterNetworkPolicy => {
+                    "until it is mended what can be read of it is in force, and rules that cannot be read fail closed"
+                }
                 (_, true) => "until it is mended it allows nothing to the pods that it selects",
                 (true, false) => "its last good state stays in force",
                 (false, false) => "it is left out",
@@ -283,6 +293,15 @@ impl File {
                 problem(None, format!("{invalid}; the document is left out"));
                 self.whole = false;
             }
+            Ok(Identity::Superseded { kind, successor }) => {
+                let version = successor.api_version();
+                problem(
+                    None,
+                    format!(
+                        "kind: {kind} is not read; use {successor} of \"{version}\"; the document is left out"
+                    ),
+                );
+            }
             Ok(Identity::Other(what)) => {
                 tracing::debug!("{}:{}: {what} is not read", path.display(), document.line);
             }
@@ -306,22 +325,35 @@ impl File {
 
 impl Definition {
     fn is_suspect(&self) -> bool {
-        self.object.is_err() || !self.unknown.is_empty()
+        self.object.is_err() || !self.unknown.is_empty() || !self.closed.is_empty()
     }
 
     fn read(id: &Id, document: &mut Document) -> Self {
-        let (object, unknown) = parse(id, &mut document.value);
-        let object = object.map(Arc::new).map_err(|invalid| {
-            let policy = || Arc::new(Object::NetworkPolicy(NetworkPolicy::closed(&document.value)));
-            Broken {
-                reason: invalid.to_string(),
-                instead: (id.kind == Kind::NetworkPolicy).then(policy),
-            }
+        let Parsed {
+            object,
+            unknown,
+            closed,
+        } = parse(id, &mut document.value);
+        // Of an object that is refused, no part is in force in any way that its own lines could tell.
+        let closed = if object.is_ok() { closed } else { Vec::new() };
+        let object = object.map(Arc::new).map_err(|invalid| Broken {
+            reason: invalid.to_string(),
+            instead: stand_in(id.kind, &document.value).map(Arc::new),
         });
         Self {
             line: Some(document.line),
             object,
             unknown,
+            closed: closed.iter().map(ToString::to_string).collect(),
         }
+    }
+}
+
+/// What is put in force for an object that is refused: a policy that was to close something must not open it.
+fn stand_in(kind: Kind, value: &Value) -> Option<Object> {
+    match kind {
+        Kind::NetworkPolicy => Some(Object::NetworkPolicy(NetworkPolicy::closed(value))),
+        Kind::ClusterNetworkPolicy => ClusterPolicy::closed(value).map(Object::ClusterNetworkPolicy),
+        _ => None,
     }
 }

@@ -422,6 +422,19 @@ kind: NetworkPolicy
 metadata: {name: web, namespace: shop}
 spec: {podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{from: [{ipBlock: {cidr: 192.0.2.0/24,
   except: [192.0.2.128/25]}}, {namespaceSelector: {}}], ports: [{port: http}, {port: 1, endPort: 2}]}], egress: [{}]}
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: guard}
+spec: {tier: Admin, priority: 10, subject: {pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: web}}}}, ingress:
+  [{name: n, action: Pass, from: [{namespaces: {matchLabels: {team: blue}}}], protocols: [{destinationNamedPort: http}]}],
+  egress: [{action: Deny, to: [{nodes: {}}, {networks: [192.0.2.0/24]}], protocols: [{tcp: {destinationPort: {number: 80}}},
+  {udp: {destinationPort: {range: {start: 1, end: 9}}}}]}]}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: edge-1, labels: {role: edge}}
+status: {addresses: [{type: InternalIP, address: 192.0.2.7}]}
 ";
 
 proptest! {

@@ -1,0 +1,38 @@
+//! Nodes: whom `nodes` of a ClusterNetworkPolicy means.
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1 as k8s;
+
+use super::invalid::{Invalid, address, each};
+use super::selector::Labels;
+
+/// A Node as far as policies are concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// `metadata.labels`.
+    pub labels: Labels,
+    /// `status.addresses` of type `InternalIP` and `ExternalIP`, in their order.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Node {
+    /// Reads what matters of a Node.
+    ///
+    /// # Errors
+    ///
+    /// An address that is none.
+    pub fn parse(node: &k8s::Node) -> Result<Self, Invalid> {
+        let status = node.status.clone().unwrap_or_default();
+        let listed = status.addresses.as_deref().unwrap_or_default();
+        let addresses = each("status.addresses", listed, |entry| match entry.type_.as_str() {
+            "InternalIP" | "ExternalIP" => address("address", &entry.address).map(Some),
+            // Names of the host; DNS knows them, packets do not.
+            _ => Ok(None),
+        })?;
+        Ok(Self {
+            labels: node.metadata.labels.clone().unwrap_or_default(),
+            addresses: addresses.into_iter().flatten().collect(),
+        })
+    }
+}
