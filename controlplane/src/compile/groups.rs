@@ -8,7 +8,7 @@ use headgate_ring::message::{Endpoint, EndpointPort, Group, GroupId, Object, Pro
 
 use super::Compiled;
 use super::world::World;
-use crate::model::{ObjectName, Pod, Selector};
+use crate::model::{Labels, Node, ObjectName, Pod, Selector};
 
 /// What defines a group: pods of some namespaces, by their labels, and the number of a named port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +18,11 @@ pub(super) struct Definition<'a> {
     /// Only pods whose port of this name and protocol has this number.
     pub(super) port: Option<(&'a str, Protocol, u16)>,
 }
+
+/// The first byte of what is hashed for an id.
+const PODS_OF_NAMESPACE: u8 = 0;
+const PODS_OF_NAMESPACES: u8 = 1;
+const NODES: u8 = 2;
 
 /// Namespaces, by name or by label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +35,8 @@ pub(super) enum Scope<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Groups<'a> {
     used: BTreeMap<GroupId, Definition<'a>>,
+    /// Groups of nodes, by the labels of nodes.
+    nodes: BTreeMap<GroupId, &'a Selector>,
 }
 
 impl<'a> Groups<'a> {
@@ -37,6 +44,15 @@ impl<'a> Groups<'a> {
     pub(super) fn id(&mut self, definition: Definition<'a>) -> GroupId {
         let id = definition.id();
         self.used.entry(id).or_insert(definition);
+        id
+    }
+
+    /// The name of the group of nodes with such labels, which from now on is in use.
+    pub(super) fn nodes(&mut self, labels: &'a Selector) -> GroupId {
+        let mut bytes = vec![NODES];
+        labels.encode(&mut |text| push(&mut bytes, text));
+        let id = hash(&bytes);
+        self.nodes.insert(id, labels);
         id
     }
 
@@ -56,6 +72,26 @@ impl<'a> Groups<'a> {
             let groups = of_pod.remove(name).unwrap_or_default();
             out.put(Object::Endpoint(endpoint(name, pod, groups)));
         }
+        self.finish_nodes(world, out);
+    }
+
+    fn finish_nodes(&self, world: &World<'a>, out: &mut Compiled) {
+        for (id, labels) in &self.nodes {
+            let text = if labels.is_everything() {
+                "all nodes".to_owned()
+            } else {
+                format!("nodes with {labels}")
+            };
+            out.put(Object::Group(Group { id: *id, text }));
+        }
+        for (name, node) in world.model.nodes().filter(|(_, node)| !node.addresses.is_empty()) {
+            let selecting = self
+                .nodes
+                .iter()
+                .filter(|(_, labels)| labels.matches(&node.labels));
+            let groups = selecting.map(|(id, _)| *id).collect();
+            out.put(Object::Endpoint(node_endpoint(name, node, groups)));
+        }
     }
 }
 
@@ -67,14 +103,31 @@ fn has_address(pod: &Pod) -> bool {
 
 fn endpoint(name: &ObjectName, pod: &Pod, groups: BTreeSet<GroupId>) -> Endpoint {
     let addresses: BTreeSet<_> = pod.addresses.iter().copied().collect();
-    let label = |(key, value): (&String, &String)| (key.clone(), value.clone());
     Endpoint {
         name: name.to_string(),
         addresses: addresses.into_iter().collect(),
-        labels: pod.labels.iter().map(label).collect(),
+        labels: pairs(&pod.labels),
         ports: pod.ports.iter().map(port).collect(),
         groups: groups.into_iter().collect(),
     }
+}
+
+fn node_endpoint(name: &ObjectName, node: &Node, groups: BTreeSet<GroupId>) -> Endpoint {
+    let addresses: BTreeSet<_> = node.addresses.iter().copied().collect();
+    Endpoint {
+        name: name.to_string(),
+        addresses: addresses.into_iter().collect(),
+        labels: pairs(&node.labels),
+        ports: Vec::new(),
+        groups: groups.into_iter().collect(),
+    }
+}
+
+fn pairs(labels: &Labels) -> Vec<(String, String)> {
+    labels
+        .iter()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 fn port((name, protocol, number): &(String, Protocol, u16)) -> EndpointPort {
@@ -107,11 +160,11 @@ impl<'a> Definition<'a> {
         let mut bytes = Vec::new();
         match self.scope {
             Scope::Namespace(name) => {
-                bytes.push(0);
+                bytes.push(PODS_OF_NAMESPACE);
                 push(&mut bytes, name);
             }
             Scope::Namespaces(selector) => {
-                bytes.push(1);
+                bytes.push(PODS_OF_NAMESPACES);
                 selector.encode(&mut |text| push(&mut bytes, text));
             }
         }
@@ -125,9 +178,7 @@ impl<'a> Definition<'a> {
             bytes.push(protocol.number());
             bytes.extend(number.to_le_bytes());
         }
-        let mut id = [0; 16];
-        id.copy_from_slice(&digest(&SHA256, &bytes).as_ref()[..16]);
-        GroupId(u128::from_le_bytes(id))
+        hash(&bytes)
     }
 
     /// For people.
@@ -147,6 +198,12 @@ impl<'a> Definition<'a> {
         }
         text
     }
+}
+
+fn hash(bytes: &[u8]) -> GroupId {
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest(&SHA256, bytes).as_ref()[..16]);
+    GroupId(u128::from_le_bytes(id))
 }
 
 fn push(bytes: &mut Vec<u8>, text: &str) {

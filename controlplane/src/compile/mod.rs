@@ -4,6 +4,7 @@
 //! one has it (`metadata.creationTimestamp`, then namespace and name) and the other gets a line.
 
 mod certificates;
+mod cluster_policies;
 mod endpoints;
 mod groups;
 mod policies;
@@ -70,6 +71,7 @@ pub fn compile(model: &Model, settings: &Settings, now: i64) -> Compiled {
     certificates::compile(&world, &ingresses, settings, now, &mut out);
     let mut groups = Groups::default();
     policies::compile(&world, &mut groups, &mut out);
+    cluster_policies::compile(&world, &mut groups, &mut out);
     groups.finish(&world, &mut out);
     out
 }

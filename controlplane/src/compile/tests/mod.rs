@@ -1,4 +1,5 @@
 mod certificates;
+mod cluster_policies;
 mod policies;
 mod routes;
 mod services;

@@ -6,7 +6,7 @@ use headgate_ring::message::{Direction, GroupId, Peer, PolicyRule, PortRange};
 use crate::testing::{Result, compiled};
 
 /// A pod with labels, a port named `http`, and an address.
-fn pod(name: &str, namespace: &str, labels: &str, http: u16, address: &str) -> String {
+pub(super) fn pod(name: &str, namespace: &str, labels: &str, http: u16, address: &str) -> String {
     format!(
         "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: {namespace}, labels: {{{labels}}}}}\n\
          spec: {{containers: [{{name: c, ports: [{{name: http, containerPort: {http}}}]}}]}}\n\
@@ -31,13 +31,13 @@ fn made(spec: &str) -> Result {
 }
 
 /// The addresses in a group, sorted.
-fn members(result: &Result, group: GroupId) -> BTreeSet<IpAddr> {
+pub(super) fn members(result: &Result, group: GroupId) -> BTreeSet<IpAddr> {
     let endpoints = result.endpoints();
     let inside = endpoints.into_iter().filter(|e| e.groups.contains(&group));
     inside.flat_map(|e| e.addresses.iter().copied()).collect()
 }
 
-fn texts<T: ToString>(list: impl IntoIterator<Item = T>) -> Vec<String> {
+pub(super) fn texts<T: ToString>(list: impl IntoIterator<Item = T>) -> Vec<String> {
     list.into_iter().map(|x| x.to_string()).collect()
 }
 
@@ -47,7 +47,7 @@ fn subjects(result: &Result) -> Vec<String> {
 }
 
 /// `subjects | peers : ports`, `*` where peers or ports are any; without subjects where the rule is for all of them.
-fn rule(result: &Result, rule: &PolicyRule) -> String {
+pub(super) fn rule(result: &Result, rule: &PolicyRule) -> String {
     let only = rule.only.map_or(String::new(), |group| {
         format!("{} | ", texts(members(result, group)).join(" "))
     });
@@ -85,7 +85,7 @@ fn from(peer: &str) -> Vec<String> {
     rules(&format!("{{podSelector: {{}}, ingress: [{{from: [{peer}]}}]}}"))
 }
 
-const NONE: [&str; 0] = [];
+pub(super) const NONE: [&str; 0] = [];
 
 #[test]
 fn subjects_are_pods_of_the_namespace() {
