@@ -3,6 +3,7 @@
 //! Each test has a lab of its own. They need root, and run one at a time: their load would disturb each other's.
 
 mod changes;
+mod cluster;
 mod commands;
 mod host;
 mod http;
@@ -10,8 +11,12 @@ mod load;
 mod lossy;
 mod malformed;
 mod policy;
+mod probe;
 mod resilience;
 mod services;
 mod support;
 mod tls;
 mod transfers;
+#[path = "../policy/truth/mod.rs"]
+mod truth;
+mod truth_tables;

@@ -1,0 +1,103 @@
+//! The truth tables of `tests/policy/cases`, with real packets: from pods and from clients outside to the pods' Services and
+//! hosts, over TCP, UDP and HTTP, IPv4 and IPv6.
+
+use std::{net::IpAddr, path::Path};
+
+use headgate_lab::address;
+
+use crate::cluster::{Bed, HTTP_PORT, PODS};
+use crate::probe::{Kind, Probe};
+use crate::truth::{self, Case, Cell, Expectation, Step};
+
+#[test]
+fn packets_go_where_the_tables_say() {
+    let Some(mut bed) = Bed::make() else { return };
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policy/cases");
+    let mut wrong = Vec::new();
+    let mut sent = 0;
+    for page in [
+        "isolation",
+        "selectors",
+        "peers",
+        "blocks",
+        "ports",
+        "conflicts",
+        "pods",
+        "changes",
+        "refused",
+    ] {
+        for case in truth::cases(&cases.join(format!("{page}.md"))) {
+            run(&mut bed, case, &mut sent, &mut wrong);
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {sent} went wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+    assert!(sent > 10_000, "{sent}");
+}
+
+fn run(bed: &mut Bed, case: Case, sent: &mut usize, wrong: &mut Vec<String>) {
+    let mut cluster = case.cluster;
+    for (line, step) in case.steps {
+        match step {
+            Step::Apply(objects) => cluster.apply(objects),
+            Step::Delete(keys) => keys
+                .iter()
+                .for_each(|key| assert!(cluster.delete(key), "{key:?}")),
+            Step::Expect(matrix) => {
+                let expectations = matrix.expectations(&cluster).unwrap();
+                let probes: Vec<(Probe, Cell)> = expectations.iter().flat_map(probes).collect();
+                if !probes.is_empty() {
+                    bed.apply(&cluster);
+                    *sent += probes.len();
+                    let step = |what: String| format!("{}, line {line}: {what}", case.name);
+                    wrong.extend(bed.probe(&probes).into_iter().map(step));
+                }
+            }
+        }
+    }
+}
+
+/// What of it the lab can try: clients are its pods and its outside, servers its nine pods. Ends that have both families use
+/// IPv4 for TCP and IPv6 for UDP, for the sake of time.
+fn probes(expectation: &Expectation) -> Vec<(Probe, Cell)> {
+    let pairs: Vec<_> = expectation.pairs().collect();
+    let (port, cell) = (expectation.port, expectation.cell);
+    let mut all = Vec::new();
+    for &(from, to) in &pairs {
+        let kind = match (expectation.protocol.as_str(), port) {
+            // Routed requests go to IPv4 endpoints.
+            ("TCP", HTTP_PORT) if from.is_ipv4() => Kind::Http,
+            ("TCP", 80..=81) => Kind::Tcp,
+            ("UDP", 80..=81) => Kind::Udp,
+            _ => continue,
+        };
+        if pairs.len() > 1 && from.is_ipv4() == (kind == Kind::Udp) {
+            continue;
+        }
+        if let (Some(to), true) = (pod(to), is_ours(from)) {
+            all.push((Probe { from, to, port, kind }, cell));
+        }
+    }
+    all
+}
+
+/// Which of the nine pods has the address, counted from 1.
+fn pod(address: IpAddr) -> Option<u8> {
+    (1..).take(PODS.len()).find(|n| has(address::pod(*n), address))
+}
+
+/// Whether the lab can send from the address.
+fn is_ours(address: IpAddr) -> bool {
+    let mut ours = (1..=address::PODS)
+        .map(address::pod)
+        .chain((0..address::CLIENTS).map(address::client));
+    ours.any(|pair| has(pair, address))
+}
+
+fn has((v4, v6): (IpAddr, IpAddr), address: IpAddr) -> bool {
+    address == v4 || address == v6
+}
