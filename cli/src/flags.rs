@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use headgate_lab::pod::PodCommand;
 
+use crate::policy::flags::PolicyCommand;
 use crate::run::RunOptions;
 
 const EXAMPLES: &str = "\
@@ -12,7 +13,8 @@ Examples:
   headgate demo                                      see it work, in a network of its own
   headgate run --manifests ./manifests --port eth0   serve what the manifests in a directory say
   headgate status                                    what the running gateway does
-  headgate status --json | jq .generation";
+  headgate status --json | jq .generation
+  headgate policy check --manifests ./manifests --from shop/web --to shop/db --port 5432";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -71,6 +73,9 @@ pub(crate) enum Command {
     /// Show what the running gateway does: ports, listeners, flows, counters, drops by reason
     #[command(after_help = STATUS_EXAMPLES)]
     Status(StatusOptions),
+    /// Ask who may connect to whom, and why, by the manifests of a directory
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Show it at work: a network of namespaces, example manifests, real clients and servers
     Demo(DemoOptions),
     /// Run the dataplane alone: it carries packets and holds no credentials of a cluster

@@ -5,6 +5,7 @@ mod demo;
 mod flags;
 mod log;
 mod plane;
+mod policy;
 mod run;
 mod status;
 
@@ -27,6 +28,7 @@ fn dispatch(flags: Flags) -> Result<ExitCode> {
         Command::Run(options) => run::run(&options, &flags.log),
         Command::Dataplane(options) => plane::dataplane(options).map(|()| ExitCode::SUCCESS),
         Command::Controlplane(options) => plane::controlplane(options).map(|()| ExitCode::SUCCESS),
+        Command::Policy(command) => Ok(policy::run(&command)),
         Command::Status(options) => status::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Demo(options) => demo::run(&options),
         Command::Lab(LabCommand::Pod(options)) => options.run().map(|()| ExitCode::SUCCESS),

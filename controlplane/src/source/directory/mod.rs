@@ -70,6 +70,16 @@ pub enum DirectoryError {
     },
 }
 
+/// Reads what is there now, once: nothing is watched, and the kernel's limits of watches do not matter.
+///
+/// # Errors
+///
+/// The directory is not there, or cannot be read.
+pub fn read(root: &Path) -> Result<Changes, DirectoryError> {
+    let mut tree = Tree::new(root, Box::new(notify::NullWatcher))?;
+    Ok(tree.visit(&Pending::everything().take(Instant::now())))
+}
+
 impl Directory {
     /// Watches `root`. `sender` and `events` are the two ends of one channel.
     ///
@@ -92,7 +102,7 @@ impl Directory {
             path: root.to_owned(),
             source,
         })?;
-        let tree = Tree::new(root, watcher)?;
+        let tree = Tree::new(root, Box::new(watcher))?;
         Ok(Self {
             tree,
             events,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use notify::event::{EventKind, ModifyKind};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{RecursiveMode, Watcher};
 use zeroize::Zeroizing;
 
 use super::events::Work;
@@ -22,7 +22,7 @@ const FILE_BYTES: u64 = 64 << 20;
 /// The files and the watched directories.
 pub(super) struct Tree {
     root: PathBuf,
-    watcher: RecommendedWatcher,
+    watcher: Box<dyn Watcher + Send>,
     /// Directories by their real paths, with the inode that is watched.
     watched: BTreeMap<PathBuf, (u64, u64)>,
     /// Manifests that have been read, by their paths below the root, and where links lead, which is what events name.
@@ -58,7 +58,7 @@ struct Found {
 }
 
 impl Tree {
-    pub(super) fn new(root: &Path, watcher: RecommendedWatcher) -> Result<Self, DirectoryError> {
+    pub(super) fn new(root: &Path, watcher: Box<dyn Watcher + Send>) -> Result<Self, DirectoryError> {
         let failed = |source| DirectoryError::Read {
             path: root.to_owned(),
             source,

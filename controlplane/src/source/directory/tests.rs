@@ -418,3 +418,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn one_look_reads_the_same_files() {
+    let bed = Bed::new(|root| {
+        fs::create_dir(root.join("deep")).unwrap();
+        write(root.join("a.yaml"), &["a"]);
+        write(root.join("deep/b.yml"), &["b"]);
+        fs::write(root.join("broken.yaml"), "kind: [").unwrap();
+    });
+    let mut store = Store::default();
+    store.update(read(&bed.path("")).unwrap());
+    assert_eq!(namespaces(&store), ["a", "b"]);
+    assert_eq!(
+        store.problems().len(),
+        bed.store.problems().len(),
+        "{:?}",
+        store.problems()
+    );
+    assert!(matches!(
+        read(&bed.path("gone")),
+        Err(DirectoryError::Read { .. })
+    ));
+}

@@ -1,0 +1,69 @@
+//! The command line of `headgate policy`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use headgate_ring::message::Protocol;
+
+use super::ends::{self, Port};
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  One connection:
+    headgate policy check --manifests ./manifests --from shop/web --to shop/db --port 5432
+    headgate policy check --manifests ./manifests --from 203.0.113.9 --to shop/web --port http
+
+  Many, a JSON line each, answered by a JSON line each:
+    echo '{\"from\":\"shop/web\",\"to\":\"shop/db\",\"protocol\":\"TCP\",\"port\":5432}' |
+        headgate policy check --manifests ./manifests --queries -
+
+Exit code: 0 allowed, or with --queries all answered; 1 denied; 2 something could not be answered.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Whether connections are allowed, and which end and policy decides
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckOptions),
+}
+
+/// Whose policies are asked about.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Source")]
+pub(crate) struct SourceFlags {
+    /// Directory of Kubernetes manifests (*.yaml, *.yml, *.json) to ask about, offline
+    #[arg(long, value_name = "DIR")]
+    pub(crate) manifests: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CheckOptions {
+    #[command(flatten)]
+    pub(crate) source: SourceFlags,
+    /// Questions, a JSON object a line with \"from\", \"to\", \"protocol\" and \"port\"; - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "port", "protocol"])]
+    pub(crate) queries: Option<PathBuf>,
+    /// Who connects: NAMESPACE/POD, a node, or an address
+    #[arg(long, value_name = "END", required_unless_present = "queries")]
+    pub(crate) from: Option<String>,
+    /// To whom: NAMESPACE/POD, a node, or an address
+    #[arg(long, value_name = "END", required_unless_present = "queries")]
+    pub(crate) to: Option<String>,
+    /// The destination port, by number or by the name that it has at the pod
+    #[arg(long, value_name = "PORT", required_unless_present = "queries", value_parser = Port::parse)]
+    pub(crate) port: Option<Port>,
+    /// TCP, UDP or SCTP
+    #[arg(long, value_name = "PROTOCOL", default_value = "TCP", value_parser = ends::protocol)]
+    pub(crate) protocol: Protocol,
+    /// How the answer on one connection is written; answers to --queries are JSON lines
+    #[arg(long, value_enum, default_value_t = Format::Text, conflicts_with = "queries")]
+    pub(crate) format: Format,
+}
+
+/// For whom results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}

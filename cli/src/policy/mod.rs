@@ -1,0 +1,67 @@
+//! `headgate policy`: who may connect to whom, and why.
+//!
+//! Every question is asked of a [`Snapshot`](snapshot::Snapshot): the tables that the dataplane decides by, compiled
+//! from a directory of manifests or from the objects of a running gateway, and the objects themselves.
+
+mod check;
+mod ends;
+pub(crate) mod flags;
+mod snapshot;
+mod source;
+#[cfg(test)]
+mod testing;
+
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use flags::PolicyCommand;
+
+/// What a command found, as its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Allowed; nothing found; no difference.
+    Yes,
+    /// Denied; findings; differences.
+    No,
+    /// Some of it could not be answered, and the output says what.
+    Incomplete,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Yes => Self::SUCCESS,
+            Outcome::No => Self::from(1),
+            Outcome::Incomplete => Self::from(2),
+        }
+    }
+}
+
+/// Runs a command. Errors end with exit code 2: 1 is an answer.
+pub(crate) fn run(command: &PolicyCommand) -> ExitCode {
+    let outcome = match command {
+        PolicyCommand::Check(options) => check::run(options),
+    };
+    match outcome {
+        Ok(outcome) => outcome.into(),
+        // `headgate policy check | head` is no fault.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _nobody_to_tell = writeln!(std::io::stderr(), "error: {}", crate::told(&error));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// Writes a whole result to standard output.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}

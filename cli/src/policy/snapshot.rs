@@ -1,0 +1,141 @@
+//! One state, ready to be asked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use anyhow::Result;
+use headgate_dataplane::config::State;
+use headgate_dataplane::policy::{Compiled, Decision, Explanation};
+use headgate_ring::message::{Endpoint, EndpointPort, Object, Protocol};
+use headgate_ring::{Operation, Transaction};
+
+/// What policies are about, and the tables that the dataplane decides by.
+pub(super) struct Snapshot {
+    /// Sorted by name.
+    pub(super) endpoints: Vec<Endpoint>,
+    /// Pods and nodes that policies cannot see, by name; unknown of a running gateway.
+    pub(super) absent: BTreeMap<String, Absent>,
+    tables: Arc<Compiled>,
+    by_name: HashMap<String, usize>,
+    by_address: HashMap<IpAddr, Vec<usize>>,
+}
+
+/// Why a pod is no endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// It has none yet, or has ended.
+    NoAddress,
+    /// Policies see the node.
+    HostNetwork {
+        /// The node's.
+        addresses: Vec<IpAddr>,
+        /// Those that have names.
+        ports: Vec<EndpointPort>,
+        /// `metadata.labels`.
+        labels: Vec<(String, String)>,
+    },
+}
+
+/// A connection, down to addresses and numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Connection {
+    pub(super) from: IpAddr,
+    pub(super) to: IpAddr,
+    pub(super) protocol: Protocol,
+    pub(super) port: u16,
+}
+
+/// The compiled tables and the explanation say different things: a fault of this program.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the compiled tables ({decided:?}) and the policies themselves ({explained}) disagree on {connection:?}: \
+     this is a bug of headgate, please report it together with the manifests"
+)]
+pub(super) struct Disagreement {
+    connection: Connection,
+    decided: Decision,
+    explained: &'static str,
+}
+
+impl Snapshot {
+    /// Compiles the objects as the dataplane does.
+    ///
+    /// # Errors
+    /// When the dataplane would refuse them.
+    pub(super) fn new(objects: Vec<Object>, absent: BTreeMap<String, Absent>) -> Result<Self> {
+        let endpoint = |object: &Object| match object {
+            Object::Endpoint(endpoint) => Some(endpoint.clone()),
+            _ => None,
+        };
+        let mut endpoints: Vec<_> = objects.iter().filter_map(endpoint).collect();
+        let transaction = Transaction {
+            generation: 1,
+            full: true,
+            operations: objects.into_iter().map(Operation::Put).collect(),
+        };
+        let tables = State::default().transact(transaction, None)?.policy;
+        endpoints.sort_by(|a, b| a.name.cmp(&b.name));
+        let by_name = endpoints
+            .iter()
+            .zip(0..)
+            .map(|(e, i)| (e.name.clone(), i))
+            .collect();
+        let mut by_address: HashMap<IpAddr, Vec<usize>> = HashMap::new();
+        for (endpoint, index) in endpoints.iter().zip(0..) {
+            for address in &endpoint.addresses {
+                by_address.entry(*address).or_default().push(index);
+            }
+        }
+        Ok(Self {
+            endpoints,
+            absent,
+            tables,
+            by_name,
+            by_address,
+        })
+    }
+
+    /// What the dataplane does with the connection, and why.
+    ///
+    /// # Errors
+    /// When the tables and the policies disagree.
+    pub(super) fn decide(&self, connection: Connection) -> Result<Explanation, Disagreement> {
+        let Connection {
+            from,
+            to,
+            protocol,
+            port,
+        } = connection;
+        let decided = self.tables.decide(from, to, protocol.number(), port);
+        let explanation = self.tables.explain(from, to, protocol.number(), port);
+        let denier = match decided {
+            Decision::Allow => None,
+            Decision::Deny(denial) => Some(denial.direction),
+        };
+        if denier == explanation.denied().map(|(direction, _)| direction) {
+            return Ok(explanation);
+        }
+        let explained = match explanation.denied() {
+            None => "allowed",
+            Some((headgate_ring::message::Direction::Egress, _)) => "denied by egress",
+            Some((headgate_ring::message::Direction::Ingress, _)) => "denied by ingress",
+        };
+        Err(Disagreement {
+            connection,
+            decided,
+            explained,
+        })
+    }
+
+    /// The pod or node of this name.
+    pub(super) fn endpoint(&self, name: &str) -> Option<&Endpoint> {
+        self.by_name.get(name).map(|i| &self.endpoints[*i])
+    }
+
+    /// The pods and nodes with this address.
+    pub(super) fn endpoints_at(&self, address: IpAddr) -> impl Iterator<Item = &Endpoint> {
+        let indices = self.by_address.get(&address).into_iter().flatten();
+        indices.map(|i| &self.endpoints[*i])
+    }
+}
