@@ -5,6 +5,7 @@
 mod changes;
 mod cluster;
 mod commands;
+mod flapping;
 mod host;
 mod http;
 mod load;
