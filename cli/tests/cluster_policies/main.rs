@@ -1,0 +1,5 @@
+//! What ClusterNetworkPolicies mean, from manifests to decisions.
+
+mod cases;
+mod examples;
+mod gateway;
