@@ -18,6 +18,7 @@ mod services;
 mod support;
 mod tls;
 mod transfers;
+#[allow(dead_code, reason = "some of it is for the test `policy`")]
 #[path = "../policy/truth/mod.rs"]
 mod truth;
 mod truth_tables;

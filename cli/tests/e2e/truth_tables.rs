@@ -44,6 +44,7 @@ fn run(bed: &mut Bed, case: Case, sent: &mut usize, wrong: &mut Vec<String>) {
     for (line, step) in case.steps {
         match step {
             Step::Apply(objects) => cluster.apply(objects),
+            Step::Policies(_) => {}
             Step::Delete(keys) => keys
                 .iter()
                 .for_each(|key| assert!(cluster.delete(key), "{key:?}")),

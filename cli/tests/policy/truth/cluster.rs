@@ -50,6 +50,11 @@ impl Cluster {
         self.0.remove(key).is_some()
     }
 
+    /// Whether there is a NetworkPolicy `NAMESPACE/NAME`.
+    pub(crate) fn has_policy(&self, name: &str) -> bool {
+        Key::parse(&format!("NetworkPolicy {name}")).is_some_and(|key| self.0.contains_key(&key))
+    }
+
     /// A file of manifests, JSON values one after the other.
     pub(crate) fn manifests(&self) -> String {
         self.0.values().map(|object| format!("{object}\n")).collect()

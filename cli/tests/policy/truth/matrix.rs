@@ -42,6 +42,8 @@ pub(crate) struct Expectation {
     pub(crate) protocol: String,
     pub(crate) port: u16,
     pub(crate) cell: Cell,
+    /// Whether it is the first protocol and port of its table.
+    pub(crate) first: bool,
 }
 
 impl Cell {
@@ -136,13 +138,14 @@ impl Table {
         if cell == Cell::NotAsked {
             return Ok(());
         }
-        for (protocol, port) in &self.ports {
+        for (index, (protocol, port)) in self.ports.iter().enumerate() {
             let expectation = Expectation {
                 from: from.clone(),
                 to: to.clone(),
                 protocol: protocol.clone(),
                 port: *port,
                 cell,
+                first: index == 0,
             };
             if expectation.pairs().next().is_none() {
                 return Err(format!("{from:?} and {to:?} have no family in common: write -"));

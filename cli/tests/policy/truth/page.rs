@@ -27,7 +27,12 @@ pub(crate) enum Step {
     Delete(Vec<Key>),
     /// What holds now.
     Expect(Matrix),
+    /// Which policies have a say in a connection.
+    Policies(Vec<Asked>),
 }
+
+/// From and to, protocol and port, and the policies, sorted.
+pub(crate) type Asked = ((String, String), (String, u16), Vec<String>);
 
 /// Reads a page; errors begin with the line.
 pub(super) fn read(path: &Path) -> Result<Vec<Case>, String> {
@@ -80,8 +85,22 @@ fn step(kind: &str, text: &str) -> Result<Option<Step>, String> {
                 .collect::<Result<_, _>>()?,
         ),
         "matrix" => Step::Expect(Matrix::parse(text)?),
+        "policies" => Step::Policies(text.lines().map(asked).collect::<Result<_, _>>()?),
         _ => return Ok(None),
     }))
+}
+
+/// Reads `FROM TO PROTOCOL:PORT POLICY…`.
+fn asked(line: &str) -> Result<Asked, String> {
+    let mut words = line.split_ascii_whitespace().map(str::to_owned);
+    let (Some(from), Some(to), Some(port)) = (words.next(), words.next(), words.next()) else {
+        return Err(format!("\"{line}\" is no question"));
+    };
+    let port = port
+        .split_once(':')
+        .and_then(|(protocol, port)| Some((protocol.to_owned(), port.parse().ok()?)));
+    let port = port.ok_or_else(|| format!("no PROTOCOL:PORT in \"{line}\""))?;
+    Ok(((from, to), port, words.collect()))
 }
 
 /// The targets of a line's links.
