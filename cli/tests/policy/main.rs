@@ -76,7 +76,7 @@ fn pods() {
 
 #[test]
 fn ports() {
-    check::page(&cases().join("ports.md"), 27);
+    check::page(&cases().join("ports.md"), 28);
 }
 
 #[test]
