@@ -20,10 +20,20 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
+    /// From files in YAML, by name.
     pub(crate) fn new(files: &[(&str, &str)]) -> Self {
+        Self::read(files, Syntax::Yaml)
+    }
+
+    /// From a file in JSON.
+    pub(crate) fn json(text: &str) -> Self {
+        Self::read(&[("all.json", text)], Syntax::Json)
+    }
+
+    fn read(files: &[(&str, &str)], syntax: Syntax) -> Self {
         let mut store = Store::default();
         store.update(files.iter().map(|(name, text)| {
-            let documents = decode(text.as_bytes(), Syntax::Yaml);
+            let documents = decode(text.as_bytes(), syntax);
             let documents = documents.unwrap_or_else(|e| panic!("{name}: {e:?}"));
             (Arc::from(Path::new(name)), Contents::Documents(documents))
         }));

@@ -3,3 +3,6 @@
 mod cases;
 mod examples;
 mod gateway;
+mod manifests;
+mod property;
+mod world;
