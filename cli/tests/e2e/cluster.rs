@@ -20,6 +20,8 @@ use crate::truth::Cluster;
 pub(crate) const PODS: [&str; 9] = ["x/a", "x/b", "x/c", "y/a", "y/b", "y/c", "z/a", "z/b", "z/c"];
 /// Served by HTTP and balanced at L4; port 80 echoes.
 pub(crate) const HTTP_PORT: u16 = 81;
+/// Balanced, but no pod listens there.
+pub(crate) const SILENT_PORT: u16 = 82;
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -73,24 +75,23 @@ impl Bed {
         })
     }
 
-    /// Replaces the cluster's objects, and returns when every worker works by them.
+    /// Replaces the cluster's objects, and returns when the dataplane has acknowledged them.
     pub(crate) fn apply(&mut self, cluster: &Cluster) {
         self.apply_text(&cluster.manifests());
     }
 
     /// The same for manifests as JSON values one after the other.
     pub(crate) fn apply_text(&mut self, manifests: &str) {
-        let before = self.gateway.generation();
+        // What the control plane has had acknowledged.
+        let acknowledged = || self.gateway.count("/control/generation").expect("a status");
+        let before = acknowledged();
         self.changes += 1;
         replace(
             &self.manifests,
             "cluster.json",
             &format!("{manifests}{}\n", marker(self.changes)),
         );
-        wait_until("the new state is in force", SOON, || {
-            self.gateway.generation() > before
-        })
-        .unwrap_or_else(|error| {
+        wait_until("the new state is in force", SOON, || acknowledged() > before).unwrap_or_else(|error| {
             panic!("{error}; Headgate said:\n{}", self.gateway.log());
         });
     }
@@ -128,10 +129,15 @@ fn services() -> String {
     let mut rules = Vec::new();
     for n in (1..).take(PODS.len()) {
         let (name, (v4, v6)) = (format!("pod-{n}"), service(n));
-        let ports = [("TCP", 80), ("TCP", 81), ("UDP", 80), ("UDP", 81)].map(|(protocol, port)| {
+        let numbers = [80, HTTP_PORT, SILENT_PORT];
+        let ports = numbers
+            .map(|port| ["TCP", "UDP"].map(|protocol| (protocol, port)))
+            .concat();
+        let port = |(protocol, port): &(&str, u16)| {
             let name = format!("{}-{port}", protocol.to_lowercase());
             json!({"name": name, "protocol": protocol, "port": port})
-        });
+        };
+        let ports: Vec<Value> = ports.iter().map(port).collect();
         objects.push(json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "lab", "name": name},
             "spec": {"externalIPs": [v4, v6], "ports": ports},

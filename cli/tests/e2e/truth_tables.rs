@@ -1,11 +1,17 @@
 //! The truth tables of `tests/policy/cases`, with real packets: from pods and from clients outside to the pods' Services and
 //! hosts, over TCP, UDP and HTTP, IPv4 and IPv6.
 
-use std::{net::IpAddr, path::Path};
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, TcpStream, UdpSocket},
+    path::Path,
+    time::Duration,
+};
 
 use headgate_lab::address;
+use serde_json::json;
 
-use crate::cluster::{Bed, HTTP_PORT, PODS};
+use crate::cluster::{Bed, HTTP_PORT, PODS, SILENT_PORT, service};
 use crate::probe::{Kind, Probe};
 use crate::truth::{self, Case, Cell, Expectation, Step};
 
@@ -37,6 +43,44 @@ fn packets_go_where_the_tables_say() {
         wrong.join("\n")
     );
     assert!(sent > 10_000, "{sent}");
+}
+
+#[test]
+fn answers_and_errors_pass_a_pod_that_may_send_nothing() {
+    let Some(mut bed) = Bed::make() else { return };
+    let policy = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"namespace": "x", "name": "silent"},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [{}]},
+    });
+    let (v4, v6) = address::pod(1);
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "x", "name": "a"},
+        "status": {"podIPs": [{"ip": v4}, {"ip": v6}]},
+    });
+    bed.apply_text(&format!("{policy}\n{pod}\n"));
+    let (client, to) = (address::client(0), service(1));
+    for (from, to) in [(client.0, to.0), (client.1, to.1)] {
+        let socket = |port| {
+            let socket = bed
+                .lab
+                .clients
+                .enter(|| UdpSocket::bind((from, 0)).unwrap())
+                .unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+            socket.connect((to, port)).unwrap();
+            socket.send(b"ping").unwrap();
+            socket.recv(&mut [0; 64]).map_err(|error| error.kind())
+        };
+        assert_eq!(socket(80), Ok("x/a ping".len()), "{from}");
+        // The pod's ICMP error is about the client's datagram: it belongs to that flow.
+        assert_eq!(socket(SILENT_PORT), Err(ErrorKind::ConnectionRefused), "{from}");
+        let connect = || TcpStream::connect((to, SILENT_PORT)).unwrap_err().kind();
+        assert_eq!(
+            bed.lab.clients.enter(connect).unwrap(),
+            ErrorKind::ConnectionRefused,
+            "{from}"
+        );
+    }
 }
 
 fn run(bed: &mut Bed, case: Case, sent: &mut usize, wrong: &mut Vec<String>) {
