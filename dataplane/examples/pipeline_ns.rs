@@ -18,6 +18,7 @@ use headgate_dataplane::clock::Nanos;
 use headgate_dataplane::config::{State, Tables};
 use headgate_dataplane::fib::{self, Fib, NextHop, Route, RouteKind, Snapshot, Table};
 use headgate_dataplane::flow::{Ownership, SourcePorts, Timeouts};
+use headgate_dataplane::options::EstablishedFlows;
 use headgate_dataplane::packet::craft::{self, Segment, Transport};
 use headgate_dataplane::packet::{self, Address, Parsed, Tuple, tcp_flag};
 use headgate_dataplane::pipeline::{Context, Pipeline, PipelineConfig};
@@ -91,6 +92,7 @@ impl Bed {
             source_ports: SourcePorts::new(1_024, 65_535, 1).expect("a wide range"),
             flow_capacity: flows,
             timeouts: Timeouts::default(),
+            established: EstablishedFlows::default(),
             seed: [3, 5],
         });
         let mut bed = Self {

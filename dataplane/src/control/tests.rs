@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::clock::Clock;
 use crate::flow::{Ownership, SourcePorts, Timeouts};
-use crate::options::{Idle, PortRange};
+use crate::options::{EstablishedFlows, Idle, PortRange};
 use crate::pipeline::PipelineConfig;
 use crate::steering::{Rules, Steerer};
 use crate::verdict::WorkerId;
@@ -141,6 +141,7 @@ fn config(id: u8, umem: &'static Umem) -> WorkerConfig {
             source_ports: SourcePorts::new(61000, 65535, 2).unwrap(),
             flow_capacity: 1024,
             timeouts: Timeouts::default(),
+            established: EstablishedFlows::default(),
             seed: [1, 2],
         },
         l7_buffer: 65536,

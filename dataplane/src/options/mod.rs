@@ -80,6 +80,10 @@ pub struct Options {
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = values::duration)]
     pub udp_timeout: Duration,
 
+    /// What a change of policies does to flows and requests that are under way and that it no longer allows
+    #[arg(long, value_enum, default_value_t = EstablishedFlows::Cut)]
+    pub established_flows: EstablishedFlows,
+
     /// Drop a packet whose next hop has not told its link-layer address after so long
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::duration)]
     pub neighbour_timeout: Duration,
@@ -118,6 +122,16 @@ pub enum Idle {
     Sleep,
     /// Look again at once
     Spin,
+}
+
+/// `--established-flows`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum EstablishedFlows {
+    /// They are cut
+    #[default]
+    Cut,
+    /// They go on to their end; what is new is decided by the new policies
+    Keep,
 }
 
 /// `--ownership`.

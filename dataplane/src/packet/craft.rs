@@ -108,7 +108,7 @@ impl Segment {
 }
 
 /// What a made frame carries.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport<'a> {
     /// A TCP segment.
     Tcp(Segment, &'a [u8]),

@@ -121,8 +121,16 @@ impl<A: Address> Packet<'_, A> {
 
     /// Takes an ICMP error about a packet that we translated back to the end that sent it. The quoted packet went the
     /// other way, so the flow's entry for the reverse of it is the one whose rewrite leads to that end.
+    ///
+    /// Policies are asked about the flow, not about the router that sends the error: it belongs to the flow, as
+    /// replies do.
     fn error_about(&mut self, quote: &Quote) -> Verdict {
         let quoted = Tuple::<A>::of(self.frame.data(), &quote.headers);
+        let told = Tuple::<A>::of(self.frame.data(), &self.headers).destination;
+        // An error goes to whoever sent what it quotes; one that does not was never caused by it.
+        if told != quoted.source {
+            return self.unrelated(told.ip());
+        }
         let tuple = quoted.reversed();
         let hash = self.flows.hash(&tuple, quote.headers.protocol);
         let Some(slot) = self.flows.find(hash, &tuple, quote.headers.protocol) else {
@@ -132,12 +140,12 @@ impl<A: Address> Packet<'_, A> {
             };
             return match owner {
                 Some(owner) => self.hand_over(owner),
-                None => self.kernel(Kernel::IcmpUnmatched),
+                None => self.unrelated(told.ip()),
             };
         };
         let allowed = self.flows.entry(slot).is_allowed_by(self.ctx.tables.generation);
         if !allowed && !self.re_examine(slot) {
-            return self.kernel(Kernel::IcmpUnmatched);
+            return self.unrelated(told.ip());
         }
         if self.hop_limit() <= 1 {
             return self.drop(Reason::HopLimit);
@@ -149,5 +157,15 @@ impl<A: Address> Packet<'_, A> {
         let way = self.way(slot);
         quote::translate(self.frame.data_mut(), &self.headers, quote, &before);
         self.leave(way)
+    }
+
+    /// An ICMP error about no flow. The kernel may know what it is about if the address is the host's; nobody else has
+    /// sent anything from an address that is ours alone.
+    fn unrelated(&mut self, told: IpAddr) -> Verdict {
+        if is_owned(self.ctx, told) {
+            self.drop(Reason::NoFlow)
+        } else {
+            self.kernel(Kernel::IcmpUnmatched)
+        }
     }
 }

@@ -22,6 +22,7 @@ use crate::clock::Nanos;
 use crate::config::Tables;
 use crate::fib::Fib;
 use crate::flow::{Entry, Flows, Ownership, Part, Secret, SourcePorts, Timeouts};
+use crate::options::EstablishedFlows;
 use crate::packet::{self, Address, Headers, Malformed, Parsed, Tuple};
 use crate::policy;
 use crate::verdict::{Counters, Kernel, PortId, Reason, Verdict, WorkerId};
@@ -43,6 +44,8 @@ pub struct PipelineConfig {
     pub flow_capacity: usize,
     /// Idle timeouts.
     pub timeouts: Timeouts,
+    /// What becomes of answered flows that policies no longer allow.
+    pub established: EstablishedFlows,
     /// Secret: who knows it can fill one slot of the flow table. From the system's generator.
     pub seed: [u64; 2],
 }
@@ -75,6 +78,7 @@ struct Desk {
     workers: u8,
     ownership: Ownership,
     source_ports: SourcePorts,
+    established: EstablishedFlows,
     counters: Counters,
     limiter: Limiter,
     /// Of the tables that were followed last.
@@ -121,6 +125,7 @@ impl Pipeline {
                 workers: config.workers,
                 ownership: config.ownership,
                 source_ports: config.source_ports,
+                established: config.established,
                 counters: Counters::default(),
                 limiter: Limiter::default(),
                 tables_generation: None,

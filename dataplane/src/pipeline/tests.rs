@@ -1,6 +1,7 @@
 //! The pipeline on a virtual gateway: clients on port 0, pods on port 1, no kernel.
 
 mod changes;
+mod icmp;
 mod network;
 mod stages;
 
@@ -218,6 +219,15 @@ struct Outcome {
 
 impl Gateway {
     fn new(workers: u8, ownership: Ownership) -> Self {
+        Self::with(workers, ownership, EstablishedFlows::default())
+    }
+
+    /// One worker.
+    fn keeping(established: EstablishedFlows) -> Self {
+        Self::with(1, Ownership::Hash, established)
+    }
+
+    fn with(workers: u8, ownership: Ownership, established: EstablishedFlows) -> Self {
         let source_ports = SourcePorts::new(50_000, 50_255, workers).unwrap();
         let pipeline = |worker| {
             Pipeline::new(&PipelineConfig {
@@ -227,6 +237,7 @@ impl Gateway {
                 source_ports,
                 flow_capacity: 128,
                 timeouts: Timeouts::default(),
+                established,
                 seed: [7, 9],
             })
         };

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use super::Packet;
 use crate::fib::{HopId, Lookup};
 use crate::flow::{Direction, NextHop, State, Tick, Tracked};
+use crate::options::EstablishedFlows;
 use crate::packet::error::Error;
 use crate::packet::{self, Address, link};
-use crate::policy::Decision;
 use crate::verdict::{Answer, Kernel, PortId, Reason, Verdict};
 
 /// How a packet leaves.
@@ -41,25 +41,8 @@ impl<A: Address> Packet<'_, A> {
     /// it would miss. Established TCP connections to a backend that is not ready any more live on: it may be draining.
     #[cold]
     pub(super) fn re_examine(&mut self, slot: usize) -> bool {
+        let stands = self.is_served(slot) && self.is_allowed(slot);
         let tables = self.ctx.tables;
-        let entry = self.flows.entry(slot);
-        let (client, pod, protocol) = (entry.client(), entry.pod(), entry.protocol);
-        let stands = tables
-            .services
-            .lookup(client.destination.ip(), protocol, client.destination_port)
-            .is_some_and(|service| {
-                let backend = SocketAddr::new(pod.destination.ip(), pod.destination_port);
-                let movable = entry.direction() == Direction::FromClient
-                    && matches!(
-                        entry.state,
-                        State::TcpOpening | State::UdpUnreplied | State::UdpReplied
-                    );
-                (!movable || service.backends().binary_search(&backend).is_ok())
-                    && tables
-                        .policy
-                        .decide(client.source.ip(), backend.ip(), protocol, backend.port())
-                        == Decision::Allow
-            });
         if stands {
             self.flows.entry_mut(slot).set_allowed_by(tables.generation);
         } else {
@@ -67,6 +50,39 @@ impl<A: Address> Packet<'_, A> {
             self.desk.counters.flows_cut += 1;
         }
         stands
+    }
+
+    /// Whether the flow's Service, and the backend where it still matters, are there.
+    fn is_served(&self, slot: usize) -> bool {
+        let entry = self.flows.entry(slot);
+        let (client, pod) = (entry.client(), entry.pod());
+        let movable = entry.direction() == Direction::FromClient
+            && matches!(
+                entry.state,
+                State::TcpOpening | State::UdpUnreplied | State::UdpReplied
+            );
+        let services = &self.ctx.tables.services;
+        services
+            .lookup(client.destination.ip(), entry.protocol, client.destination_port)
+            .is_some_and(|service| {
+                let backend = SocketAddr::new(pod.destination.ip(), pod.destination_port);
+                !movable || service.backends().binary_search(&backend).is_ok()
+            })
+    }
+
+    /// Whether the flow may go on as far as policies are concerned.
+    fn is_allowed(&self, slot: usize) -> bool {
+        let entry = self.flows.entry(slot);
+        // A flow that nobody has answered is not established: its next packet may as well be its first.
+        if self.desk.established == EstablishedFlows::Keep && !entry.state.is_unanswered() {
+            return true;
+        }
+        let (client, pod) = (entry.client().source.ip(), entry.pod());
+        self.ctx
+            .tables
+            .policy
+            .decide(client, pod.destination.ip(), entry.protocol, pod.destination_port)
+            .is_allowed()
     }
 
     /// Rewrites the packet as the entry in `slot` says and sends it on.

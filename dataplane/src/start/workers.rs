@@ -128,6 +128,7 @@ pub(super) fn configs(
             source_ports: plan.source_ports,
             flow_capacity: options.flow_capacity as usize,
             timeouts: timeouts(options),
+            established: options.established_flows,
             seed,
         },
         l7_buffer: options.l7_buffers as usize,

@@ -15,6 +15,7 @@ use crate::clock::Nanos;
 use crate::config::State;
 use crate::fib::{Address, Link, Neighbour, NextHop, Route, RouteKind, Snapshot, Table};
 use crate::flow::{Ownership, SourcePorts, Timeouts};
+use crate::options::EstablishedFlows;
 use crate::packet::craft::{Transport, frame};
 use crate::packet::ip_packet;
 use crate::port::memory::{MemoryPort, pair};
@@ -259,6 +260,7 @@ fn config(
         source_ports: SourcePorts::new(61000, 65535, workers).unwrap(),
         flow_capacity: 4096,
         timeouts: Timeouts::default(),
+        established: EstablishedFlows::default(),
         seed: [7, 11],
     };
     WorkerConfig {

@@ -59,11 +59,7 @@ fn a_change_elsewhere_cuts_nothing() {
 fn a_policy_cuts_what_it_forbids() {
     let mut gateway = Gateway::new(1, Ownership::Hash);
     let (source, pod) = establish(&mut gateway);
-    let mut objects = objects();
-    for pod in ["10.244.1.10", "10.244.1.11", "10.244.1.12"] {
-        objects.extend(policy(&format!("shop/{pod}"), pod, "203.0.113.0/24"));
-    }
-    gateway.publish(objects);
+    gateway.publish(with_doors_shut());
     assert_eq!(
         gateway.client_sends(CLIENT, VIP, tcp(ACK)).verdict,
         Verdict::Drop(Reason::Denied)
@@ -72,6 +68,84 @@ fn a_policy_cuts_what_it_forbids() {
     assert_eq!(pod_sends(&mut gateway, pod, source, tcp(ACK)), Verdict::ToKernel);
     assert_eq!((gateway.flows(), gateway.source_ports_in_use()), (0, 0));
     assert_eq!(gateway.counters().flows_cut, 1);
+}
+
+/// The objects, and policies that shut everybody out of the pods.
+fn with_doors_shut() -> Vec<Object> {
+    let mut objects = objects();
+    for pod in ["10.244.1.10", "10.244.1.11", "10.244.1.12"] {
+        objects.extend(policy(&format!("shop/{pod}"), pod, "203.0.113.0/24"));
+    }
+    objects
+}
+
+#[test]
+fn established_flows_are_kept_where_that_is_asked_for() {
+    for transport in [tcp(SYN), UDP] {
+        let mut gateway = Gateway::keeping(EstablishedFlows::Keep);
+        let (source, pod) = if transport == UDP {
+            let ends = open(&mut gateway, UDP);
+            assert_eq!(
+                pod_sends(&mut gateway, ends.1, ends.0, UDP),
+                Verdict::Forward(CLIENTS)
+            );
+            ends
+        } else {
+            establish(&mut gateway)
+        };
+        gateway.publish(with_doors_shut());
+        let more = if transport == UDP { UDP } else { tcp(ACK) };
+        assert_eq!(
+            ends(&gateway.client_sends(CLIENT, VIP, more).frame),
+            (source, pod)
+        );
+        assert_eq!(
+            pod_sends(&mut gateway, pod, source, more),
+            Verdict::Forward(CLIENTS)
+        );
+        // What is new is decided by the new policies.
+        assert_eq!(
+            gateway.client_sends("192.0.2.10:40001", VIP, transport).verdict,
+            Verdict::Drop(Reason::Denied)
+        );
+        assert_eq!((gateway.flows(), gateway.counters().flows_cut), (1, 0));
+        // Without its Service a flow has no way, kept or not.
+        gateway.publish(vec![service(
+            "198.51.100.10:81",
+            Protocol::Tcp,
+            &["10.244.1.10:8080"],
+        )]);
+        gateway.client_sends(CLIENT, VIP, more);
+        assert_eq!((gateway.flows(), gateway.counters().flows_cut), (0, 1));
+    }
+}
+
+#[test]
+fn a_flow_that_nobody_has_answered_is_not_kept() {
+    for transport in [tcp(SYN), UDP] {
+        let mut gateway = Gateway::keeping(EstablishedFlows::Keep);
+        let (source, pod) = open(&mut gateway, transport);
+        gateway.publish(with_doors_shut());
+        assert_eq!(pod_sends(&mut gateway, pod, source, transport), Verdict::ToKernel);
+        assert_eq!(
+            gateway.client_sends(CLIENT, VIP, transport).verdict,
+            Verdict::Drop(Reason::Denied)
+        );
+        assert_eq!((gateway.flows(), gateway.counters().flows_cut), (0, 1));
+    }
+}
+
+#[test]
+fn a_tuple_that_is_used_again_is_a_new_flow() {
+    let mut gateway = Gateway::keeping(EstablishedFlows::Keep);
+    let (source, pod) = establish(&mut gateway);
+    pod_sends(&mut gateway, pod, source, tcp(tcp_flag::FIN | ACK));
+    gateway.client_sends(CLIENT, VIP, tcp(tcp_flag::FIN | ACK));
+    gateway.publish(with_doors_shut());
+    assert_eq!(
+        gateway.client_sends(CLIENT, VIP, tcp(SYN)).verdict,
+        Verdict::Drop(Reason::Denied)
+    );
 }
 
 #[test]

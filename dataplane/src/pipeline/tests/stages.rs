@@ -264,6 +264,7 @@ fn limits_of_the_table_and_of_the_ports() {
         source_ports: SourcePorts::new(50_000, 50_007, 1).unwrap(),
         flow_capacity: 128,
         timeouts: Timeouts::default(),
+        established: EstablishedFlows::default(),
         seed: [7, 9],
     };
     gateway.workers = vec![Pipeline::new(&config)];
