@@ -130,6 +130,7 @@ fn http(status: &Status) -> BTreeMap<String, u64> {
                 "refused with 403: a NetworkPolicy closes the pods to the client",
                 counts.denied,
             ),
+            ("requests and tunnels cut by a change of policies", counts.cut),
             ("refused with 404: no Ingress has a rule", counts.no_route),
             ("refused with 503: no ready pod", counts.no_endpoint),
             (

@@ -71,6 +71,10 @@ impl Relayed {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        // Its connection has gone away without an error, as if the body ended here.
+        if self.lease.as_ref().is_some_and(|lease| lease.place.is_cut()) {
+            return Poll::Ready(Some(Err(self.broken("policies no longer allow it".into()))));
+        }
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
             return self.poll_pause(cx);
         };

@@ -29,6 +29,8 @@ pub struct L7Counters {
     pub no_route: u64,
     /// Requests that NetworkPolicy denies: 403.
     pub denied: u64,
+    /// Requests and tunnels under way that a change of policies cut.
+    pub cut: u64,
     /// Requests whose upstream has no ready endpoint: 503.
     pub no_endpoint: u64,
     /// Endpoints that refused a connection, or to which none could be opened.

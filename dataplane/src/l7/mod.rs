@@ -19,6 +19,7 @@ mod limits;
 mod middleware;
 mod proxy;
 mod route;
+mod running;
 mod stage;
 mod tls;
 mod upstream;
@@ -29,7 +30,7 @@ pub use limits::Limits;
 pub use stage::{Allows, L7Status, Stage, StageConfig};
 pub use tls::CertificateFault;
 
-use stage::{Shared, State};
+use stage::Shared;
 
 #[cfg(test)]
 mod tests;

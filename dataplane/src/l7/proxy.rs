@@ -12,6 +12,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::Parts;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 
@@ -19,8 +20,9 @@ use super::answer::{answer, last_answer};
 use super::body::{Body, Exchange, Relayed};
 use super::http::{Io, Refusal};
 use super::middleware::{self, Client, Host};
+use super::running::Place;
 use super::upstream::{ConnectError, Lease};
-use super::{Shared, State, route};
+use super::{Shared, route};
 
 /// What the requests of one client connection have in common.
 pub(super) struct Session {
@@ -30,6 +32,8 @@ pub(super) struct Session {
     pub(super) active: Rc<Cell<usize>>,
     /// The other half of the tunnel that this connection is about to become.
     pub(super) tunnel: RefCell<Option<Tunnel>>,
+    /// Rung when this connection is to be reset.
+    pub(super) bell: Rc<Notify>,
 }
 
 /// A pod's end of a connection that has become something else.
@@ -153,11 +157,7 @@ async fn forward(
     drop(path);
     let upgrade = wanted_upgrade(&request);
     let outgoing = prepare(request, &session.client, header, id, upgrade.as_ref())?;
-    let attempt = Attempt {
-        session,
-        state: &state,
-        endpoints,
-    };
+    let attempt = Attempt { session, endpoints };
     let (response, lease) = attempt.run(outgoing).await?;
     answer_with(session, response, lease, exchange, upgrade.is_some()).await
 }
@@ -222,7 +222,6 @@ fn prepare(
 /// The endpoints that a request may go to.
 struct Attempt<'a> {
     session: &'a Rc<Session>,
-    state: &'a State,
     endpoints: &'a [SocketAddr],
 }
 
@@ -242,6 +241,9 @@ impl Attempt<'_> {
             match self.lease(endpoint).await {
                 Ok(lease) => {
                     let reused = lease.reused;
+                    if lease.place.is_cut() {
+                        return Err(self.denied());
+                    }
                     match self.exchange(lease, request).await? {
                         Exchanged::Answer(response, lease) => return Ok((*response, lease)),
                         // The pod had closed the kept connection: that is no fault of the endpoint.
@@ -264,28 +266,31 @@ impl Attempt<'_> {
             }
             tried.push(endpoint);
         }
-        Err(failure.unwrap_or_else(|| {
-            shared.tally.count(|c| c.denied += 1);
-            refused(StatusCode::FORBIDDEN, "a network policy denies this client")
-        }))
+        Err(failure.unwrap_or_else(|| self.denied()))
+    }
+
+    fn denied(&self) -> Refused {
+        self.session.shared.tally.count(|c| c.denied += 1);
+        refused(StatusCode::FORBIDDEN, "a network policy denies this client")
     }
 
     fn choose(&self, tried: &[SocketAddr]) -> Option<SocketAddr> {
-        let client = self.session.client.ip();
-        self.session
-            .shared
+        let (client, shared) = (self.session.client.ip(), &self.session.shared);
+        // Not those that the request began with: policies may have changed while it waited.
+        let state = shared.state()?;
+        shared
             .pool
-            .choose(self.endpoints, tried, |endpoint| {
-                (self.state.allows)(client, endpoint)
-            })
+            .choose(self.endpoints, tried, |endpoint| (state.allows)(client, endpoint))
     }
 
     async fn lease(&self, endpoint: SocketAddr) -> Result<Lease, Refused> {
         let shared = &self.session.shared;
-        if let Some(lease) = Lease::reuse(shared, endpoint) {
-            return Ok(lease);
-        }
-        Lease::connect(shared, endpoint)
+        let place = Place::enter(shared, self.session.client.address, endpoint, &self.session.bell);
+        let place = match Lease::reuse(shared, endpoint, place) {
+            Ok(lease) => return Ok(lease),
+            Err(place) => place,
+        };
+        Lease::connect(shared, endpoint, place)
             .await
             .map_err(|error| match error {
                 ConnectError::Refused(error) => {
@@ -313,6 +318,10 @@ impl Attempt<'_> {
             _ => Rc::new(Cell::new(Instant::now())),
         };
         match patiently(shared.limits.response, &taken, lease.send(request)).await {
+            _ if lease.place.is_cut() => Err(Refused {
+                last: true,
+                ..self.denied()
+            }),
             Ok(Ok(response)) => Ok(Exchanged::Answer(Box::new(response), lease)),
             Ok(Err(mut error)) => match error.take_message().or(spare) {
                 Some(again) => Ok(Exchanged::Unsent(Box::new(again))),
@@ -383,6 +392,7 @@ async fn answer_with(
     upgrade: bool,
 ) -> Result<Response<Body>, Refused> {
     let shared = &session.shared;
+    lease.place.answered();
     let (mut head, incoming) = response.into_parts();
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         let upstream = if upgrade { lease.upgraded().await } else { None };

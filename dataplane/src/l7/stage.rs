@@ -12,6 +12,7 @@ use hyper::server::conn::http1::Builder;
 use tokio::sync::Notify;
 
 use super::counters::{L7Counters, Tally};
+use super::running::Running;
 use super::upstream::Pool;
 use super::{Config, Limits, http as connection, middleware};
 use crate::clock::Nanos;
@@ -52,6 +53,7 @@ pub(super) struct Shared {
     pub(super) stack: Stack,
     pub(super) limits: Limits,
     pub(super) pool: Pool,
+    pub(super) running: Running,
     pub(super) tally: Tally,
     pub(super) http: Builder,
     /// Requests being answered.
@@ -117,6 +119,7 @@ impl Stage {
             http: connection::builder(&config.limits),
             limits: config.limits,
             pool: Pool::default(),
+            running: Running::default(),
             tally: Tally::default(),
             active: Rc::default(),
             clients: Cell::default(),
@@ -141,6 +144,15 @@ impl Stage {
             endpoints,
         });
         *self.shared.state.borrow_mut() = Some(state);
+    }
+
+    /// Cuts the requests and tunnels under way that the state of the last [`configure`](Self::configure) does not allow:
+    /// who waits for an answer is told, who has a part of one finds the connection reset.
+    pub fn re_examine(&mut self) {
+        let shared = &self.shared;
+        let Some(state) = shared.state() else { return };
+        let told = |_, _| shared.tally.count(|c| c.cut += 1);
+        shared.running.cut(&*state.allows, told);
     }
 
     /// Takes in an IP packet without its link-layer header. Must be called within a tokio `LocalRuntime` or

@@ -1,6 +1,7 @@
 //! The stage against clients and pods on a virtual network.
 
 mod answers;
+mod cuts;
 mod framing;
 mod streams;
 mod tls;

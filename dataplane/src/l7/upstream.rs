@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 use super::Shared;
 use super::body::Body;
 use super::http::Io;
+use super::running::Place;
 use crate::clock::Nanos;
 
 /// The endpoints that this worker has connections to.
@@ -61,6 +62,8 @@ pub(super) struct Lease {
     connection: Option<Connection>,
     /// Whether the connection has carried a request before.
     pub(super) reused: bool,
+    /// The request that it is for.
+    pub(super) place: Place,
 }
 
 /// Why there is no connection.
@@ -159,15 +162,21 @@ impl Pool {
 }
 
 impl Lease {
-    /// A kept connection to an endpoint, if there is one.
-    pub(super) fn reuse(shared: &Rc<Shared>, endpoint: SocketAddr) -> Option<Self> {
-        let connection = shared.pool.take(endpoint)?;
+    /// A kept connection to an endpoint, or else the place back.
+    pub(super) fn reuse(shared: &Rc<Shared>, endpoint: SocketAddr, place: Place) -> Result<Self, Place> {
+        let Some(connection) = shared.pool.take(endpoint) else {
+            return Err(place);
+        };
         shared.tally.count(|c| c.upstream_reuses += 1);
-        Some(Self::new(shared, endpoint, connection, true))
+        Ok(Self::new(shared, endpoint, connection, true, place))
     }
 
     /// A new connection to an endpoint.
-    pub(super) async fn connect(shared: &Rc<Shared>, endpoint: SocketAddr) -> Result<Self, ConnectError> {
+    pub(super) async fn connect(
+        shared: &Rc<Shared>,
+        endpoint: SocketAddr,
+        place: Place,
+    ) -> Result<Self, ConnectError> {
         let connecting = shared.stack.connect(endpoint).map_err(ConnectError::Refused)?;
         let stream = match tokio::time::timeout(shared.limits.connect, connecting).await {
             Ok(stream) => stream.map_err(ConnectError::Refused)?,
@@ -188,16 +197,24 @@ impl Lease {
             task: task.abort_handle(),
             upgraded,
         };
-        Ok(Self::new(shared, endpoint, connection, false))
+        Ok(Self::new(shared, endpoint, connection, false, place))
     }
 
-    fn new(shared: &Rc<Shared>, endpoint: SocketAddr, connection: Connection, reused: bool) -> Self {
+    fn new(
+        shared: &Rc<Shared>,
+        endpoint: SocketAddr,
+        connection: Connection,
+        reused: bool,
+        place: Place,
+    ) -> Self {
         shared.pool.busy(endpoint, true);
+        place.over(connection.task.clone());
         Self {
             shared: Rc::clone(shared),
             endpoint,
             connection: Some(connection),
             reused,
+            place,
         }
     }
 
@@ -237,7 +254,7 @@ impl Lease {
 
     fn keep(&self, connection: Connection) {
         let shared = &self.shared;
-        if !shared.is_endpoint(self.endpoint) {
+        if !shared.is_endpoint(self.endpoint) || self.place.is_cut() {
             return;
         }
         let mut endpoints = shared.pool.endpoints.borrow_mut();

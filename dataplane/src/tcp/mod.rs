@@ -42,7 +42,7 @@ use tokio::sync::Notify;
 
 pub use options::{SourceAddress, StackConfig, StackCounters, StackStatus};
 pub use packets::Emit;
-pub use stream::{Connecting, TcpStream};
+pub use stream::{Connecting, Reset, TcpStream};
 
 use crate::clock::Nanos;
 use stack::Inner;

@@ -11,7 +11,7 @@ use smoltcp::socket::tcp::{RecvError, State};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Shared;
-use super::connection::{End, Linger};
+use super::connection::{Connection, End, Linger};
 use super::stack::Inner;
 
 /// How much of a peer's data is thrown away after its stream was dropped, before the connection is reset. Enough for
@@ -113,12 +113,16 @@ impl TcpStream {
 
     /// Resets the connection; the peer sees that what it got is not everything.
     pub fn abort(self) {
-        let mut inner = self.shared.inner.borrow_mut();
-        let connection = &mut inner.connections[self.id];
-        if let Some(socket) = &mut connection.socket {
-            connection.end = End::Aborted;
-            socket.tcp().abort();
-            inner.enqueue_and_wake(self.id);
+        self.reset().now();
+    }
+
+    /// What resets the connection while something else owns the stream.
+    #[must_use]
+    pub fn reset(&self) -> Reset {
+        Reset {
+            shared: Rc::clone(&self.shared),
+            id: self.id,
+            ends: (self.local, self.remote),
         }
     }
 
@@ -212,6 +216,30 @@ impl Drop for TcpStream {
         match self.shared.inner.try_borrow_mut() {
             Ok(mut inner) => inner.leave(self.id),
             Err(_) => self.shared.left.borrow_mut().push(self.id),
+        }
+    }
+}
+
+/// Resets a connection, see [`TcpStream::reset`].
+pub struct Reset {
+    shared: Rc<Shared>,
+    id: usize,
+    ends: (SocketAddr, SocketAddr),
+}
+
+impl Reset {
+    /// Does so; nothing where the stream is gone.
+    pub fn now(self) {
+        let mut inner = self.shared.inner.borrow_mut();
+        // Another connection may have the place of one that is gone.
+        let theirs = |c: &&mut Connection| c.held && (c.local, c.remote) == self.ends;
+        let Some(connection) = inner.connections.get_mut(self.id).filter(theirs) else {
+            return;
+        };
+        if let Some(socket) = &mut connection.socket {
+            connection.end = End::Aborted;
+            socket.tcp().abort();
+            inner.enqueue_and_wake(self.id);
         }
     }
 }

@@ -14,9 +14,11 @@ use crate::config::Tables;
 use crate::fib::{Fib, Lookup};
 use crate::flow::Part;
 use crate::l7::{L7Status, Stage, StageConfig};
+use crate::options::EstablishedFlows;
 use crate::packet;
 use crate::packet::link::HEADER;
 use crate::pipeline::PipelineConfig;
+use crate::policy::Compiled;
 use crate::tcp::StackConfig;
 
 /// The stage, and what joins it to the worker.
@@ -26,6 +28,9 @@ pub(super) struct Terminator {
     /// The stage has packets that found no frame or no room.
     blocked: bool,
     epoch: Option<u64>,
+    /// What requests under way are allowed by.
+    policy: Option<Arc<Compiled>>,
+    established: EstablishedFlows,
     sent: u64,
 }
 
@@ -46,6 +51,8 @@ impl Terminator {
             stage,
             blocked: false,
             epoch: None,
+            policy: None,
+            established: pipeline.established,
             sent: 0,
         }
     }
@@ -64,6 +71,16 @@ impl Terminator {
         };
         if let Some(config) = tables.l7() {
             self.stage.configure(Arc::clone(config), Rc::new(allows));
+        }
+        let changed = self
+            .policy
+            .as_ref()
+            .is_none_or(|old| !Arc::ptr_eq(old, &tables.policy));
+        if changed {
+            self.policy = Some(Arc::clone(&tables.policy));
+            if self.established == EstablishedFlows::Cut {
+                self.stage.re_examine();
+            }
         }
     }
 

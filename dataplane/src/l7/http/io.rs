@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
 use super::scan::Scanner;
-use crate::tcp::TcpStream;
+use crate::tcp::{Reset, TcpStream};
 
 /// A byte stream of a client or to a pod.
 pub(in crate::l7) enum Transport {
@@ -36,6 +36,14 @@ impl Io {
 }
 
 impl Transport {
+    /// What resets the connection below.
+    pub(super) fn reset(&self) -> Reset {
+        match self {
+            Self::Plain(stream) => stream.reset(),
+            Self::Tls(stream) => stream.get_ref().0.reset(),
+        }
+    }
+
     /// Lets `take` see what has arrived; it returns how much it took. Ready with 0 at the end.
     fn poll_receive(
         &mut self,

@@ -6,6 +6,7 @@ mod timer;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use hyper::service::service_fn;
 use rustls::HandshakeKind;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::sync::Notify;
 use tokio_rustls::LazyConfigAcceptor;
 
 pub(super) use io::{Io, Transport};
@@ -25,7 +27,7 @@ use super::config::Config;
 use super::middleware::Client;
 use super::proxy::{Session, Tunnel, handle};
 use super::{ListenerKind, Shared};
-use crate::tcp::TcpStream;
+use crate::tcp::{Reset, TcpStream};
 
 /// A fatal TLS alert: unrecognized_name (RFC 6066 section 3).
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -103,6 +105,7 @@ async fn speak_http(shared: &Rc<Shared>, client: Client, transport: Transport) -
         client,
         active: Rc::clone(&shared.active),
         tunnel: RefCell::new(None),
+        bell: Rc::new(Notify::new()),
     });
     let scanner = Rc::new(RefCell::new(Scanner::default()));
     let service = service_fn(|request| {
@@ -114,13 +117,22 @@ async fn speak_http(shared: &Rc<Shared>, client: Client, transport: Transport) -
         transport,
         scanner: Some(Rc::clone(&scanner)),
     };
-    let connection = shared.http.serve_connection(io, service);
-    let parts = connection.without_shutdown().await?;
+    let reset = io.transport.reset();
+    // Pinned here, so that it still holds the stream when that is reset.
+    let mut served = pin!(shared.http.serve_connection(io, service).without_shutdown());
+    let parts = tokio::select! {
+        biased;
+        () = session.bell.notified() => {
+            reset.now();
+            return Ok(());
+        }
+        parts = &mut served => parts?,
+    };
     let tunnel = session.tunnel.borrow_mut().take();
     match tunnel {
         Some(tunnel) => {
             scanner.borrow_mut().end();
-            carry(parts.io.transport, &parts.read_buf, tunnel).await;
+            carry(parts.io.transport, &parts.read_buf, tunnel, &session.bell).await;
         }
         None => close(parts).await,
     }
@@ -132,17 +144,21 @@ async fn close<S>(parts: Parts<Io, S>) {
     drop(transport.shutdown().await);
 }
 
-/// Carries bytes both ways until both sides have closed or one breaks.
-async fn carry(mut client: Transport, early: &[u8], tunnel: Tunnel) {
+/// Carries bytes both ways until both sides have closed, one breaks, or policies no longer allow it.
+async fn carry(mut client: Transport, early: &[u8], tunnel: Tunnel, bell: &Notify) {
     let Tunnel { upstream, lease } = tunnel;
     let mut pod = upstream.io.transport;
-    let early = async {
+    let resets = [client.reset(), pod.reset()];
+    let bytes = async {
         pod.write_all(early).await?;
-        client.write_all(&upstream.read_buf).await
+        client.write_all(&upstream.read_buf).await?;
+        copy_bidirectional(&mut client, &mut pod).await
     };
-    if early.await.is_ok() {
-        drop(copy_bidirectional(&mut client, &mut pod).await);
-    }
+    tokio::select! {
+        biased;
+        () = bell.notified() => resets.into_iter().for_each(Reset::now),
+        ended = bytes => drop(ended),
+    };
     drop(lease);
 }
 

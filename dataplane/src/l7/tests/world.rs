@@ -151,6 +151,16 @@ impl World {
             .configure(Arc::new(objects.build(None)), Rc::new(allows));
     }
 
+    /// Has policies deny pods to the client, and requests under way looked at if `cut`.
+    pub(super) fn deny(&self, pods: &[u8], cut: bool) {
+        self.denied
+            .borrow_mut()
+            .extend(pods.iter().map(|pod| endpoint(*pod)));
+        if cut {
+            self.stage.borrow_mut().re_examine();
+        }
+    }
+
     pub(super) fn status(&self) -> L7Status {
         self.stage.borrow().status()
     }
