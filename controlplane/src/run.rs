@@ -9,7 +9,7 @@ use headgate_ring::message::{Certificate, PrivateKey};
 use rcgen::{CertificateParams, KeyPair};
 use zeroize::Zeroizing;
 
-use crate::compile::{Compiled, Settings, compile};
+use crate::compile::{Compiler, Settings};
 use crate::model::invalid::is_unicast;
 use crate::model::name::is_subdomain;
 use crate::options::Options;
@@ -61,27 +61,28 @@ pub fn run(options: Options) -> Result<(), RunError> {
     let directory = Directory::open(&manifests, sender.clone(), events)?;
     stop_on_signals(sender).map_err(system("wait for signals"))?;
     let publisher = Publisher::start(socket).map_err(system("start a thread"))?;
-    follow(directory, &settings, &publisher);
+    follow(directory, settings, &publisher);
     tracing::info!("stopping; the dataplane goes on with what it has");
     Ok(())
 }
 
 /// The loop: changes of files, the model, the state, the dataplane.
-fn follow(mut directory: Directory, settings: &Settings, publisher: &Publisher) {
+fn follow(mut directory: Directory, settings: Settings, publisher: &Publisher) {
     let mut store = Store::default();
+    let mut compiler = Compiler::new(settings);
     let mut reporter = Reporter::default();
     while let Some(changes) = directory.changes() {
         let (start, files) = (Instant::now(), changes.len());
-        store.update(changes);
-        let Compiled { state, problems } = compile(store.model(), settings, now());
-        let objects = state.len();
-        publisher.publish(state);
+        let changed = store.update(changes);
+        compiler.update(store.model(), &changed, now());
+        publisher.publish(compiler.state().clone());
         tracing::debug!(
-            "{files} files changed, {objects} objects compiled in {:.1?}",
+            "{files} files changed, {} objects with it, compiled in {:.1?}",
+            changed.len(),
             start.elapsed()
         );
         let mut all = store.problems();
-        all.extend(problems.into_iter().map(|mut problem| {
+        all.extend(compiler.problems().into_iter().map(|mut problem| {
             problem.origin = problem.object.as_ref().and_then(|id| store.origin(id));
             problem
         }));

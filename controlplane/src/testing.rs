@@ -1,12 +1,15 @@
 //! What the tests of several modules need.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use headgate_ring::message::{Endpoint, Group, Object, Policy, PrivateKey, Service, Upstream, VirtualHost};
+use headgate_ring::message::{
+    Endpoint, Group, Key, Object, Policy, PrivateKey, Service, Upstream, VirtualHost,
+};
 use rcgen::{CertificateParams, KeyPair};
 
-use crate::compile::{Compiled, Settings, State, compile};
+use crate::compile::{Compiled, Settings, compile};
 use crate::source::decode::{Syntax, decode};
 use crate::source::store::{Contents, Store};
 
@@ -48,7 +51,7 @@ pub(crate) fn settings() -> Settings {
 
 /// A state and the lines that the compiler wrote.
 pub(crate) struct Result {
-    pub(crate) state: State,
+    pub(crate) state: BTreeMap<Key, Object>,
     pub(crate) lines: Vec<String>,
 }
 

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use headgate_ring::message::{Certificate, Object};
 use k8s_openapi::jiff::Timestamp;
 
+use super::Settings;
 use super::routes::Ingresses;
+use super::traffic::Plan;
 use super::world::World;
-use super::{Compiled, Settings};
 use crate::model::ingress::Tls;
 use crate::model::{Id, Ingress, Kind, ObjectName, TlsSecret};
 use crate::problem::Problem;
@@ -24,12 +25,12 @@ pub(super) fn compile(
     ingresses: &Ingresses<'_>,
     settings: &Settings,
     now: i64,
-    out: &mut Compiled,
+    plan: &mut Plan,
 ) {
     let mut hosts = Hosts::default();
     for (name, ingress) in ingresses {
         for (index, tls) in ingress.tls.iter().enumerate() {
-            hosts.add(world, name, ingress, tls, index, out);
+            hosts.add(world, name, ingress, tls, index, plan);
         }
     }
     let mut secrets: BTreeMap<ObjectName, BTreeSet<String>> = BTreeMap::new();
@@ -37,12 +38,12 @@ pub(super) fn compile(
         secrets.entry(secret).or_default().insert(host);
     }
     if !settings.addresses.is_empty() && settings.https_port != 0 {
-        default_certificate(world, settings, &mut secrets, out);
+        default_certificate(world, settings, &mut secrets, plan);
     }
     for (name, hosts) in secrets {
         if let Some(secret) = find(world, &name) {
-            check_validity(&name, secret, now, out);
-            out.put(Object::Certificate(Certificate {
+            check_validity(&name, secret, now, plan);
+            plan.put(Object::Certificate(Certificate {
                 name: name.to_string(),
                 hosts: hosts.into_iter().collect(),
                 chain: secret.chain.clone(),
@@ -84,7 +85,7 @@ impl Hosts {
         ingress: &Ingress,
         tls: &Tls,
         index: usize,
-        out: &mut Compiled,
+        plan: &mut Plan,
     ) {
         let id = Id::new(Kind::Ingress, ingress_name.clone());
         // Without a Secret the default certificate serves.
@@ -93,7 +94,7 @@ impl Hosts {
         };
         if let Some(reason) = missing(world, &secret_name) {
             let text = format!("spec.tls[{index}].secretName: {reason}");
-            out.problems.push(Problem::error(id.clone(), text));
+            plan.problems.push(Problem::error(id.clone(), text));
         }
         let Some(secret) = find(world, &secret_name) else {
             return;
@@ -103,7 +104,7 @@ impl Hosts {
                 let text = format!(
                     "spec.tls[{index}].hosts[{h}]: the certificate of Secret {secret_name} does not name \"{host}\""
                 );
-                out.problems.push(Problem::warning(id.clone(), text));
+                plan.problems.push(Problem::warning(id.clone(), text));
             }
         }
         let implied = || {
@@ -125,7 +126,7 @@ impl Hosts {
                 let text = format!(
                     "spec.tls[{index}].secretName: \"{host}\" has the certificate of Secret {holder} by Ingress {claimed_by} already"
                 );
-                out.problems.push(Problem::error(id.clone(), text));
+                plan.problems.push(Problem::error(id.clone(), text));
             }
         }
     }
@@ -136,7 +137,7 @@ fn default_certificate(
     world: &World<'_>,
     settings: &Settings,
     secrets: &mut BTreeMap<ObjectName, BTreeSet<String>>,
-    out: &mut Compiled,
+    plan: &mut Plan,
 ) {
     if let Some(name) = &settings.default_certificate {
         if find(world, name).is_some() {
@@ -145,19 +146,24 @@ fn default_certificate(
         }
         let reason = missing(world, name).unwrap_or_default();
         let id = Id::new(Kind::Secret, name.clone());
-        out.problems
+        plan.problems
             .push(Problem::error(id, format!("--default-certificate: {reason}")));
     }
     if let Some(fallback) = &settings.fallback_certificate {
-        out.put(Object::Certificate(Certificate {
+        plan.put(Object::Certificate(Certificate {
             hosts: vec![String::new()],
             ..fallback.clone()
         }));
     }
 }
 
-fn check_validity(name: &ObjectName, secret: &TlsSecret, now: i64, out: &mut Compiled) {
+fn check_validity(name: &ObjectName, secret: &TlsSecret, now: i64, plan: &mut Plan) {
     let (not_before, not_after) = secret.validity;
+    let next = [not_before, not_after.saturating_add(1)];
+    plan.valid_until = next
+        .into_iter()
+        .filter(|t| *t > now)
+        .fold(plan.valid_until, i64::min);
     let (verb, at) = match () {
         () if now > not_after => ("expired at", not_after),
         () if now < not_before => ("is not valid before", not_before),
@@ -165,6 +171,6 @@ fn check_validity(name: &ObjectName, secret: &TlsSecret, now: i64, out: &mut Com
     };
     let at = Timestamp::from_second(at).map_or_else(|_| at.to_string(), |t| t.to_string());
     let text = format!("data[tls.crt]: the certificate {verb} {at}; clients will refuse it");
-    out.problems
+    plan.problems
         .push(Problem::warning(Id::new(Kind::Secret, name.clone()), text));
 }

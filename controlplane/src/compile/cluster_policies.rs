@@ -6,53 +6,45 @@
 use std::collections::BTreeSet;
 
 use headgate_ring::message::{
-    Action as RingAction, Direction, GroupId, Object, Peer as RingPeer, Policy, PolicyRule, PortRange,
-    Protocol, Tier as RingTier,
+    Action as RingAction, Direction, GroupId, Peer as RingPeer, Policy, PolicyRule, PortRange, Protocol,
+    Tier as RingTier,
 };
 
-use super::Compiled;
-use super::groups::{Definition, Groups, Scope};
-use super::world::World;
-use crate::model::ClusterPolicy;
+use super::groups::{Definition, Scope, Uses};
 use crate::model::cluster_policy::{Action, Matches, Peer, Pods, Port, Rule, Tier};
+use crate::model::{ClusterPolicy, ObjectName};
 
-/// Puts one object for each policy and direction that has rules. A direction without rules is left alone.
-pub(super) fn compile<'a>(world: &World<'a>, groups: &mut Groups<'a>, out: &mut Compiled) {
-    for (name, policy) in world.model.cluster_policies() {
-        let mut compiler = Compiler {
-            world,
-            groups,
-            policy,
-        };
-        for (direction, rules) in [
-            (Direction::Ingress, &policy.ingress),
-            (Direction::Egress, &policy.egress),
-        ] {
-            if rules.is_empty() {
-                continue;
-            }
-            let numbered = rules.iter().zip(0..);
-            let policy = Policy {
-                name: name.to_string(),
-                tier: match policy.tier {
-                    Tier::Admin => RingTier::Admin,
-                    Tier::Baseline => RingTier::Baseline,
-                },
-                priority: policy.priority,
-                direction,
-                subjects: compiler.group(&policy.subject, None),
-                rules: numbered
-                    .flat_map(|(rule, number)| compiler.rule(direction, rule, number))
-                    .collect(),
-            };
-            out.put(Object::Policy(policy));
+/// One object for each direction that has rules. A direction without rules is left alone.
+pub(super) fn compile(name: &ObjectName, policy: &ClusterPolicy, groups: &mut Uses<'_>) -> Vec<Policy> {
+    let mut compiler = Compiler { groups, policy };
+    let mut compiled = Vec::new();
+    for (direction, rules) in [
+        (Direction::Ingress, &policy.ingress),
+        (Direction::Egress, &policy.egress),
+    ] {
+        if rules.is_empty() {
+            continue;
         }
+        let numbered = rules.iter().zip(0..);
+        compiled.push(Policy {
+            name: name.to_string(),
+            tier: match policy.tier {
+                Tier::Admin => RingTier::Admin,
+                Tier::Baseline => RingTier::Baseline,
+            },
+            priority: policy.priority,
+            direction,
+            subjects: compiler.group(&policy.subject, None),
+            rules: numbered
+                .flat_map(|(rule, number)| compiler.rule(direction, rule, number))
+                .collect(),
+        });
     }
+    compiled
 }
 
-struct Compiler<'w, 'a> {
-    world: &'w World<'a>,
-    groups: &'w mut Groups<'a>,
+struct Compiler<'w, 'u, 'a> {
+    groups: &'w mut Uses<'u>,
     policy: &'a ClusterPolicy,
 }
 
@@ -62,7 +54,7 @@ type Resolved<'a> = (&'a str, Protocol, u16);
 /// A part of a rule: for whom, with whom, where to.
 type Part = (Option<GroupId>, Option<Vec<RingPeer>>, Option<Vec<PortRange>>);
 
-impl<'a> Compiler<'_, 'a> {
+impl<'a> Compiler<'_, '_, 'a> {
     fn rule(&mut self, direction: Direction, rule: &'a Rule, number: u32) -> Vec<PolicyRule> {
         let action = match rule.action {
             Action::Accept => RingAction::Accept,
@@ -115,7 +107,7 @@ impl<'a> Compiler<'_, 'a> {
     }
 
     /// What the name is at the pods that can be the destination, whatever the protocol; sorted.
-    fn resolve(&self, direction: Direction, peers: &'a [Peer], name: &'a str) -> Vec<Resolved<'a>> {
+    fn resolve(&mut self, direction: Direction, peers: &'a [Peer], name: &'a str) -> Vec<Resolved<'a>> {
         let of_peers = peers.iter().filter_map(|peer| match peer {
             Peer::Pods(pods) => Some(pods),
             Peer::Nodes(_) | Peer::Networks(_) => None,
@@ -124,19 +116,14 @@ impl<'a> Compiler<'_, 'a> {
             Direction::Ingress => vec![&self.policy.subject],
             Direction::Egress => of_peers.collect(),
         };
-        let mut numbers = BTreeSet::new();
-        for (_, pod) in destinations
-            .iter()
-            .flat_map(|pods| definition(pods, None).members(self.world))
-        {
+        let mut resolved = BTreeSet::new();
+        for pods in destinations {
             for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
-                numbers.extend(pod.port(name, protocol).map(|number| (protocol, number)));
+                let numbers = self.groups.numbers(definition(pods, None), name, protocol);
+                resolved.extend(numbers.into_iter().map(|number| (name, protocol, number)));
             }
         }
-        numbers
-            .into_iter()
-            .map(|(protocol, number)| (name, protocol, number))
-            .collect()
+        resolved.into_iter().collect()
     }
 
     /// The peers; with `port`, only pods where it resolves so: what is no pod has no named ports.

@@ -84,7 +84,7 @@ fn select(
     candidates: &mut Candidates,
 ) -> bool {
     let (mut selected, mut resolved) = (0, 0);
-    for (_, pod) in world.select(namespace, selector) {
+    for pod in world.select(namespace, selector) {
         if pod.addresses.is_empty() {
             continue;
         }

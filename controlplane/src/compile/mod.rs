@@ -1,31 +1,43 @@
-//! From the model to what the dataplane is told: pure functions, the same result for the same input.
+//! From the model to what the dataplane is told: the same result for the same model, whatever it was before.
 //!
 //! Selectors become groups, names of ports become numbers, and where two objects claim the same thing the older
 //! one has it (`metadata.creationTimestamp`, then namespace and name) and the other gets a line.
+//!
+//! A [`Compiler`] is told which objects have changed and looks only at what depends on them: a pod that changes is one
+//! endpoint, found without looking at the policies; a policy that changes is itself and the groups that it alone names.
 
+mod backends;
 mod certificates;
 mod cluster_policies;
+mod compiler;
 mod endpoints;
 mod groups;
+mod index;
+mod ledger;
 mod policies;
 mod routes;
 mod services;
+mod slab;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod world;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+use std::sync::Arc;
 
-use headgate_ring::message::{Certificate, Key, Listener, Object};
+use headgate_ring::message::{Certificate, Key, Object};
 
 use crate::model::{Model, ObjectName};
 use crate::problem::Problem;
-use groups::Groups;
-use world::World;
+pub use compiler::Compiler;
 
 /// The state that the dataplane shall have.
-pub type State = BTreeMap<Key, Object>;
+pub type State = BTreeMap<Key, Arc<Object>>;
+
+/// What changes a state: the objects that are put, and `None` for those that are removed.
+pub type Changes = BTreeMap<Key, Option<Arc<Object>>>;
 
 /// What does not come from manifests.
 #[derive(Clone, Debug)]
@@ -48,45 +60,15 @@ pub struct Settings {
 #[derive(Debug, Default)]
 pub struct Compiled {
     /// By key.
-    pub state: State,
-    /// In the order of kinds and names.
+    pub state: BTreeMap<Key, Object>,
+    /// What was found wrong.
     pub problems: Vec<Problem>,
 }
 
-impl Compiled {
-    fn put(&mut self, object: Object) {
-        self.state.insert(object.key(), object);
-    }
-}
-
-/// Compiles the whole state. `now` is in seconds since 1970, for the expiry of certificates.
+/// Compiles the whole state from nothing. `now` is in seconds since 1970, for the expiry of certificates.
 #[must_use]
 pub fn compile(model: &Model, settings: &Settings, now: i64) -> Compiled {
-    let world = World::new(model);
-    let mut out = Compiled::default();
-    listeners(settings, &mut out);
-    services::compile(&world, &mut out);
-    let ingresses = routes::served(&world, settings, &mut out);
-    routes::compile(&world, &ingresses, &mut out);
-    certificates::compile(&world, &ingresses, settings, now, &mut out);
-    let mut groups = Groups::default();
-    policies::compile(&world, &mut groups, &mut out);
-    cluster_policies::compile(&world, &mut groups, &mut out);
-    groups.finish(&world, &mut out);
-    out
-}
-
-/// HTTPS is there whether or not a manifest has a certificate: clients of a host without one get the default
-/// certificate, and an answer, as they do from ingress-nginx.
-fn listeners(settings: &Settings, out: &mut Compiled) {
-    for address in &settings.addresses {
-        for (port, tls) in [(settings.http_port, false), (settings.https_port, true)] {
-            if port != 0 {
-                out.put(Object::Listener(Listener {
-                    address: SocketAddr::new(*address, port),
-                    tls,
-                }));
-            }
-        }
-    }
+    let mut compiler = Compiler::new(settings.clone());
+    compiler.update(model, &model.ids().cloned().collect(), now);
+    compiler.into_compiled()
 }

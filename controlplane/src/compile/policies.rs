@@ -4,45 +4,36 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use headgate_ring::message::{
-    Action, Direction, GroupId, Object, Peer as RingPeer, Policy, PolicyRule, PortRange, Protocol, Tier,
+    Action, Direction, GroupId, Peer as RingPeer, Policy, PolicyRule, PortRange, Protocol, Tier,
 };
 
-use super::Compiled;
-use super::groups::{Definition, Groups, Scope};
-use super::world::World;
+use super::groups::{Definition, Scope, Uses};
 use crate::model::policy::{Peer, Port, Rule};
-use crate::model::{NetworkPolicy, ObjectName, Pod, Selector};
+use crate::model::{NetworkPolicy, ObjectName, Selector};
 
-/// Puts one object for each policy and direction.
-pub(super) fn compile<'a>(world: &World<'a>, groups: &mut Groups<'a>, out: &mut Compiled) {
-    for (name, policy) in world.model.policies() {
-        for (direction, rules) in [
-            (Direction::Ingress, &policy.ingress),
-            (Direction::Egress, &policy.egress),
-        ] {
-            let Some(rules) = rules else { continue };
-            let mut compiler = Compiler {
-                world,
-                groups,
-                name,
-                policy,
-            };
-            let policy = Policy {
-                name: name.to_string(),
-                tier: Tier::NetworkPolicy,
-                priority: 0,
-                direction,
-                subjects: compiler.own(&policy.subjects),
-                rules: compiler.rules(direction, rules),
-            };
-            out.put(Object::Policy(policy));
-        }
+/// One object for each direction that the policy isolates.
+pub(super) fn compile(name: &ObjectName, policy: &NetworkPolicy, groups: &mut Uses<'_>) -> Vec<Policy> {
+    let mut compiler = Compiler { groups, name, policy };
+    let mut compiled = Vec::new();
+    for (direction, rules) in [
+        (Direction::Ingress, &policy.ingress),
+        (Direction::Egress, &policy.egress),
+    ] {
+        let Some(rules) = rules else { continue };
+        compiled.push(Policy {
+            name: name.to_string(),
+            tier: Tier::NetworkPolicy,
+            priority: 0,
+            direction,
+            subjects: compiler.groups.id(compiler.subjects(None)),
+            rules: compiler.rules(direction, rules),
+        });
     }
+    compiled
 }
 
-struct Compiler<'w, 'a> {
-    world: &'w World<'a>,
-    groups: &'w mut Groups<'a>,
+struct Compiler<'w, 'u, 'a> {
+    groups: &'w mut Uses<'u>,
     name: &'a ObjectName,
     policy: &'a NetworkPolicy,
 }
@@ -56,14 +47,13 @@ static ANYONE: [Peer; 1] = [Peer::Pods {
 /// A named port, and its number at some of the pods.
 type Resolved<'a> = (&'a str, Protocol, u16);
 
-impl<'a> Compiler<'_, 'a> {
-    fn own(&mut self, pods: &'a Selector) -> GroupId {
-        let scope = Scope::Namespace(&self.name.namespace);
-        self.groups.id(Definition {
-            scope,
-            pods,
-            port: None,
-        })
+impl<'a> Compiler<'_, '_, 'a> {
+    fn subjects(&self, port: Option<Resolved<'a>>) -> Definition<'a> {
+        Definition {
+            scope: Scope::Namespace(&self.name.namespace),
+            pods: &self.policy.subjects,
+            port,
+        }
     }
 
     fn rules(&mut self, direction: Direction, rules: &'a [Rule]) -> Vec<PolicyRule> {
@@ -73,7 +63,7 @@ impl<'a> Compiler<'_, 'a> {
                 .ports
                 .as_ref()
                 .map(|ports| ports.iter().filter_map(range).collect());
-            let peers = rule.peers.as_ref().map(|peers| self.peers(peers, None));
+            let peers = rule.peers.as_ref().map(|peers| self.peers(peers));
             compiled.extend(part(number, None, peers.clone(), numeric));
             for named in rule.ports.iter().flatten().filter_map(named) {
                 match direction {
@@ -85,25 +75,30 @@ impl<'a> Compiler<'_, 'a> {
         compiled
     }
 
+    fn peers(&mut self, peers: &'a [Peer]) -> Vec<RingPeer> {
+        let peer = |peer: &'a Peer| match peer {
+            Peer::Block { block, except } => RingPeer::Block {
+                block: *block,
+                except: except.clone(),
+            },
+            Peer::Pods { namespaces, pods } => {
+                RingPeer::Group(self.groups.id(self.pods(namespaces.as_ref(), pods)))
+            }
+        };
+        peers.iter().map(peer).collect()
+    }
+
     /// The destination of an ingress rule is the subject: a rule for the subjects of each number.
     fn named_here(
         &mut self,
         rule: u32,
         peers: Option<&Vec<RingPeer>>,
-        named: (&'a str, Protocol),
+        (name, protocol): (&'a str, Protocol),
         out: &mut Vec<PolicyRule>,
     ) {
-        let (name, protocol) = named;
-        let definition = |port| Definition {
-            scope: Scope::Namespace(&self.name.namespace),
-            pods: &self.policy.subjects,
-            port,
-        };
-        let subjects = definition(None).members(self.world).into_iter();
-        let numbers: BTreeSet<u16> = subjects.filter_map(|(_, pod)| pod.port(name, protocol)).collect();
-        for number in numbers {
+        for number in self.groups.numbers(self.subjects(None), name, protocol) {
             let resolved = (name, protocol, number);
-            let only = self.groups.id(definition(Some(resolved)));
+            let only = self.groups.id(self.subjects(Some(resolved)));
             out.extend(part(
                 rule,
                 Some(only),
@@ -113,7 +108,8 @@ impl<'a> Compiler<'_, 'a> {
         }
     }
 
-    /// The destination of an egress rule is the peer: a rule for the peers of each number.
+    /// The destination of an egress rule is the peer: a rule for the peers of each number. What is no pod has no named
+    /// ports.
     fn named_there(
         &mut self,
         rule: u32,
@@ -122,71 +118,68 @@ impl<'a> Compiler<'_, 'a> {
         out: &mut Vec<PolicyRule>,
     ) {
         let peers = source.peers.as_deref().unwrap_or(&ANYONE);
-        let pods = peers.iter().flat_map(|peer| self.pods(peer));
-        let numbers: BTreeSet<u16> = pods.filter_map(|(_, pod)| pod.port(name, protocol)).collect();
+        let targets: Vec<Target<'a>> = peers
+            .iter()
+            .map(|peer| self.target(peer, name, protocol))
+            .collect();
+        let numbers: BTreeSet<u16> = targets.iter().flat_map(Target::numbers).collect();
         for number in numbers {
             let resolved = (name, protocol, number);
-            let peers = self.peers(peers, Some(resolved));
+            let mut peers = Vec::new();
+            for target in &targets {
+                match target {
+                    Target::Pods(definition, _) => {
+                        let port = Some(resolved);
+                        let id = self.groups.id(Definition { port, ..*definition });
+                        peers.push(RingPeer::Group(id));
+                    }
+                    Target::Addresses(addresses) => {
+                        let resolving = addresses.iter().filter(|(_, n)| *n == number);
+                        peers.extend(resolving.map(|(address, _)| RingPeer::Block {
+                            block: (*address).into(),
+                            except: Vec::new(),
+                        }));
+                    }
+                }
+            }
             out.extend(part(rule, None, Some(peers), Some(vec![single(resolved)])));
         }
     }
 
-    /// The peers; with `port`, only pods where it resolves so. What is no pod has no named ports.
-    fn peers(&mut self, peers: &'a [Peer], port: Option<Resolved<'a>>) -> Vec<RingPeer> {
-        let mut all = Vec::new();
-        for peer in peers {
-            match (peer, port) {
-                (Peer::Block { block, except }, None) => all.push(RingPeer::Block {
-                    block: *block,
-                    except: except.clone(),
-                }),
-                (Peer::Block { .. }, Some((name, protocol, number))) => {
-                    let pods = self.pods(peer).into_iter();
-                    let resolving = pods.filter(|(_, pod)| pod.port(name, protocol) == Some(number));
-                    all.extend(resolving.map(|(address, _)| RingPeer::Block {
-                        block: address.into(),
-                        except: Vec::new(),
-                    }));
-                }
-                (Peer::Pods { namespaces, pods }, port) => {
-                    let scope = scope(self.name, namespaces.as_ref());
-                    all.push(RingPeer::Group(self.groups.id(Definition { scope, pods, port })));
-                }
-            }
-        }
-        all
-    }
-
-    /// The pods that a peer means, by address.
-    fn pods(&self, peer: &'a Peer) -> Vec<(IpAddr, &'a Pod)> {
-        let addresses = |(_, pod): (_, &'a Pod)| pod.addresses.iter().map(move |address| (*address, pod));
+    fn target(&mut self, peer: &'a Peer, name: &str, protocol: Protocol) -> Target<'a> {
         match peer {
             Peer::Block { block, except } => {
-                let holds = |(address, _): &(IpAddr, _)| {
-                    block.contains(address) && !except.iter().any(|e| e.contains(address))
-                };
-                let pods = self.world.all_pods().filter(|(_, pod)| !pod.host_network);
-                pods.flat_map(addresses).filter(holds).collect()
+                Target::Addresses(self.groups.in_block(*block, except, name, protocol))
             }
             Peer::Pods { namespaces, pods } => {
-                let scope = scope(self.name, namespaces.as_ref());
-                let definition = Definition {
-                    scope,
-                    pods,
-                    port: None,
-                };
-                definition
-                    .members(self.world)
-                    .into_iter()
-                    .flat_map(addresses)
-                    .collect()
+                let definition = self.pods(namespaces.as_ref(), pods);
+                Target::Pods(definition, self.groups.numbers(definition, name, protocol))
             }
+        }
+    }
+
+    fn pods(&self, namespaces: Option<&'a Selector>, pods: &'a Selector) -> Definition<'a> {
+        Definition {
+            scope: namespaces.map_or(Scope::Namespace(&self.name.namespace), Scope::Namespaces),
+            pods,
+            port: None,
         }
     }
 }
 
-fn scope<'a>(policy: &'a ObjectName, namespaces: Option<&'a Selector>) -> Scope<'a> {
-    namespaces.map_or(Scope::Namespace(&policy.namespace), Scope::Namespaces)
+/// The pods that a peer means, and the numbers that a port has at them.
+enum Target<'a> {
+    Pods(Definition<'a>, BTreeSet<u16>),
+    Addresses(Vec<(IpAddr, u16)>),
+}
+
+impl Target<'_> {
+    fn numbers(&self) -> BTreeSet<u16> {
+        match self {
+            Self::Pods(_, numbers) => numbers.clone(),
+            Self::Addresses(addresses) => addresses.iter().map(|(_, number)| *number).collect(),
+        }
+    }
 }
 
 fn range(port: &Port) -> Option<PortRange> {

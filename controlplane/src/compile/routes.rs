@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use headgate_ring::message::{Object, PathKind, PathRule, Protocol, Upstream, VirtualHost};
 
-use super::endpoints::endpoints;
+use super::Settings;
+use super::traffic::Plan;
 use super::world::World;
-use super::{Compiled, Settings};
 use crate::model::ingress::{Backend, BackendPort, CONTROLLER, Ingress};
 use crate::model::service::{Service, ServiceKind, ServicePort};
 use crate::model::{Id, Kind, ObjectName};
@@ -22,7 +22,8 @@ type Rank = (Reverse<usize>, bool, String);
 #[derive(Default)]
 struct Routes {
     hosts: BTreeMap<String, BTreeMap<Rank, PathRule>>,
-    upstreams: BTreeMap<String, Upstream>,
+    /// With the port of a Service that feeds it.
+    upstreams: BTreeMap<String, Option<(ObjectName, usize)>>,
 }
 
 fn id(name: &ObjectName) -> Id {
@@ -31,7 +32,7 @@ fn id(name: &ObjectName) -> Id {
 
 /// The Ingresses that Headgate serves. One that names no class, where there is no default class, gets a line: it is
 /// probably not meant to be served by nobody.
-pub(super) fn served<'a>(world: &World<'a>, settings: &Settings, out: &mut Compiled) -> Ingresses<'a> {
+pub(super) fn served<'a>(world: &World<'a>, settings: &Settings, plan: &mut Plan) -> Ingresses<'a> {
     let classes: BTreeMap<&str, _> = world
         .model
         .classes()
@@ -52,7 +53,7 @@ pub(super) fn served<'a>(world: &World<'a>, settings: &Settings, out: &mut Compi
                      served. Use \"{}\", or an IngressClass with the controller {CONTROLLER}",
                     settings.class
                 );
-                out.problems.push(Problem::warning(id(name), text));
+                plan.problems.push(Problem::warning(id(name), text));
                 false
             }
         };
@@ -65,31 +66,35 @@ pub(super) fn served<'a>(world: &World<'a>, settings: &Settings, out: &mut Compi
 }
 
 /// Puts virtual hosts and upstreams.
-pub(super) fn compile(world: &World<'_>, ingresses: &Ingresses<'_>, out: &mut Compiled) {
+pub(super) fn compile(world: &World<'_>, ingresses: &Ingresses<'_>, plan: &mut Plan) {
     let mut routes = Routes::default();
     for (name, ingress) in ingresses {
-        routes.add_rules(world, name, ingress, out);
+        routes.add_rules(world, name, ingress, plan);
     }
     // Behind all rules that are written down: a default backend never takes a path from another Ingress.
     for (name, ingress) in ingresses {
-        routes.add_default(world, name, ingress, out);
+        routes.add_default(world, name, ingress, plan);
     }
     for (host, rules) in routes.hosts {
         if !rules.is_empty() {
-            out.put(Object::VirtualHost(VirtualHost {
+            plan.put(Object::VirtualHost(VirtualHost {
                 host,
                 rules: rules.into_values().collect(),
             }));
         }
     }
-    routes
-        .upstreams
-        .into_values()
-        .for_each(|upstream| out.put(Object::Upstream(upstream)));
+    for (name, fed_by) in routes.upstreams {
+        let endpoints = Vec::new();
+        let upstream = Object::Upstream(Upstream { name, endpoints });
+        match fed_by {
+            Some((service, port)) => plan.put_fed(&service, port, upstream),
+            None => plan.put(upstream),
+        }
+    }
 }
 
 impl Routes {
-    fn add_rules(&mut self, world: &World<'_>, name: &ObjectName, ingress: &Ingress, out: &mut Compiled) {
+    fn add_rules(&mut self, world: &World<'_>, name: &ObjectName, ingress: &Ingress, plan: &mut Plan) {
         let mut told = BTreeSet::new();
         for (r, rule) in ingress.rules.iter().enumerate() {
             for (p, path) in rule.paths.iter().enumerate() {
@@ -99,7 +104,7 @@ impl Routes {
                         "{field}.path: \"{}\" is compared literally, not as a regular expression",
                         path.path
                     );
-                    out.problems.push(Problem::warning(id(name), text));
+                    plan.problems.push(Problem::warning(id(name), text));
                 }
                 let holder = self.holder(&rule.host, path.kind, &path.path);
                 if let Some(holder) = holder {
@@ -112,12 +117,12 @@ impl Routes {
                         "{field}.path: {:?} \"{}\" of {host} belongs to Ingress {holder} already",
                         path.kind, path.path
                     );
-                    out.problems.push(Problem::error(id(name), text));
+                    plan.problems.push(Problem::error(id(name), text));
                     continue;
                 }
                 let upstream = self.upstream(world, name, &path.backend, |problem| {
                     if told.insert(path.backend.clone()) {
-                        out.problems
+                        plan.problems
                             .push(Problem::error(id(name), format!("{field}.backend.{problem}")));
                     }
                 });
@@ -128,13 +133,13 @@ impl Routes {
 
     /// A default backend takes what no rule of its hosts takes, and, the oldest of all Ingresses', what no rule of
     /// any host takes.
-    fn add_default(&mut self, world: &World<'_>, name: &ObjectName, ingress: &Ingress, out: &mut Compiled) {
+    fn add_default(&mut self, world: &World<'_>, name: &ObjectName, ingress: &Ingress, plan: &mut Plan) {
         let Some(backend) = &ingress.default_backend else {
             return;
         };
         let mut used = false;
         let upstream = self.upstream(world, name, backend, |problem| {
-            out.problems
+            plan.problems
                 .push(Problem::error(id(name), format!("spec.defaultBackend.{problem}")));
         });
         let hosts: BTreeSet<&str> = ingress
@@ -152,7 +157,7 @@ impl Routes {
         if let (false, Some(holder)) = (used, self.holder("", PathKind::Prefix, "/")) {
             let text =
                 format!("spec.defaultBackend: is not used: Ingress {holder} takes all such requests already");
-            out.problems.push(Problem::warning(id(name), text));
+            plan.problems.push(Problem::warning(id(name), text));
         }
     }
 
@@ -193,21 +198,18 @@ impl Routes {
             )),
             Some(service) => find_port(service, &backend.port).map_err(|e| format!("service.{e}")),
         };
-        let (name, endpoints) = match (service, port) {
-            (Some(service), Ok(port)) => (
-                format!("{service_name}:{}", port.port),
-                http_endpoints(world, &service_name, service, port),
+        let (name, fed_by) = match (service, port) {
+            (Some(service), Ok(index)) => (
+                format!("{service_name}:{}", service.ports[index].port),
+                Some((service_name, index)),
             ),
             (_, Err(problem)) => {
                 tell(&problem);
-                (format!("{service_name}:{}", backend.port), Vec::new())
+                (format!("{service_name}:{}", backend.port), None)
             }
             (None, Ok(_)) => unreachable!("a port without a Service"),
         };
-        self.upstreams.entry(name.clone()).or_insert_with(|| Upstream {
-            name: name.clone(),
-            endpoints,
-        });
+        self.upstreams.entry(name.clone()).or_insert(fed_by);
         name
     }
 }
@@ -216,33 +218,16 @@ fn rank(kind: PathKind, path: &str) -> Rank {
     (Reverse(path.len()), kind == PathKind::Prefix, path.to_owned())
 }
 
-fn find_port<'a>(service: &'a Service, wanted: &BackendPort) -> Result<&'a ServicePort, String> {
+/// The place of the port in `spec.ports`.
+fn find_port(service: &Service, wanted: &BackendPort) -> Result<usize, String> {
     if service.kind == ServiceKind::ExternalName {
         return Err("name: is an ExternalName, which is not supported; requests are answered 503".to_owned());
     }
-    let found = match wanted {
-        BackendPort::Number(number) => service
-            .ports
-            .iter()
-            .find(|p| p.port == *number && p.protocol == Protocol::Tcp),
-        BackendPort::Name(name) => service
-            .ports
-            .iter()
-            .find(|p| p.name == *name && p.protocol == Protocol::Tcp),
+    let is_wanted = |port: &ServicePort| match wanted {
+        BackendPort::Number(number) => port.port == *number,
+        BackendPort::Name(name) => port.name == *name,
     };
+    let mut ports = service.ports.iter();
+    let found = ports.position(|port| port.protocol == Protocol::Tcp && is_wanted(port));
     found.ok_or_else(|| format!("port: the Service has no TCP port {wanted}; requests are answered 503"))
-}
-
-/// One address family, so that a pod of two families is not two endpoints: the first of `spec.ipFamilies`, IPv4
-/// where it is missing; the other where there is no endpoint of that one.
-fn http_endpoints(
-    world: &World<'_>,
-    name: &ObjectName,
-    service: &Service,
-    port: &ServicePort,
-) -> Vec<std::net::SocketAddr> {
-    let usable = endpoints(world, name, service, port).usable;
-    let ipv6 = service.prefers_ipv6.unwrap_or(false);
-    let (preferred, other): (Vec<_>, Vec<_>) = usable.into_iter().partition(|e| e.is_ipv6() == ipv6);
-    if preferred.is_empty() { other } else { preferred }
 }

@@ -114,6 +114,17 @@ impl Model {
         self.objects.contains_key(id)
     }
 
+    /// One object.
+    #[must_use]
+    pub fn get(&self, id: &Id) -> Option<&Arc<Object>> {
+        self.objects.get(id)
+    }
+
+    /// The names of all objects, in their order.
+    pub fn ids(&self) -> impl Iterator<Item = &Id> {
+        self.objects.keys()
+    }
+
     /// All Namespace objects.
     pub fn namespaces(&self) -> impl Iterator<Item = (&ObjectName, &Labels)> {
         self.of(Kind::Namespace, |o| {

@@ -21,7 +21,8 @@ pub struct Pod {
     pub ready: bool,
     /// `metadata.deletionTimestamp` is set.
     pub terminating: bool,
-    /// Named ports of its containers; of those of one name and protocol the first counts.
+    /// The ports of its containers, each with its name, empty where it has none; of those of one name and protocol the
+    /// first counts.
     pub ports: Vec<(String, Protocol, u16)>,
 }
 
@@ -41,14 +42,14 @@ impl Pod {
             host_network: spec.host_network.unwrap_or(false),
             ready: !finished && ready(&status),
             terminating: pod.metadata.deletion_timestamp.is_some(),
-            ports: named_ports(&spec)?,
+            ports: ports(&spec)?,
         })
     }
 
     /// The number of its port of that name.
     #[must_use]
     pub fn port(&self, name: &str, protocol: Protocol) -> Option<u16> {
-        let named = |(n, p, _): &&(String, Protocol, u16)| n == name && *p == protocol;
+        let named = |(n, p, _): &&(String, Protocol, u16)| n == name && *p == protocol && !n.is_empty();
         self.ports.iter().find(named).map(|(_, _, number)| *number)
     }
 }
@@ -78,7 +79,7 @@ fn ready(status: &k8s::PodStatus) -> bool {
 }
 
 /// Ports of containers, then of sidecars (init containers that are restarted always), as Kubernetes looks them up.
-fn named_ports(spec: &k8s::PodSpec) -> Result<Vec<(String, Protocol, u16)>, Invalid> {
+fn ports(spec: &k8s::PodSpec) -> Result<Vec<(String, Protocol, u16)>, Invalid> {
     let mut ports = Vec::new();
     let sidecar = |c: &&k8s::Container| c.restart_policy.as_deref() == Some("Always");
     let init = spec.init_containers.as_deref().unwrap_or_default();
@@ -92,18 +93,13 @@ fn named_ports(spec: &k8s::PodSpec) -> Result<Vec<(String, Protocol, u16)>, Inva
     for (path, container) in containers.chain(sidecars) {
         let listed = container.ports.as_deref().unwrap_or_default();
         let parsed = each("ports", listed, |p| {
-            let number = port("containerPort", p.container_port)?;
             Ok((
-                p.name.clone(),
+                p.name.clone().unwrap_or_default(),
                 protocol("protocol", p.protocol.as_deref())?,
-                number,
+                port("containerPort", p.container_port)?,
             ))
         });
-        for (name, protocol, number) in parsed.map_err(|e| e.under(&path))? {
-            if let Some(name) = name.filter(|n| !n.is_empty()) {
-                ports.push((name, protocol, number));
-            }
-        }
+        ports.extend(parsed.map_err(|e| e.under(&path))?);
     }
     Ok(ports)
 }

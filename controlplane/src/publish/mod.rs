@@ -8,6 +8,7 @@ pub mod link;
 mod tests;
 
 use headgate_ring::Operation;
+use headgate_ring::message::Object;
 
 use crate::compile::State;
 
@@ -20,12 +21,14 @@ pub fn changes(old: &State, new: &State) -> Vec<Operation> {
         .cloned()
         .map(Operation::Delete);
     let put = new.iter().filter(|(key, object)| old.get(key) != Some(object));
-    gone.chain(put.map(|(_, object)| Operation::Put(object.clone())))
+    gone.chain(put.map(|(_, object)| Operation::Put(Object::clone(object))))
         .collect()
 }
 
 /// What makes `new` of nothing.
 #[must_use]
 pub fn everything(new: &State) -> Vec<Operation> {
-    new.values().cloned().map(Operation::Put).collect()
+    new.values()
+        .map(|object| Operation::Put(Object::clone(object)))
+        .collect()
 }

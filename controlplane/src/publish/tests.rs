@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use headgate_ring::message::{Key, Listener, Object, ToControl, Upstream};
@@ -27,14 +28,14 @@ fn listener(port: u16) -> Object {
 }
 
 fn state(objects: impl IntoIterator<Item = Object>) -> State {
-    objects.into_iter().map(|o| (o.key(), o)).collect()
+    objects.into_iter().map(|o| (o.key(), Arc::new(o))).collect()
 }
 
 fn apply(state: &mut State, operations: Vec<Operation>) {
     for operation in operations {
         match operation {
             Operation::Put(object) => {
-                state.insert(object.key(), object);
+                state.insert(object.key(), Arc::new(object));
             }
             Operation::Delete(key) => {
                 assert!(state.remove(&key).is_some(), "{key:?} was not there");

@@ -1,9 +1,9 @@
 mod certificates;
 mod cluster_policies;
+mod incremental;
 mod policies;
 mod routes;
 mod services;
-mod world;
 
 use super::{Key, Settings};
 use crate::testing;

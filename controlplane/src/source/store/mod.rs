@@ -71,8 +71,9 @@ impl Store {
         &self.model
     }
 
-    /// Takes in all that has changed at once, so that an object that moves between files is never gone.
-    pub fn update(&mut self, changes: impl IntoIterator<Item = (Arc<Path>, Contents)>) {
+    /// Takes in all that has changed at once, so that an object that moves between files is never gone. Gives the
+    /// objects of the model that are others than before, or gone.
+    pub fn update(&mut self, changes: impl IntoIterator<Item = (Arc<Path>, Contents)>) -> BTreeSet<Id> {
         let mut affected = BTreeSet::new();
         for (path, contents) in changes {
             let old = self.files.remove(&path).unwrap_or_default();
@@ -88,14 +89,17 @@ impl Store {
                 self.files.insert(path, file);
             }
         }
-        for id in affected {
-            match self.definers.get(&id) {
+        affected.retain(|id| {
+            match self.definers.get(id) {
                 Some(definers) if definers.len() > 1 => self.contested.insert(id.clone()),
-                _ => self.contested.remove(&id),
+                _ => self.contested.remove(id),
             };
-            self.resolve(id);
-        }
+            let before = self.model.get(id).cloned();
+            self.resolve(id.clone());
+            before.as_ref() != self.model.get(id)
+        });
         self.model.forget_unreferenced();
+        affected
     }
 
     fn remove_definer(&mut self, id: &Id, path: &Path) {

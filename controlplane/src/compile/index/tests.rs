@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::world::World;
-use crate::model::{Id, Kind, Model, Object, ObjectName, Pod, Selector};
+use super::Index;
+use crate::model::{Object, ObjectName, Pod, Selector};
 
 fn pod(labels: &[(u8, u8)], number: u8) -> Pod {
     Pod {
@@ -53,19 +53,35 @@ proptest! {
         selector in any_selector(),
     ) {
         let selector = Selector::parse(&serde_json::from_value(selector).unwrap()).unwrap();
-        let mut model = Model::default();
-        let mut expected = Vec::new();
+        let mut index = Index::default();
+        let (mut here, mut both) = (Vec::new(), Vec::new());
         for (number, labels) in pods.iter().enumerate() {
             let pod = pod(labels, number as u8);
-            let namespace = if number % 4 == 3 { "other" } else { "here" };
-            if namespace == "here" && selector.matches(&pod.labels) {
-                expected.push(pod.addresses[0]);
-            }
+            let namespace = if number % 4 == 3 { "there" } else { "here" };
             let name = ObjectName::new(namespace, format!("p{number:02}"));
-            model.insert(Id::new(Kind::Pod, name), Arc::new(Object::Pod(pod)));
+            // It comes with other labels, and some pods go again.
+            let first = Pod { labels: [("k0".to_owned(), "v0".to_owned())].into(), ..pod.clone() };
+            index.set_pod(&name, Some(&Arc::new(Object::Pod(first))));
+            if number % 5 == 4 {
+                index.set_pod(&name, None);
+                continue;
+            }
+            if selector.matches(&pod.labels) {
+                both.push(pod.addresses[0]);
+                here.extend((namespace == "here").then_some(pod.addresses[0]));
+            }
+            index.set_pod(&name, Some(&Arc::new(Object::Pod(pod))));
         }
-        let world = World::new(&model);
-        let selected: Vec<_> = world.select("here", &selector).iter().map(|(_, p)| p.addresses[0]).collect();
-        prop_assert_eq!(selected, expected);
+        let addresses = |selected: Vec<_>| {
+            let mut found: Vec<_> = selected.into_iter().map(|id| index.pod(id).unwrap().1.addresses[0]).collect();
+            found.sort_unstable();
+            found
+        };
+        prop_assert_eq!(addresses(index.select("here", &selector)), here);
+        for names in [&["here", "there"][..], &["there", "here", "a", "b", "c", "d", "e", "f", "g", "h"]] {
+            let namespaces = names.iter().copied();
+            let selected = index.select_in(namespaces, |name| names.contains(&name), &selector);
+            prop_assert_eq!(addresses(selected), both.clone(), "few namespaces and many");
+        }
     }
 }

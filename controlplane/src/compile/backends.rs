@@ -1,0 +1,97 @@
+//! Which backends the endpoints of a Service are to the frontends and upstreams that it feeds.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use headgate_ring::limits::SERVICE_BACKENDS;
+use headgate_ring::message::Key;
+
+use super::endpoints::{Endpoints, endpoints};
+use super::world::World;
+use crate::model::service::{Service, Target};
+use crate::model::{Id, Kind, ObjectName};
+use crate::problem::Problem;
+
+/// An object whose backends stand behind a port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Fed {
+    /// The place of the port in `spec.ports`.
+    pub(super) port: usize,
+    /// A frontend or an upstream.
+    pub(super) key: Key,
+}
+
+/// What a Service feeds, and with what.
+#[derive(Debug, Default)]
+pub(super) struct Filling {
+    pub(super) fed: BTreeSet<Fed>,
+    /// Of each object that is fed.
+    pub(super) backends: Vec<(Key, Vec<SocketAddr>)>,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Looks who stands behind the ports of a Service that feed something.
+pub(super) fn fill(world: &World<'_>, name: &ObjectName, service: &Service, fed: BTreeSet<Fed>) -> Filling {
+    let mut filling = Filling::default();
+    for (index, port) in service.ports.iter().enumerate() {
+        let of_port: Vec<&Key> = fed.iter().filter(|f| f.port == index).map(|f| &f.key).collect();
+        if of_port.is_empty() {
+            continue;
+        }
+        let found = endpoints(world, name, service, port);
+        let balanced = of_port.iter().any(|key| matches!(key, Key::Service(_)));
+        if let (true, true, Target::Name(target)) = (balanced, found.unknown_port_name, &port.target) {
+            let text =
+                format!("spec.ports[{index}].targetPort: no selected pod has a port named \"{target}\"");
+            filling.problems.push(Problem::warning(id(name), text));
+        }
+        for key in of_port {
+            let backends = match key {
+                Key::Service(frontend) => balanced_backends(
+                    name,
+                    index,
+                    frontend.address.is_ipv6(),
+                    &found,
+                    &mut filling.problems,
+                ),
+                _ => one_family(service, &found),
+            };
+            filling.backends.push((key.clone(), backends));
+        }
+    }
+    filling.fed = fed;
+    filling
+}
+
+fn id(name: &ObjectName) -> Id {
+    Id::new(Kind::Service, name.clone())
+}
+
+/// Those of the frontend's address family, as many as can be balanced.
+fn balanced_backends(
+    name: &ObjectName,
+    port: usize,
+    ipv6: bool,
+    found: &Endpoints,
+    problems: &mut Vec<Problem>,
+) -> Vec<SocketAddr> {
+    let of_family = found.usable.iter().filter(|backend| backend.is_ipv6() == ipv6);
+    let mut backends: Vec<_> = of_family.copied().collect();
+    if backends.len() > SERVICE_BACKENDS {
+        let text = format!(
+            "spec.ports[{port}]: of {} endpoints the first {SERVICE_BACKENDS} are used",
+            backends.len()
+        );
+        problems.push(Problem::error(id(name), text));
+        backends.truncate(SERVICE_BACKENDS);
+    }
+    backends
+}
+
+/// One address family for HTTP, so that a pod of two families is not two endpoints: the first of `spec.ipFamilies`,
+/// IPv4 where it is missing; the other where there is no endpoint of that one.
+fn one_family(service: &Service, found: &Endpoints) -> Vec<SocketAddr> {
+    let ipv6 = service.prefers_ipv6.unwrap_or(false);
+    let (preferred, other): (Vec<_>, Vec<_>) = found.usable.iter().partition(|e| e.is_ipv6() == ipv6);
+    if preferred.is_empty() { other } else { preferred }
+}

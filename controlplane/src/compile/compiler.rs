@@ -1,0 +1,202 @@
+//! Keeps the state equal to what the model compiles to, object by object.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use headgate_ring::message::{Group, Key, Object as RingObject};
+
+use super::groups::{Groups, Refs, Uses};
+use super::index::Index;
+use super::ledger::Ledger;
+use super::traffic::Traffic;
+use super::world::{Slices, World};
+use super::{Changes, Compiled, Settings, State, cluster_policies, policies};
+use crate::model::{Id, Kind, Model, Object, ObjectName};
+use crate::problem::Problem;
+
+/// A state that follows a model.
+///
+/// What it is after any changes is what it would be if the model had been compiled from nothing as it is now.
+#[derive(Debug)]
+pub struct Compiler {
+    settings: Settings,
+    index: Index,
+    groups: Groups,
+    /// By policy: what it has put, and what it holds on to.
+    policies: BTreeMap<Id, (Vec<Key>, Refs)>,
+    slices: Slices,
+    traffic: Traffic,
+    ledger: Ledger,
+}
+
+impl Compiler {
+    /// Of an empty model; the first update puts what is there without any object.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            index: Index::default(),
+            groups: Groups::default(),
+            policies: BTreeMap::new(),
+            slices: Slices::default(),
+            traffic: Traffic::default(),
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// Takes in those objects of the model that have changed, came or went since the last call, and gives what that
+    /// changes in the state. `now` is in seconds since 1970, for the expiry of certificates.
+    pub fn update(&mut self, model: &Model, changed: &BTreeSet<Id>, now: i64) -> Changes {
+        let mut policies = BTreeSet::new();
+        let mut pods = BTreeSet::new();
+        // Namespaces come first: pods are looked at once, in the namespaces as they are now.
+        for id in changed {
+            let object = model.get(id);
+            match id.kind {
+                Kind::Namespace => self.namespace(&id.name, object),
+                Kind::Pod => {
+                    self.pod(&id.name, object);
+                    pods.insert(&id.name);
+                }
+                Kind::NetworkPolicy | Kind::ClusterNetworkPolicy => {
+                    policies.insert(id.clone());
+                }
+                Kind::Node => self.groups.node_changed(&id.name, object),
+                Kind::EndpointSlice => {
+                    let services = self.slices.set(&id.name, object);
+                    self.traffic.endpoints_changed(services);
+                }
+                Kind::Service | Kind::IngressClass | Kind::Ingress | Kind::Secret => {
+                    self.traffic.object_changed(id, object);
+                }
+            }
+        }
+        policies.append(&mut self.groups.take_stale_policies());
+        for id in policies {
+            self.policy(id, model);
+        }
+        self.put_groups();
+        self.put_endpoints(pods);
+        let world = World {
+            model,
+            index: &self.index,
+            slices: &self.slices,
+        };
+        self.traffic.update(&world, &self.settings, now, &mut self.ledger);
+        self.ledger.take_changes()
+    }
+
+    /// The state as it is now.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        self.ledger.state()
+    }
+
+    /// What was found wrong on the way to it, by kinds.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        self.traffic.problems().cloned().collect()
+    }
+
+    /// State and problems, without the means to follow further changes.
+    #[must_use]
+    pub fn into_compiled(self) -> Compiled {
+        Compiled {
+            problems: self.problems(),
+            state: self
+                .ledger
+                .into_state()
+                .into_iter()
+                .map(|(key, object)| (key, Arc::unwrap_or_clone(object)))
+                .collect(),
+        }
+    }
+
+    fn namespace(&mut self, name: &ObjectName, object: Option<&Arc<Object>>) {
+        let labels = object.and_then(|object| match &**object {
+            Object::Namespace(labels) => Some(labels),
+            _ => None,
+        });
+        self.index.set_namespace(&name.name, labels);
+        self.groups.namespace_changed(&name.name, &self.index);
+    }
+
+    fn pod(&mut self, name: &ObjectName, object: Option<&Arc<Object>>) {
+        if let Some(change) = self.index.set_pod(name, object) {
+            self.groups.pod_changed(name, &change, &self.index);
+            self.traffic.pod_changed(name, &change);
+        }
+    }
+
+    fn policy(&mut self, id: Id, model: &Model) {
+        let (keys, refs) = self.policies.remove(&id).unwrap_or_default();
+        let mut uses = Uses::new(&mut self.groups, &self.index, &id, refs);
+        let compiled = match model.get(&id).map(Arc::as_ref) {
+            Some(Object::NetworkPolicy(policy)) => policies::compile(&id.name, policy, &mut uses),
+            Some(Object::ClusterNetworkPolicy(policy)) => {
+                cluster_policies::compile(&id.name, policy, &mut uses)
+            }
+            _ => Vec::new(),
+        };
+        let refs = uses.finish();
+        let compiled: Vec<_> = compiled.into_iter().map(RingObject::Policy).collect();
+        let now: Vec<Key> = compiled.iter().map(RingObject::key).collect();
+        for key in keys.iter().filter(|key| !now.contains(key)) {
+            self.ledger.delete(key);
+        }
+        compiled.into_iter().for_each(|policy| self.ledger.put(policy));
+        if model.contains(&id) {
+            self.policies.insert(id, (now, refs));
+        }
+    }
+
+    fn put_groups(&mut self) {
+        for (id, text) in self.groups.take_stale_groups() {
+            match text {
+                Some(text) => self.ledger.put(RingObject::Group(Group { id, text })),
+                None => self.ledger.delete(&Key::Group(id)),
+            }
+        }
+    }
+
+    fn put_endpoints(&mut self, changed: BTreeSet<&ObjectName>) {
+        let mut stale = self.groups.take_stale_pods();
+        for name in changed {
+            match self.index.pod_named(name) {
+                Some((id, _)) => {
+                    stale.insert(id);
+                }
+                None => self.ledger.delete(&Key::Endpoint(name.to_string())),
+            }
+        }
+        for id in stale {
+            let Some((name, pod)) = self.index.pod(id) else {
+                continue;
+            };
+            match self.groups.endpoint(id, name, pod) {
+                Some(endpoint) => self.ledger.put(RingObject::Endpoint(endpoint)),
+                None => self.ledger.delete(&Key::Endpoint(name.to_string())),
+            }
+        }
+        for (name, endpoint) in self.groups.take_stale_nodes() {
+            match endpoint {
+                Some(endpoint) => self.ledger.put(RingObject::Endpoint(endpoint)),
+                None => self.ledger.delete(&Key::Endpoint(name)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl Compiler {
+    /// Whether there is nothing left but what is there without any object.
+    pub(super) fn keeps_nothing(&self) -> bool {
+        let objects = self.state().keys().filter(|key| !matches!(key, Key::Listener(_)));
+        objects.count() == 0
+            && self.policies.is_empty()
+            && self.index.is_empty()
+            && self.groups.is_empty()
+            && self.slices.is_empty()
+            && self.traffic.is_empty()
+    }
+}
