@@ -144,8 +144,7 @@ impl Dataplane {
         );
         let control = Control::start(&run_dir.file("control.sock"), applier)?;
         let path = run_dir.clear("status.sock")?;
-        let status = control.status();
-        let server = telemetry::Server::start(&path, move || reporter.report(&status));
+        let server = telemetry::Server::start(&path, reporter.answering_for(&control));
         let server = server.map_err(|error| RunError::Status { path, error })?;
         tracing::info!(
             ports = options.ports.join(","),

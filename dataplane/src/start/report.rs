@@ -8,12 +8,31 @@ use headgate_xsk::Umem;
 use super::kernel_path::TapPath;
 use super::ports::OpenPort;
 use super::routes::Watched;
+use crate::control::Control;
 use crate::steering::Steerer;
-use crate::telemetry::{ControlStatus, FrameStatus, ListenerStatus, PortStatus, ServiceStatus, Status};
+use crate::telemetry::{
+    Answers, ControlStatus, FrameStatus, ListenerStatus, PolicyState, PortStatus, ServiceStatus, Status,
+};
 use crate::worker::{Peer, Shared};
 
 /// A worker that does not report within this is busy with one packet, or stuck.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Answers for the dataplane.
+struct Desk {
+    reporter: Reporter,
+    control: Arc<Mutex<ControlStatus>>,
+}
+
+impl Answers for Desk {
+    fn status(&self) -> Status {
+        self.reporter.report(&self.control)
+    }
+
+    fn policy(&self) -> PolicyState {
+        PolicyState::of(&self.reporter.shared.tables.load())
+    }
+}
 
 /// Asks all of them.
 pub(super) struct Reporter {
@@ -55,7 +74,15 @@ impl Reporter {
         Arc::clone(&self.watched)
     }
 
-    pub(super) fn report(&self, control: &Mutex<ControlStatus>) -> Status {
+    /// Whom the status socket asks.
+    pub(super) fn answering_for(self, control: &Control) -> impl Answers {
+        Desk {
+            reporter: self,
+            control: control.status(),
+        }
+    }
+
+    fn report(&self, control: &Mutex<ControlStatus>) -> Status {
         let control = control.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let workers = self
             .shared

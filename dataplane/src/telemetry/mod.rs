@@ -1,12 +1,16 @@
-//! What a running dataplane tells about itself: one JSON document, a [`Status`], to each connection on `status.sock`.
+//! What a running dataplane tells about itself: one JSON document to each connection on `status.sock`, a [`Status`], or
+//! a [`PolicyState`] to a client that sends the line `policy`.
 
+mod policy;
+mod request;
 mod server;
 mod status;
 
 #[cfg(test)]
 mod tests;
 
-pub use server::Server;
+pub use policy::PolicyState;
+pub use server::{Answers, Server};
 pub use status::{
     ControlStatus, Counts, DenialStatus, FrameStatus, HeldFrames, KernelPathStatus, LinkState,
     ListenerStatus, PortStatus, QueueStatus, RouteStatus, ServiceStatus, Status, SteeringStatus,

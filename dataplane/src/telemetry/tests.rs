@@ -1,5 +1,11 @@
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use headgate_ring::message::{Endpoint, GroupId};
 
 use super::*;
 use crate::verdict::{Counters, Reason};
@@ -66,17 +72,126 @@ fn workers_are_summed_up() {
     );
 }
 
-#[test]
-fn each_connection_gets_one_document() {
+/// Answers with what it has, and tells when somebody asks for the status.
+struct Desk(PolicyState);
+
+impl Answers for Desk {
+    fn status(&self) -> Status {
+        status()
+    }
+    fn policy(&self) -> PolicyState {
+        self.0.clone()
+    }
+}
+
+/// A server with this many pods, and how to connect to it.
+fn serve(pods: u16) -> (Server, impl Fn() -> UnixStream) {
+    let endpoint = |number: u16| {
+        Arc::new(Endpoint {
+            name: format!("shop/web-{number:05}"),
+            addresses: vec![Ipv4Addr::from(0x0a00_0000 + u32::from(number)).into()],
+            labels: vec![("app".into(), "web".into())],
+            ports: Vec::new(),
+            groups: vec![GroupId(u128::from(number) << 64)],
+        })
+    };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("status.sock");
-    let _server = Server::start(&path, status).unwrap();
-    for _ in 0..2 {
-        let mut text = String::new();
-        UnixStream::connect(&path)
-            .unwrap()
-            .read_to_string(&mut text)
-            .unwrap();
-        assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status());
+    let state = PolicyState {
+        endpoints: (0..pods).map(endpoint).collect(),
+        ..PolicyState::default()
+    };
+    let server = Server::start(&path, Desk(state)).unwrap();
+    let connect = move || UnixStream::connect(directory.path().join("status.sock")).unwrap();
+    (server, connect)
+}
+
+fn ask(mut connection: UnixStream, request: &str) -> String {
+    connection.write_all(request.as_bytes()).unwrap();
+    let mut text = String::new();
+    connection.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn who_says_nothing_or_status_gets_the_status() {
+    let (_server, connect) = serve(0);
+    for request in ["", "\n", "status\n", " status \r\n", "status\nmore"] {
+        let text = ask(connect(), request);
+        assert_eq!(
+            serde_json::from_str::<Status>(&text).unwrap(),
+            status(),
+            "{request:?}"
+        );
     }
+    let connection = connect();
+    connection.shutdown(Shutdown::Write).unwrap();
+    assert!(ask(connection, "").contains("\"frames\""));
+}
+
+#[test]
+fn who_says_policy_gets_what_policies_are_made_of() {
+    let (_server, connect) = serve(300);
+    let text = ask(connect(), "policy\n");
+    let state: PolicyState = serde_json::from_str(&text).unwrap();
+    assert_eq!(state.endpoints.len(), 300);
+    assert_eq!(state.endpoints[7].groups, [GroupId(7 << 64)]);
+    assert!(
+        text.contains(r#""groups":["00000000000000070000000000000000"]"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_no_request_is_told_so() {
+    let (_server, connect) = serve(0);
+    let error = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["error"].to_string();
+    let unknown = error(&ask(connect(), "polcy\n"));
+    assert!(
+        unknown.contains("polcy") && unknown.contains("policy"),
+        "{unknown}"
+    );
+    let long = error(&ask(connect(), &"x".repeat(256)));
+    assert!(long.contains("longer than 256 bytes"), "{long}");
+    let half = error(&ask(connect(), "poli"));
+    assert!(half.contains("no end of line"), "{half}");
+    // The end of what the client sends is the end of its line.
+    let mut connection = connect();
+    connection.write_all(b"policy").unwrap();
+    connection.shutdown(Shutdown::Write).unwrap();
+    assert!(ask(connection, "").contains("\"endpoints\""));
+}
+
+#[test]
+fn clients_that_do_not_read_keep_nobody_waiting() {
+    let (server, connect) = serve(50_000);
+    let mut idle: Vec<_> = (0..8).map(|_| connect()).collect();
+    idle.iter_mut()
+        .for_each(|connection| connection.write_all(b"policy\n").unwrap());
+    assert!(ask(connect(), "status\n").contains("\"frames\""));
+    assert!(ask(connect(), "policy\n").ends_with("}\n"));
+    // Nor does the end wait for them.
+    let start = Instant::now();
+    drop(server);
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+#[test]
+fn too_many_at_once_are_sent_away() {
+    let (_server, connect) = serve(50_000);
+    let mut connections: Vec<_> = (0..16).map(|_| connect()).collect();
+    connections
+        .iter_mut()
+        .for_each(|connection| connection.write_all(b"policy\n").unwrap());
+    assert!(ask(connect(), "").contains("too many connections"));
+}
+
+#[test]
+fn the_socket_is_the_groups_too_and_nobody_elses() {
+    let (_server, connect) = serve(0);
+    let address = connect().peer_addr().unwrap();
+    let mode = std::fs::metadata(address.as_pathname().unwrap())
+        .unwrap()
+        .permissions();
+    assert_eq!(mode.mode() & 0o777, 0o660);
 }
