@@ -73,7 +73,7 @@ pub(crate) enum Command {
     /// Show what the running gateway does: ports, listeners, flows, counters, drops by reason
     #[command(after_help = STATUS_EXAMPLES)]
     Status(StatusOptions),
-    /// Ask who may connect to whom, and why, by the manifests of a directory
+    /// Ask who may connect to whom, and why: of a directory of manifests, or of the running gateway
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Show it at work: a network of namespaces, example manifests, real clients and servers

@@ -7,6 +7,7 @@ mod log;
 mod plane;
 mod policy;
 mod run;
+mod socket;
 mod status;
 
 use std::{io::Write, process::ExitCode};

@@ -11,7 +11,7 @@ const CHECK_EXAMPLES: &str = "\
 Examples:
   One connection:
     headgate policy check --manifests ./manifests --from shop/web --to shop/db --port 5432
-    headgate policy check --manifests ./manifests --from 203.0.113.9 --to shop/web --port http
+    headgate policy check --from 203.0.113.9 --to shop/web --port http
 
   Many, a JSON line each, answered by a JSON line each:
     echo '{\"from\":\"shop/web\",\"to\":\"shop/db\",\"protocol\":\"TCP\",\"port\":5432}' |
@@ -30,9 +30,13 @@ pub(crate) enum PolicyCommand {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Source")]
 pub(crate) struct SourceFlags {
-    /// Directory of Kubernetes manifests (*.yaml, *.yml, *.json) to ask about, offline
-    #[arg(long, value_name = "DIR")]
-    pub(crate) manifests: PathBuf,
+    /// Ask about the Kubernetes manifests (*.yaml, *.yml, *.json) of this directory, offline, not about a running
+    /// gateway
+    #[arg(long, value_name = "DIR", conflicts_with = "run_dir")]
+    pub(crate) manifests: Option<PathBuf>,
+    /// Where the sockets of the running gateway to ask are
+    #[arg(long, value_name = "DIR", default_value = "/run/headgate")]
+    pub(crate) run_dir: PathBuf,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use headgate_controlplane::compile::{Settings, compile};
@@ -10,18 +11,30 @@ use headgate_controlplane::model::{Kind, Model};
 use headgate_controlplane::problem::Problem;
 use headgate_controlplane::source::directory;
 use headgate_controlplane::source::store::{Contents, Store};
+use headgate_dataplane::telemetry::PolicyState;
 use headgate_ring::message::{EndpointPort, Object};
 
 use super::flags::SourceFlags;
 use super::snapshot::{Absent, Snapshot};
+use crate::socket;
 
 /// The state that the flags name. Problems of manifests are told on standard error, and do not stop the answer.
 pub(super) fn snapshot(flags: &SourceFlags) -> Result<Snapshot> {
-    manifests(&flags.manifests)
+    match &flags.manifests {
+        Some(directory) => manifests(directory),
+        None => gateway(&flags.run_dir),
+    }
 }
 
 /// What a gateway that follows this directory would work by.
 pub(super) fn manifests(directory: &Path) -> Result<Snapshot> {
+    let (objects, absent) = compiled(directory)?;
+    Snapshot::new(objects, absent)
+        .with_context(|| format!("the dataplane would refuse the state of {}", directory.display()))
+}
+
+/// What the control plane would send of this directory, as far as policies are concerned, and what it would not.
+fn compiled(directory: &Path) -> Result<(Vec<Object>, BTreeMap<String, Absent>)> {
     let files = directory::read(directory)?;
     ensure!(
         files
@@ -39,9 +52,24 @@ pub(super) fn manifests(directory: &Path) -> Result<Snapshot> {
         problem
     }));
     tell(&problems);
-    let objects = compiled.state.into_values().filter(concerns_policies).collect();
-    Snapshot::new(objects, absent(store.model()))
-        .with_context(|| format!("the dataplane would refuse the state of {}", directory.display()))
+    let objects = compiled.state.into_values().filter(concerns_policies);
+    Ok((objects.collect(), absent(store.model())))
+}
+
+/// What a running gateway works by.
+fn gateway(run_dir: &Path) -> Result<Snapshot> {
+    let document = socket::ask(run_dir, "policy")?;
+    let state: PolicyState = serde_json::from_str(&document)
+        .context("the dataplane's answer is not what this version of headgate knows")?;
+    // Read a moment ago: nobody else holds them.
+    let endpoints = state.endpoints.into_iter().map(Arc::unwrap_or_clone);
+    let groups = state.groups.into_iter().map(Arc::unwrap_or_clone);
+    let policies = state.policies.into_iter().map(Arc::unwrap_or_clone);
+    let objects = endpoints.map(Object::Endpoint);
+    let objects = objects
+        .chain(groups.map(Object::Group))
+        .chain(policies.map(Object::Policy));
+    Snapshot::new(objects.collect(), BTreeMap::new()).context("the state of the running dataplane")
 }
 
 /// Nothing of it matters to policies.
@@ -56,7 +84,7 @@ fn settings() -> Settings {
     }
 }
 
-pub(super) fn concerns_policies(object: &Object) -> bool {
+fn concerns_policies(object: &Object) -> bool {
     matches!(object, Object::Endpoint(_) | Object::Group(_) | Object::Policy(_))
 }
 
@@ -99,4 +127,71 @@ fn absent(model: &Model) -> BTreeMap<String, Absent> {
     let nodes = model.nodes().filter(|(_, node)| node.addresses.is_empty());
     pods.chain(nodes.map(|(name, _)| (name.to_string(), Absent::NoAddress)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use headgate_dataplane::config::State;
+    use headgate_dataplane::telemetry::{Answers, Server, Status};
+    use headgate_ring::{Operation, Transaction};
+
+    use super::*;
+    use crate::policy::testing::{DENY, SHOP};
+
+    struct Desk(PolicyState);
+
+    impl Answers for Desk {
+        fn status(&self) -> Status {
+            Status::default()
+        }
+        fn policy(&self) -> PolicyState {
+            self.0.clone()
+        }
+    }
+
+    #[test]
+    fn a_gateway_and_its_manifests_make_the_same_snapshot() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.yaml"), [SHOP, DENY].join("---\n")).unwrap();
+        let (objects, _) = compiled(directory.path()).unwrap();
+        let transaction = Transaction {
+            generation: 1,
+            full: true,
+            operations: objects.into_iter().map(Operation::Put).collect(),
+        };
+        let tables = State::default().transact(transaction, None).unwrap();
+        let path = directory.path().join("status.sock");
+        let _server = Server::start(&path, Desk(PolicyState::of(&tables))).unwrap();
+        let (live, offline) = (
+            gateway(directory.path()).unwrap(),
+            manifests(directory.path()).unwrap(),
+        );
+        assert_eq!(live.endpoints, offline.endpoints);
+        assert_eq!(live.endpoints.len(), 3);
+        let connection = crate::policy::snapshot::Connection {
+            from: live.endpoints[0].addresses[0],
+            to: live.endpoints[1].addresses[0],
+            protocol: headgate_ring::message::Protocol::Tcp,
+            port: 5432,
+        };
+        assert_eq!(
+            live.decide(connection).unwrap(),
+            offline.decide(connection).unwrap()
+        );
+    }
+
+    #[test]
+    fn a_directory_without_manifests_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = manifests(directory.path()).err().unwrap().to_string();
+        assert!(error.contains("there is no manifest"), "{error}");
+        let error = manifests(&directory.path().join("none"))
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains("cannot read the directory of manifests"),
+            "{error}"
+        );
+    }
 }
