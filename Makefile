@@ -59,11 +59,13 @@ e2e:
 # Every figure of bench/README.md, in one run of some ten minutes; wants a machine with nothing else to do.
 bench:
 	scripts/setup haproxy nftables
+	-scripts/setup libdpdk-dev # a peer; where it is not to be had, the bench says so
 	cargo build --release --locked -p headgate -p headgate-bench
 	cargo build --release --locked -p headgate-dataplane --examples
 	target/release/examples/pipeline_ns
 	target/release/examples/tables_ns
 	target/release/examples/tcp_ns
+	$(SUDO_KEEP) target/release/headgate-bench policy
 	$(SUDO_KEEP) target/release/headgate-bench l4
 	$(SUDO_KEEP) target/release/headgate-bench http
 

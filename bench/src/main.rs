@@ -5,6 +5,7 @@ mod bed;
 mod forwarder;
 mod http;
 mod l4;
+mod policy;
 mod report;
 mod traffic;
 
@@ -18,6 +19,8 @@ enum Bench {
     L4(l4::L4Options),
     /// HTTP requests a second and processor time for each, next to haproxy and nginx
     Http(http::HttpOptions),
+    /// Decisions on new connections, next to nftables, DPDK's ACL library and a linear list
+    Policy(policy::PolicyOptions),
     /// The plain forwarder itself
     Forward(forwarder::ForwarderOptions),
 }
@@ -26,6 +29,7 @@ fn main() -> anyhow::Result<()> {
     match Bench::parse() {
         Bench::L4(options) => l4::run(&options),
         Bench::Http(options) => http::run(&options),
+        Bench::Policy(options) => policy::run(&options),
         Bench::Forward(options) => forwarder::run(&options),
     }
 }
