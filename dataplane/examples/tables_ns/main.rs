@@ -1,24 +1,23 @@
-//! What the tables cost: one decision, one look-up, one pick, and their building.
+//! What the tables cost: one look-up, one pick, and their building. Policies are measured by `headgate-bench policy`.
 //!
 //! `cargo run --release -p headgate-dataplane --example tables_ns`. Each figure is the median of rounds; a round
 //! of look-ups is 1,000 of them, one after another, on inputs drawn beforehand.
 #![allow(clippy::print_stdout, reason = "the figures are what it is for")]
 
-mod cluster;
+mod random;
 
 use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, Random};
 use headgate_dataplane::config::State;
 use headgate_dataplane::fib::{Fib, Link, Neighbour, NextHop, Route, RouteKind, Snapshot, Table};
 use headgate_dataplane::lb::{Maglev, Service};
-use headgate_dataplane::policy::Compiled;
 use headgate_dataplane::verdict::PortId;
 use headgate_ring::message::{self, Frontend, Object, Protocol};
 use headgate_ring::{Operation, Transaction};
+use random::Random;
 
 const LOOKUPS: usize = 20_000;
 const ROUNDS: usize = 51;
@@ -32,14 +31,6 @@ fn main() {
     maglev();
     forwarding();
     services();
-    for v6 in [false, true] {
-        policy(
-            "10 policies, 100 rules, 500 pods, 200 CIDRs",
-            &Cluster::new(500, 10, 200, v6),
-        );
-        let name = "10,000 policies, 100,000 rules, 50,000 pods, 20,000 CIDRs";
-        policy(name, &Cluster::new(50_000, 10_000, 20_000, v6));
-    }
 }
 
 /// The median time of one round.
@@ -196,14 +187,14 @@ fn forwarding() {
     for i in 0..100_000 {
         let lengths = [16, 20, 22, 24, 24, 24, 24, 24];
         route(
-            cluster::block(random.v4(0, 0), lengths[i as usize % lengths.len()]),
+            random::block(random.v4(0, 0), lengths[i as usize % lengths.len()]),
             i,
         );
     }
     for i in 0..20_000 {
         let lengths = [32, 40, 48, 48, 48, 64];
         route(
-            cluster::block(random.v6(0x2000, 3), lengths[i as usize % lengths.len()]),
+            random::block(random.v6(0x2000, 3), lengths[i as usize % lengths.len()]),
             i,
         );
     }
@@ -239,36 +230,4 @@ fn forwarding() {
     each("Fib: lookup, IPv6 addresses under random routes", &v6, |dst| {
         fib.lookup(*dst)
     });
-}
-
-fn policy(name: &str, cluster: &Cluster) {
-    let family = if cluster.v6 { "IPv6" } else { "IPv4" };
-    println!("{family}: {name}");
-    let start = Instant::now();
-    let Ok(compiled) = Compiled::build(cluster.endpoints.clone(), cluster.policies.clone()) else {
-        return;
-    };
-    println!(
-        "{:<58} {:>9.1} ms",
-        "  compiled from nothing",
-        start.elapsed().as_secs_f64() * 1e3
-    );
-    println!("{:<58} {:>9.1} MB", "  memory", compiled.memory() as f64 / 1e6);
-    println!("  {:?}", compiled.size());
-    let mut random = Random::new(4);
-    let all: Vec<_> = (0..LOOKUPS * 10)
-        .map(|_| cluster.connection(&mut random))
-        .collect();
-    let allowed = all
-        .iter()
-        .filter(|c| compiled.decide(c.0, c.1, c.2, c.3).is_allowed())
-        .count();
-    println!(
-        "  of 200,000 random connections {} in a hundred are allowed",
-        allowed * 100 / all.len()
-    );
-    let decide = |c: &cluster::Connection| compiled.decide(c.0, c.1, c.2, c.3);
-    each("  decide: 200,000 random connections", &all, decide);
-    let hot: Vec<_> = (0..LOOKUPS).map(|_| all[random.below(1_000) as usize]).collect();
-    each("  decide: 1,000 connections in random order", &hot, decide);
 }
