@@ -17,7 +17,7 @@ const PI: [u64; 4] = [
 
 /// Multiplies to 128 bits and folds the halves: every bit of the result depends on every bit of both.
 #[inline]
-const fn fold(a: u64, b: u64) -> u64 {
+pub(crate) const fn fold(a: u64, b: u64) -> u64 {
     let product = (a as u128) * (b as u128);
     #[expect(clippy::cast_possible_truncation, reason = "the halves of the product")]
     let halves = (product as u64, (product >> 64) as u64);

@@ -67,7 +67,7 @@ impl Gateway {
         if let Ok(address) = name.parse() {
             return vec![address];
         }
-        let endpoint = self.tables.endpoints().iter().find(|e| e.name == name);
+        let endpoint = self.tables.endpoints().into_iter().find(|e| e.name == name);
         let endpoint = endpoint.unwrap_or_else(|| panic!("there is no {name}"));
         endpoint.addresses.clone()
     }

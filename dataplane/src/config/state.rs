@@ -11,13 +11,19 @@ use headgate_ring::{Operation, Transaction};
 
 use super::error::{ConfigError, Fault};
 use super::{Tables, check};
+use crate::policy;
 
 /// Every object in force, checked on its own and against the others.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct State {
     generation: Generation,
     objects: BTreeMap<Key, Stored>,
+    /// Follows every change, so that a change costs what it touches.
+    classifier: policy::Classifier,
 }
+
+/// Policies and what they are about stand behind all else in the order of keys.
+const FIRST_OF_POLICY: Key = Key::Endpoint(String::new());
 
 /// An object; the tables compiled from it hold on to it, and by its address know whether it changed.
 #[derive(Clone, Debug)]
@@ -40,6 +46,8 @@ pub struct Undo {
     whole: Option<BTreeMap<Key, Stored>>,
     /// What stood at each key before, in the order of the changes.
     before: Vec<(Key, Option<Stored>)>,
+    /// What takes the change of the classifier back.
+    policy: policy::Changes,
 }
 
 impl State {
@@ -94,18 +102,25 @@ impl State {
             generation: self.generation,
             whole,
             before: Vec::new(),
+            policy: policy::Changes::default(),
         };
         self.generation = generation;
         let applied = operations
             .into_iter()
             .try_for_each(|operation| self.change(operation, &mut undo));
-        match applied.and_then(|()| self.check_together(&undo)) {
+        let applied = applied.and_then(|()| self.check_together(&undo));
+        match applied.and_then(|()| self.classify(&mut undo)) {
             Ok(()) => Ok(undo),
             Err(error) => {
                 self.revert(undo);
                 Err(error)
             }
         }
+    }
+
+    /// Does what would be done first at the next transaction, when every worker works by the tables of the last one.
+    pub fn settle(&mut self) {
+        self.classifier.settle();
     }
 
     /// Takes the last transaction back.
@@ -120,6 +135,54 @@ impl State {
             self.objects = objects;
         }
         self.generation = undo.generation;
+        self.classifier.revert(undo.policy);
+    }
+
+    /// Has the classifier follow.
+    fn classify(&mut self, undo: &mut Undo) -> Result<(), ConfigError> {
+        let (forth, back) = self.policy_changes(undo);
+        self.classifier.update(forth).map_err(|error| {
+            let (name, direction) = &error.policy;
+            let key = Key::Policy(name.clone(), *direction);
+            ConfigError::new(&key, Fault::new("rules", error.to_string()))
+        })?;
+        undo.policy = back;
+        Ok(())
+    }
+
+    /// What the transaction changed for the classifier, and the same the other way round.
+    fn policy_changes(&self, undo: &Undo) -> (policy::Changes, policy::Changes) {
+        let (mut forth, mut back) = <(policy::Changes, policy::Changes)>::default();
+        let mut compare = |key: &Key, old: Option<&Stored>, new: Option<&Stored>| {
+            let same = match (old, new) {
+                (Some(old), Some(new)) => old.is_same(new),
+                (old, new) => old.is_none() && new.is_none(),
+            };
+            if !same {
+                note(&mut forth, key, new);
+                note(&mut back, key, old);
+            }
+        };
+        if let Some(whole) = &undo.whole {
+            for (key, old) in whole.range(FIRST_OF_POLICY..) {
+                compare(key, Some(old), self.objects.get(key));
+            }
+            let added = self
+                .objects
+                .range(FIRST_OF_POLICY..)
+                .filter(|(key, _)| !whole.contains_key(*key));
+            added.for_each(|(key, new)| compare(key, None, Some(new)));
+        } else {
+            // Of several changes of one object the first knows what stood there.
+            let mut before: BTreeMap<&Key, Option<&Stored>> = BTreeMap::new();
+            for (key, old) in undo.before.iter().filter(|(key, _)| *key >= FIRST_OF_POLICY) {
+                before.entry(key).or_insert(old.as_ref());
+            }
+            before
+                .into_iter()
+                .for_each(|(key, old)| compare(key, old, self.objects.get(key)));
+        }
+        (forth, back)
     }
 
     fn change(&mut self, operation: Operation, undo: &mut Undo) -> Result<(), ConfigError> {
@@ -206,8 +269,32 @@ impl State {
         Ok(())
     }
 
+    /// All objects but those that the classifier follows.
     pub(super) fn objects(&self) -> impl Iterator<Item = &Stored> {
-        self.objects.values()
+        self.objects.range(..FIRST_OF_POLICY).map(|(_, object)| object)
+    }
+
+    /// What the policies in force allow.
+    pub(super) fn policy(&self) -> &Arc<policy::Compiled> {
+        self.classifier.tables()
+    }
+}
+
+fn note(changes: &mut policy::Changes, key: &Key, object: Option<&Stored>) {
+    match (key, object) {
+        (Key::Endpoint(name), Some(Stored::Endpoint(o))) => {
+            changes.endpoints.push((name.clone(), Some(Arc::clone(o))));
+        }
+        (Key::Group(id), Some(Stored::Group(o))) => changes.groups.push((*id, Some(Arc::clone(o)))),
+        (Key::Policy(name, direction), Some(Stored::Policy(o))) => {
+            changes
+                .policies
+                .push(((name.clone(), *direction), Some(Arc::clone(o))));
+        }
+        (Key::Endpoint(name), _) => changes.endpoints.push((name.clone(), None)),
+        (Key::Group(id), _) => changes.groups.push((*id, None)),
+        (Key::Policy(name, direction), _) => changes.policies.push(((name.clone(), *direction), None)),
+        _ => {}
     }
 }
 
@@ -222,6 +309,16 @@ impl Stored {
             Object::Endpoint(o) => Self::Endpoint(Arc::new(o)),
             Object::Group(o) => Self::Group(Arc::new(o)),
             Object::Policy(o) => Self::Policy(Arc::new(o)),
+        }
+    }
+
+    /// Whether these are one object of the classifier's, not only equal ones.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Endpoint(a), Self::Endpoint(b)) => Arc::ptr_eq(a, b),
+            (Self::Group(a), Self::Group(b)) => Arc::ptr_eq(a, b),
+            (Self::Policy(a), Self::Policy(b)) => Arc::ptr_eq(a, b),
+            _ => false,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use headgate_ring::message::{Endpoint, Generation, Group, Key, Listener, Policy, Protocol, Service};
+use headgate_ring::message::{Generation, Key, Listener, Protocol, Service};
 
 use super::error::{ConfigError, Fault};
 use super::http::Http;
@@ -18,10 +18,8 @@ pub struct Tables {
     pub generation: Generation,
     /// Balanced frontends.
     pub services: lb::Services,
-    /// NetworkPolicy; shared with the tables before while no policy changes.
+    /// What may connect to what; shared with the tables before while no policy, pod or group changes.
     pub policy: Arc<policy::Compiled>,
-    /// What the groups that policies name mean, by id.
-    pub groups: Vec<Arc<Group>>,
     /// Frontends where HTTP is terminated.
     pub listeners: Listeners,
     /// What the steering must bring to us, by address.
@@ -69,8 +67,7 @@ impl Tables {
         Ok(Self {
             generation: state.generation(),
             services: compile_services(&parts.services, previous)?,
-            policy: compile_policy(&parts, previous)?,
-            groups: parts.groups.clone(),
+            policy: Arc::clone(state.policy()),
             managed: managed(&parts),
             http: Some(Http::compile(state, previous.and_then(|p| p.http.as_ref()))?),
             listeners: Listeners {
@@ -103,14 +100,11 @@ impl Tables {
     }
 }
 
-/// The state's objects by kind, each in the order of its keys.
+/// What is balanced and what is terminated, each in the order of its keys.
 #[derive(Default)]
 struct Parts<'a> {
     services: Vec<&'a Arc<Service>>,
     listeners: Vec<&'a Listener>,
-    endpoints: Vec<Arc<Endpoint>>,
-    groups: Vec<Arc<Group>>,
-    policies: Vec<Arc<Policy>>,
 }
 
 impl<'a> Parts<'a> {
@@ -120,10 +114,8 @@ impl<'a> Parts<'a> {
             match object {
                 Stored::Service(o) => parts.services.push(o),
                 Stored::Listener(o) => parts.listeners.push(o),
-                Stored::Endpoint(o) => parts.endpoints.push(Arc::clone(o)),
-                Stored::Group(o) => parts.groups.push(Arc::clone(o)),
-                Stored::Policy(o) => parts.policies.push(Arc::clone(o)),
                 Stored::VirtualHost(_) | Stored::Upstream(_) | Stored::Certificate(_) => {}
+                Stored::Endpoint(_) | Stored::Group(_) | Stored::Policy(_) => {}
             }
         }
         parts
@@ -151,27 +143,6 @@ fn compile_services(
     Ok(lb::Services::build(
         services.iter().map(build).collect::<Result<_, _>>()?,
     ))
-}
-
-fn compile_policy(
-    parts: &Parts<'_>,
-    previous: Option<&Tables>,
-) -> Result<Arc<policy::Compiled>, ConfigError> {
-    let Parts {
-        endpoints, policies, ..
-    } = parts;
-    match previous.map(|p| &p.policy) {
-        Some(old) if same(old.policies(), policies) && same(old.endpoints(), endpoints) => {
-            Ok(Arc::clone(old))
-        }
-        _ => policy::Compiled::build(endpoints.clone(), policies.clone())
-            .map(Arc::new)
-            .map_err(|error| {
-                let policy = &policies[error.policy.0 as usize];
-                let key = Key::Policy(policy.name.clone(), policy.direction);
-                ConfigError::new(&key, Fault::new("rules", error.to_string()))
-            }),
-    }
 }
 
 pub(super) fn same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {

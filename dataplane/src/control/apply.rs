@@ -77,6 +77,9 @@ impl Applier {
         self.shared.wake_all();
         self.wait_for_workers();
         self.settle(managed);
+        // The workers have let the tables before go, and so must this.
+        drop(previous);
+        self.state.settle();
         Ok(())
     }
 

@@ -318,11 +318,10 @@ impl Desk {
             {
                 return;
             }
-            let policies = tables
-                .policy
-                .policies()
+            let policies = tables.policy.policies();
+            let policies = policies
                 .iter()
-                .map(|p| (p.name.as_str(), p.direction));
+                .map(|(id, p)| (id.0, p.name.as_str(), p.direction));
             self.counters.denials_mut().renumber(policies);
             // Whoever published the new state holds the old one until all workers have followed, so that its memory is not
             // freed here.

@@ -14,15 +14,21 @@
 
 pub mod reference;
 
+mod buckets;
 mod build;
 mod compiled;
-mod flat;
+mod explain;
+mod hosts;
+mod ports;
+mod ranges;
+mod tracked;
 
 use std::sync::Arc;
 
 use headgate_ring::message::Policy;
 
-pub use compiled::{Compiled, MEMORY_LIMIT, Size, TooLarge};
+pub use build::{Changes, Classifier, MEMORY_LIMIT, PolicyKey, TooLarge};
+pub use compiled::{Compiled, Size};
 pub use headgate_ring::message::Direction;
 
 /// What becomes of a new connection.
@@ -52,7 +58,7 @@ pub struct Denial {
     pub direction: Direction,
 }
 
-/// A policy by its place in one [`Compiled`]; see [`Compiled::policy`].
+/// A policy by its place in one [`Compiled`], which it keeps until it is gone; see [`Compiled::policy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PolicyId(pub u32);
 

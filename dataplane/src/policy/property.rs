@@ -1,5 +1,6 @@
-//! Random clusters: what is compiled must say what the reference says.
+//! Random clusters and changes: what is compiled must say what the reference says.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use ipnet::IpNet;
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
-use super::{Compiled, Decision, reference};
+use super::build::Limits;
+use super::{Changes, Classifier, Compiled, Decision, Size, reference};
 
 /// Few addresses, so that policies, blocks and connections meet.
 fn address() -> impl Strategy<Value = IpAddr> {
@@ -85,87 +87,231 @@ fn port_range() -> impl Strategy<Value = PortRange> {
     })
 }
 
-fn rule() -> impl Strategy<Value = PolicyRule> {
+fn rule(tier: Tier) -> impl Strategy<Value = PolicyRule> {
     let peers = proptest::option::weighted(0.9, vec(peer(), 0..5));
     let ports = proptest::option::weighted(0.8, vec(port_range(), 0..4));
     let only = proptest::option::weighted(0.2, group());
-    (peers, ports, only).prop_map(|(peers, ports, only)| PolicyRule {
+    let action = match tier {
+        Tier::NetworkPolicy => Just(Action::Accept).boxed(),
+        Tier::Admin | Tier::Baseline => {
+            prop_oneof![Just(Action::Accept), Just(Action::Deny), Just(Action::Pass)].boxed()
+        }
+    };
+    (peers, ports, only, action).prop_map(|(peers, ports, only, action)| PolicyRule {
         number: 0,
         name: String::new(),
-        action: Action::Accept,
+        action,
         only,
         peers,
         ports,
     })
 }
 
-fn policies() -> impl Strategy<Value = Vec<Arc<Policy>>> {
-    vec((any::<bool>(), group(), vec(rule(), 0..5)), 0..12).prop_map(|all| {
-        let policy = |(i, (ingress, subjects, rules))| {
-            Arc::new(Policy {
-                name: format!("ns/p{i:02}"),
-                tier: Tier::NetworkPolicy,
-                priority: 0,
-                direction: if ingress {
-                    Direction::Ingress
-                } else {
-                    Direction::Egress
-                },
-                subjects,
-                rules,
-            })
-        };
-        all.into_iter().enumerate().map(policy).collect()
+/// Few names, so that policies are replaced.
+fn policy_key() -> impl Strategy<Value = (String, Direction)> {
+    let direction = prop_oneof![Just(Direction::Ingress), Just(Direction::Egress)];
+    (0..8, direction).prop_map(|(i, direction)| (format!("ns/p{i:02}"), direction))
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    let tier = prop_oneof![3 => Just(Tier::NetworkPolicy), 1 => Just(Tier::Admin), 1 => Just(Tier::Baseline)];
+    let body = tier.prop_flat_map(|tier| (Just(tier), 0_u16..3, group(), vec(rule(tier), 0..5)));
+    (policy_key(), body).prop_map(|((name, direction), (tier, priority, subjects, rules))| Policy {
+        name,
+        tier,
+        priority: if tier == Tier::NetworkPolicy { 0 } else { priority },
+        direction,
+        subjects,
+        rules,
     })
+}
+
+fn endpoint_name() -> impl Strategy<Value = String> {
+    (0..12).prop_map(|i| format!("ns/e{i:02}"))
 }
 
 /// Pods, some of which share an address.
-fn endpoints() -> impl Strategy<Value = Vec<Arc<Endpoint>>> {
-    vec((btree_set(address(), 0..3), btree_set(group(), 0..4)), 0..12).prop_map(|all| {
-        let endpoint = |(i, (addresses, groups)): (usize, (_, _))| {
-            let (addresses, groups): (std::collections::BTreeSet<_>, std::collections::BTreeSet<_>) =
-                (addresses, groups);
-            Arc::new(Endpoint {
-                name: format!("ns/e{i:02}"),
-                addresses: addresses.into_iter().collect(),
-                labels: Vec::new(),
-                ports: Vec::new(),
-                groups: groups.into_iter().collect(),
-            })
-        };
-        all.into_iter().enumerate().map(endpoint).collect()
+fn endpoint() -> impl Strategy<Value = Endpoint> {
+    let body = (btree_set(address(), 0..3), btree_set(group(), 0..4));
+    (endpoint_name(), body).prop_map(|(name, (addresses, groups))| Endpoint {
+        name,
+        addresses: addresses.into_iter().collect(),
+        labels: Vec::new(),
+        ports: Vec::new(),
+        groups: groups.into_iter().collect(),
     })
 }
 
+#[derive(Clone, Debug)]
+enum Step {
+    PutEndpoint(Endpoint),
+    DeleteEndpoint(String),
+    PutPolicy(Policy),
+    DeletePolicy((String, Direction)),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => endpoint().prop_map(Step::PutEndpoint),
+        1 => endpoint_name().prop_map(Step::DeleteEndpoint),
+        4 => policy().prop_map(Step::PutPolicy),
+        1 => policy_key().prop_map(Step::DeletePolicy),
+    ]
+}
+
+/// What is in force, as the reference sees it.
+#[derive(Clone, Debug, Default)]
+struct World {
+    endpoints: BTreeMap<String, Arc<Endpoint>>,
+    policies: BTreeMap<(String, Direction), Arc<Policy>>,
+}
+
+impl World {
+    /// Takes the steps of one change, of which each object is named once.
+    fn change(&mut self, steps: &[Step]) -> Changes {
+        let (mut endpoints, mut policies) = (BTreeMap::new(), BTreeMap::new());
+        for step in steps {
+            match step {
+                Step::PutEndpoint(e) => drop(endpoints.insert(e.name.clone(), Some(Arc::new(e.clone())))),
+                Step::DeleteEndpoint(name) => drop(endpoints.insert(name.clone(), None)),
+                Step::PutPolicy(p) => {
+                    policies.insert((p.name.clone(), p.direction), Some(Arc::new(p.clone())));
+                }
+                Step::DeletePolicy(key) => drop(policies.insert(key.clone(), None)),
+            }
+        }
+        follow(&mut self.endpoints, &endpoints);
+        follow(&mut self.policies, &policies);
+        Changes {
+            endpoints: endpoints.into_iter().collect(),
+            groups: Vec::new(),
+            policies: policies.into_iter().collect(),
+        }
+    }
+
+    /// The change that takes everything away.
+    fn end(&self) -> Changes {
+        Changes {
+            endpoints: self.endpoints.keys().map(|name| (name.clone(), None)).collect(),
+            groups: Vec::new(),
+            policies: self.policies.keys().map(|key| (key.clone(), None)).collect(),
+        }
+    }
+
+    fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        self.endpoints.values().cloned().collect()
+    }
+
+    fn policies(&self) -> Vec<Arc<Policy>> {
+        self.policies.values().cloned().collect()
+    }
+
+    /// Compares every verdict, who denies, and why.
+    fn check(&self, compiled: &Compiled, connections: &[Connection]) -> Result<(), TestCaseError> {
+        let (endpoints, policies) = (self.endpoints(), self.policies());
+        for (src, dst, protocol, port) in connections.iter().copied() {
+            let expected = reference::explain(&endpoints, &policies, src, dst, protocol, port);
+            prop_assert_eq!(&compiled.explain(src, dst, protocol, port), &expected);
+            let expected = expected.denied().map(|(direction, end)| {
+                (
+                    direction,
+                    end.by.as_ref().map(|ruling| ruling.policy.name.clone()),
+                )
+            });
+            let denied = match compiled.decide(src, dst, protocol, port) {
+                Decision::Allow => None,
+                Decision::Deny(denial) => Some((
+                    denial.direction,
+                    compiled.policy(denial.policy).map(|p| p.name.clone()),
+                )),
+            };
+            prop_assert_eq!(
+                denied,
+                expected,
+                "{} to {}, protocol {}, port {}",
+                src,
+                dst,
+                protocol,
+                port
+            );
+        }
+        Ok(())
+    }
+}
+
+fn follow<K: Clone + Ord, V: Clone>(all: &mut BTreeMap<K, V>, changes: &BTreeMap<K, Option<V>>) {
+    for (key, change) in changes {
+        match change {
+            Some(value) => drop(all.insert(key.clone(), value.clone())),
+            None => drop(all.remove(key)),
+        }
+    }
+}
+
+type Connection = (IpAddr, IpAddr, u8, u16);
+
 /// Ports at the edges of the ranges above, and protocols that policies cannot name.
-fn connection() -> impl Strategy<Value = (IpAddr, IpAddr, u8, u16)> {
+fn connection() -> impl Strategy<Value = Connection> {
     let protocol = prop_oneof![4 => protocol().prop_map(Protocol::number), 1 => any::<u8>()];
     let port = prop_oneof![8 => 0_u16..42, 2 => 65_529_u16..=65_535, 1 => any::<u16>()];
     (address(), address(), protocol, port)
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+/// `PROPTEST_CASES` makes it more, see CONTRIBUTING.md.
+fn config() -> ProptestConfig {
+    let mut config = ProptestConfig::default();
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 200;
+    }
+    config
+}
 
+/// Widths at which the few classes here cross over, and those of real life.
+fn limits() -> impl Strategy<Value = Limits> {
+    let widths = prop_oneof![3 => Just((2, 1)), 2 => Just((4, 3)), 2 => Just((0, 0)), 1 => Just((256, 128))];
+    widths.prop_map(|(wide, narrow)| Limits {
+        wide,
+        narrow,
+        ..Limits::default()
+    })
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// A cluster that grows from nothing, is changed, and is compared with the reference after every change.
     #[test]
-    fn compiled_policies_say_what_the_reference_says(
-        endpoints in endpoints(),
-        policies in policies(),
-        connections in vec(connection(), 100),
+    fn changes_end_in_what_the_reference_says(
+        limits in limits(),
+        first in vec(step(), 0..30),
+        changes in vec(vec(step(), 1..5), 0..8),
+        connections in vec(connection(), 60),
     ) {
-        let compiled = Compiled::build(endpoints.clone(), policies.clone()).expect("few policies");
-        for (src, dst, protocol, port) in connections {
-            let expected = reference::explain(&endpoints, &policies, src, dst, protocol, port);
-            let expected = expected.denied().map(|(direction, end)| {
-                (direction, end.by.as_ref().map(|ruling| ruling.policy.name.clone()))
-            });
-            let denied = match compiled.decide(src, dst, protocol, port) {
-                Decision::Allow => None,
-                Decision::Deny(denial) => {
-                    Some((denial.direction, compiled.policy(denial.policy).map(|p| p.name.clone())))
-                }
-            };
-            prop_assert_eq!(denied, expected, "{} to {}, protocol {}, port {}", src, dst, protocol, port);
+        let mut world = World::default();
+        let mut classifier = Classifier::with_limits(limits);
+        // Now and then workers hold on to old tables.
+        let mut held = Vec::new();
+        for (i, steps) in std::iter::once(&first).chain(&changes).enumerate() {
+            let before = (i % 3 == 2).then(|| (classifier.tables().clone(), world.clone()));
+            let compiled = classifier.update(world.change(steps)).expect("few policies");
+            world.check(&compiled, &connections)?;
+            held.extend(before);
+            if i % 2 == 0 {
+                drop(compiled);
+                classifier.settle();
+            }
         }
+        for (compiled, world) in held {
+            world.check(&compiled, &connections)?;
+        }
+        let fresh = Compiled::build(world.endpoints(), world.policies()).expect("few policies");
+        world.check(&fresh, &connections)?;
+        let (grown, fresh) = (classifier.tables().size(), fresh.size());
+        prop_assert_eq!((grown.classes, grown.guards, grown.blocks), (fresh.classes, fresh.guards, fresh.blocks));
+        prop_assert!(limits.wide < 256 || grown.regions == 0);
+        let ended = classifier.update(world.end()).expect("nothing is not too large").size();
+        let nothing = Compiled::default().size();
+        let left = |size: Size| (size.classes, size.regions, size.guards, size.cells, size.blocks, size.port_lines);
+        prop_assert_eq!(left(ended), left(nothing), "nothing is left behind");
     }
 }

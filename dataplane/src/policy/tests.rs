@@ -76,7 +76,7 @@ fn decide(cases: &[Case], src: &str, dst: &str, protocol: u8, port: u16) -> Deci
     let explanation = reference::explain(&endpoints(cases), &policies(cases), src, dst, protocol, port);
     let named = match &decision {
         Decision::Allow => None,
-        Decision::Deny(denial) => compiled.policy(denial.policy).map(|p| (denial.direction, p)),
+        Decision::Deny(denial) => compiled.policy(denial.policy).map(|p| (denial.direction, &**p)),
     };
     let expected = explanation.denied().map(|(direction, end)| {
         let ruling = end.by.as_ref().expect("who denies is known");
@@ -204,25 +204,51 @@ fn excepts_hold_for_their_own_block_only() {
 
 #[test]
 fn tables_above_the_limit_are_refused_by_the_policy_that_passes_it() {
-    let ports: Vec<_> = (1..200)
-        .map(|port| (Protocol::Tcp, port * 100, port * 100))
-        .collect();
-    let cases = [
-        policy("a/small", Direction::Ingress, &[POD], vec![rule(&[], &[])]),
-        policy(
-            "b/large",
-            Direction::Ingress,
-            &[OTHER],
-            vec![rule(&["192.0.2.0/24"], &ports)],
-        ),
-    ];
-    let (endpoints, policies) = (endpoints(&cases), policies(&cases));
-    let flat = flat::flatten(&endpoints, &policies);
-    let refused = build::compile(endpoints.clone(), policies.clone(), &flat, 1_000)
-        .map(|_| ())
-        .expect_err("too large");
-    assert_eq!((refused.policy, refused.limit), (PolicyId(1), 1_000));
-    assert!(build::compile(endpoints, policies, &flat, 10_000).is_ok());
+    let peers: Vec<String> = (0..250).map(|i| format!("192.0.{i}.0/24")).collect();
+    let rules = peers
+        .iter()
+        .zip(1..)
+        .map(|(peer, port)| rule(&[peer], &[(Protocol::Tcp, port, port)]));
+    let small = policy(
+        "a/small",
+        Direction::Ingress,
+        &[POD],
+        vec![rule(&["192.0.2.0/24"], &[])],
+    );
+    let large = policy("b/large", Direction::Ingress, &[OTHER], rules.collect());
+    let (small, both) = ([small.clone()], [small, large]);
+    let mut classifier = Classifier::with_limits(build::Limits {
+        bytes: 10_000,
+        ..Default::default()
+    });
+    let whole = |cases: &[Case]| Changes {
+        endpoints: endpoints(cases)
+            .into_iter()
+            .map(|e| (e.name.clone(), Some(e)))
+            .collect(),
+        groups: Vec::new(),
+        policies: policies(cases)
+            .into_iter()
+            .map(|p| ((p.name.clone(), p.direction), Some(p)))
+            .collect(),
+    };
+    classifier.update(whole(&small)).expect("it is small");
+    let refused = classifier.update(whole(&both)).expect_err("too large");
+    assert_eq!(refused.policy, ("b/large".to_owned(), Direction::Ingress));
+    // The state before stays, and goes on from there.
+    let (src, pod, other) = ("198.51.100.1", POD, OTHER);
+    let decide = |compiled: &Compiled, dst: &str| {
+        let (src, dst) = (src.parse().expect("an address"), dst.parse().expect("an address"));
+        compiled.decide(src, dst, 6, 80)
+    };
+    assert_eq!(decide(classifier.tables(), pod), denied(0, Direction::Ingress));
+    assert_eq!(decide(classifier.tables(), other), Decision::Allow);
+    let gone = Changes {
+        policies: vec![(("a/small".to_owned(), Direction::Ingress), None)],
+        ..Changes::default()
+    };
+    let compiled = classifier.update(gone).expect("it is nothing");
+    assert_eq!(decide(&compiled, pod), Decision::Allow);
 }
 
 #[test]

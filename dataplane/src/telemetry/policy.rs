@@ -30,12 +30,16 @@ impl PolicyState {
     /// Of tables in force: copies references, not objects.
     #[must_use]
     pub fn of(tables: &Tables) -> Self {
+        let policies = tables.policy.policies();
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
             generation: tables.generation,
-            endpoints: tables.policy.endpoints().to_vec(),
-            groups: tables.groups.clone(),
-            policies: tables.policy.policies().to_vec(),
+            endpoints: tables.policy.endpoints().into_iter().cloned().collect(),
+            groups: tables.policy.groups().into_iter().cloned().collect(),
+            policies: policies
+                .into_iter()
+                .map(|(_, policy)| Arc::clone(policy))
+                .collect(),
         }
     }
 }

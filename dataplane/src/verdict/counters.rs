@@ -111,19 +111,23 @@ impl Denials {
             .map(|d| (d.policy.as_str(), d.direction, d.packets))
     }
 
-    /// Takes the policies of a new state, in the order of their indices, which is that of their names and directions.
-    /// One pass over both lists, since workers do it between packets. Allocates: once a change, not a packet.
-    pub(crate) fn renumber<'a>(&mut self, policies: impl Iterator<Item = (&'a str, Direction)>) {
+    /// Takes the policies of a new state with their indices, in the order of their names and directions. One pass over
+    /// both lists, since workers do it between packets. Allocates: once a change, not a packet.
+    pub(crate) fn renumber<'a>(&mut self, policies: impl Iterator<Item = (u32, &'a str, Direction)>) {
         let known = std::mem::take(&mut self.counts);
         self.counts.reserve(known.len());
         self.places.clear();
         let mut known = known.into_iter().peekable();
-        for (policy, direction) in policies {
+        for (index, policy, direction) in policies {
+            let index = index as usize;
             while let Some(gone) = known.next_if(|d| d.key() < (policy, direction)) {
                 self.counts.push(gone);
             }
             let denied = known.next_if(|d| d.key() == (policy, direction));
-            self.places.push(self.counts.len());
+            if self.places.len() <= index {
+                self.places.resize(index + 1, usize::MAX);
+            }
+            self.places[index] = self.counts.len();
             self.counts.push(denied.unwrap_or_else(|| Denied {
                 policy: policy.to_owned(),
                 direction,

@@ -1,84 +1,273 @@
-//! The distinct lists of peers.
+//! Sets of peers, and which classes they hold.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use headgate_ring::message::Direction;
+use headgate_ring::message::Peer;
+use ipnet::IpNet;
 
-use crate::hash::Keyed;
-use crate::policy::flat::{Peer, Policy};
+use super::change::Change;
+use super::{drop_from, enter, leave, slot};
+use crate::policy::compiled::REGION;
 
-/// The set of rules without peers: every address.
-pub(super) const ANY: u32 = 0;
-
-/// The lists of peers of one direction's rules, numbered from 1; 0 is [`ANY`].
-#[derive(Debug)]
-pub(super) struct PeerSets<'a> {
-    lists: Vec<&'a [Peer]>,
-    /// The set of each rule of each policy; empty for policies of the other direction.
-    of_rules: Vec<Vec<u32>>,
+/// One peer of rules, by its number.
+#[derive(Debug, Default)]
+pub(super) struct SetInfo {
+    kind: Kind,
+    /// Guards that have cells by it, sorted.
+    pub(super) users: Vec<u32>,
+    /// How many classes it holds.
+    count: usize,
+    pub(super) wide: bool,
+    /// The classes that it holds, sorted; empty if it is wide.
+    pub(super) members: Vec<u32>,
+    /// The regions that it is part of, sorted; none unless it is wide.
+    pub(super) regions: Vec<u32>,
 }
 
-impl<'a> PeerSets<'a> {
-    pub(super) fn intern(policies: &'a [Arc<Policy>], direction: Direction) -> Self {
-        let mut interner = Interner {
-            keyed: Keyed::default(),
-            lists: vec![&[]],
-            by_hash: HashMap::default(),
+#[derive(Clone, Debug, Default)]
+enum Kind {
+    #[default]
+    Free,
+    Group(u32),
+    Block {
+        block: IpNet,
+        except: Vec<IpNet>,
+        /// Of the block, then of the excepts inside of it.
+        nodes: Vec<u32>,
+    },
+}
+
+impl Kind {
+    /// Whether an except of the block holds all of a node.
+    fn excepts(&self, net: &IpNet) -> bool {
+        matches!(self, Self::Block { except, .. } if except.iter().any(|e| e.contains(net)))
+    }
+}
+
+impl Change<'_> {
+    /// The peer's set, with a user more.
+    pub(super) fn acquire_set(&mut self, peer: &Peer) -> u32 {
+        let (set, new) = self.model.sets.acquire(peer.clone());
+        if !new {
+            return set;
+        }
+        let kind = match peer {
+            Peer::Group(id) => {
+                let group = self.acquire_group(*id);
+                self.model.group_info[group as usize].set = set + 1;
+                Kind::Group(group)
+            }
+            Peer::Block { block, except } => {
+                let (block, except): (_, Vec<_>) = (block.trunc(), except.iter().map(IpNet::trunc).collect());
+                let inside = except.iter().filter(|e| block.contains(*e)).copied();
+                let nodes = [block]
+                    .into_iter()
+                    .chain(inside)
+                    .map(|net| self.acquire_node(net));
+                let nodes: Vec<u32> = nodes.collect();
+                self.model.trie.node_mut(nodes[0]).sets.push(set);
+                Kind::Block { block, except, nodes }
+            }
         };
-        let of_policy = |policy: &'a Arc<Policy>| {
-            let rules = if policy.direction == direction {
-                policy.rules.as_slice()
-            } else {
-                &[]
-            };
-            let set = |peers: Option<&'a Vec<Peer>>| peers.map_or(ANY, |list| interner.number(list));
-            rules.iter().map(|r| r.peers.as_ref()).map(set).collect()
+        *slot(&mut self.model.set_info, set) = SetInfo {
+            kind,
+            ..SetInfo::default()
         };
-        let of_rules = policies.iter().map(of_policy).collect();
-        Self {
-            lists: interner.lists,
-            of_rules,
+        self.new_sets.push(set);
+        set
+    }
+
+    fn acquire_node(&mut self, net: IpNet) -> u32 {
+        let (node, new) = self.model.trie.acquire(net);
+        if new {
+            self.new_nodes.push(node);
+        }
+        node
+    }
+
+    /// Finds the members of sets that are new among the classes that there are.
+    pub(super) fn fill_new_sets(&mut self) {
+        for set in std::mem::take(&mut self.new_sets) {
+            for class in self.classes_in(set) {
+                self.join(class, set);
+            }
         }
     }
 
-    /// How many sets there are, `ANY` among them.
-    pub(super) fn len(&self) -> usize {
-        self.lists.len()
-    }
-
-    /// The sets of a policy's rules.
-    pub(super) fn of_policy(&self, policy: usize) -> &[u32] {
-        &self.of_rules[policy]
-    }
-
-    /// Every set but `ANY`, with its peers.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &'a [Peer])> {
-        (0..).zip(self.lists.iter().copied()).skip(1)
-    }
-}
-
-struct Interner<'a> {
-    keyed: Keyed,
-    lists: Vec<&'a [Peer]>,
-    by_hash: HashMap<u64, Vec<u32>, Keyed>,
-}
-
-impl<'a> Interner<'a> {
-    fn number(&mut self, list: &'a [Peer]) -> u32 {
-        let mut hasher = self.keyed.build_hasher();
-        for peer in list {
-            peer.block.hash(&mut hasher);
-            peer.except.hash(&mut hasher);
+    /// Takes the members out of sets that no policy names any more, and those out of the trie.
+    pub(super) fn empty_dead_sets(&mut self) {
+        for (set, _) in self.model.sets.take_orphans() {
+            let wide = self.model.set_info[set as usize].wide;
+            for class in self.classes_in(set) {
+                if wide {
+                    self.change_region(class, |sets| leave(sets, set));
+                } else {
+                    leave(&mut self.model.class_info[class as usize].narrow, set);
+                }
+            }
+            // Its users' policies changed, so they are dirty.
+            let info = std::mem::take(&mut self.model.set_info[set as usize]);
+            match info.kind {
+                Kind::Free => {}
+                Kind::Group(group) => {
+                    self.model.group_info[group as usize].set = 0;
+                    self.model.groups.release(group);
+                }
+                Kind::Block { nodes, .. } => {
+                    drop_from(&mut self.model.trie.node_mut(nodes[0]).sets, set);
+                    let last = nodes.into_iter().filter(|node| self.model.trie.release(*node));
+                    self.dead_nodes.extend(last.collect::<Vec<_>>());
+                }
+            }
+            self.model.sets.free(set);
         }
-        let candidates = self.by_hash.entry(hasher.finish()).or_default();
-        if let Some(known) = candidates.iter().find(|set| self.lists[**set as usize] == list) {
-            return *known;
+    }
+
+    /// The classes that a set holds, whether or not it knows them.
+    fn classes_in(&self, set: u32) -> Vec<u32> {
+        let model = &*self.model;
+        let kind = &model.set_info[set as usize].kind;
+        match kind {
+            Kind::Free => Vec::new(),
+            Kind::Group(group) => {
+                let identities = &model.group_info[*group as usize].identities;
+                let classes = identities
+                    .iter()
+                    .map(|i| &model.identity_info[*i as usize].classes);
+                classes.flatten().copied().collect()
+            }
+            Kind::Block { block, .. } => {
+                let nodes = model.trie.inside(*block).filter(|(net, _)| !kind.excepts(net));
+                let classes = nodes.map(|(_, node)| &model.trie.node(node).classes);
+                classes.flatten().copied().collect()
+            }
         }
-        let number = u32::try_from(self.lists.len()).unwrap_or(u32::MAX);
-        candidates.push(number);
-        self.lists.push(list);
-        number
+    }
+
+    /// Makes a new class a member of all sets that hold it.
+    pub(super) fn join_sets(&mut self, class: u32, identity: u32, node: u32) {
+        let model = &*self.model;
+        let groups = model.identities.key(identity).iter();
+        let mut sets: Vec<u32> = groups
+            .filter_map(|group| model.group_info[*group as usize].set.checked_sub(1))
+            .collect();
+        let net = model.trie.node(node).net;
+        let around = model.trie.around(node).flat_map(|node| &node.sets);
+        sets.extend(around.filter(|set| !model.set_info[**set as usize].kind.excepts(&net)));
+        sets.sort_unstable();
+        let is_wide = |set: &u32| model.set_info[*set as usize].wide;
+        let (wide, narrow): (Vec<u32>, Vec<u32>) = sets.into_iter().partition(is_wide);
+        for set in &wide {
+            self.model.set_info[*set as usize].count += 1;
+        }
+        self.model.class_info[class as usize].region = self.acquire_region(wide);
+        narrow.into_iter().for_each(|set| self.join(class, set));
+    }
+
+    fn join(&mut self, class: u32, set: u32) {
+        let info = &mut self.model.set_info[set as usize];
+        info.count += 1;
+        if info.wide {
+            return self.change_region(class, |sets| enter(sets, set));
+        }
+        enter(&mut info.members, class);
+        let full = info.members.len() > self.limits.wide;
+        enter(&mut self.model.class_info[class as usize].narrow, set);
+        if full {
+            self.widen(set);
+        }
+    }
+
+    /// Takes a class that is going out of all its sets, and its cells with it.
+    pub(super) fn leave_sets(&mut self, class: u32) {
+        let info = std::mem::take(&mut self.model.class_info[class as usize]);
+        for set in info.narrow {
+            let set = &mut self.model.set_info[set as usize];
+            set.count -= 1;
+            leave(&mut set.members, class);
+            for guard in set.users.clone() {
+                self.remove_cell(guard, class);
+            }
+        }
+        for set in self.model.regions.key(info.region).iter() {
+            let info = &mut self.model.set_info[*set as usize];
+            info.count -= 1;
+            self.shrunk.push(*set);
+        }
+        self.model.regions.release(info.region);
+    }
+
+    fn widen(&mut self, set: u32) {
+        let info = &mut self.model.set_info[set as usize];
+        info.wide = true;
+        for class in std::mem::take(&mut info.members) {
+            leave(&mut self.model.class_info[class as usize].narrow, set);
+            self.change_region(class, |sets| enter(sets, set));
+        }
+        self.mark_users(set);
+    }
+
+    /// Makes sets narrow again that shrank enough.
+    pub(super) fn settle_widths(&mut self) {
+        let mut shrunk = std::mem::take(&mut self.shrunk);
+        shrunk.sort_unstable();
+        shrunk.dedup();
+        for set in shrunk {
+            let info = &mut self.model.set_info[set as usize];
+            if !info.wide || info.count >= self.limits.narrow {
+                continue;
+            }
+            info.wide = false;
+            let mut members = self.classes_in(set);
+            for class in &members {
+                self.change_region(*class, |sets| leave(sets, set));
+                enter(&mut self.model.class_info[*class as usize].narrow, set);
+            }
+            members.sort_unstable();
+            self.model.set_info[set as usize].members = members;
+            self.mark_users(set);
+        }
+    }
+
+    fn mark_users(&mut self, set: u32) {
+        for guard in self.model.set_info[set as usize].users.clone() {
+            self.mark(guard);
+        }
+    }
+
+    fn change_region(&mut self, class: u32, change: impl FnOnce(&mut Vec<u32>)) {
+        let old = self.model.class_info[class as usize].region;
+        let mut sets = self.model.regions.key(old).to_vec();
+        change(&mut sets);
+        self.model.class_info[class as usize].region = self.acquire_region(sets);
+        self.model.regions.release(old);
+        self.stale.push(class);
+    }
+
+    /// The region of sorted wide sets, with a user more.
+    fn acquire_region(&mut self, sets: Vec<u32>) -> u32 {
+        let sets: Arc<[u32]> = sets.into();
+        let (region, new) = self.model.regions.acquire(Arc::clone(&sets));
+        if new {
+            for set in sets.iter() {
+                enter(&mut self.model.set_info[*set as usize].regions, region);
+            }
+            self.fresh_regions.push(region);
+        }
+        region
+    }
+
+    /// Takes regions out that no class has any more, and their cells.
+    pub(super) fn sweep_regions(&mut self) {
+        for (region, sets) in self.model.regions.take_orphans() {
+            for set in sets.iter() {
+                let info = &mut self.model.set_info[*set as usize];
+                leave(&mut info.regions, region);
+                for guard in info.users.clone() {
+                    self.remove_cell(guard, REGION | region);
+                }
+            }
+            self.model.regions.free(region);
+        }
     }
 }

@@ -1,0 +1,168 @@
+//! How a decision comes about, from the policies that select the two addresses.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use headgate_ring::message::{Action, Direction, GroupId, Peer, Policy, PolicyRule, Tier};
+
+use super::compiled::{Compiled, Guard, REGIONS, side};
+use super::{End, Explanation, Ruling};
+
+/// One end of a connection, as its policies see it.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    tables: &'a Compiled,
+    /// Places of the policies that select the subject, in the order of their turns.
+    policies: &'a [u32],
+    subject: IpAddr,
+    peer: IpAddr,
+    protocol: u8,
+    port: u16,
+}
+
+/// Whether a policy lets the connection be, its place, and that of its rule.
+type Word = (bool, u32, Option<usize>);
+
+impl Compiled {
+    /// How [`Self::decide`] comes to its decision. Takes a few hundred nanoseconds for each policy that selects an end.
+    #[must_use]
+    pub fn explain(&self, src: IpAddr, dst: IpAddr, protocol: u8, dst_port: u16) -> Explanation {
+        if src == dst {
+            return Explanation::default();
+        }
+        let end = |direction, ends| {
+            let guard = self.classes
+                [self.class_of(if direction == Direction::Egress { src } else { dst }) as usize]
+                .guards[side(direction)];
+            self.question(guard.number, direction, ends, protocol, dst_port)
+                .end()
+        };
+        Explanation {
+            egress: end(Direction::Egress, (src, dst)),
+            ingress: end(Direction::Ingress, (src, dst)),
+        }
+    }
+
+    /// The policy that denies, where it is not always the same. Does not allocate.
+    #[cold]
+    pub(super) fn denier(
+        &self,
+        guard: &Guard,
+        direction: Direction,
+        ends: (IpAddr, IpAddr),
+        protocol: u8,
+        dst_port: u16,
+    ) -> u32 {
+        let question = self.question(guard.number, direction, ends, protocol, dst_port);
+        let policy = question.word().map(|(_, policy, _)| policy);
+        policy.or(question.policies.first().copied()).unwrap_or_default()
+    }
+
+    fn question(
+        &self,
+        guard: u32,
+        direction: Direction,
+        (src, dst): (IpAddr, IpAddr),
+        protocol: u8,
+        port: u16,
+    ) -> Question<'_> {
+        let (subject, peer) = match direction {
+            Direction::Ingress => (dst, src),
+            Direction::Egress => (src, dst),
+        };
+        Question {
+            tables: self,
+            policies: self.guards.get((guard & !REGIONS) as usize).map_or(&[], |g| g),
+            subject,
+            peer,
+            protocol,
+            port,
+        }
+    }
+
+    fn place(&self, place: u32) -> Option<&Arc<Policy>> {
+        self.policies.get(place as usize)?.as_ref()
+    }
+
+    fn is_in(&self, address: IpAddr, group: GroupId) -> bool {
+        self.endpoints_at(address)
+            .any(|endpoint| endpoint.groups.binary_search(&group).is_ok())
+    }
+}
+
+impl Question<'_> {
+    fn end(self) -> End {
+        let word = self.word();
+        let ruling = |(_, place, rule): Word| {
+            let policy = Arc::clone(self.tables.place(place)?);
+            Some(Ruling { policy, rule })
+        };
+        End {
+            allowed: word.is_none_or(|(allowed, ..)| allowed),
+            by: word.and_then(ruling),
+            policies: self
+                .policies
+                .iter()
+                .filter_map(|p| self.tables.place(*p).cloned())
+                .collect(),
+        }
+    }
+
+    /// What decides; `None` where nothing does.
+    fn word(&self) -> Option<Word> {
+        if let Some((action @ (Action::Accept | Action::Deny), policy, rule)) = self.first_match(Tier::Admin)
+        {
+            return Some((action == Action::Accept, policy, Some(rule)));
+        }
+        if let Some((isolating, _)) = self.of_tier(Tier::NetworkPolicy).next() {
+            let accepted = self.first_match(Tier::NetworkPolicy);
+            return Some(accepted.map_or((false, isolating, None), |(_, policy, rule)| {
+                (true, policy, Some(rule))
+            }));
+        }
+        match self.first_match(Tier::Baseline) {
+            Some((action @ (Action::Accept | Action::Deny), policy, rule)) => {
+                Some((action == Action::Accept, policy, Some(rule)))
+            }
+            Some((Action::Pass, ..)) | None => None,
+        }
+    }
+
+    fn of_tier(&self, tier: Tier) -> impl Iterator<Item = (u32, &Arc<Policy>)> {
+        let known = |place: &u32| Some((*place, self.tables.place(*place)?));
+        let policies = self.policies.iter().filter_map(known);
+        policies.filter(move |(_, policy)| policy.tier == tier)
+    }
+
+    fn first_match(&self, tier: Tier) -> Option<(Action, u32, usize)> {
+        self.of_tier(tier).find_map(|(place, policy)| {
+            let rule = policy.rules.iter().position(|rule| self.matches(rule))?;
+            Some((policy.rules[rule].action, place, rule))
+        })
+    }
+
+    fn matches(&self, rule: &PolicyRule) -> bool {
+        let covers = |ports: &Vec<_>| ports.iter().any(|range| self.covers(range));
+        rule.ports.as_ref().is_none_or(covers)
+            && rule
+                .only
+                .is_none_or(|group| self.tables.is_in(self.subject, group))
+            && rule
+                .peers
+                .as_ref()
+                .is_none_or(|peers| peers.iter().any(|peer| self.is_peer(peer)))
+    }
+
+    fn covers(&self, range: &headgate_ring::message::PortRange) -> bool {
+        range.protocol.number() == self.protocol && (range.first..=range.last).contains(&self.port)
+    }
+
+    fn is_peer(&self, peer: &Peer) -> bool {
+        match peer {
+            Peer::Group(group) => self.tables.is_in(self.peer, *group),
+            Peer::Block { block, except } => {
+                block.contains(&self.peer) && !except.iter().any(|e| e.contains(&self.peer))
+            }
+        }
+    }
+}
