@@ -97,24 +97,30 @@ fn questions(expected: &Expectation) -> Vec<Question> {
     ends.into_iter().map(question).collect()
 }
 
-/// One run of the program for all that is asked of one cluster.
+/// What is wrong with the answers.
 fn ask(cluster: &Cluster, questions: &[Question]) -> Vec<String> {
+    let queries: Vec<Value> = questions.iter().map(|question| question.query.clone()).collect();
+    let answered = questions.iter().zip(answers(&cluster.manifests(), &queries));
+    answered
+        .filter_map(|(question, answer)| question.wrong(&answer, cluster))
+        .collect()
+}
+
+/// One run of the program for all that is asked of one cluster; the manifests are JSON values one after the other.
+pub(crate) fn answers(manifests: &str, questions: &[Value]) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
-    let (manifests, queries) = (
-        directory.path().join("manifests"),
-        directory.path().join("queries"),
-    );
-    fs::create_dir(&manifests).unwrap();
-    fs::write(manifests.join("cluster.json"), cluster.manifests()).unwrap();
+    let (objects, queries) = (directory.path().join("objects"), directory.path().join("queries"));
+    fs::create_dir(&objects).unwrap();
+    fs::write(objects.join("cluster.json"), manifests).unwrap();
     let mut text = String::new();
     for question in questions {
-        writeln!(text, "{}", question.query).unwrap();
+        writeln!(text, "{question}").unwrap();
     }
     fs::write(&queries, text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
     command
         .args(["policy", "check", "--manifests"])
-        .arg(&manifests)
+        .arg(&objects)
         .arg("--queries")
         .arg(&queries);
     let output = command.stdin(Stdio::null()).output().unwrap();
@@ -122,12 +128,9 @@ fn ask(cluster: &Cluster, questions: &[Question]) -> Vec<String> {
         String::from_utf8(output.stdout).unwrap(),
         String::from_utf8_lossy(&output.stderr),
     );
-    let answers: Vec<&str> = stdout.lines().collect();
+    let answers: Vec<String> = stdout.lines().map(str::to_owned).collect();
     assert_eq!(answers.len(), questions.len(), "{}: {stderr}", output.status);
-    let answered = questions.iter().zip(answers);
-    answered
-        .filter_map(|(question, answer)| question.wrong(answer, cluster))
-        .collect()
+    answers
 }
 
 impl Question {
@@ -141,7 +144,8 @@ impl Question {
     }
 }
 
-fn decision(answer: &Value) -> Option<Cell> {
+/// Nothing for what is no answer.
+pub(crate) fn decision(answer: &Value) -> Option<Cell> {
     match (answer["allowed"].as_bool(), answer["denied_by"].as_str()) {
         (Some(true), None) => Some(Cell::Allowed),
         (Some(false), Some("egress")) => Some(Cell::DeniedByEgress),

@@ -1,6 +1,8 @@
-//! The truth tables of `cases/` and of `docs/policies.md`, asked of `headgate policy check`.
+//! The truth tables of `cases/` and of `docs/policies.md`, asked of `headgate policy check`,
+//! and random ones against a second reading of the API.
 
 mod check;
+mod random;
 mod truth;
 
 use std::{

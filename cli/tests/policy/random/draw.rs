@@ -1,0 +1,235 @@
+//! Random objects that the API accepts. Few names, labels, addresses and ports, so that they meet.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use proptest::{collection::vec, option, prelude::*, sample::select};
+use serde_json::{Map, Value, json};
+
+/// Of the pods that may be, in pairs of IPv4 and IPv6, then of nobody.
+pub(super) const ADDRESSES: [&str; 20] = [
+    "10.0.0.1",
+    "fd00::1",
+    "10.0.0.2",
+    "fd00::2",
+    "10.0.0.3",
+    "fd00::3",
+    "10.0.0.4",
+    "fd00::4",
+    "10.0.0.5",
+    "fd00::5",
+    "10.0.0.6",
+    "fd00::6",
+    "10.0.0.7",
+    "fd00::7",
+    "10.0.0.8",
+    "fd00::8",
+    "10.0.1.1",
+    "fd00::100",
+    "192.0.2.1",
+    "2001:db8::1",
+];
+/// That rules and pods name.
+const PORTS: [u16; 6] = [1, 79, 80, 81, 443, 65535];
+
+const PODS: usize = 8;
+const NAMESPACES: [&str; 3] = ["n1", "n2", "n3"];
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+const KEYS: [&str; 2] = ["app", "tier"];
+const VALUES: [&str; 3] = ["a", "b", ""];
+const PORT_NAMES: [&str; 2] = ["web", "dns"];
+const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
+
+pub(super) fn cluster() -> impl Strategy<Value = Vec<Value>> {
+    let namespaces = NAMESPACES.map(|name| {
+        option::of(labels().prop_map(move |labels| object("v1", "Namespace", name, &labels, json!({}))))
+    });
+    let pods: Vec<_> = (0..PODS).map(pod).collect();
+    (namespaces, pods, vec(policy(), 1..6)).prop_map(|(namespaces, pods, policies)| {
+        let numbered = policies.into_iter().enumerate().map(|(n, mut policy)| {
+            policy["metadata"]["name"] = json!(format!("p{n}"));
+            policy
+        });
+        namespaces
+            .into_iter()
+            .flatten()
+            .chain(pods)
+            .chain(numbered)
+            .collect()
+    })
+}
+
+/// What connections are asked for: ports that rules name and their neighbours.
+pub(super) fn ports() -> impl Strategy<Value = Vec<(&'static str, u16)>> {
+    let edges = vec![1_u16, 2, 78, 79, 80, 81, 82, 442, 443, 65534, 65535];
+    vec((select(&PROTOCOLS[..]), select(edges)), 10)
+}
+
+fn object(version: &str, kind: &str, name: &str, labels: &Value, rest: Value) -> Value {
+    let mut object =
+        json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "labels": labels}});
+    if let (Value::Object(object), Value::Object(rest)) = (&mut object, rest) {
+        object.extend(rest);
+    }
+    object
+}
+
+fn pod(index: usize) -> impl Strategy<Value = Value> {
+    let port = |name| {
+        let port = (select(&PORTS[..]), select(&PROTOCOLS[..]));
+        option::of(port.prop_map(
+            move |(number, protocol)| json!({"name": name, "containerPort": number, "protocol": protocol}),
+        ))
+    };
+    let kind = prop_oneof![8 => Just("usual"), 1 => Just("host"), 1 => Just("ended")];
+    let families = select(vec![vec![0, 1], vec![0, 1], vec![0], vec![1], vec![]]);
+    let ports = PORT_NAMES.map(port);
+    (select(&NAMESPACES[..]), labels(), ports, kind, families).prop_map(
+        move |(namespace, labels, ports, kind, families)| {
+            let ports: Vec<Value> = ports.into_iter().flatten().collect();
+            let ips: Vec<Value> = families
+                .iter()
+                .map(|family| json!({"ip": ADDRESSES[2 * index + family]}))
+                .collect();
+            let phase = if kind == "ended" { "Succeeded" } else { "Running" };
+            let mut pod = object(
+                "v1",
+                "Pod",
+                &format!("pod{index}"),
+                &labels,
+                json!({
+                    "spec": {"hostNetwork": kind == "host", "containers": [{"name": "c", "ports": ports}]},
+                    "status": {"phase": phase, "podIPs": ips},
+                }),
+            );
+            pod["metadata"]["namespace"] = json!(namespace);
+            pod
+        },
+    )
+}
+
+fn labels() -> impl Strategy<Value = Value> {
+    let values =
+        KEYS.map(|key| option::of(select(&VALUES[..]).prop_map(move |value| (key.to_owned(), json!(value)))));
+    values.prop_map(|labels| Value::Object(labels.into_iter().flatten().collect()))
+}
+
+/// Fields that are there or not.
+fn fields(fields: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Value {
+    let present = fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(present.collect::<Map<_, _>>())
+}
+
+fn list(element: impl Strategy<Value = Value>, longest: usize) -> impl Strategy<Value = Value> {
+    vec(element, 0..=longest).prop_map(Value::Array)
+}
+
+fn policy() -> impl Strategy<Value = Value> {
+    let types = select(vec![
+        json!([]),
+        json!(["Ingress"]),
+        json!(["Egress"]),
+        json!(["Egress", "Ingress"]),
+    ]);
+    let spec = (
+        option::of(types),
+        option::weighted(0.8, list(rule("from"), 2)),
+        option::weighted(0.8, list(rule("to"), 2)),
+    );
+    (select(&NAMESPACES[..]), selector(false), spec).prop_map(|(namespace, pods, (types, ingress, egress))| {
+        let spec = fields([("podSelector", Some(pods)), ("policyTypes", types), ("ingress", ingress), ("egress", egress)]);
+        let metadata = json!({"namespace": namespace});
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec})
+    })
+}
+
+fn rule(peers: &'static str) -> impl Strategy<Value = Value> {
+    let parts = (
+        option::weighted(0.8, list(peer(), 3)),
+        option::weighted(0.6, list(port(), 2)),
+    );
+    parts.prop_map(move |(who, what)| fields([(peers, who), ("ports", what)]))
+}
+
+fn peer() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        block().prop_map(|block| json!({"ipBlock": block})),
+        selector(false).prop_map(|pods| json!({"podSelector": pods})),
+        selector(true).prop_map(|namespaces| json!({"namespaceSelector": namespaces})),
+        (selector(false), selector(true))
+            .prop_map(|(p, n)| json!({"podSelector": p, "namespaceSelector": n})),
+    ]
+}
+
+/// A block around one of the addresses, and excepts around any that lie in it.
+fn block() -> impl Strategy<Value = Value> {
+    // Mostly such as tell the addresses apart.
+    let length = prop_oneof![1 => 0..=128_u8, 2 => 112..=128_u8];
+    let except = (0..ADDRESSES.len(), prop_oneof![1 => 1..=128_u8, 2 => 1..=12_u8]);
+    (select(&ADDRESSES[..]), length, vec(except, 0..3)).prop_map(|(address, length, excepts)| {
+        let block = network(address, length);
+        let inside = excepts.into_iter().filter_map(|(index, longer)| {
+            let inside = ADDRESSES
+                .iter()
+                .cycle()
+                .skip(index)
+                .find(|a| a.parse().is_ok_and(|a: IpAddr| block.contains(&a)))?;
+            // In the measure of `network`.
+            let unit = if block.max_prefix_len() == 32 { 4 } else { 1 };
+            let length = (block.prefix_len() * unit).saturating_add(longer).min(128);
+            Some(network(inside, length)).filter(|except| except.prefix_len() > block.prefix_len())
+        });
+        let excepts: Vec<String> = inside.map(|except| except.to_string()).collect();
+        json!({"cidr": block.to_string(), "except": excepts})
+    })
+}
+
+/// The network of that length around an address; an IPv4 address's has a quarter of the length.
+fn network(address: &str, length: u8) -> IpNet {
+    let address: IpAddr = address.parse().unwrap();
+    let length = if address.is_ipv4() { length / 4 } else { length };
+    IpNet::new(address, length).unwrap().trunc()
+}
+
+fn selector(of_namespaces: bool) -> impl Strategy<Value = Value> {
+    let keys: Vec<&str> = KEYS
+        .into_iter()
+        .chain(of_namespaces.then_some(NAME_LABEL))
+        .collect();
+    let values: Vec<&str> = VALUES
+        .into_iter()
+        .chain(NAMESPACES.into_iter().filter(|_| of_namespaces))
+        .collect();
+    let equal = option::weighted(0.5, (select(keys.clone()), select(values.clone())));
+    let operators = select(vec!["In", "NotIn", "Exists", "DoesNotExist"]);
+    let expressions = vec((select(keys), operators, vec(select(values), 1..3)), 0..2);
+    (equal, expressions).prop_map(|(equal, expressions)| {
+        let equal = equal.map(|(key, value)| json!({key: value}));
+        let expression = |(key, operator, values): (&str, &str, Vec<&str>)| match operator {
+            "In" | "NotIn" => json!({"key": key, "operator": operator, "values": values}),
+            _ => json!({"key": key, "operator": operator}),
+        };
+        let expressions: Vec<Value> = expressions.into_iter().map(expression).collect();
+        let expressions = (!expressions.is_empty()).then(|| json!(expressions));
+        fields([("matchLabels", equal), ("matchExpressions", expressions)])
+    })
+}
+
+fn port() -> impl Strategy<Value = Value> {
+    let number = || select(&PORTS[..]);
+    let ports = prop_oneof![
+        Just((None, None)),
+        select(&PORT_NAMES[..]).prop_map(|name| (Some(json!(name)), None)),
+        number().prop_map(|port| (Some(json!(port)), None)),
+        (number(), number()).prop_map(|(a, b)| (Some(json!(a.min(b))), Some(json!(a.max(b))))),
+    ];
+    (option::of(select(&PROTOCOLS[..])), ports).prop_map(|(protocol, (port, last))| {
+        fields([
+            ("protocol", protocol.map(|p| json!(p))),
+            ("port", port),
+            ("endPort", last),
+        ])
+    })
+}
