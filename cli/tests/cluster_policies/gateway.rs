@@ -8,7 +8,7 @@ use headgate_controlplane::compile::{Settings, compile};
 use headgate_controlplane::source::decode::{Syntax, decode};
 use headgate_controlplane::source::store::{Contents, Store};
 use headgate_dataplane::config::State;
-use headgate_dataplane::policy::{Compiled, Explanation};
+use headgate_dataplane::policy::{Compiled, Decision, Explanation};
 use headgate_ring::message::Protocol;
 use headgate_ring::{Operation, Transaction};
 
@@ -56,10 +56,18 @@ impl Gateway {
         }
     }
 
-    /// How a decision comes about.
+    /// How a decision comes about; the tables must decide the same.
     pub(crate) fn explain(&self, src: IpAddr, dst: IpAddr, protocol: Protocol, port: u16) -> Explanation {
         let number = protocol.number();
-        self.tables.explain(src, dst, number, port)
+        let explanation = self.tables.explain(src, dst, number, port);
+        let decision = self.tables.decide(src, dst, number, port);
+        let denier = explanation.denied().map(|(direction, _)| direction);
+        let of_tables = match decision {
+            Decision::Allow => None,
+            Decision::Deny(denial) => Some(denial.direction),
+        };
+        assert_eq!(of_tables, denier, "{src} -> {dst} {protocol} {port}");
+        explanation
     }
 
     /// The addresses of a pod or node, or the address that `name` is.
