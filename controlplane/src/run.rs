@@ -74,8 +74,7 @@ fn follow(mut directory: Directory, settings: Settings, publisher: &Publisher) {
     while let Some(changes) = directory.changes() {
         let (start, files) = (Instant::now(), changes.len());
         let changed = store.update(changes);
-        compiler.update(store.model(), &changed, now());
-        publisher.publish(compiler.state().clone());
+        publisher.publish(compiler.update(store.model(), &changed, now()));
         tracing::debug!(
             "{files} files changed, {} objects with it, compiled in {:.1?}",
             changed.len(),

@@ -1,19 +1,16 @@
 //! The connection to the dataplane, on a thread of its own.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use headgate_ring::message::{Generation, ToControl};
 use headgate_ring::{ControlSession, SessionError, Transaction, connect};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::io::{Errno, read, write};
 
-use super::{changes, everything};
-use crate::compile::State;
+use super::desk::Desk;
+use crate::compile::Changes;
 
 /// The first pause after a connection that failed; each further one is twice as long,
 const BACKOFF_FIRST: Duration = Duration::from_millis(10);
@@ -30,19 +27,6 @@ pub struct Publisher {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Where the state is laid for the thread to fetch.
-struct Desk {
-    desired: Mutex<Desired>,
-    /// An eventfd, written for each change of `desired`.
-    bell: OwnedFd,
-}
-
-#[derive(Clone, Default)]
-struct Desired {
-    state: Option<Arc<State>>,
-    stop: bool,
-}
-
 impl Publisher {
     /// Starts a thread that connects to the dataplane at `socket` once there is a state to publish, and again
     /// whenever the connection is lost.
@@ -51,11 +35,7 @@ impl Publisher {
     ///
     /// The kernel has no thread or descriptor left.
     pub fn start(socket: PathBuf) -> io::Result<Self> {
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let desk = Arc::new(Desk {
-            desired: Mutex::default(),
-            bell,
-        });
+        let desk = Arc::new(Desk::new()?);
         let mut link = Link {
             desk: desk.clone(),
             socket,
@@ -71,51 +51,20 @@ impl Publisher {
         })
     }
 
-    /// Replaces the state to be published. States that come faster than the dataplane takes them are left out.
-    pub fn publish(&self, state: State) {
-        self.desk.change(|desired| desired.state = Some(Arc::new(state)));
+    /// Changes the state that is published, at first an empty one; without any changes it is published as it is.
+    /// What changes faster than the dataplane takes it is sent together.
+    pub fn publish(&self, changes: Changes) {
+        self.desk.publish(changes);
     }
 }
 
 impl Drop for Publisher {
     /// Ends the thread and with it the session; the dataplane goes on with what it has.
     fn drop(&mut self) {
-        self.desk.change(|desired| desired.stop = true);
+        self.desk.stop();
         if let Some(thread) = self.thread.take() {
             // A panic was reported by the thread itself.
             let _ = thread.join();
-        }
-    }
-}
-
-impl Desk {
-    fn change(&self, change: impl FnOnce(&mut Desired)) {
-        change(&mut self.desired.lock().unwrap_or_else(PoisonError::into_inner));
-        // A full counter rings as well.
-        let _ = write(&self.bell, &1u64.to_ne_bytes());
-    }
-
-    fn look(&self) -> Desired {
-        let _ = read(&self.bell, &mut [0; 8]);
-        self.desired
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Waits for the bell, for `session` if there is one, or until `timeout`.
-    fn wait(&self, session: Option<&ControlSession>, timeout: Option<Duration>) {
-        let mut on = vec![PollFd::new(&self.bell, PollFlags::IN)];
-        if let Some(session) = session {
-            on.push(PollFd::from_borrowed_fd(
-                session.as_fd(),
-                PollFlags::IN | PollFlags::RDHUP,
-            ));
-        }
-        let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
-        match poll(&mut on, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => tracing::error!("waiting for the dataplane: {error}"),
         }
     }
 }
@@ -129,21 +78,18 @@ struct Link {
     complaint: Option<String>,
 }
 
-/// What the peer of one session has.
+/// The peer of one session.
 #[derive(Default)]
-struct PeerState {
-    /// `None` until it has acknowledged a full state.
-    has: Option<Arc<State>>,
+struct Peer {
+    /// Whether it has acknowledged anything.
+    answers: bool,
     sent: Option<Sent>,
-    /// The state that it refused last: not to be sent again.
-    refused: Option<Arc<State>>,
 }
 
 /// The transaction that is under way.
 struct Sent {
     generation: Generation,
     operations: usize,
-    state: Arc<State>,
     at: Instant,
     told: bool,
 }
@@ -151,12 +97,8 @@ struct Sent {
 impl Link {
     fn run(&mut self) {
         let mut backoff = BACKOFF_FIRST;
-        loop {
-            let desired = self.desk.look();
-            if desired.stop {
-                return;
-            }
-            if desired.state.is_none() {
+        while !self.desk.is_stopped() {
+            if !self.desk.has_state() {
                 self.desk.wait(None, None);
                 continue;
             }
@@ -164,12 +106,15 @@ impl Link {
                 Ok(session) => {
                     tracing::info!("connected to the dataplane at {}", self.socket.display());
                     self.complaint = None;
-                    let mut peer = PeerState::default();
-                    match self.serve(session, &mut peer) {
+                    self.desk.meet();
+                    let mut peer = Peer::default();
+                    let end = self.serve(session, &mut peer);
+                    self.desk.part();
+                    match end {
                         Ok(()) => return,
                         Err(error) => self.complain(format!("lost the dataplane: {error}")),
                     }
-                    if peer.has.is_some() {
+                    if peer.answers {
                         backoff = BACKOFF_FIRST;
                     }
                 }
@@ -195,63 +140,45 @@ impl Link {
             .filter(|left| !left.is_zero())
         {
             self.desk.wait(None, Some(left));
-            if self.desk.look().stop {
+            if self.desk.is_stopped() {
                 return;
             }
         }
     }
 
     /// One session; ends without an error when told to stop.
-    fn serve(&mut self, mut session: ControlSession, peer: &mut PeerState) -> Result<(), SessionError> {
+    fn serve(&mut self, mut session: ControlSession, peer: &mut Peer) -> Result<(), SessionError> {
         loop {
             while let Some(answer) = session.try_receive()? {
-                peer.answered(answer);
+                if let Some(in_force) = peer.answered(answer) {
+                    self.desk.answered(in_force);
+                }
             }
-            let desired = self.desk.look();
-            if desired.stop {
+            if self.desk.is_stopped() {
                 return Ok(());
             }
-            if let (Some(state), None) = (desired.state, &peer.sent) {
-                self.send(&mut session, peer, state)?;
-            }
+            self.send(&mut session, peer)?;
             let timeout = peer.complain_if_slow(Instant::now());
             self.desk.wait(Some(&session), timeout);
         }
     }
 
-    fn send(
-        &mut self,
-        session: &mut ControlSession,
-        peer: &mut PeerState,
-        state: Arc<State>,
-    ) -> Result<(), SessionError> {
-        let is = |other: &Option<Arc<State>>| other.as_ref().is_some_and(|other| Arc::ptr_eq(other, &state));
-        if is(&peer.has) || is(&peer.refused) {
+    fn send(&mut self, session: &mut ControlSession, peer: &mut Peer) -> Result<(), SessionError> {
+        let Some(due) = self.desk.begin() else {
             return Ok(());
-        }
-        let (full, operations) = match &peer.has {
-            None => (true, everything(&state)),
-            Some(has) => (false, changes(has, &state)),
         };
-        if operations.is_empty() && !full {
-            peer.has = Some(state);
-            return Ok(());
-        }
         self.generation += 1;
         let transaction = Transaction {
             generation: self.generation,
-            full,
-            operations,
+            full: due.full,
+            operations: due.operations(),
         };
         match session.send_transaction(&transaction, Some(SEND_TIMEOUT)) {
             Ok(()) => {
-                let operations = transaction.operations.len();
-                let at = Instant::now();
                 peer.sent = Some(Sent {
                     generation: self.generation,
-                    operations,
-                    state,
-                    at,
+                    operations: transaction.operations.len(),
+                    at: Instant::now(),
                     told: false,
                 });
                 Ok(())
@@ -261,7 +188,7 @@ impl Link {
                     "generation {} cannot be sent: {error}; the one before it stays",
                     self.generation
                 );
-                peer.refused = Some(state);
+                self.desk.answered(false);
                 Ok(())
             }
             Err(error) => Err(error),
@@ -269,30 +196,30 @@ impl Link {
     }
 }
 
-impl PeerState {
-    fn answered(&mut self, answer: ToControl) {
+impl Peer {
+    /// Whether what was sent is in force; `None` where this answers something else.
+    fn answered(&mut self, answer: ToControl) -> Option<bool> {
         let (generation, refusal) = match answer {
             ToControl::Ack { generation } => (generation, None),
             ToControl::Nack { generation, reason } => (generation, Some(reason)),
         };
         let Some(sent) = self.sent.take_if(|sent| sent.generation == generation) else {
             tracing::warn!("the dataplane answered generation {generation}, which is not under way");
-            return;
+            return None;
         };
-        match refusal {
+        match &refusal {
             None => {
                 let (operations, after) = (sent.operations, sent.at.elapsed());
                 tracing::info!("generation {generation} is in force: {operations} changes, {after:.1?}");
-                self.has = Some(sent.state);
-                self.refused = None;
+                self.answers = true;
             }
             Some(reason) => {
                 tracing::error!(
                     "the dataplane refused generation {generation}: {reason}; the one before it stays"
                 );
-                self.refused = Some(sent.state);
             }
         }
+        Some(refusal.is_none())
     }
 
     /// When to look again.

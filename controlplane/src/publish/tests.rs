@@ -1,13 +1,15 @@
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use headgate_ring::message::{Key, Listener, Object, ToControl, Upstream};
-use headgate_ring::{DataSession, Transaction};
+use headgate_ring::{DataSession, Operation, Transaction};
 use proptest::prelude::*;
 
+use super::journal::Journal;
 use super::link::Publisher;
-use super::*;
+use crate::compile::{Changes, State};
 
 /// How long a wait in vain takes.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
@@ -31,41 +33,155 @@ fn state(objects: impl IntoIterator<Item = Object>) -> State {
     objects.into_iter().map(|o| (o.key(), Arc::new(o))).collect()
 }
 
-fn apply(state: &mut State, operations: Vec<Operation>) {
-    for operation in operations {
-        match operation {
-            Operation::Put(object) => {
-                state.insert(object.key(), Arc::new(object));
-            }
-            Operation::Delete(key) => {
-                assert!(state.remove(&key).is_some(), "{key:?} was not there");
-            }
-        }
-    }
+/// What makes `new` of `old`.
+fn difference(old: &State, new: &State) -> Changes {
+    let gone = old.keys().filter(|key| !new.contains_key(key));
+    let put = new.iter().filter(|(key, object)| old.get(key) != Some(object));
+    gone.map(|key| (key.clone(), None))
+        .chain(put.map(|(key, object)| (key.clone(), Some(object.clone()))))
+        .collect()
 }
 
 fn any_state() -> impl Strategy<Value = State> {
     let object = prop_oneof![
-        (0..20u8, 1..4u16).prop_map(|(name, port)| upstream(name, port)),
-        (1..20u16).prop_map(listener)
+        (0..6u8, 1..4u16).prop_map(|(name, port)| upstream(name, port)),
+        (1..6u16).prop_map(listener)
     ];
-    prop::collection::vec(object, 0..30).prop_map(state)
+    prop::collection::vec(object, 0..8).prop_map(state)
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// The state becomes another.
+    Publish(State),
+    /// A transaction is asked for.
+    Begin,
+    /// What is under way is answered.
+    Answer(bool),
+    /// The peer goes, and comes back with nothing.
+    Reconnect,
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => any_state().prop_map(Step::Publish),
+        4 => Just(Step::Begin),
+        3 => any::<bool>().prop_map(Step::Answer),
+        1 => Just(Step::Reconnect),
+    ]
+}
+
+/// A journal, and a peer that applies what it is sent once it has said so.
+#[derive(Default)]
+struct Simulated {
+    state: State,
+    journal: Journal,
+    /// What the peer has acknowledged; `None` before the first.
+    has: Option<State>,
+    /// What it makes of the transaction under way.
+    under_way: Option<State>,
+    /// The last state that it has refused.
+    refused: Option<State>,
+}
+
+impl Simulated {
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Publish(new) => {
+                for (key, object) in difference(&self.state, &new) {
+                    self.journal.note(key.clone(), self.state.get(&key).cloned());
+                    match object {
+                        Some(object) => self.state.insert(key, object),
+                        None => self.state.remove(&key),
+                    };
+                }
+            }
+            Step::Begin => self.begin(),
+            Step::Answer(in_force) => self.answer(in_force),
+            Step::Reconnect => {
+                *self = Self {
+                    state: std::mem::take(&mut self.state),
+                    ..Self::default()
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        let Some(due) = self.journal.begin(&self.state) else {
+            let settled =
+                self.has.as_ref() == Some(&self.state) || self.refused.as_ref() == Some(&self.state);
+            assert!(self.under_way.is_some() || settled, "what is not there is sent");
+            return;
+        };
+        assert!(self.under_way.is_none(), "one at a time");
+        assert_eq!(due.full, self.has.is_none());
+        let mut made = self.has.clone().unwrap_or_default();
+        let operations = due.operations();
+        assert!(due_is_sorted(&operations), "{operations:?}");
+        for operation in operations {
+            match operation {
+                Operation::Put(object) => {
+                    let before = made.insert(object.key(), Arc::new(object.clone()));
+                    assert_ne!(
+                        before.as_deref(),
+                        Some(&object),
+                        "nothing is sent that is the same"
+                    );
+                }
+                Operation::Delete(key) => assert!(made.remove(&key).is_some(), "{key:?} was there"),
+            }
+        }
+        assert_eq!(made, self.state);
+        self.under_way = Some(made);
+    }
+
+    fn answer(&mut self, in_force: bool) {
+        let Some(made) = self.under_way.take() else { return };
+        if in_force {
+            self.journal.acknowledged();
+            self.has = Some(made);
+            self.refused = None;
+        } else {
+            self.journal.refused();
+            self.refused = Some(made);
+        }
+    }
+}
+
+fn due_is_sorted(operations: &[Operation]) -> bool {
+    operations.is_sorted_by_key(|operation| match operation {
+        Operation::Delete(key) => (false, key.clone()),
+        Operation::Put(object) => (true, object.key()),
+    })
 }
 
 proptest! {
+    /// Every transaction makes the state of what the peer has, whatever came before, and nothing is left out.
     #[test]
-    fn changes_make_the_new_of_the_old(old in any_state(), new in any_state()) {
-        let changes = changes(&old, &new);
-        let differing = old.iter().filter(|(k, o)| new.get(k) != Some(o)).count()
-            + new.keys().filter(|k| !old.contains_key(k)).count();
-        prop_assert_eq!(changes.len(), differing, "nothing is sent that is the same");
-        let mut made = old;
-        apply(&mut made, changes);
-        prop_assert_eq!(&made, &new);
-        let mut made = State::new();
-        apply(&mut made, everything(&new));
-        prop_assert_eq!(&made, &new);
+    fn transactions_make_the_state_of_what_the_peer_has(steps in prop::collection::vec(any_step(), 0..40)) {
+        let mut simulated = Simulated::default();
+        for step in steps {
+            simulated.step(step);
+        }
+        for step in [Step::Answer(true), Step::Begin, Step::Answer(true)] {
+            simulated.step(step);
+        }
+        let Simulated { has, refused, state, .. } = simulated;
+        prop_assert!(has.as_ref() == Some(&state) || refused == Some(state));
     }
+}
+
+#[test]
+fn what_was_refused_is_not_offered_again_before_something_changes() {
+    let mut journal = Journal::default();
+    let old = state([upstream(1, 1)]);
+    assert!(journal.begin(&old).is_some());
+    journal.refused();
+    assert!(journal.begin(&old).is_none());
+    journal.note(listener(80).key(), None);
+    let due = journal.begin(&state([upstream(1, 1), listener(80)]));
+    assert_eq!(due.map(|due| (due.full, due.operations().len())), Some((true, 2)));
 }
 
 /// A dataplane's end, and the control plane's publisher.
@@ -74,6 +190,7 @@ struct Bed {
     socket: PathBuf,
     listener: Option<headgate_ring::Listener>,
     publisher: Publisher,
+    published: RefCell<State>,
 }
 
 impl Bed {
@@ -87,7 +204,15 @@ impl Bed {
             socket,
             listener,
             publisher,
+            published: RefCell::default(),
         }
+    }
+
+    /// Makes this the state that is published.
+    fn publish(&self, state: State) {
+        let changes = difference(&self.published.borrow(), &state);
+        self.published.replace(state);
+        self.publisher.publish(changes);
     }
 
     fn accept(&self) -> DataSession {
@@ -120,7 +245,7 @@ fn ack(session: &mut DataSession, transaction: &Transaction) {
 #[test]
 fn a_new_peer_gets_everything_then_changes() {
     let bed = Bed::new();
-    bed.publisher.publish(state([listener(80), upstream(1, 1)]));
+    bed.publish(state([listener(80), upstream(1, 1)]));
     let mut session = bed.accept();
     let first = receive(&mut session);
     assert_eq!(
@@ -128,7 +253,7 @@ fn a_new_peer_gets_everything_then_changes() {
         (1, true, 2)
     );
     ack(&mut session, &first);
-    bed.publisher.publish(state([listener(80), upstream(1, 2)]));
+    bed.publish(state([listener(80), upstream(1, 2)]));
     let second = receive(&mut session);
     assert_eq!(
         second,
@@ -139,7 +264,7 @@ fn a_new_peer_gets_everything_then_changes() {
         }
     );
     ack(&mut session, &second);
-    bed.publisher.publish(state([listener(80)]));
+    bed.publish(state([listener(80)]));
     let gone = Operation::Delete(Key::Upstream("1".to_owned()));
     assert_eq!(receive(&mut session).operations, [gone]);
 }
@@ -147,7 +272,7 @@ fn a_new_peer_gets_everything_then_changes() {
 #[test]
 fn an_empty_state_is_a_state() {
     let bed = Bed::new();
-    bed.publisher.publish(State::new());
+    bed.publish(State::new());
     let first = receive(&mut bed.accept());
     assert_eq!(
         first,
@@ -162,11 +287,11 @@ fn an_empty_state_is_a_state() {
 #[test]
 fn what_changes_before_the_answer_goes_into_one_transaction() {
     let bed = Bed::new();
-    bed.publisher.publish(State::new());
+    bed.publish(State::new());
     let mut session = bed.accept();
     let first = receive(&mut session);
     for port in 1..100 {
-        bed.publisher.publish(state([upstream(1, port)]));
+        bed.publish(state([upstream(1, port)]));
     }
     ack(&mut session, &first);
     assert_eq!(
@@ -178,18 +303,18 @@ fn what_changes_before_the_answer_goes_into_one_transaction() {
 #[test]
 fn a_refused_state_is_not_sent_again_and_the_next_builds_on_the_one_before() {
     let bed = Bed::new();
-    bed.publisher.publish(state([upstream(1, 1)]));
+    bed.publish(state([upstream(1, 1)]));
     let mut session = bed.accept();
     let first = receive(&mut session);
     ack(&mut session, &first);
-    bed.publisher.publish(state([upstream(1, 2)]));
+    bed.publish(state([upstream(1, 2)]));
     let refused = receive(&mut session);
     let nack = ToControl::Nack {
         generation: refused.generation,
         reason: "no".to_owned(),
     };
     session.send(&nack, PATIENCE).expect("a session");
-    bed.publisher.publish(state([upstream(1, 1), upstream(2, 1)]));
+    bed.publish(state([upstream(1, 1), upstream(2, 1)]));
     let next = receive(&mut session);
     assert_eq!(
         next,
@@ -204,7 +329,7 @@ fn a_refused_state_is_not_sent_again_and_the_next_builds_on_the_one_before() {
 #[test]
 fn a_full_state_that_was_refused_is_followed_by_a_full_one() {
     let bed = Bed::new();
-    bed.publisher.publish(state([upstream(1, 1)]));
+    bed.publish(state([upstream(1, 1)]));
     let mut session = bed.accept();
     let refused = receive(&mut session);
     let nack = ToControl::Nack {
@@ -212,7 +337,7 @@ fn a_full_state_that_was_refused_is_followed_by_a_full_one() {
         reason: "no".to_owned(),
     };
     session.send(&nack, PATIENCE).expect("a session");
-    bed.publisher.publish(state([upstream(2, 1)]));
+    bed.publish(state([upstream(2, 1)]));
     let next = receive(&mut session);
     assert_eq!(
         next,
@@ -227,7 +352,7 @@ fn a_full_state_that_was_refused_is_followed_by_a_full_one() {
 #[test]
 fn a_peer_that_comes_back_gets_everything() {
     let mut bed = Bed::new();
-    bed.publisher.publish(state([upstream(1, 1)]));
+    bed.publish(state([upstream(1, 1)]));
     for generation in 1..4 {
         let mut session = bed.accept();
         let transaction = receive(&mut session);
@@ -246,10 +371,10 @@ fn a_peer_that_comes_back_gets_everything() {
 fn it_ends_without_a_peer_and_with_one() {
     let temporary = tempfile::tempdir().expect("a directory");
     let publisher = Publisher::start(temporary.path().join("nobody.sock")).expect("a thread");
-    publisher.publish(State::new());
+    publisher.publish(Changes::new());
     drop(publisher);
     let bed = Bed::new();
-    bed.publisher.publish(State::new());
+    bed.publish(State::new());
     let mut session = bed.accept();
     let first = receive(&mut session);
     ack(&mut session, &first);

@@ -29,6 +29,8 @@ pub enum Contents {
 #[derive(Debug, Default)]
 pub struct Store {
     files: BTreeMap<Arc<Path>, File>,
+    /// Those of which something has to be told.
+    suspect: BTreeSet<Arc<Path>>,
     /// The files that define an object, in the order of their paths: the first has precedence.
     definers: BTreeMap<Id, BTreeSet<Arc<Path>>>,
     /// Objects that more than one file defines.
@@ -43,6 +45,8 @@ struct File {
     definitions: BTreeMap<Id, Definition>,
     /// Problems of the file as such, and of documents that define nothing.
     problems: Vec<Problem>,
+    /// Definitions of which something has to be told: most are good, and thousands of them cost nothing.
+    suspect: Vec<Id>,
     /// Whether every document of it could be told which object it is.
     whole: bool,
 }
@@ -77,6 +81,7 @@ impl Store {
         let mut affected = BTreeSet::new();
         for (path, contents) in changes {
             let old = self.files.remove(&path).unwrap_or_default();
+            self.suspect.remove(&path);
             for id in old.definitions.keys() {
                 self.remove_definer(id, &path);
                 affected.insert(id.clone());
@@ -85,6 +90,9 @@ impl Store {
                 for id in file.definitions.keys() {
                     self.definers.entry(id.clone()).or_default().insert(path.clone());
                     affected.insert(id.clone());
+                }
+                if !file.problems.is_empty() || !file.suspect.is_empty() {
+                    self.suspect.insert(path.clone());
                 }
                 self.files.insert(path, file);
             }
@@ -154,11 +162,13 @@ impl Store {
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        for (path, file) in &self.files {
+        for path in &self.suspect {
+            let Some(file) = self.files.get(path) else {
+                continue;
+            };
             problems.extend(file.problems.iter().cloned());
-            // Most definitions are good and nobody else's: thousands of them shall not cost a look-up each.
-            for (id, definition) in &file.definitions {
-                if definition.is_suspect() {
+            for id in &file.suspect {
+                if let Some(definition) = file.definitions.get(id) {
                     self.definition_problems(path, id, definition, &mut problems);
                 }
             }
@@ -273,6 +283,8 @@ impl File {
                         file.definitions.entry(id).or_insert(definition);
                     }
                 }
+                let suspect = file.definitions.iter().filter(|(_, d)| d.is_suspect());
+                file.suspect = suspect.map(|(id, _)| id.clone()).collect();
                 Some(file)
             }
         }

@@ -1,0 +1,103 @@
+//! What separates the state that a peer has from the one that it shall have.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use headgate_ring::Operation;
+use headgate_ring::message::{Key, Object};
+
+use crate::compile::State;
+
+/// Objects as they were, `None` for those that were not there.
+type Before = BTreeMap<Key, Option<Arc<Object>>>;
+
+/// Follows the changes of a state and the answers of one peer, so that each transaction is the difference between what
+/// the peer has acknowledged and the state as it then is. It costs what has changed, not what there is.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    /// Whether the peer has acknowledged a whole state.
+    has_state: bool,
+    /// What has changed since the last transaction, as the peer has it once it has acknowledged that.
+    before: Before,
+    /// The transaction that is under way: what it changes, as the peer has it now.
+    sent: Option<Sent>,
+    /// Whether anything has changed since the last transaction was asked for. What a peer has refused is not
+    /// offered again before that.
+    nothing_new: bool,
+}
+
+#[derive(Debug)]
+struct Sent {
+    full: bool,
+    before: Before,
+}
+
+/// What is to be sent.
+#[derive(Debug)]
+pub(super) struct Due {
+    /// Whether `changes` are a whole state.
+    pub(super) full: bool,
+    /// First what goes, then what comes or changes, each in the order of keys.
+    changes: Vec<(Key, Option<Arc<Object>>)>,
+}
+
+impl Journal {
+    /// The object at `key` was `old` and is to be another.
+    pub(super) fn note(&mut self, key: Key, old: Option<Arc<Object>>) {
+        self.nothing_new = false;
+        self.before.entry(key).or_insert(old);
+    }
+
+    /// Begins a transaction that makes `state` of what the peer has; `None` where one is under way, or nothing is to
+    /// be done.
+    pub(super) fn begin(&mut self, state: &State) -> Option<Due> {
+        if self.sent.is_some() || std::mem::replace(&mut self.nothing_new, true) {
+            return None;
+        }
+        let mut before = std::mem::take(&mut self.before);
+        let full = !self.has_state;
+        let changes = if full {
+            before.clear();
+            let all = state.iter();
+            all.map(|(key, object)| (key.clone(), Some(object.clone())))
+                .collect()
+        } else {
+            before.retain(|key, old| state.get(key) != old.as_ref());
+            let now = |key: &Key| (key.clone(), state.get(key).cloned());
+            let mut changes: Vec<_> = before.keys().map(now).collect();
+            changes.sort_by_key(|(_, object)| object.is_some());
+            changes
+        };
+        if changes.is_empty() && !full {
+            return None;
+        }
+        self.sent = Some(Sent { full, before });
+        Some(Due { full, changes })
+    }
+
+    /// The transaction under way is in force.
+    pub(super) fn acknowledged(&mut self) {
+        if self.sent.take().is_some() {
+            self.has_state = true;
+        }
+    }
+
+    /// The transaction under way has changed nothing.
+    pub(super) fn refused(&mut self) {
+        // What it has changed is what the peer has, whatever else has changed since.
+        if let Some(Sent { full: false, before }) = self.sent.take() {
+            self.before.extend(before);
+        }
+    }
+}
+
+impl Due {
+    /// As the ring takes them.
+    pub(super) fn operations(self) -> Vec<Operation> {
+        let operation = |(key, object): (Key, Option<Arc<Object>>)| match object {
+            Some(object) => Operation::Put(Arc::unwrap_or_clone(object)),
+            None => Operation::Delete(key),
+        };
+        self.changes.into_iter().map(operation).collect()
+    }
+}
