@@ -37,6 +37,25 @@ impl World {
             .map(|(_, pod)| pod)
     }
 
+    /// With the chosen parts of another.
+    fn with(mut self, other: Self, [namespaces, pods, nodes, cluster_policies, policies]: [bool; 5]) -> Self {
+        fn take<T>(chosen: bool, own: &mut T, others: T) {
+            if chosen {
+                *own = others;
+            }
+        }
+        take(namespaces, &mut self.namespaces, other.namespaces);
+        take(pods, &mut self.pods, other.pods);
+        take(nodes, &mut self.nodes, other.nodes);
+        take(
+            cluster_policies,
+            &mut self.cluster_policies,
+            other.cluster_policies,
+        );
+        take(policies, &mut self.policies, other.policies);
+        self
+    }
+
     fn means(&self, pods: &Pods, pod: &Pod) -> bool {
         selects(&pods.namespaces, self.namespaces[pod.namespace])
             && pods
@@ -172,25 +191,54 @@ fn said(end: &End) -> Verdict {
     (end.allowed, by)
 }
 
+/// Whether the gateway decides as the world's manifests say.
+fn agree(world: &World, gateway: &Gateway, connections: &[Connection]) -> Result<(), TestCaseError> {
+    prop_assert_eq!(&gateway.lines, &Vec::<String>::new());
+    for &connection in connections {
+        let Connection {
+            src,
+            dst,
+            protocol,
+            port,
+        } = connection;
+        let explanation = gateway.explain(src, dst, protocol, port);
+        if src == dst {
+            prop_assert!(explanation.is_allowed());
+            continue;
+        }
+        for (direction, end) in [
+            (Direction::Egress, &explanation.egress),
+            (Direction::Ingress, &explanation.ingress),
+        ] {
+            let expected = world.decide(direction, connection);
+            prop_assert_eq!(said(end), expected, "{:?} of {:?}", direction, connection);
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn what_manifests_say_is_what_is_decided(
         world in worlds(),
         connections in prop::collection::vec(connections(), 40),
     ) {
-        let gateway = Gateway::json(&manifests(&world));
-        prop_assert_eq!(&gateway.lines, &Vec::<String>::new());
-        for connection in connections {
-            let Connection { src, dst, protocol, port } = connection;
-            let explanation = gateway.explain(src, dst, protocol, port);
-            if src == dst {
-                prop_assert!(explanation.is_allowed());
-                continue;
-            }
-            for (direction, end) in [(Direction::Egress, &explanation.egress), (Direction::Ingress, &explanation.ingress)] {
-                let expected = world.decide(direction, connection);
-                prop_assert_eq!(said(end), expected, "{:?} of {:?}", direction, connection);
-            }
+        agree(&world, &Gateway::json(&manifests(&world)), &connections)?;
+    }
+
+    /// Each of the worlds differs from the one before it in some of its parts.
+    #[test]
+    fn changes_end_where_a_start_would(
+        first in worlds(),
+        changes in prop::collection::vec((worlds(), any::<[bool; 5]>()), 1..4),
+        connections in prop::collection::vec(connections(), 20),
+    ) {
+        let mut gateway = Gateway::json(&manifests(&first));
+        let mut world = first;
+        for (other, parts) in changes {
+            world = world.with(other, parts);
+            gateway.change(&manifests(&world));
+            agree(&world, &gateway, &connections)?;
         }
     }
 }
