@@ -25,6 +25,7 @@ pub mod tcp;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
+mod tracked;
 pub mod verdict;
 pub mod worker;
 

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -64,6 +65,67 @@ proptest! {
         prefixes.dedup_by_key(|(net, _)| *net);
         for probe in nets.iter().flat_map(edges).chain(probes) {
             prop_assert_eq!(table.lookup(probe), scan(&prefixes, 0, probe), "{}", probe);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// Prefixes come and go, and two copies take turns, as where tables are published.
+    #[test]
+    fn rebuilt_parts_end_in_the_same_table(
+        first in proptest::collection::vec(prefix(), 0..80),
+        changes in proptest::collection::vec((prefix(), any::<bool>()), 0..30),
+        probes in proptest::collection::vec(address(), 20),
+    ) {
+        let mut held: BTreeMap<IpNet, u32> = first.iter().copied().zip(1..).collect();
+        let mut front = Lpm::build(held.clone(), 0);
+        let mut back = front.clone();
+        for (net, add) in &changes {
+            back.catch_up(&front);
+            std::mem::swap(&mut front, &mut back);
+            if *add {
+                held.insert(*net, 1_000 + u32::try_from(held.len()).expect("few"));
+            } else if let Some(other) = held.keys().next().copied() {
+                held.remove(&other);
+                rebuild(&mut front, other, &held);
+            }
+            rebuild(&mut front, *net, &held);
+            let all: Vec<_> = held.iter().map(|(net, value)| (*net, *value)).collect();
+            for probe in held.keys().flat_map(edges).chain(probes.clone()) {
+                prop_assert_eq!(front.lookup(probe), scan(&all, 0, probe), "{}", probe);
+            }
+        }
+    }
+}
+
+fn rebuild(table: &mut Lpm, net: IpNet, held: &BTreeMap<IpNet, u32>) {
+    let part = Lpm::part(net);
+    let all: Vec<_> = held.iter().map(|(net, value)| (*net, *value)).collect();
+    let around: Vec<_> = all
+        .iter()
+        .filter(|(net, _)| net.contains(&part) && *net != part)
+        .copied()
+        .collect();
+    let inside = all.into_iter().filter(|(net, _)| part.contains(net));
+    table.rebuild(part, scan(&around, 0, part.network()), inside);
+}
+
+/// Every /32 of a /24 of its own value, next to a /24 with few: all kinds of nodes.
+#[test]
+fn crowded_blocks_are_looked_up() {
+    let host = |third: u8, fourth: u8| IpAddr::from([10, 0, third, fourth]);
+    let mut prefixes: Vec<(IpNet, u32)> = (0..=255)
+        .map(|i| (host(7, i).into(), 100 + u32::from(i)))
+        .collect();
+    prefixes.extend((0..20).map(|i| (host(9, i * 12).into(), 500 + u32::from(i))));
+    prefixes.extend((100..130).map(|i| (IpNet::new_assert(host(i, 0), 24), 1_000 + u32::from(i))));
+    let table = Lpm::build(prefixes.clone(), 3);
+    for third in 0..=255 {
+        for fourth in 0..=255 {
+            let address = host(third, fourth);
+            assert_eq!(table.lookup(address), scan(&prefixes, 3, address), "{address}");
         }
     }
 }

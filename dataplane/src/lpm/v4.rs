@@ -1,199 +1,227 @@
-//! IPv4: a root of 65,536 entries by the upper half of the address, and below it a node for each further byte.
+//! IPv4: a root of 65,536 entries by the upper half of the address, and below it one node that says all of the lower
+//! half, where it can.
 //!
 //! ```text
-//! root[a >> 16] → value | node of the third byte → value | node of the fourth byte → value
+//! root[a >> 16] → value | node of the lower half → value
+//!                       | table by the third byte → value | node | table by the fourth byte → value
 //!
-//! sparse node, 64 bytes: starts ┌ 0 ┬ 16 ┬ 32 ┬ 255 … ┐   dense node, 1 KiB: one value for each byte
-//!                        values └ 7 ┴  9 ┴  7 ┴   7 … ┘
+//! node, 64 bytes: starts ┌ 0 ┬ 4096 ┬ 8192 ┬ 65535 … ┐   table, 1 KiB: one entry for each byte
+//!                 values └ 7 ┴    9 ┴    7 ┴     7 … ┘
 //! ```
 //!
-//! A sparse node lists its runs of equal entries: one cache line where a table of 256 would take sixteen.
+//! A node lists its runs of equal entries. Where there are more than it holds, there is a table, each entry of which is
+//! for fewer.
 
-use super::{CHILD, DENSE, Prefix, runs};
-
-const CHUNK: usize = 256;
+use super::{CHILD, DENSE, Prefix, Tables, number};
+use crate::tracked::Tracked;
 
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     /// One entry for each /16.
-    root: Box<[u32]>,
-    sparse: Vec<Sparse>,
-    /// Dense nodes of 256 entries, one after another.
-    dense: Vec<u32>,
+    root: Tracked<u32>,
+    nodes: Tracked<Node>,
+    free: Vec<u32>,
+    dense: Tables,
 }
 
-/// The most runs that a sparse node holds.
-const RUNS: usize = 12;
+/// The most runs that a node holds.
+const RUNS: usize = 10;
+/// Places for starts: a multiple of four is compared faster.
+const STARTS: usize = 12;
 
-/// A node of at most [`RUNS`] runs.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-struct Sparse {
-    /// Where each run starts, ascending from 0; unused places hold 255.
-    starts: [u8; 16],
-    /// Their entries; unused places repeat the last.
+struct Node {
+    /// The lower half of the address where each run starts, ascending from 0; unused places hold 65535.
+    starts: [u16; STARTS],
+    /// Their values; unused places repeat the last.
     values: [u32; RUNS],
 }
 
-/// Bytes that dense nodes may take where sparse ones would do. Dense nodes are faster while they stay in the
-/// cache, and beyond this they would not.
-const DENSE_BYTES: usize = 2 << 20;
+/// Where a run of equal values starts in the lower half of the address, and the value.
+type Run = (u16, u32);
 
 impl Table {
-    pub(super) fn build(prefixes: Vec<Prefix<u32>>, default: u32) -> Self {
-        let mut table = Self {
-            root: Box::default(),
-            sparse: Vec::new(),
-            dense: Vec::new(),
-        };
-        let flat = Flat::build(prefixes, default);
-        let few = flat.few();
-        table.root = flat
-            .root
-            .iter()
-            .map(|entry| table.pack(*entry, &flat.chunks, few))
-            .collect();
-        table.sparse.shrink_to_fit();
-        table.dense.shrink_to_fit();
-        table
+    pub(super) fn new(default: u32) -> Self {
+        Self {
+            root: Tracked::filled(default, 1 << 16),
+            nodes: Tracked::default(),
+            free: Vec::new(),
+            dense: Tables::default(),
+        }
     }
 
-    /// The entry that stands for one of the flat table, its chunks packed: those of at most `few` runs sparsely.
-    fn pack(&mut self, entry: u32, chunks: &[u32], few: usize) -> u32 {
-        if entry & CHILD == 0 {
-            return entry;
+    /// Makes the addresses of some /16s map by these prefixes, which are all inside, and where none is to `inherited`.
+    pub(super) fn rebuild(
+        &mut self,
+        roots: std::ops::RangeInclusive<usize>,
+        inherited: u32,
+        mut prefixes: Vec<Prefix<u32>>,
+    ) {
+        prefixes.sort_by_key(|p| p.length);
+        let mut values = vec![inherited; roots.clone().count()];
+        let short = prefixes.partition_point(|p| p.length <= 16);
+        for prefix in prefixes.drain(..short) {
+            let start = top(prefix.bits) - roots.start();
+            values[start..start + (1 << (16 - prefix.length))].fill(prefix.value);
         }
-        let start = (entry ^ CHILD) as usize * CHUNK;
-        let entries: Vec<u32> = chunks[start..start + CHUNK]
-            .iter()
-            .map(|e| self.pack(*e, chunks, few))
-            .collect();
-        let packed = match Sparse::of(&entries).filter(|_| runs(&entries).nth(few).is_none()) {
-            Some(sparse) => {
-                self.sparse.push(sparse);
-                CHILD as usize | (self.sparse.len() - 1)
+        prefixes.sort_by_key(|p| (p.bits, p.length));
+        let mut long = prefixes.chunk_by(|a, b| top(a.bits) == top(b.bits)).peekable();
+        for (root, value) in roots.zip(values) {
+            let old = self.root[root];
+            if old & CHILD != 0 {
+                self.release(old);
             }
-            None => {
-                self.dense.extend(&entries);
-                (CHILD | DENSE) as usize | (self.dense.len() / CHUNK - 1)
+            let entry = match long.next_if(|group| top(group[0].bits) == root) {
+                Some(group) => self.entry(&runs(group, value), 16),
+                None => value,
+            };
+            if entry != old {
+                *self.root.edit(root) = entry;
             }
-        };
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "there are at most 2^24 + 2^16 chunks"
-        )]
-        let packed = packed as u32;
-        packed
+        }
     }
 
     #[inline]
     pub(super) fn lookup(&self, address: u32) -> u32 {
-        let [_, _, third, fourth] = address.to_be_bytes();
-        let mut entry = self.root[(address >> 16) as usize];
-        if entry & CHILD != 0 {
-            entry = self.step(entry, third);
-            if entry & CHILD != 0 {
-                entry = self.step(entry, fourth);
-            }
+        let entry = self.root[top(address)];
+        if entry & CHILD == 0 {
+            return entry;
         }
-        entry
+        self.step(entry, address)
     }
 
     #[inline]
-    fn step(&self, entry: u32, byte: u8) -> u32 {
+    fn step(&self, mut entry: u32, address: u32) -> u32 {
+        let [_, _, third, fourth] = address.to_be_bytes();
         if entry & DENSE != 0 {
-            return self.dense[((entry & !(CHILD | DENSE)) as usize) << 8 | usize::from(byte)];
+            entry = self.dense.get(entry, third);
+            if entry & DENSE != 0 {
+                return self.dense.get(entry, fourth);
+            }
+            if entry & CHILD == 0 {
+                return entry;
+            }
         }
-        let node = &self.sparse[(entry ^ CHILD) as usize];
-        // Counts instead of searching: no branch to predict, and sixteen comparisons are one instruction.
-        let run: u8 = node.starts.iter().map(|start| u8::from(*start <= byte)).sum();
-        node.values[usize::from(run - 1).min(RUNS - 1)]
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+        let low = address as u16;
+        self.nodes[(entry ^ CHILD) as usize].value(low)
     }
 
     pub(super) fn memory(&self) -> usize {
-        size_of_val(&*self.root) + size_of_val(self.sparse.as_slice()) + size_of_val(self.dense.as_slice())
+        self.root.memory() + self.nodes.memory() + self.dense.memory()
+    }
+
+    /// See [`Tracked::catch_up`].
+    pub(super) fn catch_up(&mut self, newer: &Self) {
+        self.root.catch_up(&newer.root);
+        self.nodes.catch_up(&newer.nodes);
+        self.free.clone_from(&newer.free);
+        self.dense.catch_up(&newer.dense);
+    }
+
+    /// The entry for the runs of a block of this length: 16, 24 or 32.
+    fn entry(&mut self, runs: &[Run], length: u8) -> u32 {
+        if let [(_, value)] = runs {
+            return *value;
+        }
+        let Some(node) = Node::of(runs) else {
+            return self.table(runs, length);
+        };
+        let number = self.free.pop().unwrap_or_else(|| number(self.nodes.len()));
+        self.nodes.put(number as usize, node, &node);
+        CHILD | number
+    }
+
+    fn table(&mut self, runs: &[Run], length: u8) -> u32 {
+        let (block, size) = (runs[0].0, if length == 16 { 1 << 8 } else { 1 });
+        let mut entries = [0; 256];
+        for (byte, entry) in (0..).zip(&mut entries) {
+            let (first, last) = (block + byte * size, block + byte * size + (size - 1));
+            // The run that holds the first address with this byte, and those that start behind it.
+            let begin = runs.partition_point(|run| run.0 <= first) - 1;
+            let end = runs.partition_point(|run| run.0 <= last);
+            let mut part = runs[begin..end].to_vec();
+            part[0].0 = first;
+            *entry = self.entry(&part, length + 8);
+        }
+        CHILD | DENSE | self.dense.add(entries)
+    }
+
+    /// Gives back a node or table and all below it.
+    fn release(&mut self, entry: u32) {
+        if entry & DENSE == 0 {
+            self.free.push(entry ^ CHILD);
+            return;
+        }
+        for below in self.dense.release(entry).into_iter().filter(|e| e & CHILD != 0) {
+            self.release(below);
+        }
     }
 }
 
-impl Sparse {
-    fn of(entries: &[u32]) -> Option<Self> {
+impl Node {
+    fn of(runs: &[Run]) -> Option<Self> {
         let mut node = Self {
-            starts: [u8::MAX; 16],
-            values: [entries[CHUNK - 1]; RUNS],
+            starts: [u16::MAX; STARTS],
+            values: [runs[runs.len() - 1].1; RUNS],
         };
-        for (place, (start, value)) in runs(entries).enumerate() {
-            *node.values.get_mut(place)? = value;
-            node.starts[place] = start;
+        for (place, (start, value)) in runs.iter().enumerate() {
+            *node.values.get_mut(place)? = *value;
+            node.starts[place] = *start;
         }
+        // What is before is never asked for.
+        node.starts[0] = 0;
         Some(node)
     }
+
+    #[inline]
+    fn value(&self, low: u16) -> u32 {
+        // Counts instead of searching: no branch to predict, and the comparisons are a few vector instructions.
+        let run: u16 = self.starts.iter().map(|start| u16::from(*start <= low)).sum();
+        self.values[usize::from(run - 1).min(RUNS - 1)]
+    }
 }
 
-/// The table in its plain form, while it is built: every chunk has 256 entries.
-struct Flat {
-    root: Vec<u32>,
-    chunks: Vec<u32>,
+/// The runs of a /16: by sorted prefixes inside of it, and where none is, `inherited`.
+fn runs(prefixes: &[Prefix<u32>], inherited: u32) -> Vec<Run> {
+    let mut runs: Vec<Run> = vec![(0, inherited)];
+    // The prefixes around the current one, by their last address and value.
+    let mut around: Vec<(u32, u32)> = Vec::new();
+    let leave = |around: &mut Vec<(u32, u32)>, runs: &mut Vec<Run>| {
+        let end = around.pop().map_or(0, |(end, _)| end);
+        if end & 0xffff != 0xffff {
+            begin(
+                runs,
+                end + 1,
+                around.last().map_or(inherited, |(_, value)| *value),
+            );
+        }
+    };
+    for prefix in prefixes {
+        while around.last().is_some_and(|(end, _)| *end < prefix.bits) {
+            leave(&mut around, &mut runs);
+        }
+        around.push((prefix.bits | u32::MAX >> (prefix.length - 1) >> 1, prefix.value));
+        begin(&mut runs, prefix.bits, prefix.value);
+    }
+    while !around.is_empty() {
+        leave(&mut around, &mut runs);
+    }
+    runs
 }
 
-impl Flat {
-    fn build(mut prefixes: Vec<Prefix<u32>>, default: u32) -> Self {
-        let mut flat = Self {
-            root: vec![default; 1 << 16],
-            chunks: Vec::new(),
-        };
-        // Shorter ones first: each overwrites what is there, and chunks start from the entry that they replace.
-        prefixes.sort_by_key(|p| p.length);
-        prefixes.iter().for_each(|prefix| flat.insert(*prefix));
-        flat
+/// Begins a run, in place of the last one where that starts here, too.
+fn begin(runs: &mut Vec<Run>, address: u32, value: u32) {
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+    let start = address as u16;
+    runs.pop_if(|(last, _)| *last == start);
+    if runs.last().is_none_or(|(_, last)| *last != value) {
+        runs.push((start, value));
     }
+}
 
-    /// The number of runs up to which chunks are to be sparse: the least with which the others fit `DENSE_BYTES`,
-    /// or all that a sparse node can hold.
-    fn few(&self) -> usize {
-        let mut by_runs = [0; RUNS + 1];
-        for chunk in self.chunks.chunks_exact(CHUNK) {
-            by_runs[runs(chunk).take(RUNS + 1).count() - 1] += CHUNK * size_of::<u32>();
-        }
-        let mut dense: usize = by_runs.iter().sum();
-        (0..RUNS)
-            .find(|few| {
-                let fits = dense <= DENSE_BYTES;
-                dense -= by_runs[*few];
-                fits
-            })
-            .unwrap_or(RUNS)
-    }
-
-    fn insert(&mut self, Prefix { bits, length, value }: Prefix<u32>) {
-        let [high, low, third, fourth] = bits.to_be_bytes().map(usize::from);
-        let high = high << 8 | low;
-        if length <= 16 {
-            self.root[high..high + (1 << (16 - length))].fill(value);
-            return;
-        }
-        let start = Self::descend(&mut self.root[high], &mut self.chunks) + third;
-        if length <= 24 {
-            self.chunks[start..start + (1 << (24 - length))].fill(value);
-            return;
-        }
-        let mut entry = self.chunks[start];
-        let second = Self::descend(&mut entry, &mut self.chunks) + fourth;
-        self.chunks[start] = entry;
-        self.chunks[second..second + (1 << (32 - length))].fill(value);
-    }
-
-    /// Makes the entry lead to a chunk, which takes over its value, and says where that chunk starts.
-    fn descend(entry: &mut u32, chunks: &mut Vec<u32>) -> usize {
-        if *entry & CHILD == 0 {
-            let chunk = chunks.len() / CHUNK;
-            chunks.resize(chunks.len() + CHUNK, *entry);
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "there are at most 2^24 + 2^16 chunks"
-            )]
-            let child = CHILD | chunk as u32;
-            *entry = child;
-        }
-        (*entry ^ CHILD) as usize * CHUNK
-    }
+#[inline]
+fn top(address: u32) -> usize {
+    (address >> 16) as usize
 }

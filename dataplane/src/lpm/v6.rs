@@ -11,7 +11,8 @@
 //! └─────────────────────────────────────┘
 //! ```
 
-use super::{CHILD, Prefix, runs};
+use super::{CHILD, DENSE, Prefix, Tables, number};
+use crate::tracked::Tracked;
 
 const ROOT: u8 = 16;
 const STRIDE: u8 = 8;
@@ -27,7 +28,7 @@ const RUNS: usize = 8;
 struct Node {
     /// Where each run starts, ascending from 0; unused places hold 255.
     starts: [u8; RUNS],
-    /// Their entries, unused places repeating the last; in a dense node the first is its table's number.
+    /// Their entries, unused places repeating the last; in a dense node the first is its table.
     values: [u32; RUNS],
     /// The bits in front of the stride, others zero; upper half first.
     prefix: [u64; 2],
@@ -41,33 +42,69 @@ struct Node {
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     /// One entry for each /16.
-    root: Box<[u32]>,
-    nodes: Vec<Node>,
-    /// Tables of 256 entries, one after another.
-    dense: Vec<u32>,
+    root: Tracked<u32>,
+    nodes: Tracked<Node>,
+    free: Vec<u32>,
+    dense: Tables,
 }
 
 impl Table {
-    pub(super) fn build(mut prefixes: Vec<Prefix<u128>>, default: u32) -> Self {
-        let mut table = Self {
-            root: vec![default; 1 << ROOT].into(),
-            nodes: Vec::new(),
-            dense: Vec::new(),
-        };
+    pub(super) fn new(default: u32) -> Self {
+        Self {
+            root: Tracked::filled(default, 1 << ROOT),
+            nodes: Tracked::default(),
+            free: Vec::new(),
+            dense: Tables::default(),
+        }
+    }
+
+    /// Makes the addresses of some /16s map by these prefixes, which are all inside, and where none is to `inherited`.
+    pub(super) fn rebuild(
+        &mut self,
+        roots: std::ops::RangeInclusive<usize>,
+        inherited: u32,
+        mut prefixes: Vec<Prefix<u128>>,
+    ) {
         prefixes.sort_by_key(|p| p.length);
+        let mut values = vec![inherited; roots.clone().count()];
         let short = prefixes.partition_point(|p| p.length <= ROOT);
         for prefix in prefixes.drain(..short) {
-            let start = top(prefix.bits);
-            table.root[start..start + (1 << (ROOT - prefix.length))].fill(prefix.value);
+            let start = top(prefix.bits) - roots.start();
+            values[start..start + (1 << (ROOT - prefix.length))].fill(prefix.value);
         }
         prefixes.sort_by_key(|p| (p.bits, p.length));
-        for group in prefixes.chunk_by(|a, b| top(a.bits) == top(b.bits)) {
-            let entry = top(group[0].bits);
-            table.root[entry] = table.subtree(group, table.root[entry]);
+        let mut long = prefixes.chunk_by(|a, b| top(a.bits) == top(b.bits)).peekable();
+        for (root, value) in roots.zip(values) {
+            let old = self.root[root];
+            if old & CHILD != 0 {
+                self.release(old);
+            }
+            let group = long.next_if(|group| top(group[0].bits) == root);
+            let entry = self.subtree(group.unwrap_or_default(), value);
+            if entry != old {
+                *self.root.edit(root) = entry;
+            }
         }
-        table.nodes.shrink_to_fit();
-        table.dense.shrink_to_fit();
-        table
+    }
+
+    /// Gives back a node and all below it.
+    fn release(&mut self, entry: u32) {
+        let number = entry ^ CHILD;
+        let node = self.nodes[number as usize].clone();
+        let below = if node.dense {
+            self.dense.release(node.values[0]).to_vec()
+        } else {
+            node.values.to_vec()
+        };
+        let mut last = 0;
+        for entry in below.into_iter().filter(|e| e & CHILD != 0) {
+            // Unused places repeat the last one.
+            if entry != last {
+                self.release(entry);
+            }
+            last = entry;
+        }
+        self.free.push(number);
     }
 
     /// The entry for sorted prefixes that share the path to here; addresses in none of them map to `inherited`.
@@ -84,17 +121,17 @@ impl Table {
                 .filter(|p| p.length > position + STRIDE)
                 .copied()
                 .collect();
-            let entry = index(group[0].bits, position);
+            let entry = usize::from(index(group[0].bits, position));
             entries[entry] = self.subtree(&longer, entries[entry]);
         }
         let mut node = Node::new(first.bits & mask(position), position, inherited);
         if !node.hold(&entries) {
             node.dense = true;
-            node.values[0] = number(self.dense.len() / ENTRIES);
-            self.dense.extend(entries);
+            node.values[0] = CHILD | DENSE | self.dense.add(entries);
         }
-        self.nodes.push(node);
-        CHILD | number(self.nodes.len() - 1)
+        let number = self.free.pop().unwrap_or_else(|| number(self.nodes.len()));
+        self.nodes.put(number as usize, node.clone(), &node);
+        CHILD | number
     }
 
     #[inline]
@@ -108,7 +145,7 @@ impl Table {
             }
             let index = index(address, node.position);
             entry = if node.dense {
-                self.dense[(node.values[0] as usize) << STRIDE | index]
+                self.dense.get(node.values[0], index)
             } else {
                 node.run(index)
             };
@@ -117,7 +154,15 @@ impl Table {
     }
 
     pub(super) fn memory(&self) -> usize {
-        size_of_val(&*self.root) + size_of_val(self.nodes.as_slice()) + size_of_val(self.dense.as_slice())
+        self.root.memory() + self.nodes.memory() + self.dense.memory()
+    }
+
+    /// See [`Tracked::catch_up`].
+    pub(super) fn catch_up(&mut self, newer: &Self) {
+        self.root.catch_up(&newer.root);
+        self.nodes.catch_up(&newer.nodes);
+        self.free.clone_from(&newer.free);
+        self.dense.catch_up(&newer.dense);
     }
 }
 
@@ -138,7 +183,9 @@ impl Node {
     /// Takes the entries in, if they are of few enough runs.
     fn hold(&mut self, entries: &[u32; ENTRIES]) -> bool {
         let (mut starts, mut values) = (self.starts, [entries[ENTRIES - 1]; RUNS]);
-        for (place, (start, value)) in runs(entries).enumerate() {
+        let begins = |i: &u8| *i == 0 || entries[usize::from(*i) - 1] != entries[usize::from(*i)];
+        let runs = (0..=u8::MAX).filter(begins).map(|i| (i, entries[usize::from(i)]));
+        for (place, (start, value)) in runs.enumerate() {
             if place == RUNS {
                 return false;
             }
@@ -151,13 +198,9 @@ impl Node {
 
     /// The entry of the run that holds this index.
     #[inline]
-    fn run(&self, index: usize) -> u32 {
-        let run: usize = self
-            .starts
-            .iter()
-            .map(|start| usize::from(usize::from(*start) <= index))
-            .sum();
-        self.values[(run - 1) % RUNS]
+    fn run(&self, index: u8) -> u32 {
+        let run: u8 = self.starts.iter().map(|start| u8::from(*start <= index)).sum();
+        self.values[usize::from(run - 1) % RUNS]
     }
 }
 
@@ -172,7 +215,7 @@ fn position(first: &Prefix<u128>, last: &Prefix<u128>, prefixes: &[Prefix<u128>]
 fn fill(entries: &mut [u32; ENTRIES], prefixes: &[Prefix<u128>], position: u8) {
     for length in position + 1..=position + STRIDE {
         for prefix in prefixes.iter().filter(|p| p.length == length) {
-            let start = index(prefix.bits, position);
+            let start = usize::from(index(prefix.bits, position));
             entries[start..start + (1 << (position + STRIDE - length))].fill(prefix.value);
         }
     }
@@ -185,22 +228,13 @@ fn mask(length: u8) -> u128 {
 }
 
 #[inline]
-fn index(address: u128, position: u8) -> usize {
+fn index(address: u128, position: u8) -> u8 {
     #[expect(clippy::cast_possible_truncation, reason = "only 8 bits are kept")]
     let index = (address >> (LAST - position)) as u8;
-    index.into()
+    index
 }
 
 #[inline]
 fn top(address: u128) -> usize {
     (address >> (128 - ROOT)) as usize
-}
-
-fn number(index: usize) -> u32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "fewer nodes than prefixes, and memory ends before 2^30"
-    )]
-    let number = index as u32;
-    number
 }

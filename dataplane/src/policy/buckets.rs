@@ -8,8 +8,8 @@
 //! the next one with room, and every bucket that it passed counts it in `displaced`: a look-up ends at the first
 //! bucket that nothing was displaced from. Values are not 0, which stands for nothing.
 
-use super::tracked::Tracked;
 use crate::hash;
+use crate::tracked::Tracked;
 
 /// Fewer would make collisions likely where they cost most, in small clusters.
 const BUCKETS_MIN: usize = 64;

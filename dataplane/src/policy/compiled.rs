@@ -22,9 +22,9 @@ use headgate_ring::message::{Direction, Endpoint, Group, GroupId, Policy};
 use super::buckets::Buckets;
 use super::hosts::{Hosts, Owners};
 use super::ports::{ALL, Lines, PortsId, port_key};
-use super::tracked::Tracked;
 use super::{Decision, Denial, PolicyId};
 use crate::lpm::Lpm;
+use crate::tracked::Tracked;
 
 /// Every policy of a state, ready to decide. Made by a [`Classifier`](super::Classifier).
 #[derive(Clone, Debug)]
@@ -264,7 +264,7 @@ impl Compiled {
     /// Makes this equal to `newer`, which is a copy of this but for one change.
     pub(super) fn catch_up(&mut self, newer: &Self) {
         self.hosts.catch_up(&newer.hosts);
-        self.blocks.clone_from(&newer.blocks);
+        self.blocks.catch_up(&newer.blocks);
         self.classes.catch_up(&newer.classes);
         self.cells.catch_up(&newer.cells);
         self.lines.catch_up(&newer.lines);

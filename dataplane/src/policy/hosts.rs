@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::buckets::Buckets;
-use super::tracked::Tracked;
+use crate::tracked::Tracked;
 
 /// From addresses to classes.
 #[derive(Clone, Debug, Default)]

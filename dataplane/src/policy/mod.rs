@@ -21,7 +21,6 @@ mod explain;
 mod hosts;
 mod ports;
 mod ranges;
-mod tracked;
 
 use std::sync::Arc;
 

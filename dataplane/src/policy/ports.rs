@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use super::ranges::Range;
-use super::tracked::Tracked;
 use crate::hash::Keyed;
+use crate::tracked::Tracked;
 
 /// Protocol and destination port as one number, so that ranges of ports are ranges of numbers. Protocols
 /// without ports (of those that policies can name) share one number, which only rules for any port hold.

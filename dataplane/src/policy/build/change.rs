@@ -153,12 +153,17 @@ impl<'a> Change<'a> {
         }
     }
 
+    /// Builds the parts of the table of blocks anew where some came or went.
     fn write_blocks(&mut self) {
-        if !self.moved.is_empty() {
-            let all = TOPS.map(|top| self.model.trie.node(top).net);
-            let nodes = all.into_iter().flat_map(|net| self.model.trie.inside(net));
-            let classes = nodes.map(|(net, node)| (net, self.model.trie.node(node).class));
-            self.out.blocks = Lpm::build(classes, 0);
+        let mut parts: Vec<IpNet> = self.moved.iter().map(|net| Lpm::part(*net)).collect();
+        // A part is sorted before those inside of it.
+        parts.sort_unstable();
+        parts.dedup_by(|inner, outer| outer.contains(&*inner));
+        let trie = &self.model.trie;
+        for part in parts {
+            let around = trie.node(trie.smallest_around(part)).class;
+            let inside = trie.inside(part).map(|(net, node)| (net, trie.node(node).class));
+            self.out.blocks.rebuild(part, around, inside);
         }
     }
 

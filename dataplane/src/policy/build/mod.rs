@@ -36,9 +36,9 @@ use headgate_ring::message::{Direction, Endpoint, Group, GroupId, Peer, Policy};
 
 use super::compiled::{Class, Compiled, Counts};
 use super::ports::LineCounts;
-use super::tracked::Tracked;
 use crate::hash::Keyed;
 use crate::lpm::Lpm;
+use crate::tracked::Tracked;
 use change::Change;
 use endpoints::{ClassInfo, GroupInfo, Identity};
 use guards::GuardInfo;

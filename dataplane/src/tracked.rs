@@ -9,7 +9,7 @@ use headgate_xsk::prefer_huge_pages;
 
 /// A vector that notes which of its elements changed since [`Tracked::catch_up`].
 #[derive(Clone, Debug)]
-pub(super) struct Tracked<T> {
+pub(crate) struct Tracked<T> {
     values: Vec<T>,
     /// Indices changed, some of them several times; those of new elements ascend.
     changed: Vec<u32>,
@@ -29,7 +29,7 @@ impl<T> Default for Tracked<T> {
 
 impl<T: Clone> Tracked<T> {
     /// `count` times the same, in huge pages where they are to be had.
-    pub(super) fn filled(value: T, count: usize) -> Self {
+    pub(crate) fn filled(value: T, count: usize) -> Self {
         let mut values = Vec::with_capacity(count);
         prefer_huge_pages(&mut values);
         values.resize(count, value);
@@ -41,13 +41,13 @@ impl<T: Clone> Tracked<T> {
     }
 
     /// The element to be changed.
-    pub(super) fn edit(&mut self, index: usize) -> &mut T {
+    pub(crate) fn edit(&mut self, index: usize) -> &mut T {
         self.note(index);
         &mut self.values[index]
     }
 
     /// Puts an element at an index, growing by copies of `empty` where that is beyond the end.
-    pub(super) fn put(&mut self, index: usize, value: T, empty: &T) {
+    pub(crate) fn put(&mut self, index: usize, value: T, empty: &T) {
         while self.values.len() <= index {
             self.note(self.values.len());
             self.values.push(empty.clone());
@@ -56,7 +56,7 @@ impl<T: Clone> Tracked<T> {
     }
 
     /// Makes this equal to `newer`, which is a copy of this but for the changes that it notes.
-    pub(super) fn catch_up(&mut self, newer: &Self) {
+    pub(crate) fn catch_up(&mut self, newer: &Self) {
         self.changed.clear();
         self.all = false;
         if newer.all {
@@ -74,7 +74,7 @@ impl<T: Clone> Tracked<T> {
     }
 
     /// Bytes on the heap, without those that elements hold.
-    pub(super) fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.values.capacity() * size_of::<T>() + self.changed.capacity() * size_of::<u32>()
     }
 
