@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Read,
-    net::IpAddr,
+    net::{IpAddr, Shutdown},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::ExitStatus,
@@ -112,6 +112,8 @@ impl Gateway {
         let mut socket =
             UnixStream::connect(&path).with_context(|| format!("connecting to {}", path.display()))?;
         socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+        // Says that no request follows: the status is what then comes, without a wait for one.
+        socket.shutdown(Shutdown::Write)?;
         let mut document = String::new();
         socket
             .read_to_string(&mut document)

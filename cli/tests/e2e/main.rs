@@ -13,6 +13,7 @@ mod lossy;
 mod malformed;
 mod policy;
 mod probe;
+mod random_walk;
 mod resilience;
 mod services;
 mod support;

@@ -6,28 +6,28 @@ use ipnet::IpNet;
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use serde_json::{Map, Value, json};
 
-/// Of the pods that may be, in pairs of IPv4 and IPv6, then of nobody.
-pub(super) const ADDRESSES: [&str; 20] = [
-    "10.0.0.1",
-    "fd00::1",
-    "10.0.0.2",
-    "fd00::2",
-    "10.0.0.3",
-    "fd00::3",
-    "10.0.0.4",
-    "fd00::4",
-    "10.0.0.5",
-    "fd00::5",
-    "10.0.0.6",
-    "fd00::6",
-    "10.0.0.7",
-    "fd00::7",
-    "10.0.0.8",
-    "fd00::8",
-    "10.0.1.1",
-    "fd00::100",
-    "192.0.2.1",
-    "2001:db8::1",
+/// In pairs of IPv4 and IPv6: of the pods that may be, then of nobody. The lab has all of them.
+pub(crate) const ADDRESSES: [&str; 20] = [
+    "10.244.1.11",
+    "fd00:10:244:1::11",
+    "10.244.1.12",
+    "fd00:10:244:1::12",
+    "10.244.1.13",
+    "fd00:10:244:1::13",
+    "10.244.1.14",
+    "fd00:10:244:1::14",
+    "10.244.1.15",
+    "fd00:10:244:1::15",
+    "10.244.1.16",
+    "fd00:10:244:1::16",
+    "10.244.1.17",
+    "fd00:10:244:1::17",
+    "10.244.1.18",
+    "fd00:10:244:1::18",
+    "10.244.1.19",
+    "fd00:10:244:1::19",
+    "192.0.2.10",
+    "2001:db8:c::10",
 ];
 /// That rules and pods name.
 const PORTS: [u16; 6] = [1, 79, 80, 81, 443, 65535];
@@ -40,7 +40,7 @@ const VALUES: [&str; 3] = ["a", "b", ""];
 const PORT_NAMES: [&str; 2] = ["web", "dns"];
 const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
 
-pub(super) fn cluster() -> impl Strategy<Value = Vec<Value>> {
+pub(crate) fn cluster() -> impl Strategy<Value = Vec<Value>> {
     let namespaces = NAMESPACES.map(|name| {
         option::of(labels().prop_map(move |labels| object("v1", "Namespace", name, &labels, json!({}))))
     });
@@ -60,7 +60,7 @@ pub(super) fn cluster() -> impl Strategy<Value = Vec<Value>> {
 }
 
 /// What connections are asked for: ports that rules name and their neighbours.
-pub(super) fn ports() -> impl Strategy<Value = Vec<(&'static str, u16)>> {
+pub(crate) fn ports() -> impl Strategy<Value = Vec<(&'static str, u16)>> {
     let edges = vec![1_u16, 2, 78, 79, 80, 81, 82, 442, 443, 65534, 65535];
     vec((select(&PROTOCOLS[..]), select(edges)), 10)
 }

@@ -10,7 +10,7 @@ use crate::truth::Cell;
 type Labels = BTreeMap<String, String>;
 
 /// What matters of a cluster.
-pub(super) struct World {
+pub(crate) struct World {
     namespaces: BTreeMap<String, Labels>,
     pods: Vec<Pod>,
     policies: Vec<Value>,
@@ -25,7 +25,7 @@ struct Pod {
 }
 
 impl World {
-    pub(super) fn read(objects: &[Value]) -> Self {
+    pub(crate) fn read(objects: &[Value]) -> Self {
         let of_kind = |kind: &str| {
             objects
                 .iter()
@@ -63,7 +63,7 @@ impl World {
         }
     }
 
-    pub(super) fn decide(&self, from: IpAddr, to: IpAddr, protocol: &str, port: u16) -> Cell {
+    pub(crate) fn decide(&self, from: IpAddr, to: IpAddr, protocol: &str, port: u16) -> Cell {
         if from == to {
             return Cell::Allowed;
         }
