@@ -116,8 +116,8 @@ impl Nftables {
         let (family, name) = (self.family, BEFORE);
         let script = format!(
             "add table {family} {name}\n\
-             add chain {family} {name} all {{ type filter hook prerouting priority -400; }}\n\
-             add rule {family} {name} all counter drop\n"
+             add chain {family} {name} main {{ type filter hook prerouting priority -400; }}\n\
+             add rule {family} {name} main counter drop\n"
         );
         nft(script.as_bytes())?;
         let nanos = self.replay(pattern).run(FRAMES);
