@@ -77,6 +77,7 @@ fn rules(egress: bool) -> impl Strategy<Value = Vec<Value>> {
 
 fn protocol() -> impl Strategy<Value = Value> {
     let port = prop_oneof![
+        1 => Just(json!({})),
         2 => select(&PORTS[..]).prop_map(|p| json!({"destinationPort": {"number": p}})),
         1 => subsequence(&PORTS[..], 2).prop_map(|p| json!({"destinationPort": {"range": {"start": p[0], "end": p[1]}}})),
     ];
@@ -157,6 +158,9 @@ impl Oracle<'_> {
             return pods.any(|pod| named_port(pod, name, connection.protocol) == Some(port));
         }
         let of = &protocol[connection.protocol.to_lowercase()];
+        if of.is_null() || of["destinationPort"].is_null() {
+            return !of.is_null();
+        }
         let (number, range) = (&of["destinationPort"]["number"], &of["destinationPort"]["range"]);
         let bounds = if range.is_null() {
             (number, number)

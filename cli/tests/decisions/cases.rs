@@ -117,7 +117,7 @@ pub(crate) fn read(path: &Path) -> String {
 
 #[test]
 fn cases() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster_policies");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/decisions");
     let world = read(&directory.join("world.yaml"));
     let mut paths: Vec<PathBuf> = std::fs::read_dir(directory.join("cases"))
         .expect("cases")

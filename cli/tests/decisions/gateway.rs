@@ -32,40 +32,40 @@ impl Gateway {
             tables: Tables::default(),
             lines: Vec::new(),
         };
-        gateway.read(files, Syntax::Yaml);
+        let files = files.iter().map(|(name, text)| (*name, Some(*text)));
+        gateway.change(files, Syntax::Yaml);
         gateway
     }
 
-    /// From a file in JSON.
-    pub(crate) fn json(text: &str) -> Self {
-        let mut gateway = Self::new(&[]);
-        gateway.change(text);
-        gateway
-    }
-
-    /// The file in JSON has become another.
-    pub(crate) fn change(&mut self, text: &str) {
-        self.read(&[("all.json", text)], Syntax::Json);
-    }
-
-    fn read(&mut self, files: &[(&str, &str)], syntax: Syntax) {
-        let changed = self.store.update(files.iter().map(|(name, text)| {
-            let documents = decode(text.as_bytes(), syntax);
-            let documents = documents.unwrap_or_else(|e| panic!("{name}: {e:?}"));
-            (Arc::from(Path::new(name)), Contents::Documents(documents))
-        }));
+    /// Some files have another text now, or are gone.
+    pub(crate) fn change<'f>(
+        &mut self,
+        files: impl IntoIterator<Item = (&'f str, Option<&'f str>)>,
+        syntax: Syntax,
+    ) {
+        let contents = |(name, text): (&'f str, Option<&'f str>)| {
+            let documents = text.map(|text| decode(text.as_bytes(), syntax));
+            let contents = match documents {
+                Some(Ok(documents)) => Contents::Documents(documents),
+                Some(Err(error)) => panic!("{name}: {error:?}"),
+                None => Contents::Gone,
+            };
+            (Arc::from(Path::new(name)), contents)
+        };
+        let changed = self.store.update(files.into_iter().map(contents));
         let changes = self.compiler.update(self.store.model(), &changed, 0);
         let operation = |(key, object): (_, Option<Arc<_>>)| match object {
             Some(object) => Operation::Put(Arc::unwrap_or_clone(object)),
             None => Operation::Delete(key),
         };
         let transaction = Transaction {
-            generation: 1,
+            generation: self.state.generation() + 1,
             full: false,
             operations: changes.into_iter().map(operation).collect(),
         };
         let tables = self.state.transact(transaction, Some(&self.tables));
         self.tables = tables.expect("what the dataplane takes");
+        self.state.settle();
         let mut problems = self.store.problems();
         problems.extend(self.compiler.problems());
         let lines = problems.into_iter().map(|mut problem| {
@@ -80,10 +80,16 @@ impl Gateway {
         let number = protocol.number();
         let explanation = self.tables.policy.explain(src, dst, number, port);
         let decision = self.tables.policy.decide(src, dst, number, port);
-        let denier = explanation.denied().map(|(direction, _)| direction);
+        let denier = explanation.denied().map(|(direction, end)| {
+            let by = end.by.as_ref().expect("who denies is known");
+            (direction, &by.policy)
+        });
         let of_tables = match decision {
             Decision::Allow => None,
-            Decision::Deny(denial) => Some(denial.direction),
+            Decision::Deny(denial) => {
+                let policy = self.tables.policy.policy(denial.policy).expect("its policy");
+                Some((denial.direction, policy))
+            }
         };
         assert_eq!(of_tables, denier, "{src} -> {dst} {protocol} {port}");
         explanation
