@@ -83,6 +83,13 @@ fn read(secret: &k8s::Secret) -> Result<TlsSecret, Invalid> {
     let Some(leaf) = chain.first() else {
         return Err(field("tls.crt", "holds no certificate"));
     };
+    // The dataplane refuses such a chain, and with it the whole state.
+    if let Some(place) = chain.iter().position(|certificate| certificate.is_empty()) {
+        return Err(field(
+            "tls.crt",
+            &format!("its certificate number {} is empty", place + 1),
+        ));
+    }
     let (_, parsed) = X509Certificate::from_der(leaf)
         .map_err(|_| field("tls.crt", "its first certificate is not an X.509 certificate"))?;
     let validity = (

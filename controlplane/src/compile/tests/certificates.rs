@@ -200,6 +200,11 @@ fn bad_secrets_are_told_without_their_data() {
         line(&secret("cert", "x", &key)),
         error("data[tls.crt]: holds no certificate")
     );
+    let empty = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
+    assert_eq!(
+        line(&secret("cert", &(crt.clone() + empty), &key)),
+        error("data[tls.crt]: its certificate number 2 is empty")
+    );
     assert_eq!(
         line(&secret("cert", &crt, "x")),
         error("data[tls.key]: is not a private key in PEM")

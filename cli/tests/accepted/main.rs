@@ -1,0 +1,128 @@
+//! The control plane must not tell the dataplane what that refuses: one object that is refused would hold up every
+//! later change. Whatever the manifests say, every transaction is taken.
+
+mod manifests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use headgate_controlplane::compile::{Changes, Compiler, Settings};
+use headgate_controlplane::source::decode::Document;
+use headgate_controlplane::source::store::{Contents, Store};
+use headgate_dataplane::config::{State, Tables};
+use headgate_ring::{Operation, Transaction};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use manifests::any_manifest;
+
+fn settings() -> Settings {
+    Settings {
+        addresses: vec![
+            "198.51.100.1".parse().expect("an address"),
+            "2001:db8::1".parse().expect("an address"),
+        ],
+        http_port: 80,
+        https_port: 443,
+        class: "headgate".to_owned(),
+        default_certificate: None,
+        fallback_certificate: None,
+    }
+}
+
+/// Both planes, without the ring between them.
+struct Bed {
+    store: Store,
+    compiler: Compiler,
+    state: State,
+    tables: Option<Tables>,
+}
+
+impl Bed {
+    fn new() -> Self {
+        Self {
+            store: Store::default(),
+            compiler: Compiler::new(settings()),
+            state: State::default(),
+            tables: None,
+        }
+    }
+
+    /// Puts each manifest into a file of its own, by number, and says what the dataplane makes of it.
+    fn take(&mut self, files: impl IntoIterator<Item = (u8, Option<Value>)>) -> Result<(), String> {
+        let contents = |value| match value {
+            Some(value) => Contents::Documents(vec![Document { line: 1, value }]),
+            None => Contents::Gone,
+        };
+        let files = files
+            .into_iter()
+            .map(|(name, value)| (Arc::from(Path::new(&format!("{name}.yaml"))), contents(value)));
+        let changed = self.store.update(files);
+        let changes = self.compiler.update(self.store.model(), &changed, 1_800_000_000);
+        self.publish(changes)
+    }
+
+    fn publish(&mut self, changes: Changes) -> Result<(), String> {
+        let operation = |(key, object): (_, Option<Arc<_>>)| match object {
+            Some(object) => Operation::Put(Arc::unwrap_or_clone(object)),
+            None => Operation::Delete(key),
+        };
+        // First what goes, as the publisher sends it.
+        let (gone, put): (Vec<_>, Vec<_>) = changes.into_iter().partition(|(_, object)| object.is_none());
+        let transaction = Transaction {
+            generation: self.state.generation() + 1,
+            full: self.tables.is_none(),
+            operations: gone.into_iter().chain(put).map(operation).collect(),
+        };
+        let tables = self.state.transact(transaction, self.tables.as_ref());
+        self.tables = Some(tables.map_err(|error| error.to_string())?);
+        Ok(())
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_manifests_say_is_taken(
+        steps in prop::collection::vec(
+            prop::collection::vec((0..40u8, prop::option::weighted(0.9, any_manifest())), 1..12),
+            1..5,
+        ),
+    ) {
+        let mut bed = Bed::new();
+        for step in steps {
+            let taken = bed.take(step);
+            prop_assert_eq!(taken, Ok(()), "{:#?}", bed.compiler.state().values());
+        }
+    }
+}
+
+/// The test above would be worth nothing if most of what it makes were left out.
+#[test]
+fn most_of_it_is_in_force() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let (mut good, all) = (0, 400);
+    for _ in 0..all {
+        let manifest = any_manifest()
+            .new_tree(&mut runner)
+            .expect("a manifest")
+            .current();
+        let mut bed = Bed::new();
+        assert_eq!(bed.take([(0, Some(manifest))]), Ok(()));
+        good += bed.store.model().ids().count();
+    }
+    assert!(good * 2 > all, "{good} of {all}");
+}
+
+#[test]
+fn the_dataplane_does_refuse_what_is_wrong() {
+    let mut bed = Bed::new();
+    let wrong = headgate_ring::message::Object::Group(headgate_ring::message::Group {
+        id: headgate_ring::message::GroupId(1),
+        text: String::new(),
+    });
+    let changes = Changes::from([(wrong.key(), Some(Arc::new(wrong)))]);
+    let refused = bed.publish(changes);
+    assert!(refused.is_err_and(|reason| reason.contains("text")));
+    assert_eq!(bed.take([(0, Some(json!({"kind": "Pod"})))]), Ok(()));
+}
