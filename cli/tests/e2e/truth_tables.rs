@@ -31,6 +31,7 @@ fn packets_go_where_the_tables_say() {
         "pods",
         "changes",
         "refused",
+        "tiers",
     ] {
         for case in truth::cases(&cases.join(format!("{page}.md"))) {
             run(&mut bed, case, &mut sent, &mut wrong);

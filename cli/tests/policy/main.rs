@@ -16,7 +16,7 @@ fn cases() -> PathBuf {
 }
 
 /// The pages, each a test of its own below.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "blocks",
     "changes",
     "conflicts",
@@ -26,6 +26,7 @@ const PAGES: [&str; 9] = [
     "ports",
     "refused",
     "selectors",
+    "tiers",
 ];
 
 #[test]
@@ -89,4 +90,9 @@ fn refused() {
 #[test]
 fn selectors() {
     check::page(&cases().join("selectors.md"), 11);
+}
+
+#[test]
+fn tiers() {
+    check::page(&cases().join("tiers.md"), 15);
 }

@@ -41,21 +41,27 @@ const PORT_NAMES: [&str; 2] = ["web", "dns"];
 const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
 
 pub(crate) fn cluster() -> impl Strategy<Value = Vec<Value>> {
-    let namespaces = NAMESPACES.map(|name| {
-        option::of(labels().prop_map(move |labels| object("v1", "Namespace", name, &labels, json!({}))))
-    });
+    let named = |name| labels().prop_map(move |labels| object("v1", "Namespace", name, &labels, json!({})));
+    let namespaces = NAMESPACES.map(|name| option::of(named(name)));
     let pods: Vec<_> = (0..PODS).map(pod).collect();
-    (namespaces, pods, vec(policy(), 1..6)).prop_map(|(namespaces, pods, policies)| {
-        let numbered = policies.into_iter().enumerate().map(|(n, mut policy)| {
-            policy["metadata"]["name"] = json!(format!("p{n}"));
-            policy
-        });
-        namespaces
-            .into_iter()
-            .flatten()
-            .chain(pods)
-            .chain(numbered)
-            .collect()
+    let tiers = vec(cluster_policy(), 0..4);
+    (namespaces, pods, vec(policy(), 1..6), tiers).prop_map(|(namespaces, pods, policies, tiers)| {
+        let numbered = |kind, mut policies: Vec<Value>| {
+            for (n, policy) in policies.iter_mut().enumerate() {
+                policy["metadata"]["name"] = json!(format!("{kind}{n}"));
+            }
+            policies
+        };
+        let mut objects: Vec<Value> = namespaces.into_iter().flatten().chain(pods).collect();
+        objects.extend(numbered("policy", policies));
+        let mut tiers = numbered("tier", tiers);
+        for (n, policy) in tiers.iter_mut().enumerate() {
+            // No two of them the same: which of such comes first the API leaves open.
+            let drawn = policy["spec"]["priority"].as_u64().unwrap_or_default();
+            policy["spec"]["priority"] = json!(drawn * 10 + n as u64);
+        }
+        objects.extend(tiers);
+        objects
     })
 }
 
@@ -151,6 +157,70 @@ fn rule(peers: &'static str) -> impl Strategy<Value = Value> {
         option::weighted(0.6, list(port(), 2)),
     );
     parts.prop_map(move |(who, what)| fields([(peers, who), ("ports", what)]))
+}
+
+fn cluster_policy() -> impl Strategy<Value = Value> {
+    let rules = |peers| option::of(vec(cluster_rule(peers), 1..3).prop_map(Value::Array));
+    let tier = select(vec!["Admin", "Admin", "Baseline"]);
+    (tier, 0..10_u32, pods_of_cluster(), rules("from"), rules("to")).prop_map(
+        |(tier, priority, subject, ingress, egress)| {
+            let spec = fields([
+                ("tier", Some(json!(tier))),
+                ("priority", Some(json!(priority))),
+                ("subject", Some(subject)),
+                ("ingress", ingress),
+                ("egress", egress),
+            ]);
+            let (version, kind) = ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy");
+            json!({"apiVersion": version, "kind": kind, "metadata": {}, "spec": spec})
+        },
+    )
+}
+
+/// `Pass` is drawn for either tier: in the last one there is nothing left to pass to.
+fn cluster_rule(peers: &'static str) -> impl Strategy<Value = Value> {
+    let action = select(vec!["Accept", "Deny", "Deny", "Pass"]);
+    let networks = (select(&ADDRESSES[..]), prop_oneof![0..=128_u8, 112..=128_u8]);
+    let networks =
+        networks.prop_map(|(address, length)| json!({"networks": [network(address, length).to_string()]}));
+    let number = || select(&PORTS[..]);
+    let port = prop_oneof![
+        number().prop_map(|port| json!({"number": port})),
+        (number(), number())
+            .prop_filter("a range has two ends", |(a, b)| a != b)
+            .prop_map(|(a, b)| json!({"range": {"start": a.min(b), "end": a.max(b)}})),
+    ];
+    let protocol = (select(vec!["tcp", "udp", "sctp"]), port);
+    let protocol = protocol.prop_map(|(protocol, port)| json!({protocol: {"destinationPort": port}}));
+    let name = select(&PORT_NAMES[..]).prop_map(|name| json!({"destinationNamedPort": name}));
+    let inside = (
+        vec(pods_of_cluster(), 1..3),
+        option::of(vec(prop_oneof![protocol.clone(), name], 1..3)),
+    );
+    // Networks have no names for ports.
+    let outside = (
+        vec(prop_oneof![pods_of_cluster(), networks], 1..3),
+        option::of(vec(protocol, 1..3)),
+    );
+    let to = peers == "to";
+    let matches = (inside, outside, any::<bool>())
+        .prop_map(move |(inside, outside, out)| if to && out { outside } else { inside });
+    (action, matches).prop_map(move |(action, (who, what))| {
+        let what = what.map(|protocols| json!(protocols));
+        fields([
+            ("action", Some(json!(action))),
+            (peers, Some(json!(who))),
+            ("protocols", what),
+        ])
+    })
+}
+
+fn pods_of_cluster() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        selector(true).prop_map(|namespaces| json!({"namespaces": namespaces})),
+        (option::of(selector(true)), selector(false))
+            .prop_map(|(n, p)| json!({"pods": fields([("namespaceSelector", n), ("podSelector", Some(p))])})),
+    ]
 }
 
 fn peer() -> impl Strategy<Value = Value> {

@@ -14,6 +14,8 @@ pub(crate) struct World {
     namespaces: BTreeMap<String, Labels>,
     pods: Vec<Pod>,
     policies: Vec<Value>,
+    /// ClusterNetworkPolicies, the one that comes first in front.
+    cluster_policies: Vec<Value>,
 }
 
 struct Pod {
@@ -56,55 +58,120 @@ impl World {
             labels.insert("kubernetes.io/metadata.name".to_owned(), name.clone());
         }
         let policies = of_kind("NetworkPolicy").into_iter().cloned().collect();
+        let mut cluster_policies: Vec<Value> = of_kind("ClusterNetworkPolicy").into_iter().cloned().collect();
+        cluster_policies.sort_by_key(|policy| policy["spec"]["priority"].as_u64());
         Self {
             namespaces,
             pods,
             policies,
+            cluster_policies,
         }
     }
 
     pub(crate) fn decide(&self, from: IpAddr, to: IpAddr, protocol: &str, port: u16) -> Cell {
-        if from == to {
+        let connection = Connection {
+            from,
+            to,
+            protocol,
+            port,
+        };
+        if from == to
+            || Direction::BOTH
+                .iter()
+                .all(|direction| self.allows(direction, &connection))
+        {
             return Cell::Allowed;
         }
-        let ends = [
-            ("Egress", "egress", "to", from, to, Cell::DeniedByEgress),
-            ("Ingress", "ingress", "from", to, from, Cell::DeniedByIngress),
-        ];
-        for (kind, rules, peers, subject, peer, denied) in ends {
-            let isolating = self.isolating(subject, kind);
-            let allows = |policy: &&Value| {
-                list(&policy["spec"][rules]).any(|rule| {
-                    let who = is_empty(&rule[peers])
-                        || list(&rule[peers])
-                            .any(|p| self.is_peer(p, &text(&policy["metadata"]["namespace"]), peer));
-                    let what = is_empty(&rule["ports"])
-                        || list(&rule["ports"]).any(|p| self.is_port(p, to, protocol, port));
-                    who && what
-                })
-            };
-            if !isolating.is_empty() && !isolating.iter().any(allows) {
-                return denied;
-            }
+        if self.allows(&Direction::BOTH[0], &connection) {
+            return Cell::DeniedByIngress;
         }
-        Cell::Allowed
+        Cell::DeniedByEgress
+    }
+
+    /// The tiers in their order; what nobody decides is allowed.
+    fn allows(&self, direction: &Direction, connection: &Connection<'_>) -> bool {
+        let Some(subject) = self.pod(direction.subject(connection)) else {
+            return true;
+        };
+        match self.tier("Admin", subject, direction, connection).as_deref() {
+            Some("Accept") => return true,
+            Some("Deny") => return false,
+            _ => {}
+        }
+        let isolating = self.isolating(subject, direction);
+        if !isolating.is_empty() {
+            return isolating
+                .iter()
+                .any(|policy| self.has_rule(policy, direction, connection));
+        }
+        self.tier("Baseline", subject, direction, connection).as_deref() != Some("Deny")
+    }
+
+    /// The action of the first rule of the tier that matches.
+    fn tier(&self, tier: &str, subject: &Pod, direction: &Direction, c: &Connection<'_>) -> Option<String> {
+        let policies = self.cluster_policies.iter().map(|policy| &policy["spec"]);
+        let about = policies.filter(|spec| spec["tier"] == tier && self.is_meant(&spec["subject"], subject));
+        let mut rules = about.flat_map(|spec| list(&spec[direction.rules]));
+        let rule = rules.find(|rule| {
+            let is_peer = |peer: &Value| self.is_cluster_peer(peer, direction.peer(c));
+            let is_port = |wanted: &Value| self.is_cluster_port(wanted, c);
+            let protocols = &rule["protocols"];
+            list(&rule[direction.peers]).any(is_peer) && (protocols.is_null() || list(protocols).any(is_port))
+        });
+        Some(text(&rule?["action"]))
+    }
+
+    /// `subject`, and peers of either kind.
+    fn is_meant(&self, who: &Value, pod: &Pod) -> bool {
+        let labels = &self.namespaces[&pod.namespace];
+        let of_pods = who.get("pods").is_some_and(|pods| {
+            selects(&pods["namespaceSelector"], labels) && selects(&pods["podSelector"], &pod.labels)
+        });
+        of_pods
+            || who
+                .get("namespaces")
+                .is_some_and(|namespaces| selects(namespaces, labels))
+    }
+
+    fn is_cluster_peer(&self, peer: &Value, address: IpAddr) -> bool {
+        list(&peer["networks"]).any(|block| holds(block, address))
+            || self.pod(address).is_some_and(|pod| self.is_meant(peer, pod))
+    }
+
+    fn is_cluster_port(&self, wanted: &Value, c: &Connection<'_>) -> bool {
+        if let Some(name) = wanted.get("destinationNamedPort") {
+            return self
+                .pod(c.to)
+                .is_some_and(|pod| pod.has_port(name, c.protocol, c.port));
+        }
+        let port = &wanted[c.protocol.to_lowercase()]["destinationPort"];
+        let range = &port["range"];
+        let within = range["start"].as_u64()..=range["end"].as_u64();
+        port["number"] == c.port || (!range.is_null() && within.contains(&Some(u64::from(c.port))))
+    }
+
+    fn has_rule(&self, policy: &Value, direction: &Direction, c: &Connection<'_>) -> bool {
+        let namespace = text(&policy["metadata"]["namespace"]);
+        list(&policy["spec"][direction.rules]).any(|rule| {
+            let (peers, ports) = (&rule[direction.peers], &rule["ports"]);
+            let is_peer = |peer: &Value| self.is_peer(peer, &namespace, direction.peer(c));
+            (is_empty(peers) || list(peers).any(is_peer))
+                && (is_empty(ports) || list(ports).any(|wanted| self.is_port(wanted, c)))
+        })
     }
 
     fn pod(&self, address: IpAddr) -> Option<&Pod> {
         self.pods.iter().find(|pod| pod.addresses.contains(&address))
     }
 
-    /// The policies that select the pod and are about the direction.
-    fn isolating(&self, subject: IpAddr, kind: &str) -> Vec<&Value> {
-        let Some(pod) = self.pod(subject) else {
-            return Vec::new();
-        };
+    /// The NetworkPolicies that select the pod and are about the direction.
+    fn isolating(&self, pod: &Pod, direction: &Direction) -> Vec<&Value> {
         let isolates = |policy: &&Value| {
             let spec = &policy["spec"];
             let about = if is_empty(&spec["policyTypes"]) {
-                kind == "Ingress" || !is_empty(&spec["egress"])
+                direction.kind == "Ingress" || !is_empty(&spec["egress"])
             } else {
-                list(&spec["policyTypes"]).any(|t| t == kind)
+                list(&spec["policyTypes"]).any(|t| t == direction.kind)
             };
             policy["metadata"]["namespace"] == pod.namespace
                 && selects(&spec["podSelector"], &pod.labels)
@@ -114,9 +181,9 @@ impl World {
     }
 
     fn is_peer(&self, peer: &Value, namespace: &str, address: IpAddr) -> bool {
-        let holds = |block: &Value| text(block).parse::<IpNet>().unwrap().contains(&address);
         if let Some(block) = peer.get("ipBlock") {
-            return holds(&block["cidr"]) && !list(&block["except"]).any(holds);
+            return holds(&block["cidr"], address)
+                && !list(&block["except"]).any(|except| holds(except, address));
         }
         self.pod(address).is_some_and(|pod| {
             let there = match peer.get("namespaceSelector") {
@@ -127,19 +194,69 @@ impl World {
         })
     }
 
-    fn is_port(&self, wanted: &Value, to: IpAddr, protocol: &str, port: u16) -> bool {
-        let of = |value: &Value| value["protocol"].as_str().unwrap_or("TCP").to_owned();
+    fn is_port(&self, wanted: &Value, c: &Connection<'_>) -> bool {
         let last = wanted.get("endPort").unwrap_or(&wanted["port"]);
-        of(wanted) == protocol
+        protocol(wanted) == c.protocol
             && match &wanted["port"] {
                 Value::Null => true,
-                Value::String(name) => self.pod(to).is_some_and(|pod| {
-                    let named = list(&pod.ports).find(|p| p["name"] == *name && of(p) == protocol);
-                    named.is_some_and(|p| p["containerPort"] == port)
-                }),
-                first => (first.as_u64()..=last.as_u64()).contains(&Some(u64::from(port))),
+                name @ Value::String(_) => self
+                    .pod(c.to)
+                    .is_some_and(|pod| pod.has_port(name, c.protocol, c.port)),
+                first => (first.as_u64()..=last.as_u64()).contains(&Some(u64::from(c.port))),
             }
     }
+}
+
+impl Pod {
+    fn has_port(&self, name: &Value, of: &str, number: u16) -> bool {
+        let mut named = list(&self.ports).filter(|port| port["name"] == *name && protocol(port) == of);
+        named.next().is_some_and(|port| port["containerPort"] == number)
+    }
+}
+
+struct Connection<'a> {
+    from: IpAddr,
+    to: IpAddr,
+    protocol: &'a str,
+    port: u16,
+}
+
+/// An end of a connection, and what the API calls it.
+struct Direction {
+    kind: &'static str,
+    rules: &'static str,
+    peers: &'static str,
+}
+
+impl Direction {
+    const BOTH: [Self; 2] = [
+        Self {
+            kind: "Egress",
+            rules: "egress",
+            peers: "to",
+        },
+        Self {
+            kind: "Ingress",
+            rules: "ingress",
+            peers: "from",
+        },
+    ];
+
+    fn subject(&self, c: &Connection<'_>) -> IpAddr {
+        if self.kind == "Egress" { c.from } else { c.to }
+    }
+
+    fn peer(&self, c: &Connection<'_>) -> IpAddr {
+        if self.kind == "Egress" { c.to } else { c.from }
+    }
+}
+
+fn protocol(port: &Value) -> &str {
+    port["protocol"].as_str().unwrap_or("TCP")
+}
+
+fn holds(block: &Value, address: IpAddr) -> bool {
+    text(block).parse::<IpNet>().unwrap().contains(&address)
 }
 
 /// A missing selector, as an empty one, asks for nothing.

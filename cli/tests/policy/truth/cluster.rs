@@ -50,9 +50,13 @@ impl Cluster {
         self.0.remove(key).is_some()
     }
 
-    /// Whether there is a NetworkPolicy `NAMESPACE/NAME`.
+    /// Whether there is a NetworkPolicy `NAMESPACE/NAME`, or a ClusterNetworkPolicy `NAME`.
     pub(crate) fn has_policy(&self, name: &str) -> bool {
-        Key::parse(&format!("NetworkPolicy {name}")).is_some_and(|key| self.0.contains_key(&key))
+        let text = match name.split_once('/') {
+            Some(_) => format!("NetworkPolicy {name}"),
+            None => format!("ClusterNetworkPolicy /{name}"),
+        };
+        Key::parse(&text).is_some_and(|key| self.0.contains_key(&key))
     }
 
     /// A file of manifests, JSON values one after the other.
