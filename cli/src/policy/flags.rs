@@ -19,11 +19,19 @@ Examples:
 
 Exit code: 0 allowed, or with --queries all answered; 1 denied; 2 something could not be answered.";
 
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  headgate policy explain --manifests ./manifests shop/db
+  headgate policy explain shop/db --format json | jq '.ingress.connections[] | select(.allowed)'";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Whether connections are allowed, and which end and policy decides
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckOptions),
+    /// What reaches a pod, what it reaches, and which rules say so
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainOptions),
 }
 
 /// Whose policies are asked about.
@@ -60,6 +68,18 @@ pub(crate) struct CheckOptions {
     pub(crate) protocol: Protocol,
     /// How the answer on one connection is written; answers to --queries are JSON lines
     #[arg(long, value_enum, default_value_t = Format::Text, conflicts_with = "queries")]
+    pub(crate) format: Format,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ExplainOptions {
+    #[command(flatten)]
+    pub(crate) source: SourceFlags,
+    /// The pod, or a node, or an address
+    #[arg(value_name = "NAMESPACE/POD")]
+    pub(crate) pod: String,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
 }
 

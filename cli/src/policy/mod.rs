@@ -3,11 +3,17 @@
 //! Every question is asked of a [`Snapshot`](snapshot::Snapshot): the tables that the dataplane decides by, compiled
 //! from a directory of manifests or from the objects of a running gateway, and the objects themselves.
 
+mod blocks;
 mod check;
+mod classes;
 mod ends;
+mod explain;
 pub(crate) mod flags;
+mod names;
+mod ports;
 mod snapshot;
 mod source;
+mod table;
 #[cfg(test)]
 mod testing;
 
@@ -42,6 +48,7 @@ impl From<Outcome> for ExitCode {
 pub(crate) fn run(command: &PolicyCommand) -> ExitCode {
     let outcome = match command {
         PolicyCommand::Check(options) => check::run(options),
+        PolicyCommand::Explain(options) => explain::run(options),
     };
     match outcome {
         Ok(outcome) => outcome.into(),

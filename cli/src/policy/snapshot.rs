@@ -1,19 +1,23 @@
 //! One state, ready to be asked.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use anyhow::Result;
 use headgate_dataplane::config::State;
 use headgate_dataplane::policy::{Compiled, Decision, Explanation};
-use headgate_ring::message::{Endpoint, EndpointPort, Object, Protocol};
+use headgate_ring::message::{Direction, Endpoint, EndpointPort, GroupId, Object, Policy, Protocol};
 use headgate_ring::{Operation, Transaction};
 
 /// What policies are about, and the tables that the dataplane decides by.
 pub(super) struct Snapshot {
     /// Sorted by name.
     pub(super) endpoints: Vec<Endpoint>,
+    /// In the order of their turns: by direction, tier, priority and name.
+    pub(super) policies: Vec<Policy>,
+    /// What groups are called.
+    groups: BTreeMap<GroupId, String>,
     /// Pods and nodes that policies cannot see, by name; unknown of a running gateway.
     pub(super) absent: BTreeMap<String, Absent>,
     tables: Arc<Compiled>,
@@ -64,11 +68,15 @@ impl Snapshot {
     /// # Errors
     /// When the dataplane would refuse them.
     pub(super) fn new(objects: Vec<Object>, absent: BTreeMap<String, Absent>) -> Result<Self> {
-        let endpoint = |object: &Object| match object {
-            Object::Endpoint(endpoint) => Some(endpoint.clone()),
-            _ => None,
-        };
-        let mut endpoints: Vec<_> = objects.iter().filter_map(endpoint).collect();
+        let (mut endpoints, mut policies, mut groups) = (Vec::new(), Vec::new(), BTreeMap::new());
+        for object in &objects {
+            match object {
+                Object::Endpoint(endpoint) => endpoints.push(endpoint.clone()),
+                Object::Policy(policy) => policies.push(policy.clone()),
+                Object::Group(group) => drop(groups.insert(group.id, group.text.clone())),
+                _ => {}
+            }
+        }
         let transaction = Transaction {
             generation: 1,
             full: true,
@@ -76,6 +84,10 @@ impl Snapshot {
         };
         let tables = State::default().transact(transaction, None)?.policy;
         endpoints.sort_by(|a, b| a.name.cmp(&b.name));
+        policies.sort_by(|a, b| {
+            let turn = |p: &Policy| (p.direction, p.tier, p.priority);
+            turn(a).cmp(&turn(b)).then_with(|| a.name.cmp(&b.name))
+        });
         let by_name = endpoints
             .iter()
             .zip(0..)
@@ -89,6 +101,8 @@ impl Snapshot {
         }
         Ok(Self {
             endpoints,
+            policies,
+            groups,
             absent,
             tables,
             by_name,
@@ -118,14 +132,47 @@ impl Snapshot {
         }
         let explained = match explanation.denied() {
             None => "allowed",
-            Some((headgate_ring::message::Direction::Egress, _)) => "denied by egress",
-            Some((headgate_ring::message::Direction::Ingress, _)) => "denied by ingress",
+            Some((Direction::Egress, _)) => "denied by egress",
+            Some((Direction::Ingress, _)) => "denied by ingress",
         };
         Err(Disagreement {
             connection,
             decided,
             explained,
         })
+    }
+
+    /// Whether the dataplane lets the connection be, without a reason.
+    pub(super) fn allows(&self, connection: Connection) -> bool {
+        let Connection {
+            from,
+            to,
+            protocol,
+            port,
+        } = connection;
+        self.tables.decide(from, to, protocol.number(), port).is_allowed()
+    }
+
+    /// The policies of a direction that select an address, in the order of their turns.
+    pub(super) fn selecting(&self, address: IpAddr, direction: Direction) -> Vec<Arc<Policy>> {
+        // Anybody but itself will do for the other end: it does not matter for who is selected.
+        let other = match address {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let number = Protocol::Tcp.number();
+        match direction {
+            Direction::Egress => self.tables.explain(address, other, number, 1).egress.policies,
+            Direction::Ingress => self.tables.explain(other, address, number, 1).ingress.policies,
+        }
+    }
+
+    /// What a group is called.
+    pub(super) fn group(&self, id: GroupId) -> String {
+        self.groups
+            .get(&id)
+            .cloned()
+            .unwrap_or_else(|| format!("group {id}"))
     }
 
     /// The pod or node of this name.

@@ -49,7 +49,7 @@ pub(crate) struct Sides {
 }
 
 /// The policy and rule that decide at an end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct By {
     pub(crate) policy: String,
     /// `Admin`, `NetworkPolicy` or `Baseline`.

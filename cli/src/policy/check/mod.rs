@@ -13,6 +13,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+pub(super) use answer::{By, Sides, tier};
 use query::Query;
 
 use super::flags::{CheckOptions, Format};

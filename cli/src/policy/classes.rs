@@ -1,0 +1,262 @@
+//! Pods and addresses that the policies cannot tell apart, so that each kind of them is asked about once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use headgate_ring::message::{Direction, Endpoint, GroupId};
+
+use super::blocks::{Blocks, Outside};
+use super::ports::{Cuts, PortSet};
+use super::snapshot::{Connection, Snapshot};
+
+/// Pods, or addresses outside, that are alike in every state that is looked at.
+#[derive(Debug)]
+pub(super) struct Class {
+    pub(super) kind: Kind,
+    /// For each state, the addresses of one of them.
+    addresses: Vec<Vec<IpAddr>>,
+    /// For each state, those of another one, if there is one: what it may say to its like.
+    others: Option<Vec<Vec<IpAddr>>>,
+    /// For each state, the ports that policies of the one (egress) and of the other (ingress) tell apart.
+    egress: Vec<Cuts>,
+    ingress: Vec<Cuts>,
+}
+
+/// What a class is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Names of pods or nodes, sorted.
+    Endpoints(Vec<String>),
+    /// Addresses that are nobody's.
+    Outside(Outside),
+}
+
+/// What two classes may say to each other in one family of addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Spoken {
+    pub(super) from: IpAddr,
+    pub(super) to: IpAddr,
+    pub(super) ports: PortSet,
+}
+
+/// What tells endpoints apart in one state: for each address, the groups and the narrowest block that it is in.
+type Key = Vec<(Vec<GroupId>, usize)>;
+
+/// The classes of the endpoints that are in all of `states`, and of the addresses outside, in the order of their first
+/// names, pods before nodes before blocks.
+pub(super) fn classes(states: &[&Snapshot]) -> Vec<Class> {
+    let blocks = Blocks::of(states);
+    let mut members: BTreeMap<Vec<Key>, Vec<&str>> = BTreeMap::new();
+    for endpoint in states.first().iter().flat_map(|state| &state.endpoints) {
+        let in_state = |state: &&Snapshot| state.endpoint(&endpoint.name).map(|e| key(state, &blocks, e));
+        let keys: Option<Vec<Key>> = states.iter().map(in_state).collect();
+        // Without an address nobody can speak to it.
+        let keys = keys.filter(|keys| keys.iter().all(|key| !key.is_empty()));
+        if let Some(keys) = keys {
+            members.entry(keys).or_default().push(&endpoint.name);
+        }
+    }
+    let mut members: Vec<_> = members.into_values().collect();
+    members.sort_by_key(|names| (!names[0].contains('/'), names[0]));
+    let of_endpoints = members
+        .into_iter()
+        .map(|names| Class::of_endpoints(states, &names));
+    let outsides = blocks.outsides(states).into_iter();
+    let outsides = outsides.map(|(outside, address)| Class::outside(states, outside, address));
+    of_endpoints.chain(outsides).collect()
+}
+
+fn key(state: &Snapshot, blocks: &Blocks, endpoint: &Endpoint) -> Key {
+    let of_address = |address: &IpAddr| {
+        let all = state
+            .endpoints_at(*address)
+            .flat_map(|e| e.groups.iter().copied());
+        let groups: BTreeSet<GroupId> = all.collect();
+        (groups.into_iter().collect(), blocks.place(*address))
+    };
+    endpoint.addresses.iter().map(of_address).collect()
+}
+
+impl Class {
+    fn of_endpoints(states: &[&Snapshot], names: &[&str]) -> Self {
+        let addresses = |name: &&str| {
+            let of = |state: &&Snapshot| {
+                state
+                    .endpoint(name)
+                    .map(|e| e.addresses.clone())
+                    .unwrap_or_default()
+            };
+            states.iter().map(of).collect()
+        };
+        let kind = Kind::Endpoints(names.iter().map(|name| (*name).to_owned()).collect());
+        Self::new(states, kind, addresses(&names[0]), names.get(1).map(addresses))
+    }
+
+    fn outside(states: &[&Snapshot], outside: Outside, address: IpAddr) -> Self {
+        let addresses = vec![vec![address]; states.len()];
+        // What those outside say to each other does not come this way.
+        Self::new(states, Kind::Outside(outside), addresses, None)
+    }
+
+    fn new(
+        states: &[&Snapshot],
+        kind: Kind,
+        addresses: Vec<Vec<IpAddr>>,
+        others: Option<Vec<Vec<IpAddr>>>,
+    ) -> Self {
+        let cuts = |direction| {
+            let of = |(state, addresses): (&&Snapshot, &Vec<IpAddr>)| {
+                let policies = addresses.iter().flat_map(|a| state.selecting(*a, direction));
+                Cuts::of(policies.collect::<Vec<_>>().iter().map(AsRef::as_ref))
+            };
+            states.iter().zip(&addresses).map(of).collect()
+        };
+        Self {
+            kind,
+            egress: cuts(Direction::Egress),
+            ingress: cuts(Direction::Ingress),
+            addresses,
+            others,
+        }
+    }
+
+    /// How many pods or nodes are in it; 0 of addresses outside.
+    pub(super) fn len(&self) -> usize {
+        self.names().len()
+    }
+
+    /// Names of the pods or nodes in it.
+    pub(super) fn names(&self) -> &[String] {
+        match &self.kind {
+            Kind::Endpoints(names) => names,
+            Kind::Outside(_) => &[],
+        }
+    }
+
+    /// Whether it is of addresses that are nobody's.
+    pub(super) fn is_outside(&self) -> bool {
+        matches!(self.kind, Kind::Outside(_))
+    }
+
+    /// What it may say to `to` in the state of this place, for each pair of addresses of one family. Among the members
+    /// of one class it is about two of them; nothing where it has one member, who reaches itself, or is outside.
+    pub(super) fn speaks(&self, state: &Snapshot, place: usize, to: &Self) -> Vec<Spoken> {
+        let Some(pairs) = self.pairs(place, to) else {
+            return Vec::new();
+        };
+        let cuts = self.egress[place].and(&to.ingress[place]);
+        let spoken = |(from, to)| {
+            let mut ports = PortSet::default();
+            for (run, protocol, port) in cuts.runs() {
+                let connection = Connection {
+                    from,
+                    to,
+                    protocol,
+                    port,
+                };
+                if state.allows(connection) {
+                    ports.add(&run);
+                }
+            }
+            Spoken { from, to, ports }
+        };
+        pairs.into_iter().map(spoken).collect()
+    }
+
+    /// The runs of ports that decide alike between it and `to`.
+    pub(super) fn cuts(&self, place: usize, to: &Self) -> Cuts {
+        self.egress[place].and(&to.ingress[place])
+    }
+
+    /// The addresses, in the state of this place, of a member that is not the one with `addresses`, if there is one.
+    pub(super) fn addresses_apart_from(&self, place: usize, addresses: &[IpAddr]) -> Option<&[IpAddr]> {
+        let first = &self.addresses[place];
+        let other = || Some(self.others.as_ref()?[place].as_slice());
+        if first.iter().any(|address| addresses.contains(address)) {
+            other()
+        } else {
+            Some(first)
+        }
+    }
+
+    /// Pairs of addresses of one family; none where nobody speaks.
+    pub(super) fn pairs(&self, place: usize, to: &Self) -> Option<Vec<(IpAddr, IpAddr)>> {
+        if self.is_outside() && to.is_outside() {
+            return None;
+        }
+        let target = if std::ptr::eq(self, to) {
+            &to.others.as_ref()?[place]
+        } else {
+            &to.addresses[place]
+        };
+        let from = self.addresses[place].iter();
+        let pairs = from.flat_map(|from| {
+            let family = |to: &&IpAddr| to.is_ipv4() == from.is_ipv4();
+            target.iter().filter(family).map(|to| (*from, *to))
+        });
+        Some(pairs.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::testing::{SHOP, snapshot};
+
+    #[test]
+    fn pods_are_told_apart_by_groups_and_blocks() {
+        let twins = SHOP
+            .replace("name: six", "name: six2")
+            .replace("::13\"", "::14\"");
+        let twins = twins
+            .split("---\n")
+            .find(|d| d.contains("six2"))
+            .unwrap()
+            .to_owned();
+        let shop = snapshot(&[SHOP, &twins]);
+        let classes = classes(&[&shop]);
+        let texts: Vec<String> = classes
+            .iter()
+            .map(|class| match &class.kind {
+                Kind::Endpoints(names) => names.join(" "),
+                Kind::Outside(outside) => outside.to_string(),
+            })
+            .collect();
+        let expected = [
+            "blog/six blog/six2",
+            "shop/db",
+            "shop/web",
+            "other IPv4",
+            "10.0.0.0/8 except 10.9.0.0/16",
+            "10.9.0.0/16",
+            "any IPv6",
+        ];
+        assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn what_is_said_is_what_single_questions_say() {
+        let shop = snapshot(&[SHOP]);
+        let classes = classes(&[&shop]);
+        for (from, to) in classes
+            .iter()
+            .flat_map(|from| classes.iter().map(move |to| (from, to)))
+        {
+            for spoken in from.speaks(&shop, 0, to) {
+                for (protocol, port) in super::super::ports::PROTOCOLS
+                    .into_iter()
+                    .flat_map(|p| [1, 79, 5431, 5432, 5433, 5434, 65535].map(|port| (p, port)))
+                {
+                    let connection = Connection {
+                        from: spoken.from,
+                        to: spoken.to,
+                        protocol,
+                        port,
+                    };
+                    let allowed = shop.decide(connection).unwrap().is_allowed();
+                    assert_eq!(spoken.ports.contains(protocol, port), allowed, "{connection:?}");
+                }
+            }
+        }
+    }
+}
