@@ -119,7 +119,16 @@ fn next(address: IpAddr) -> Option<IpAddr> {
     }
 }
 
-/// `192.0.2.0/24 except 192.0.2.13/32`; `other IPv4` for what no block holds.
+/// A block of one address is that address.
+pub(super) fn short(block: &IpNet) -> String {
+    if block.prefix_len() == block.max_prefix_len() {
+        block.addr().to_string()
+    } else {
+        block.to_string()
+    }
+}
+
+/// `192.0.2.0/24 except 192.0.2.13`; `other IPv4` for what no block holds.
 impl fmt::Display for Outside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.block.prefix_len() == 0 {
@@ -131,9 +140,9 @@ impl fmt::Display for Outside {
             let other = if self.without.is_empty() { "any" } else { "other" };
             return write!(f, "{other} {family}");
         }
-        write!(f, "{}", self.block)?;
+        write!(f, "{}", short(&self.block))?;
         for (i, inner) in self.without.iter().take(NAMED).enumerate() {
-            write!(f, "{}{inner}", if i == 0 { " except " } else { ", " })?;
+            write!(f, "{}{}", if i == 0 { " except " } else { ", " }, short(inner))?;
         }
         match self.without.len().saturating_sub(NAMED) {
             0 => Ok(()),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use headgate_ring::message::{Direction, Endpoint, GroupId};
+use headgate_ring::message::{Direction, Endpoint, GroupId, Protocol};
 
 use super::blocks::{Blocks, Outside};
 use super::ports::{Cuts, PortSet};
@@ -120,11 +120,6 @@ impl Class {
         }
     }
 
-    /// How many pods or nodes are in it; 0 of addresses outside.
-    pub(super) fn len(&self) -> usize {
-        self.names().len()
-    }
-
     /// Names of the pods or nodes in it.
     pub(super) fn names(&self) -> &[String] {
         match &self.kind {
@@ -138,34 +133,39 @@ impl Class {
         matches!(self.kind, Kind::Outside(_))
     }
 
-    /// What it may say to `to` in the state of this place, for each pair of addresses of one family. Among the members
-    /// of one class it is about two of them; nothing where it has one member, who reaches itself, or is outside.
-    pub(super) fn speaks(&self, state: &Snapshot, place: usize, to: &Self) -> Vec<Spoken> {
-        let Some(pairs) = self.pairs(place, to) else {
-            return Vec::new();
+    /// What it may say to `to` in the state of this place, for each pair of addresses of one family: of the ports in
+    /// `asked`, or of all where that is empty. Among the members of one class it is about two of them; nothing
+    /// where it has one member, who reaches itself, or is outside.
+    pub(super) fn speaks(
+        &self,
+        state: &Snapshot,
+        place: usize,
+        to: &Self,
+        asked: &[(Protocol, u16)],
+    ) -> Vec<Spoken> {
+        let single =
+            |(protocol, port): &(Protocol, u16)| (PortSet::single(*protocol, *port), *protocol, *port);
+        let runs: Vec<_> = if asked.is_empty() {
+            self.egress[place].and(&to.ingress[place]).runs().collect()
+        } else {
+            asked.iter().map(single).collect()
         };
-        let cuts = self.egress[place].and(&to.ingress[place]);
         let spoken = |(from, to)| {
             let mut ports = PortSet::default();
-            for (run, protocol, port) in cuts.runs() {
+            for (run, protocol, port) in &runs {
                 let connection = Connection {
                     from,
                     to,
-                    protocol,
-                    port,
+                    protocol: *protocol,
+                    port: *port,
                 };
                 if state.allows(connection) {
-                    ports.add(&run);
+                    ports.add(run);
                 }
             }
             Spoken { from, to, ports }
         };
-        pairs.into_iter().map(spoken).collect()
-    }
-
-    /// The runs of ports that decide alike between it and `to`.
-    pub(super) fn cuts(&self, place: usize, to: &Self) -> Cuts {
-        self.egress[place].and(&to.ingress[place])
+        self.pairs(place, to).into_iter().map(spoken).collect()
     }
 
     /// The addresses, in the state of this place, of a member that is not the one with `addresses`, if there is one.
@@ -180,21 +180,24 @@ impl Class {
     }
 
     /// Pairs of addresses of one family; none where nobody speaks.
-    pub(super) fn pairs(&self, place: usize, to: &Self) -> Option<Vec<(IpAddr, IpAddr)>> {
+    fn pairs(&self, place: usize, to: &Self) -> Vec<(IpAddr, IpAddr)> {
         if self.is_outside() && to.is_outside() {
-            return None;
+            return Vec::new();
         }
         let target = if std::ptr::eq(self, to) {
-            &to.others.as_ref()?[place]
+            self.others.as_ref().map(|others| others[place].as_slice())
         } else {
-            &to.addresses[place]
+            Some(to.addresses[place].as_slice())
         };
-        let from = self.addresses[place].iter();
-        let pairs = from.flat_map(|from| {
+        let pairs = self.addresses[place].iter().flat_map(|from| {
             let family = |to: &&IpAddr| to.is_ipv4() == from.is_ipv4();
-            target.iter().filter(family).map(|to| (*from, *to))
+            target
+                .unwrap_or_default()
+                .iter()
+                .filter(family)
+                .map(|to| (*from, *to))
         });
-        Some(pairs.collect())
+        pairs.collect()
     }
 }
 
@@ -242,7 +245,7 @@ mod tests {
             .iter()
             .flat_map(|from| classes.iter().map(move |to| (from, to)))
         {
-            for spoken in from.speaks(&shop, 0, to) {
+            for spoken in from.speaks(&shop, 0, to, &[]) {
                 for (protocol, port) in super::super::ports::PROTOCOLS
                     .into_iter()
                     .flat_map(|p| [1, 79, 5431, 5432, 5433, 5434, 65535].map(|port| (p, port)))

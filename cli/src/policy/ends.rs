@@ -49,6 +49,15 @@ pub(crate) fn protocol(text: &str) -> Result<Protocol, String> {
     found.ok_or_else(|| format!("must be TCP, UDP or SCTP, is {text:?}"))
 }
 
+/// `443` or `UDP:53`.
+pub(crate) fn protocol_port(text: &str) -> Result<(Protocol, u16), String> {
+    let (name, number) = text.split_once(':').unwrap_or(("TCP", text));
+    let protocol = protocol(name)?;
+    let port = number.parse().ok().filter(|port| *port != 0);
+    port.map(|port| (protocol, port))
+        .ok_or_else(|| format!("the port must be 1 to 65535, is {number:?}"))
+}
+
 impl Snapshot {
     /// Finds an end by `NAMESPACE/POD`, node or address.
     pub(super) fn end(&self, text: &str) -> Result<End<'_>, String> {

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use headgate_ring::message::Protocol;
 
 use super::ends::{self, Port};
+pub(crate) use super::reach::By;
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -24,6 +25,14 @@ Examples:
   headgate policy explain --manifests ./manifests shop/db
   headgate policy explain shop/db --format json | jq '.ingress.connections[] | select(.allowed)'";
 
+const REACH_EXAMPLES: &str = "\
+Examples:
+  headgate policy reach --manifests ./manifests
+  headgate policy reach --manifests ./manifests --port 443 --port UDP:53 --by namespace
+  headgate policy reach --namespace shop --format html --output reach.html
+
+A table or picture has at most 250 rows, JSON 2,000. Pods of the host's network are not shown: policies see their node.";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Whether connections are allowed, and which end and policy decides
@@ -32,6 +41,9 @@ pub(crate) enum PolicyCommand {
     /// What reaches a pod, what it reaches, and which rules say so
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(ExplainOptions),
+    /// Who may connect to whom, as a matrix: a table, a picture, or JSON
+    #[command(after_help = REACH_EXAMPLES)]
+    Reach(ReachOptions),
 }
 
 /// Whose policies are asked about.
@@ -81,6 +93,40 @@ pub(crate) struct ExplainOptions {
     /// How it is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReachOptions {
+    #[command(flatten)]
+    pub(crate) source: SourceFlags,
+    /// What a row stands for [default: the finest that makes no more than 50 of them]
+    #[arg(long, value_enum)]
+    pub(crate) by: Option<By>,
+    /// Only pods of this namespace; may be given several times
+    #[arg(long = "namespace", value_name = "NAME")]
+    pub(crate) namespaces: Vec<String>,
+    /// Only this port, as in 443 or UDP:53; may be given several times [default: all ports]
+    #[arg(long = "port", value_name = "[PROTOCOL:]PORT", value_parser = ends::protocol_port)]
+    pub(crate) ports: Vec<(Protocol, u16)>,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t = ReachFormat::Table)]
+    pub(crate) format: ReachFormat,
+    /// Write it to this file
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// How the matrix is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReachFormat {
+    /// For terminals
+    Table,
+    /// For programs
+    Json,
+    /// A picture
+    Svg,
+    /// A page with the picture, and what it leaves open in words
+    Html,
 }
 
 /// For whom results are written.

@@ -11,6 +11,7 @@ mod explain;
 pub(crate) mod flags;
 mod names;
 mod ports;
+mod reach;
 mod snapshot;
 mod source;
 mod table;
@@ -49,6 +50,7 @@ pub(crate) fn run(command: &PolicyCommand) -> ExitCode {
     let outcome = match command {
         PolicyCommand::Check(options) => check::run(options),
         PolicyCommand::Explain(options) => explain::run(options),
+        PolicyCommand::Reach(options) => reach::run(options),
     };
     match outcome {
         Ok(outcome) => outcome.into(),

@@ -111,6 +111,7 @@ impl PortSet {
         other.0.iter().all(within)
     }
 
+    #[cfg(test)]
     pub(super) fn contains(&self, protocol: Protocol, port: u16) -> bool {
         self.covers(&Self::single(protocol, port))
     }
@@ -127,6 +128,36 @@ impl PortSet {
             }
         }
         self.0 = merged;
+    }
+
+    /// What is in both.
+    pub(super) fn and(&self, other: &Self) -> Self {
+        let mut both = Vec::new();
+        let (mut mine, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());
+        while let (Some((first, end)), Some((other_first, other_end))) = (mine.peek(), theirs.peek()) {
+            let (from, to) = (*first.max(other_first), *end.min(other_end));
+            if from < to {
+                both.push((from, to));
+            }
+            if end <= other_end {
+                mine.next()
+            } else {
+                theirs.next()
+            };
+        }
+        Self(both)
+    }
+
+    /// What is not in `other`.
+    pub(super) fn without(&self, other: &Self) -> Self {
+        let starts = other.0.iter().map(|(_, end)| *end);
+        let ends = other.0.iter().map(|(first, _)| *first).chain([END]);
+        let rest = [0]
+            .into_iter()
+            .chain(starts)
+            .zip(ends)
+            .filter(|(first, end)| first < end);
+        self.and(&Self(rest.collect()))
     }
 
     /// The ranges of each protocol that has some.
@@ -220,6 +251,23 @@ mod tests {
         assert!(web.covers(&set(&[range(Tcp, 80, 80), range(Tcp, 89, 89)])) && web.covers(&set(&[])));
         assert!(!web.covers(&set(&[range(Tcp, 89, 90)])) && !web.contains(Udp, 80) && web.contains(Tcp, 85));
         assert!(PortSet::of_rule(None).covers(&web) && !web.covers(&PortSet::of_rule(None)));
+    }
+
+    #[test]
+    fn sets_are_joined_and_cut() {
+        use Protocol::{Tcp, Udp};
+        let (low, high) = (
+            set(&[range(Tcp, 1, 100), range(Udp, 53, 53)]),
+            set(&[range(Tcp, 90, 200)]),
+        );
+        assert_eq!(low.and(&high).to_string(), "TCP 90-100");
+        assert_eq!(low.without(&high).to_string(), "TCP 1-89; UDP 53");
+        assert_eq!(low.without(&PortSet::of_rule(None)), PortSet::default());
+        assert_eq!(low.without(&PortSet::default()), low);
+        assert_eq!(
+            PortSet::of_rule(None).without(&high).and(&high),
+            PortSet::default()
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use anyhow::{Result, anyhow};
 use headgate_ring::message::{Action, Direction, GroupId, Peer, Policy, PolicyRule, Tier};
 use serde::Serialize;
 
+use super::blocks::short;
 use super::check::{By, Sides, tier};
 use super::classes::{Class, Kind, classes};
 use super::flags::{ExplainOptions, Format};
@@ -201,10 +202,10 @@ fn policy_text(snapshot: &Snapshot, policy: &Policy, groups: &[GroupId]) -> Poli
 pub(super) fn peer_text(snapshot: &Snapshot, peer: &Peer) -> String {
     match peer {
         Peer::Group(id) => snapshot.group(*id),
-        Peer::Block { block, except } if except.is_empty() => block.to_string(),
+        Peer::Block { block, except } if except.is_empty() => short(block),
         Peer::Block { block, except } => {
-            let except: Vec<_> = except.iter().map(ToString::to_string).collect();
-            format!("{block} except {}", except.join(", "))
+            let except: Vec<_> = except.iter().map(short).collect();
+            format!("{} except {}", short(block), except.join(", "))
         }
     }
 }
