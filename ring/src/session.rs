@@ -24,7 +24,7 @@ use self::error::io_failed;
 use crate::bell::{Bell, Deadline, Line};
 use crate::handshake::{Link, Peer};
 use crate::limits::{MESSAGE_BYTES, TRANSACTION_BYTES, TRANSACTION_OPERATIONS};
-use crate::message::{Generation, Key, ToControl, ToData};
+use crate::message::{Generation, Key, Object, ToControl, ToData};
 use crate::record::Corruption;
 use crate::ring::{Direction, Reader, Writer};
 use crate::transaction::{Collector, Operation, ToDataRef, Transaction, TransactionError, check_generation};
@@ -384,6 +384,14 @@ fn timed_out(result: Result<(), Interrupted>, timeout: Option<Duration>) -> Resu
         Interrupted::Timeout { .. } => SessionError::Timeout(timeout.unwrap_or(Duration::MAX)),
         Interrupted::Error(error) => error,
     })
+}
+
+/// Bytes of the message that puts an object. One of more than [`MESSAGE_BYTES`] cannot be sent, nor can the transaction
+/// that it is part of.
+#[must_use]
+pub fn put_bytes(object: &Object) -> usize {
+    // What cannot be encoded cannot be sent either.
+    encoded_size(&ToDataRef::Put(object)).unwrap_or(usize::MAX)
 }
 
 fn encoded_size<T: Serialize>(message: &T) -> Result<usize, SessionError> {

@@ -47,15 +47,10 @@ pub(super) fn fill(world: &World<'_>, name: &ObjectName, service: &Service, fed:
         }
         for key in of_port {
             let backends = match key {
-                Key::Service(frontend) => balanced_backends(
-                    name,
-                    index,
-                    frontend.address.is_ipv6(),
-                    &found,
-                    &mut filling.problems,
-                ),
+                Key::Service(frontend) => of_family(frontend.address.is_ipv6(), &found),
                 _ => one_family(service, &found),
             };
+            let backends = at_most(backends, name, index, &mut filling.problems);
             filling.backends.push((key.clone(), backends));
         }
     }
@@ -67,16 +62,13 @@ fn id(name: &ObjectName) -> Id {
     Id::new(Kind::Service, name.clone())
 }
 
-/// Those of the frontend's address family, as many as can be balanced.
-fn balanced_backends(
+/// As many as can be balanced.
+fn at_most(
+    mut backends: Vec<SocketAddr>,
     name: &ObjectName,
     port: usize,
-    ipv6: bool,
-    found: &Endpoints,
     problems: &mut Vec<Problem>,
 ) -> Vec<SocketAddr> {
-    let of_family = found.usable.iter().filter(|backend| backend.is_ipv6() == ipv6);
-    let mut backends: Vec<_> = of_family.copied().collect();
     if backends.len() > SERVICE_BACKENDS {
         let text = format!(
             "spec.ports[{port}]: of {} endpoints the first {SERVICE_BACKENDS} are used",
@@ -86,6 +78,12 @@ fn balanced_backends(
         backends.truncate(SERVICE_BACKENDS);
     }
     backends
+}
+
+/// Those of the frontend's address family.
+fn of_family(ipv6: bool, found: &Endpoints) -> Vec<SocketAddr> {
+    let of_family = found.usable.iter().filter(|backend| backend.is_ipv6() == ipv6);
+    of_family.copied().collect()
 }
 
 /// One address family for HTTP, so that a pod of two families is not two endpoints: the first of `spec.ipFamilies`,

@@ -95,7 +95,8 @@ impl Compiler {
     /// What was found wrong on the way to it, by kinds.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
-        self.traffic.problems().cloned().collect()
+        let problems = self.traffic.problems().chain(self.ledger.problems());
+        problems.cloned().collect()
     }
 
     /// State and problems, without the means to follow further changes.

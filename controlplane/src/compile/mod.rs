@@ -11,6 +11,7 @@ mod certificates;
 mod cluster_policies;
 mod compiler;
 mod endpoints;
+mod fit;
 mod groups;
 mod index;
 mod ledger;

@@ -28,6 +28,9 @@ const PODS_OF_NAMESPACE: u8 = 0;
 const PODS_OF_NAMESPACES: u8 = 1;
 const NODES: u8 = 2;
 
+/// Bytes of a text for people.
+const TEXT_BYTES: usize = 4096;
+
 impl Definition<'_> {
     /// What names the group.
     pub(super) fn id(&self) -> GroupId {
@@ -72,6 +75,15 @@ impl Definition<'_> {
         }
         text
     }
+}
+
+/// A text for people, as long as people read it. Texts of selectors have no limit, messages do.
+pub(super) fn readable(mut text: String) -> String {
+    if text.len() > TEXT_BYTES {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES));
+        text.push('…');
+    }
+    text
 }
 
 /// What names the group of the nodes with such labels.

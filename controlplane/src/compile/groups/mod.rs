@@ -251,7 +251,8 @@ impl Groups {
     /// Groups that have come or gone, and their texts; `None` where they are gone.
     pub(super) fn take_stale_groups(&mut self) -> Vec<(GroupId, Option<String>)> {
         let stale = std::mem::take(&mut self.stale.groups);
-        stale.into_iter().map(|id| (id, self.text(id))).collect()
+        let text = |id| self.text(id).map(definition::readable);
+        stale.into_iter().map(|id| (id, text(id))).collect()
     }
 
     /// Nodes whose endpoints may be others, and the endpoints; `None` where they have none.

@@ -1,6 +1,7 @@
 mod certificates;
 mod cluster_policies;
 mod incremental;
+mod limits;
 mod policies;
 mod routes;
 mod services;

@@ -1,0 +1,101 @@
+//! What is too large for a message of the ring. One such object would hold up every later change; so it is made
+//! smaller, or left out, and gets a line.
+
+use headgate_ring::limits::MESSAGE_BYTES;
+use headgate_ring::message::{Action, Endpoint, Object, Policy, PolicyRule, Tier};
+use headgate_ring::put_bytes;
+
+use crate::model::{Id, Kind, ObjectName};
+use crate::problem::{Problem, Severity};
+
+/// The object as it can be sent, `None` where it cannot; and what is wrong with it, if anything is.
+pub(super) fn fit(object: Object) -> (Option<Object>, Option<Problem>) {
+    let bytes = put_bytes(&object);
+    if bytes <= MESSAGE_BYTES {
+        return (Some(object), None);
+    }
+    let id = owner(&object);
+    let (smaller, consequence) = match object {
+        Object::Policy(policy) => {
+            let closed = closed(policy);
+            let consequence = match (closed.tier, closed.rules.is_empty()) {
+                (Tier::NetworkPolicy, _) => "it allows nothing to the pods that it selects",
+                (_, true) => "it accepts nothing",
+                (_, false) => "it denies everything to the pods that it selects",
+            };
+            (Some(Object::Policy(closed)), consequence)
+        }
+        Object::Endpoint(endpoint) => (
+            Some(Object::Endpoint(bare(endpoint))),
+            "policies know it, but its labels and ports are not told",
+        ),
+        _ => (None, "it is left out"),
+    };
+    let smaller = smaller.filter(|object| put_bytes(object) <= MESSAGE_BYTES);
+    let consequence = if smaller.is_some() {
+        consequence
+    } else {
+        "it is left out"
+    };
+    let text = format!(
+        "takes {bytes} bytes, and the dataplane can be told of an object in {MESSAGE_BYTES} at most; {consequence}"
+    );
+    let problem = Problem {
+        severity: Severity::Error,
+        origin: None,
+        object: id,
+        text,
+    };
+    (smaller, Some(problem))
+}
+
+/// What stands in for a policy of which not everything can be told: nothing of what it says is allowed, and where a
+/// rule of it denies, or passes over a rule that does, everything is denied.
+fn closed(policy: Policy) -> Policy {
+    let denies = policy.rules.iter().any(|rule| rule.action != Action::Accept);
+    let everything = PolicyRule {
+        number: 0,
+        name: String::new(),
+        action: Action::Deny,
+        only: None,
+        peers: None,
+        ports: None,
+    };
+    Policy {
+        rules: denies.then_some(everything).into_iter().collect(),
+        ..policy
+    }
+}
+
+/// Without what is for people alone.
+fn bare(endpoint: Endpoint) -> Endpoint {
+    Endpoint {
+        labels: Vec::new(),
+        ports: Vec::new(),
+        ..endpoint
+    }
+}
+
+/// The object of the model that is to be told of, as far as it can be known.
+fn owner(object: &Object) -> Option<Id> {
+    let named = |kind, name: &str| {
+        let name = match name.split_once('/') {
+            Some((namespace, name)) => ObjectName::new(namespace, name),
+            None => ObjectName::new("", name),
+        };
+        Some(Id::new(kind, name))
+    };
+    match object {
+        Object::Policy(policy) if policy.tier == Tier::NetworkPolicy => {
+            named(Kind::NetworkPolicy, &policy.name)
+        }
+        Object::Policy(policy) => named(Kind::ClusterNetworkPolicy, &policy.name),
+        Object::Endpoint(endpoint) if endpoint.name.contains('/') => named(Kind::Pod, &endpoint.name),
+        Object::Endpoint(endpoint) => named(Kind::Node, &endpoint.name),
+        Object::VirtualHost(host) => named(Kind::Ingress, &host.rules.first()?.ingress),
+        Object::Certificate(certificate) => named(Kind::Secret, &certificate.name),
+        Object::Service(service) => named(Kind::Service, &service.name),
+        Object::Upstream(upstream) => named(Kind::Service, upstream.name.rsplit_once(':')?.0),
+        Object::Listener(_) | Object::Group(_) => None,
+    }
+}
