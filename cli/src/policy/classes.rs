@@ -9,6 +9,9 @@ use super::blocks::{Blocks, Outside};
 use super::ports::{Cuts, PortSet};
 use super::snapshot::{Connection, Snapshot};
 
+/// The most pairs of classes that are looked at: a few seconds.
+pub(super) const PAIRS: usize = 4_000_000;
+
 /// Pods, or addresses outside, that are alike in every state that is looked at.
 #[derive(Debug)]
 pub(super) struct Class {
@@ -146,7 +149,7 @@ impl Class {
         let single =
             |(protocol, port): &(Protocol, u16)| (PortSet::single(*protocol, *port), *protocol, *port);
         let runs: Vec<_> = if asked.is_empty() {
-            self.egress[place].and(&to.ingress[place]).runs().collect()
+            self.cuts(place, to).runs().collect()
         } else {
             asked.iter().map(single).collect()
         };
@@ -179,8 +182,13 @@ impl Class {
         }
     }
 
+    /// The runs of ports that decide alike between it and `to` in the state of this place.
+    pub(super) fn cuts(&self, place: usize, to: &Self) -> Cuts {
+        self.egress[place].and(&to.ingress[place])
+    }
+
     /// Pairs of addresses of one family; none where nobody speaks.
-    fn pairs(&self, place: usize, to: &Self) -> Vec<(IpAddr, IpAddr)> {
+    pub(super) fn pairs(&self, place: usize, to: &Self) -> Vec<(IpAddr, IpAddr)> {
         if self.is_outside() && to.is_outside() {
             return Vec::new();
         }

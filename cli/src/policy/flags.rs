@@ -33,6 +33,16 @@ Examples:
 
 A table or picture has at most 250 rows, JSON 2,000. Pods of the host's network are not shown: policies see their node.";
 
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  What a change of manifests does:
+    headgate policy diff ./manifests.before ./manifests
+
+  What applying a directory would change at the running gateway:
+    headgate policy diff ./manifests
+
+Exit code: 0 no difference, 1 differences, 2 the states could not be compared.";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Whether connections are allowed, and which end and policy decides
@@ -44,6 +54,9 @@ pub(crate) enum PolicyCommand {
     /// Who may connect to whom, as a matrix: a table, a picture, or JSON
     #[command(after_help = REACH_EXAMPLES)]
     Reach(ReachOptions),
+    /// Which connections two directories of manifests differ in, or a running gateway and a directory
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(DiffOptions),
 }
 
 /// Whose policies are asked about.
@@ -114,6 +127,19 @@ pub(crate) struct ReachOptions {
     /// Write it to this file
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DiffOptions {
+    /// Directories of Kubernetes manifests, the old one first; with one alone, the running gateway is the old state
+    #[arg(value_name = "DIR", required = true, num_args = 1..=2)]
+    pub(crate) states: Vec<PathBuf>,
+    /// Where the sockets of the running gateway are
+    #[arg(long, value_name = "DIR", default_value = "/run/headgate")]
+    pub(crate) run_dir: PathBuf,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
 }
 
 /// How the matrix is written.

@@ -6,12 +6,14 @@
 mod blocks;
 mod check;
 mod classes;
+mod diff;
 mod ends;
 mod explain;
 pub(crate) mod flags;
 mod names;
 mod ports;
 mod reach;
+mod reasons;
 mod snapshot;
 mod source;
 mod table;
@@ -51,6 +53,7 @@ pub(crate) fn run(command: &PolicyCommand) -> ExitCode {
         PolicyCommand::Check(options) => check::run(options),
         PolicyCommand::Explain(options) => explain::run(options),
         PolicyCommand::Reach(options) => reach::run(options),
+        PolicyCommand::Diff(options) => diff::run(options),
     };
     match outcome {
         Ok(outcome) => outcome.into(),

@@ -83,7 +83,7 @@ impl Census {
 }
 
 /// The first names, and how many more.
-fn few(names: &BTreeSet<&str>, of: &str) -> Vec<String> {
+pub(super) fn few(names: &BTreeSet<&str>, of: &str) -> Vec<String> {
     let mut words: Vec<String> = names.iter().take(NAMED).map(|name| (*name).to_owned()).collect();
     if let Some(more) = names.len().checked_sub(NAMED).filter(|more| *more > 0) {
         words.push(format!("{more} more{of}"));

@@ -57,7 +57,7 @@ fn compiled(directory: &Path) -> Result<(Vec<Object>, BTreeMap<String, Absent>)>
 }
 
 /// What a running gateway works by.
-fn gateway(run_dir: &Path) -> Result<Snapshot> {
+pub(super) fn gateway(run_dir: &Path) -> Result<Snapshot> {
     let document = socket::ask(run_dir, "policy")?;
     let state: PolicyState = serde_json::from_str(&document)
         .context("the dataplane's answer is not what this version of headgate knows")?;

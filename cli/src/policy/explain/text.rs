@@ -2,9 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Explained, PolicyText, Row, Side};
-use crate::policy::check::By;
-use crate::policy::table;
+use super::{Explained, PolicyText, Side};
+use crate::policy::{reasons, table};
 
 /// Characters of a line of peers.
 const PEERS: usize = 44;
@@ -83,7 +82,11 @@ fn render_side(text: &mut String, side: &Side, words: &Words) {
         } else {
             "none".to_owned()
         };
-        rows.push(vec![peers.next().unwrap_or_default(), ports, because(row)]);
+        rows.push(vec![
+            peers.next().unwrap_or_default(),
+            ports,
+            reasons::because(&row.by, row.allowed),
+        ]);
         rows.extend(peers.map(|line| vec![line, String::new(), String::new()]));
     }
     *text += &table::render("  ", &rows);
@@ -118,28 +121,5 @@ fn render_policy(text: &mut String, policy: &PolicyText, words: &Words) {
             words.preposition,
             rule.peers.join(", or ")
         );
-    }
-}
-
-fn because(row: &Row) -> String {
-    let sides = [("egress", &row.by.egress), ("ingress", &row.by.ingress)];
-    let decided = sides
-        .into_iter()
-        .filter_map(|(direction, by)| Some((direction, by.as_ref()?)));
-    let reasons: Vec<_> = decided
-        .filter(|(_, by)| row.allowed || by.action == "Deny")
-        .map(|(direction, by)| reason(direction, by))
-        .collect();
-    if reasons.is_empty() {
-        return "no policy is about it".to_owned();
-    }
-    reasons.join(" and ")
-}
-
-fn reason(direction: &str, by: &By) -> String {
-    let verb = if by.action == "Deny" { "denied by " } else { "" };
-    match by.rule {
-        Some(rule) => format!("{verb}{} {direction}[{rule}]", by.policy),
-        None => format!("{} isolates {direction}", by.policy),
     }
 }

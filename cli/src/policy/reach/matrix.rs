@@ -5,7 +5,7 @@ use headgate_ring::message::Protocol;
 use serde::Serialize;
 
 use super::groups::{self, By, Group};
-use crate::policy::classes::{Class, classes};
+use crate::policy::classes::{Class, PAIRS, classes};
 use crate::policy::flags::{ReachFormat, ReachOptions};
 use crate::policy::ports::PortSet;
 use crate::policy::snapshot::Snapshot;
@@ -15,9 +15,6 @@ const ROWS: usize = 250;
 
 /// The most rows of a document for programs.
 const JSON_ROWS: usize = 2_000;
-
-/// The most pairs of classes that are looked at: a few seconds.
-const PAIRS: usize = 4_000_000;
 
 /// Who may connect to whom.
 #[derive(Debug, Serialize)]
