@@ -49,6 +49,11 @@ pub(crate) fn host(n: u8) -> String {
 impl Bed {
     /// `None` without privileges. Without any policy until [`Self::apply`].
     pub(crate) fn make() -> Option<Self> {
+        Self::make_with(&[])
+    }
+
+    /// Headgate gets these arguments besides.
+    pub(crate) fn make_with(arguments: &[&str]) -> Option<Self> {
         let (lab, turn) = lab()?;
         let pods = (1..).zip(PODS).map(|(n, name)| {
             let spec = PodSpec {
@@ -64,7 +69,9 @@ impl Bed {
         let manifests = lab.directory().join("manifests");
         fs::create_dir(&manifests).unwrap();
         fs::write(manifests.join("services.json"), services()).unwrap();
-        let gateway = Gateway::start(&lab, &options(&manifests)).expect("Headgate");
+        let mut options = options(&manifests);
+        options.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let gateway = Gateway::start(&lab, &options).expect("Headgate");
         Some(Self {
             gateway,
             _pods: pods,

@@ -3,6 +3,7 @@
 
 mod flows;
 mod manifests;
+mod under_way;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
