@@ -1,6 +1,6 @@
 //! What the tests of several modules need.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use headgate_ring::message::{
 use rcgen::{CertificateParams, KeyPair};
 
 use crate::compile::{Compiled, Settings, compile};
+use crate::model::Id;
 use crate::source::decode::{Syntax, decode};
 use crate::source::store::{Contents, Store};
 
@@ -24,13 +25,13 @@ pub(crate) fn contents(text: &str) -> Contents {
     }
 }
 
-/// Files by name.
-pub(crate) fn put(store: &mut Store, files: &[(&str, &str)]) {
+/// Files by name. Gives the objects that are others by it.
+pub(crate) fn put(store: &mut Store, files: &[(&str, &str)]) -> BTreeSet<Id> {
     store.update(
         files
             .iter()
             .map(|(name, text)| (Arc::from(Path::new(name)), contents(text))),
-    );
+    )
 }
 
 /// The store's problems, as lines.

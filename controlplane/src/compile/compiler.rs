@@ -55,8 +55,11 @@ impl Compiler {
             match id.kind {
                 Kind::Namespace => self.namespace(&id.name, object),
                 Kind::Pod => {
-                    self.pod(&id.name, object);
-                    pods.insert(&id.name);
+                    for change in self.index.set_pod(&id.name, object) {
+                        self.groups.pod_changed(&change, &self.index);
+                        self.traffic.pod_changed(&change);
+                        pods.insert(change.name);
+                    }
                 }
                 Kind::NetworkPolicy | Kind::ClusterNetworkPolicy => {
                     policies.insert(id.clone());
@@ -122,13 +125,6 @@ impl Compiler {
         self.groups.namespace_changed(&name.name, &self.index);
     }
 
-    fn pod(&mut self, name: &ObjectName, object: Option<&Arc<Object>>) {
-        if let Some(change) = self.index.set_pod(name, object) {
-            self.groups.pod_changed(name, &change, &self.index);
-            self.traffic.pod_changed(name, &change);
-        }
-    }
-
     fn policy(&mut self, id: Id, model: &Model) {
         let (keys, refs) = self.policies.remove(&id).unwrap_or_default();
         let mut uses = Uses::new(&mut self.groups, &self.index, &id, refs);
@@ -160,10 +156,10 @@ impl Compiler {
         }
     }
 
-    fn put_endpoints(&mut self, changed: BTreeSet<&ObjectName>) {
+    fn put_endpoints(&mut self, changed: BTreeSet<Arc<ObjectName>>) {
         let mut stale = self.groups.take_stale_pods();
         for name in changed {
-            match self.index.pod_named(name) {
+            match self.index.pod_named(&name) {
                 Some((id, _)) => {
                     stale.insert(id);
                 }

@@ -139,8 +139,8 @@ impl Traffic {
     }
 
     /// Takes in what has become of a pod.
-    pub(super) fn pod_changed(&mut self, name: &ObjectName, change: &PodChange) {
-        if let Some(selecting) = self.selecting.get(&name.namespace) {
+    pub(super) fn pod_changed(&mut self, change: &PodChange) {
+        if let Some(selecting) = self.selecting.get(&change.name.namespace) {
             for pod in [change.before(), change.now()].into_iter().flatten() {
                 let services = selecting.candidates(&pod.labels);
                 let selects = |service: &&ObjectName| {

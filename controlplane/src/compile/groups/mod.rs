@@ -68,7 +68,8 @@ struct Stale {
 
 impl Groups {
     /// Takes in what has become of a pod; the index has taken it in already.
-    pub(super) fn pod_changed(&mut self, name: &ObjectName, change: &PodChange, index: &Index) {
+    pub(super) fn pod_changed(&mut self, change: &PodChange, index: &Index) {
+        let name = &*change.name;
         if self.scopes.knows(&name.namespace) != index.has_namespace(&name.namespace) {
             self.scopes.namespace_changed(&name.namespace, index);
         }

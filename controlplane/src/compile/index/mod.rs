@@ -1,5 +1,6 @@
 //! Pods by name, namespace and labels, kept up to date object by object.
 
+mod addresses;
 mod labels;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ use foldhash::HashMap;
 
 use super::slab::{Slab, Slot};
 use crate::model::{Labels, Object, ObjectName, Pod, Selector};
+use addresses::Addresses;
 pub(super) use labels::{LabelMap, SelectorMap};
 
 /// The label that every namespace carries without anybody writing it.
@@ -26,11 +28,15 @@ pub(super) struct Index {
     namespaces: HashMap<String, Namespace>,
     /// The pods of all namespaces.
     labelled: LabelMap<PodId>,
+    addresses: Addresses,
 }
 
 #[derive(Debug)]
 struct Entry {
     name: Arc<ObjectName>,
+    /// As its manifest has it.
+    written: Arc<Object>,
+    /// Without the addresses that are another pod's by now.
     object: Arc<Object>,
 }
 
@@ -46,6 +52,7 @@ struct Namespace {
 /// What has become of a pod.
 #[derive(Debug)]
 pub(super) struct PodChange {
+    pub(super) name: Arc<ObjectName>,
     pub(super) id: PodId,
     old: Option<Arc<Object>>,
     new: Option<Arc<Object>>,
@@ -71,22 +78,32 @@ fn pod(object: &Object) -> &Pod {
 }
 
 impl Index {
-    /// Adds, replaces or removes a pod; `None` where there was none to remove.
-    pub(super) fn set_pod(&mut self, name: &ObjectName, new: Option<&Arc<Object>>) -> Option<PodChange> {
-        let new = new.cloned();
-        let (id, old) = match (self.by_name.get(name).copied(), &new) {
-            (None, None) => return None,
-            (None, Some(object)) => (self.insert(name, object), None),
-            (Some(id), Some(object)) => (id, Some(self.replace(id, object)?)),
-            (Some(id), None) => (id, Some(self.remove(id)?)),
+    /// Adds, replaces or removes a pod. Gives what has become of it, and of others that have lost an address to it or
+    /// got one back.
+    pub(super) fn set_pod(&mut self, name: &ObjectName, new: Option<&Arc<Object>>) -> Vec<PodChange> {
+        let known = self.by_name.get(name).copied();
+        let old = known
+            .and_then(|id| self.pods.get(id))
+            .map(|entry| entry.written.clone());
+        let addresses = Addresses::touched(old.as_deref().map(pod), new.map(|object| pod(object)));
+        let change = match (known, new) {
+            (None, None) => None,
+            (None, Some(object)) => Some(self.insert(name, object)),
+            (Some(id), Some(object)) => self.replace(id, object),
+            (Some(id), None) => self.remove(id),
         };
-        Some(PodChange { id, old, new })
+        let mut changes = Vec::from_iter(change);
+        for id in self.addresses.yielding(&addresses) {
+            changes.extend(self.look_again(id));
+        }
+        changes
     }
 
-    fn insert(&mut self, name: &ObjectName, object: &Arc<Object>) -> PodId {
+    fn insert(&mut self, name: &ObjectName, object: &Arc<Object>) -> PodChange {
         let name = Arc::new(name.clone());
         let id = self.pods.insert(Entry {
             name: name.clone(),
+            written: object.clone(),
             object: object.clone(),
         });
         if !self.namespaces.contains_key(&name.namespace) {
@@ -100,30 +117,78 @@ impl Index {
             namespace.pods.push(id);
         }
         self.label(&name.namespace, id, &pod(object).labels);
-        self.by_name.insert(name, id);
-        id
+        self.by_name.insert(name.clone(), id);
+        self.addresses.insert(id, pod(object));
+        let new = self.settle(id);
+        PodChange {
+            name,
+            id,
+            old: None,
+            new,
+        }
     }
 
-    fn replace(&mut self, id: PodId, object: &Arc<Object>) -> Option<Arc<Object>> {
+    fn replace(&mut self, id: PodId, object: &Arc<Object>) -> Option<PodChange> {
         let entry = self.pods.get_mut(id)?;
         let name = entry.name.clone();
-        let old = std::mem::replace(&mut entry.object, object.clone());
-        if pod(&old).labels != pod(object).labels {
-            self.unlabel(&name.namespace, id, &pod(&old).labels);
+        let written = std::mem::replace(&mut entry.written, object.clone());
+        let old = entry.object.clone();
+        self.addresses.remove(id, pod(&written));
+        self.addresses.insert(id, pod(object));
+        if pod(&written).labels != pod(object).labels {
+            self.unlabel(&name.namespace, id, &pod(&written).labels);
             self.label(&name.namespace, id, &pod(object).labels);
         }
-        Some(old)
+        let new = self.settle(id);
+        let old = Some(old);
+        Some(PodChange { name, id, old, new })
     }
 
-    fn remove(&mut self, id: PodId) -> Option<Arc<Object>> {
-        let Entry { name, object } = self.pods.remove(id)?;
+    fn remove(&mut self, id: PodId) -> Option<PodChange> {
+        let Entry {
+            name,
+            written,
+            object,
+        } = self.pods.remove(id)?;
+        self.addresses.remove(id, pod(&written));
         self.by_name.remove(&*name);
-        self.unlabel(&name.namespace, id, &pod(&object).labels);
+        self.unlabel(&name.namespace, id, &pod(&written).labels);
         if let Some(namespace) = self.namespaces.get_mut(&name.namespace) {
             labels::remove(&mut namespace.pods, &id);
         }
         self.forget_if_empty(&name.namespace);
-        Some(object)
+        Some(PodChange {
+            name,
+            id,
+            old: Some(object),
+            new: None,
+        })
+    }
+
+    /// Makes the pod what it is by its manifest and by who else has its addresses.
+    fn settle(&mut self, id: PodId) -> Option<Arc<Object>> {
+        let entry = self.pods.get_mut(id)?;
+        entry.object = match self.addresses.left(id, pod(&entry.written)) {
+            None => entry.written.clone(),
+            Some(addresses) => Arc::new(Object::Pod(Pod {
+                addresses,
+                ..pod(&entry.written).clone()
+            })),
+        };
+        Some(entry.object.clone())
+    }
+
+    /// What has become of a pod by changes of others.
+    fn look_again(&mut self, id: PodId) -> Option<PodChange> {
+        let entry = self.pods.get(id)?;
+        let (name, old) = (entry.name.clone(), entry.object.clone());
+        let new = self.settle(id)?;
+        (old != new).then_some(PodChange {
+            name,
+            id,
+            old: Some(old),
+            new: Some(new),
+        })
     }
 
     fn label(&mut self, namespace: &str, id: PodId, labels: &Labels) {
@@ -271,6 +336,6 @@ fn with_name(name: &str, mut labels: Labels) -> Labels {
 impl Index {
     pub(super) fn is_empty(&self) -> bool {
         let pods = self.pods.iter().count() + self.by_name.len();
-        pods == 0 && self.namespaces.is_empty() && self.labelled.is_empty()
+        pods == 0 && self.addresses.is_empty() && self.namespaces.is_empty() && self.labelled.is_empty()
     }
 }

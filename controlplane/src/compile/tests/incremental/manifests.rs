@@ -82,7 +82,7 @@ fn pod() -> impl Strategy<Value = Value> {
         prop::collection::vec(port, 0..3),
         prop::bool::weighted(0.1),
         select(&["Running", "Running", "Running", "Pending", "Succeeded", "Failed"][..]),
-        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.3),
     )
         .prop_map(
             |((namespace, number, labels), addresses, ports, host, phase, terminating)| {

@@ -60,14 +60,24 @@ pub(super) fn check(model: &Model, state: &State) {
 /// The pods that policies can mean, and the addresses that connections are tried with.
 struct Cluster<'a> {
     model: &'a Model,
-    pods: Vec<(&'a ObjectName, &'a Pod)>,
+    pods: Vec<(&'a ObjectName, Pod)>,
     addresses: BTreeSet<IpAddr>,
 }
 
 impl<'a> Cluster<'a> {
     fn of(model: &'a Model) -> Self {
-        let meant = |(_, pod): &(&ObjectName, &Pod)| !pod.host_network && !pod.addresses.is_empty();
-        let pods: Vec<_> = model.pods().filter(meant).collect();
+        let theirs = |pod: &Pod, address: &IpAddr| {
+            let other =
+                |other: &Pod| !other.terminating && !other.host_network && other.addresses.contains(address);
+            pod.terminating && model.pods().any(|(_, pod)| other(pod))
+        };
+        let meant = |(name, pod): (&'a ObjectName, &Pod)| {
+            let mut pod = pod.clone();
+            let yielded = pod.clone();
+            pod.addresses.retain(|address| !theirs(&yielded, address));
+            (!pod.host_network && !pod.addresses.is_empty()).then_some((name, pod))
+        };
+        let pods: Vec<_> = model.pods().filter_map(meant).collect();
         let strangers = ["10.0.0.99", "10.0.1.99", "192.0.2.99", "fd00::99"];
         let strangers = strangers.iter().map(|a| a.parse::<IpAddr>().expect("an address"));
         let addresses = pods.iter().flat_map(|(_, pod)| pod.addresses.iter().copied());
@@ -86,8 +96,8 @@ impl<'a> Cluster<'a> {
         labels
     }
 
-    fn subjects(&self, name: &ObjectName, policy: &NetworkPolicy) -> Vec<(&'a ObjectName, &'a Pod)> {
-        let pods = self.pods.iter().copied();
+    fn subjects(&self, name: &ObjectName, policy: &NetworkPolicy) -> Vec<(&ObjectName, &Pod)> {
+        let pods = self.pods.iter().map(|(name, pod)| (*name, pod));
         pods.filter(|(pod, p)| pod.namespace == name.namespace && policy.subjects.matches(&p.labels))
             .collect()
     }
@@ -125,12 +135,15 @@ impl<'a> Cluster<'a> {
     }
 
     /// The pods that have an address; `None` stands for what has it and is no pod.
-    fn ends(&self, address: &IpAddr) -> Vec<Option<(&'a ObjectName, &'a Pod)>> {
+    fn ends(&self, address: &IpAddr) -> Vec<Option<(&ObjectName, &Pod)>> {
         let holding = self
             .pods
             .iter()
             .filter(|(_, pod)| pod.addresses.contains(address));
-        holding.copied().map(Some).chain([None]).collect()
+        holding
+            .map(|(name, pod)| Some((*name, pod)))
+            .chain([None])
+            .collect()
     }
 
     fn is_peer(
