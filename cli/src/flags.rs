@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use headgate_lab::pod::PodCommand;
 
+use crate::flows::FlowsOptions;
 use crate::policy::flags::PolicyCommand;
 use crate::run::RunOptions;
 
@@ -14,6 +15,7 @@ Examples:
   headgate run --manifests ./manifests --port eth0   serve what the manifests in a directory say
   headgate status                                    what the running gateway does
   headgate status --json | jq .generation
+  headgate flows --follow --verdict denied           who is denied what, and by which policy
   headgate policy check --manifests ./manifests --from shop/web --to shop/db --port 5432";
 
 const RUN_EXAMPLES: &str = "\
@@ -76,6 +78,9 @@ pub(crate) enum Command {
     /// Ask who may connect to whom, and why: of a directory of manifests, or of the running gateway
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Show which flows and requests were allowed and denied, by which policy, as they come or as they were
+    #[command(after_help = crate::flows::EXAMPLES)]
+    Flows(FlowsOptions),
     /// Show it at work: a network of namespaces, example manifests, real clients and servers
     Demo(DemoOptions),
     /// Run the dataplane alone: it carries packets and holds no credentials of a cluster

@@ -3,6 +3,7 @@
 
 mod demo;
 mod flags;
+mod flows;
 mod log;
 mod plane;
 mod policy;
@@ -31,6 +32,7 @@ fn dispatch(flags: Flags) -> Result<ExitCode> {
         Command::Controlplane(options) => plane::controlplane(options).map(|()| ExitCode::SUCCESS),
         Command::Policy(command) => Ok(policy::run(&command)),
         Command::Status(options) => status::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Flows(options) => flows::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Lab(LabCommand::Pod(options)) => options.run().map(|()| ExitCode::SUCCESS),
         Command::Lab(LabCommand::Sweep) => sweep().map(|()| ExitCode::SUCCESS),

@@ -37,7 +37,7 @@ fn refusal(document: &str) -> Option<String> {
     value["error"].as_str().map(str::to_owned)
 }
 
-fn explain(path: &Path, error: std::io::Error) -> anyhow::Error {
+pub(crate) fn explain(path: &Path, error: std::io::Error) -> anyhow::Error {
     let hint = match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
             "no gateway runs here; start one with `headgate run`, or name its directory with --run-dir"

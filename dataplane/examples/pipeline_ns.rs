@@ -12,6 +12,7 @@
 
 use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use headgate_dataplane::clock::Nanos;
@@ -22,6 +23,7 @@ use headgate_dataplane::options::EstablishedFlows;
 use headgate_dataplane::packet::craft::{self, Segment, Transport};
 use headgate_dataplane::packet::{self, Address, Parsed, Tuple, tcp_flag};
 use headgate_dataplane::pipeline::{Context, Pipeline, PipelineConfig};
+use headgate_dataplane::telemetry::flow_log::{FlowLog, Settings};
 use headgate_dataplane::verdict::{PortId, Verdict, WorkerId};
 use headgate_ring::message::{Frontend, Object, Protocol, Service};
 use headgate_ring::{Operation, Transaction};
@@ -93,6 +95,7 @@ impl Bed {
             flow_capacity: flows,
             timeouts: Timeouts::default(),
             established: EstablishedFlows::default(),
+            flow_log: Arc::new(FlowLog::new(Settings::default(), 1)),
             seed: [3, 5],
         });
         let mut bed = Self {

@@ -50,6 +50,7 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
     counters(out, "TO THE KERNEL", &totals.kernel)?;
     counters(out, "DROPPED", &totals.drops)?;
     counters(out, "HTTP", &http(status))?;
+    counters(out, "FLOW LOG", &flow_log(status))?;
     section(out, "WORKERS", &status.workers, |worker| {
         let core = worker
             .core
@@ -147,6 +148,23 @@ fn http(status: &Status) -> BTreeMap<String, u64> {
     sums
 }
 
+/// How the log of decisions fares, where it is not 0.
+fn flow_log(status: &Status) -> BTreeMap<String, u64> {
+    let log = &status.flow_log;
+    let counts = [
+        ("decisions recorded", log.recorded),
+        ("allowed flows that were not sampled", log.unsampled),
+        ("lost: more than --flow-log-rate", log.over_rate),
+        ("lost: the log did not keep up", log.queue_full),
+        ("lines written", log.written),
+        ("lines lost: the file could not be written", log.unwritten),
+        ("lines lost: a reader did not keep up", log.unfollowed),
+        ("readers now", log.followers as u64),
+    ];
+    let named = counts.into_iter().filter(|(_, count)| *count > 0);
+    named.map(|(name, count)| (name.to_owned(), count)).collect()
+}
+
 /// What the steering program did, outcomes that occurred.
 fn steering(counts: &BTreeMap<String, u64>) -> String {
     counts
@@ -208,6 +226,15 @@ mod tests {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(!text.contains("5xx"), "{text}");
+    }
+
+    #[test]
+    fn what_the_flow_log_lost_is_told() {
+        let mut status = Status::default();
+        assert!(!render(&status).contains("FLOW LOG"));
+        status.flow_log.over_rate = 3;
+        let text = render(&status);
+        assert!(text.contains("3  lost: more than --flow-log-rate"), "{text}");
     }
 
     #[test]

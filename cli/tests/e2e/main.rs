@@ -6,6 +6,7 @@ mod changes;
 mod cluster;
 mod commands;
 mod flapping;
+mod flows;
 mod host;
 mod http;
 mod load;

@@ -14,6 +14,7 @@ use crate::flow::{Ownership, SourcePorts, Timeouts};
 use crate::options::{EstablishedFlows, Idle, PortRange};
 use crate::pipeline::PipelineConfig;
 use crate::steering::{Rules, Steerer};
+use crate::telemetry::flow_log::FlowLog;
 use crate::verdict::WorkerId;
 use crate::worker::{self, KernelPath, Shared, WorkerConfig};
 
@@ -142,6 +143,7 @@ fn config(id: u8, umem: &'static Umem) -> WorkerConfig {
             flow_capacity: 1024,
             timeouts: Timeouts::default(),
             established: EstablishedFlows::default(),
+            flow_log: Arc::new(FlowLog::off()),
             seed: [1, 2],
         },
         l7_buffer: 65536,

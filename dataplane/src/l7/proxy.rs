@@ -23,6 +23,7 @@ use super::middleware::{self, Client, Host};
 use super::running::Place;
 use super::upstream::{ConnectError, Lease};
 use super::{Shared, route};
+use crate::telemetry::flow_log::Event;
 
 /// What the requests of one client connection have in common.
 pub(super) struct Session {
@@ -34,6 +35,24 @@ pub(super) struct Session {
     pub(super) tunnel: RefCell<Option<Tunnel>>,
     /// Rung when this connection is to be reset.
     pub(super) bell: Rc<Notify>,
+    /// Pods that the flow log knows this client has reached.
+    pub(super) reached: RefCell<Vec<SocketAddr>>,
+}
+
+impl Session {
+    /// Pods of one connection that are remembered; beyond, the flow log has nothing more about it.
+    const REACHED: usize = 64;
+
+    /// Tells the flow log of the first request to a pod.
+    fn reach(&self, endpoint: SocketAddr) {
+        let mut reached = self.reached.borrow_mut();
+        if self.shared.records_allowed() && reached.len() < Self::REACHED && !reached.contains(&endpoint) {
+            reached.push(endpoint);
+            let client = &self.client;
+            self.shared
+                .record(Event::RequestAllowed, client.address, client.listener, endpoint);
+        }
+    }
 }
 
 /// A pod's end of a connection that has become something else.
@@ -241,6 +260,7 @@ impl Attempt<'_> {
             match self.lease(endpoint).await {
                 Ok(lease) => {
                     let reused = lease.reused;
+                    self.session.reach(endpoint);
                     if lease.place.is_cut() {
                         return Err(self.denied());
                     }
@@ -269,8 +289,13 @@ impl Attempt<'_> {
         Err(failure.unwrap_or_else(|| self.denied()))
     }
 
+    /// No pod is open to the client; the flow log is told of the first.
     fn denied(&self) -> Refused {
-        self.session.shared.tally.count(|c| c.denied += 1);
+        let (shared, client) = (&self.session.shared, &self.session.client);
+        shared.tally.count(|c| c.denied += 1);
+        if let Some(endpoint) = self.endpoints.first() {
+            shared.record(Event::RequestDenied, client.address, client.listener, *endpoint);
+        }
         refused(StatusCode::FORBIDDEN, "a network policy denies this client")
     }
 
@@ -285,7 +310,7 @@ impl Attempt<'_> {
 
     async fn lease(&self, endpoint: SocketAddr) -> Result<Lease, Refused> {
         let shared = &self.session.shared;
-        let place = Place::enter(shared, self.session.client.address, endpoint, &self.session.bell);
+        let place = Place::enter(shared, &self.session.client, endpoint, &self.session.bell);
         let place = match Lease::reuse(shared, endpoint, place) {
             Ok(lease) => return Ok(lease),
             Err(place) => place,

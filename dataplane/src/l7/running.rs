@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::Shared;
+use super::middleware::Client;
 
 /// Every request that goes to a pod now, from the choice of the pod to the end of the response or tunnel.
 #[derive(Default)]
@@ -16,8 +17,9 @@ pub(super) struct Running(RefCell<Slab<Rc<Run>>>);
 
 /// One of them.
 pub(super) struct Run {
-    client: SocketAddr,
-    endpoint: SocketAddr,
+    pub(super) client: SocketAddr,
+    pub(super) listener: SocketAddr,
+    pub(super) endpoint: SocketAddr,
     /// Ends the client's connection.
     bell: Rc<Notify>,
     /// Whether the client has a part of the response: then all that is left to do is to break it off.
@@ -35,16 +37,12 @@ pub(super) struct Place {
 }
 
 impl Running {
-    /// Cuts what `allowed` does not let be; calls `told` for each client and endpoint.
-    pub(super) fn cut(
-        &self,
-        allowed: impl Fn(IpAddr, SocketAddr) -> bool,
-        mut told: impl FnMut(SocketAddr, SocketAddr),
-    ) {
+    /// Cuts what `allowed` does not let be; calls `told` for each.
+    pub(super) fn cut(&self, allowed: impl Fn(IpAddr, SocketAddr) -> bool, told: impl Fn(&Run)) {
         for (_, run) in &*self.0.borrow() {
             if !run.cut.get() && !allowed(run.client.ip(), run.endpoint) {
                 run.cut();
-                told(run.client, run.endpoint);
+                told(run);
             }
         }
     }
@@ -66,12 +64,13 @@ impl Place {
     /// Enters a request; `bell` is rung when the client's connection is to be reset.
     pub(super) fn enter(
         shared: &Rc<Shared>,
-        client: SocketAddr,
+        client: &Client,
         endpoint: SocketAddr,
         bell: &Rc<Notify>,
     ) -> Self {
         let run = Rc::new(Run {
-            client,
+            client: client.address,
+            listener: client.listener,
             endpoint,
             bell: Rc::clone(bell),
             answered: Cell::default(),

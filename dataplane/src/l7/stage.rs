@@ -12,11 +12,13 @@ use hyper::server::conn::http1::Builder;
 use tokio::sync::Notify;
 
 use super::counters::{L7Counters, Tally};
-use super::running::Running;
+use super::running::{Run, Running};
 use super::upstream::Pool;
 use super::{Config, Limits, http as connection, middleware};
 use crate::clock::Nanos;
+use crate::packet;
 use crate::tcp::{Emit, Stack, StackConfig, StackStatus};
+use crate::telemetry::flow_log::{Event, Record, Recorder};
 
 /// Whether NetworkPolicy lets a client (by its real address) reach an endpoint over TCP.
 pub type Allows = Rc<dyn Fn(IpAddr, SocketAddr) -> bool>;
@@ -28,15 +30,18 @@ pub struct StageConfig {
     pub tcp: StackConfig,
     /// Timeouts and limits of HTTP.
     pub limits: Limits,
+    /// Where decisions are recorded.
+    pub recorder: Recorder,
 }
 
 impl StageConfig {
-    /// With the default timeouts and limits of HTTP.
+    /// With the default timeouts and limits of HTTP; nothing is recorded.
     #[must_use]
     pub fn new(tcp: StackConfig) -> Self {
         Self {
             tcp,
             limits: Limits::default(),
+            recorder: Recorder::off(),
         }
     }
 }
@@ -55,6 +60,7 @@ pub(super) struct Shared {
     pub(super) pool: Pool,
     pub(super) running: Running,
     pub(super) tally: Tally,
+    recorder: RefCell<Recorder>,
     pub(super) http: Builder,
     /// Requests being answered.
     pub(super) active: Rc<Cell<usize>>,
@@ -67,6 +73,8 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) config: Arc<Config>,
     pub(super) allows: Allows,
+    /// Of the tables that `allows` asks.
+    generation: u64,
     endpoints: HashSet<SocketAddr>,
 }
 
@@ -82,6 +90,37 @@ impl Shared {
             .borrow()
             .as_ref()
             .is_some_and(|state| state.endpoints.contains(&endpoint))
+    }
+
+    /// Tells the flow log of a decision on a client of `listener`.
+    pub(super) fn record(
+        &self,
+        event: Event,
+        client: SocketAddr,
+        listener: SocketAddr,
+        endpoint: SocketAddr,
+    ) {
+        let generation = self.state.borrow().as_ref().map_or(0, |state| state.generation);
+        let record = || Record {
+            at: self.stack.now(),
+            generation,
+            client,
+            frontend: listener,
+            pod: endpoint,
+            protocol: packet::TCP,
+            event,
+        };
+        let mut recorder = self.recorder.borrow_mut();
+        if event.is_allowed() {
+            recorder.allowed(record);
+        } else {
+            recorder.denied(record);
+        }
+    }
+
+    /// Whether the flow log records requests that are allowed.
+    pub(super) fn records_allowed(&self) -> bool {
+        self.recorder.borrow().wants_allowed()
     }
 
     /// An ID for a request that came without.
@@ -121,6 +160,7 @@ impl Stage {
             pool: Pool::default(),
             running: Running::default(),
             tally: Tally::default(),
+            recorder: RefCell::new(config.recorder),
             active: Rc::default(),
             clients: Cell::default(),
             state: RefCell::default(),
@@ -131,8 +171,8 @@ impl Stage {
         }
     }
 
-    /// New state: connections live on, their next requests are answered by it.
-    pub fn configure(&mut self, config: Arc<Config>, allows: Allows) {
+    /// New state, of the tables of `generation`: connections live on, their next requests are answered by it.
+    pub fn configure(&mut self, config: Arc<Config>, allows: Allows, generation: u64) {
         self.shared
             .stack
             .listen(config.listeners().map(|(address, _)| address));
@@ -141,6 +181,7 @@ impl Stage {
         let state = Rc::new(State {
             config,
             allows,
+            generation,
             endpoints,
         });
         *self.shared.state.borrow_mut() = Some(state);
@@ -151,8 +192,11 @@ impl Stage {
     pub fn re_examine(&mut self) {
         let shared = &self.shared;
         let Some(state) = shared.state() else { return };
-        let told = |_, _| shared.tally.count(|c| c.cut += 1);
-        shared.running.cut(&*state.allows, told);
+        let cut = |run: &Run| {
+            shared.tally.count(|c| c.cut += 1);
+            shared.record(Event::RequestCut, run.client, run.listener, run.endpoint);
+        };
+        shared.running.cut(&*state.allows, cut);
     }
 
     /// Takes in an IP packet without its link-layer header. Must be called within a tokio `LocalRuntime` or

@@ -3,6 +3,7 @@
 mod answers;
 mod cuts;
 mod framing;
+mod log;
 mod streams;
 mod tls;
 mod world;

@@ -6,11 +6,14 @@ mod values;
 mod tests;
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
 
 pub use values::{Cores, PortRange};
+
+use crate::telemetry::flow_log;
 
 /// What an operator can choose; every flag but `--port` has a default that suits most machines.
 #[derive(Clone, Debug, clap::Args)]
@@ -83,6 +86,22 @@ pub struct Options {
     /// What a change of policies does to flows and requests that are under way and that it no longer allows
     #[arg(long, value_enum, default_value_t = EstablishedFlows::Cut)]
     pub established_flows: EstablishedFlows,
+
+    /// Write the log of decisions here, one JSON object a line; - is standard output
+    #[arg(long, value_name = "FILE", value_parser = flow_log::Target::from_str)]
+    pub flow_log: Option<flow_log::Target>,
+
+    /// Which decisions are recorded; while somebody follows with `headgate flows --follow`, those that they ask for are, too
+    #[arg(long, value_enum, default_value_t = flow_log::Recorded::Denied)]
+    pub flow_log_verdicts: flow_log::Recorded,
+
+    /// Record one of so many allowed flows
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub flow_log_sample: u32,
+
+    /// Records a second of each worker; allowed and denied flows and requests have this rate each
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub flow_log_rate: u32,
 
     /// Drop a packet whose next hop has not told its link-layer address after so long
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::duration)]

@@ -9,6 +9,7 @@ use crate::lb::Service;
 use crate::packet::error::Error;
 use crate::packet::{self, Address, Tuple, tcp_flag};
 use crate::policy::Decision;
+use crate::telemetry::flow_log::Event;
 use crate::verdict::{Answer, Kernel, Reason, Verdict, WorkerId};
 
 impl<A: Address> Packet<'_, A> {
@@ -105,6 +106,10 @@ impl<A: Address> Packet<'_, A> {
                 .decide(client, backend.ip(), self.headers.protocol, backend.port());
         if let Decision::Deny(denial) = decision {
             self.desk.counters.denials_mut().count(denial.policy.0 as usize);
+            let (ctx, protocol) = (self.ctx, self.headers.protocol);
+            self.desk
+                .recorder
+                .denied(|| ctx.record(Event::FlowDenied, tuple, backend, protocol));
             return self.drop(Reason::Denied);
         }
         // In the middle of a connection that nobody here knows, perhaps since Headgate was started anew: the pod knew
@@ -120,6 +125,10 @@ impl<A: Address> Packet<'_, A> {
         match self.flows.create(&new, self.ctx.now) {
             Ok(slot) => {
                 self.desk.counters.flows_created += 1;
+                let ctx = self.ctx;
+                self.desk
+                    .recorder
+                    .allowed(|| ctx.record(Event::FlowAllowed, tuple, backend, new.protocol));
                 // It is allowed and not over, so that there always is a verdict.
                 self.transit(slot).unwrap_or_else(|| self.drop(Reason::NoFlow))
             }

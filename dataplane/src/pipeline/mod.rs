@@ -14,6 +14,7 @@ mod arrival;
 mod host;
 mod transit;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use headgate_xsk::{Frame, prefetch};
@@ -25,6 +26,7 @@ use crate::flow::{Entry, Flows, Ownership, Part, Secret, SourcePorts, Timeouts};
 use crate::options::EstablishedFlows;
 use crate::packet::{self, Address, Headers, Malformed, Parsed, Tuple};
 use crate::policy;
+use crate::telemetry::flow_log::{Event, FlowLog, Record, Recorder};
 use crate::verdict::{Counters, Kernel, PortId, Reason, Verdict, WorkerId};
 use answer::Limiter;
 
@@ -46,6 +48,8 @@ pub struct PipelineConfig {
     pub timeouts: Timeouts,
     /// What becomes of answered flows that policies no longer allow.
     pub established: EstablishedFlows,
+    /// Where decisions are recorded.
+    pub flow_log: Arc<FlowLog>,
     /// Secret: who knows it can fill one slot of the flow table. From the system's generator.
     pub seed: [u64; 2],
 }
@@ -59,6 +63,21 @@ pub struct Context<'a> {
     pub fib: &'a Fib,
     /// When the batch was received.
     pub now: Nanos,
+}
+
+impl Context<'_> {
+    /// What the flow log is told of a decision on a flow; `client` is from the client to the frontend.
+    fn record<A: Address>(&self, event: Event, client: &Tuple<A>, pod: SocketAddr, protocol: u8) -> Record {
+        Record {
+            at: self.now,
+            generation: self.tables.generation,
+            client: (client.source.ip(), client.source_port).into(),
+            frontend: (client.destination.ip(), client.destination_port).into(),
+            pod,
+            protocol,
+            event,
+        }
+    }
 }
 
 /// The packet path of one worker: flows, counters, and what decides on packets. Does no I/O and reads no clock.
@@ -80,6 +99,7 @@ struct Desk {
     source_ports: SourcePorts,
     established: EstablishedFlows,
     counters: Counters,
+    recorder: Recorder,
     limiter: Limiter,
     /// Of the tables that were followed last.
     tables_generation: Option<u64>,
@@ -127,6 +147,7 @@ impl Pipeline {
                 source_ports: config.source_ports,
                 established: config.established,
                 counters: Counters::default(),
+                recorder: Recorder::new(Arc::clone(&config.flow_log), config.worker),
                 limiter: Limiter::default(),
                 tables_generation: None,
                 policy: None,

@@ -2,6 +2,7 @@
 
 mod changes;
 mod icmp;
+mod log;
 mod network;
 mod stages;
 
@@ -20,6 +21,7 @@ use crate::config::State;
 use crate::fib::{self, NextHop, Route, RouteKind, Snapshot, Table};
 use crate::packet::craft::{self, Segment, Transport};
 use crate::packet::tcp_flag;
+use crate::telemetry::flow_log::{Recorded, Settings};
 use crate::verdict::Answer;
 
 const CLIENTS: PortId = PortId(0);
@@ -206,6 +208,7 @@ struct Gateway {
     now: Nanos,
     cache: FrameCache,
     ports: SourcePorts,
+    flow_log: Arc<FlowLog>,
 }
 
 /// What came of a frame.
@@ -229,6 +232,11 @@ impl Gateway {
 
     fn with(workers: u8, ownership: Ownership, established: EstablishedFlows) -> Self {
         let source_ports = SourcePorts::new(50_000, 50_255, workers).unwrap();
+        let settings = Settings {
+            recorded: Recorded::All,
+            ..Settings::default()
+        };
+        let flow_log = Arc::new(FlowLog::new(settings, workers));
         let pipeline = |worker| {
             Pipeline::new(&PipelineConfig {
                 worker: WorkerId(worker),
@@ -238,6 +246,7 @@ impl Gateway {
                 flow_capacity: 128,
                 timeouts: Timeouts::default(),
                 established,
+                flow_log: Arc::clone(&flow_log),
                 seed: [7, 9],
             })
         };
@@ -249,6 +258,7 @@ impl Gateway {
             now: Nanos(1_000_000_000),
             cache: Umem::heap(64).cache(),
             ports: source_ports,
+            flow_log: Arc::clone(&flow_log),
         };
         gateway.publish(objects());
         gateway

@@ -8,6 +8,7 @@ use crate::flow::{Direction, NextHop, State, Tick, Tracked};
 use crate::options::EstablishedFlows;
 use crate::packet::error::Error;
 use crate::packet::{self, Address, link};
+use crate::telemetry::flow_log::Event;
 use crate::verdict::{Answer, Kernel, PortId, Reason, Verdict};
 
 /// How a packet leaves.
@@ -41,15 +42,29 @@ impl<A: Address> Packet<'_, A> {
     /// it would miss. Established TCP connections to a backend that is not ready any more live on: it may be draining.
     #[cold]
     pub(super) fn re_examine(&mut self, slot: usize) -> bool {
-        let stands = self.is_served(slot) && self.is_allowed(slot);
-        let tables = self.ctx.tables;
+        let served = self.is_served(slot);
+        let stands = served && self.is_allowed(slot);
         if stands {
-            self.flows.entry_mut(slot).set_allowed_by(tables.generation);
+            let generation = self.ctx.tables.generation;
+            self.flows.entry_mut(slot).set_allowed_by(generation);
         } else {
+            if served {
+                self.record_cut(slot);
+            }
             self.flows.remove(slot);
             self.desk.counters.flows_cut += 1;
         }
         stands
+    }
+
+    fn record_cut(&mut self, slot: usize) {
+        let (ctx, entry) = (self.ctx, self.flows.entry(slot));
+        let (client, pod) = (entry.client(), entry.pod());
+        let pod = SocketAddr::new(pod.destination.ip(), pod.destination_port);
+        let protocol = entry.protocol;
+        self.desk
+            .recorder
+            .denied(|| ctx.record(Event::FlowCut, &client, pod, protocol));
     }
 
     /// Whether the flow's Service, and the backend where it still matters, are there.

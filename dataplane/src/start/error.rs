@@ -10,6 +10,7 @@ use crate::control::ControlError;
 use crate::fib::mirror::MirrorError;
 use crate::flow::InvalidSourcePorts;
 use crate::host::{MissingPrivileges, RunDirError, SourcePortsError};
+use crate::telemetry::flow_log::FlowLogError;
 
 /// The messages say what to do; where one only names what failed, that of its [`source`](std::error::Error::source)
 /// does.
@@ -114,6 +115,9 @@ pub enum RunError {
         /// Why.
         error: io::Error,
     },
+    /// No flow log.
+    #[error(transparent)]
+    FlowLog(#[from] FlowLogError),
     /// The system has no thread, descriptor, or randomness left.
     #[error("starting: {0}")]
     Runtime(io::Error),

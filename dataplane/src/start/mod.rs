@@ -34,6 +34,7 @@ use crate::options::Options;
 use crate::packet::{arp, ndp};
 use crate::steering::Steerer;
 use crate::telemetry;
+use crate::telemetry::flow_log::{self, FlowLog};
 use crate::verdict::PortId;
 use crate::worker::{self, Shared};
 use kernel_path::TapPath;
@@ -107,6 +108,8 @@ struct Dataplane {
     control: Control,
     steerer: Arc<Mutex<Steerer>>,
     workers: Vec<JoinHandle<std::io::Result<()>>>,
+    /// After the workers: what they said last still comes into the log.
+    _flows: flow_log::Service,
     shared: Arc<Shared>,
     kernel_path: Arc<TapPath>,
     _reserved: ReservedPorts,
@@ -133,8 +136,10 @@ impl Dataplane {
         let routes = Routes::new(mirror, questions, &shared, &steerer, &devices, reporter.watched());
 
         let macs: Vec<_> = devices.iter().filter_map(|device| device.link.mac).collect();
-        let configs = workers::configs(options, &plan, opened, umem, &kernel_path)?;
+        let flow_log = Arc::new(workers::flow_log(options, &plan));
+        let configs = workers::configs(options, &plan, opened, umem, &kernel_path, &flow_log)?;
         let clock = Clock::start();
+        let flows = start_flow_log(options, flow_log, &shared, clock, &run_dir)?;
         let start = |config| worker::start(config, Arc::clone(&shared), clock).map_err(RunError::Runtime);
         let workers = configs.into_iter().map(start).collect::<Result<_, _>>()?;
         let applier = Applier::new(
@@ -144,7 +149,8 @@ impl Dataplane {
         );
         let control = Control::start(&run_dir.file("control.sock"), applier)?;
         let path = run_dir.clear("status.sock")?;
-        let server = telemetry::Server::start(&path, reporter.answering_for(&control));
+        let answers = reporter.answering_for(&control, &flows);
+        let server = telemetry::Server::start(&path, answers);
         let server = server.map_err(|error| RunError::Status { path, error })?;
         tracing::info!(
             ports = options.ports.join(","),
@@ -157,6 +163,7 @@ impl Dataplane {
             control,
             steerer,
             workers,
+            _flows: flows,
             shared,
             kernel_path,
             _reserved: reserved,
@@ -195,10 +202,34 @@ impl Drop for Dataplane {
                 Err(_) => tracing::error!("worker {index} had panicked"),
             }
         }
-        if let Err(error) = self.run_dir.clear("status.sock") {
-            tracing::warn!("{error}");
+        for socket in ["status.sock", "flows.sock"] {
+            if let Err(error) = self.run_dir.clear(socket) {
+                tracing::warn!("{error}");
+            }
         }
     }
+}
+
+fn start_flow_log(
+    options: &Options,
+    log: Arc<FlowLog>,
+    shared: &Arc<Shared>,
+    clock: Clock,
+    run_dir: &RunDir,
+) -> Result<flow_log::Service, RunError> {
+    let seen = Arc::clone(shared);
+    let sources = flow_log::Sources {
+        tables: Arc::clone(&shared.tables),
+        all_see: Box::new(move |generation| seen.all_see(generation)),
+        clock,
+    };
+    let socket = run_dir.clear("flows.sock")?;
+    Ok(flow_log::Service::start(
+        log,
+        sources,
+        &socket,
+        options.flow_log.clone(),
+    )?)
 }
 
 /// Sends a gratuitous ARP or an unsolicited neighbour advertisement on each port for each address.

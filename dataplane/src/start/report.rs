@@ -10,6 +10,7 @@ use super::ports::OpenPort;
 use super::routes::Watched;
 use crate::control::Control;
 use crate::steering::Steerer;
+use crate::telemetry::flow_log::{self, FlowLogStatus};
 use crate::telemetry::{
     Answers, ControlStatus, FrameStatus, ListenerStatus, PolicyState, PortStatus, ServiceStatus, Status,
 };
@@ -22,11 +23,15 @@ const PATIENCE: Duration = Duration::from_millis(500);
 struct Desk {
     reporter: Reporter,
     control: Arc<Mutex<ControlStatus>>,
+    flow_log: Box<dyn Fn() -> FlowLogStatus + Send + Sync>,
 }
 
 impl Answers for Desk {
     fn status(&self) -> Status {
-        self.reporter.report(&self.control)
+        Status {
+            flow_log: (self.flow_log)(),
+            ..self.reporter.report(&self.control)
+        }
     }
 
     fn policy(&self) -> PolicyState {
@@ -75,10 +80,11 @@ impl Reporter {
     }
 
     /// Whom the status socket asks.
-    pub(super) fn answering_for(self, control: &Control) -> impl Answers {
+    pub(super) fn answering_for(self, control: &Control, flows: &flow_log::Service) -> impl Answers {
         Desk {
             reporter: self,
             control: control.status(),
+            flow_log: Box::new(flows.status()),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::options::{Options, OwnershipChoice};
 use crate::packet::link::HEADER;
 use crate::pipeline::PipelineConfig;
 use crate::port::{Port, XdpPort};
+use crate::telemetry::flow_log::{FlowLog, Settings};
 use crate::verdict::WorkerId;
 use crate::worker::{KernelPath, WorkerConfig};
 
@@ -105,6 +106,7 @@ pub(super) fn configs(
     ports: Vec<OpenPort>,
     umem: &'static Umem,
     kernel: &Arc<TapPath>,
+    flow_log: &Arc<FlowLog>,
 ) -> Result<Vec<WorkerConfig>, RunError> {
     let mut shares: Vec<Vec<Box<dyn Port>>> = (0..plan.workers).map(|_| Vec::new()).collect();
     for port in ports {
@@ -129,6 +131,7 @@ pub(super) fn configs(
             flow_capacity: options.flow_capacity as usize,
             timeouts: timeouts(options),
             established: options.established_flows,
+            flow_log: Arc::clone(flow_log),
             seed,
         },
         l7_buffer: options.l7_buffers as usize,
@@ -138,6 +141,16 @@ pub(super) fn configs(
         neighbour_timeout: options.neighbour_timeout,
     };
     Ok((0..).zip(shares).map(config).collect())
+}
+
+/// The log that workers write to, by the flags.
+pub(super) fn flow_log(options: &Options, plan: &Plan) -> FlowLog {
+    let settings = Settings {
+        recorded: options.flow_log_verdicts,
+        sample: options.flow_log_sample,
+        rate: options.flow_log_rate,
+    };
+    FlowLog::new(settings, plan.workers)
 }
 
 fn timeouts(options: &Options) -> Timeouts {

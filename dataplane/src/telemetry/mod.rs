@@ -1,6 +1,7 @@
 //! What a running dataplane tells about itself: one JSON document to each connection on `status.sock`, a [`Status`], or
 //! a [`PolicyState`] to a client that sends the line `policy`.
 
+pub mod flow_log;
 mod policy;
 mod request;
 mod server;

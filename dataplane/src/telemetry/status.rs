@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::flow_log::FlowLogStatus;
 use crate::fib::mirror::MirrorStatistics;
 use crate::verdict::{Answer, Counters, Kernel, Reason};
 
@@ -43,6 +44,8 @@ pub struct Status {
     pub routes: RouteStatus,
     /// Packets handed to the kernel's own stack.
     pub kernel_path: KernelPathStatus,
+    /// The log of decisions.
+    pub flow_log: FlowLogStatus,
 }
 
 /// How the control plane fares.

@@ -20,6 +20,7 @@ use crate::packet::link::HEADER;
 use crate::pipeline::PipelineConfig;
 use crate::policy::Compiled;
 use crate::tcp::StackConfig;
+use crate::telemetry::flow_log::Recorder;
 
 /// The stage, and what joins it to the worker.
 pub(super) struct Terminator {
@@ -45,7 +46,10 @@ impl Terminator {
             mtu,
             ..StackConfig::new(ports, source)
         };
-        let stage = Stage::new(StageConfig::new(tcp));
+        let stage = Stage::new(StageConfig {
+            recorder: Recorder::new(Arc::clone(&pipeline.flow_log), pipeline.worker),
+            ..StageConfig::new(tcp)
+        });
         Self {
             wake: stage.wake(),
             stage,
@@ -70,7 +74,9 @@ impl Terminator {
                 .is_allowed()
         };
         if let Some(config) = tables.l7() {
-            self.stage.configure(Arc::clone(config), Rc::new(allows));
+            let generation = tables.generation;
+            self.stage
+                .configure(Arc::clone(config), Rc::new(allows), generation);
         }
         let changed = self
             .policy

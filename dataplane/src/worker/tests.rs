@@ -21,6 +21,7 @@ use crate::packet::ip_packet;
 use crate::port::memory::{MemoryPort, pair};
 use crate::port::{Faults, Faulty};
 use crate::telemetry::WorkerStatus;
+use crate::telemetry::flow_log::FlowLog;
 use crate::verdict::{PortId, WorkerId};
 
 const FRAMES: u32 = 8192;
@@ -261,6 +262,7 @@ fn config(
         flow_capacity: 4096,
         timeouts: Timeouts::default(),
         established: EstablishedFlows::default(),
+        flow_log: Arc::new(FlowLog::off()),
         seed: [7, 11],
     };
     WorkerConfig {

@@ -106,6 +106,7 @@ async fn speak_http(shared: &Rc<Shared>, client: Client, transport: Transport) -
         active: Rc::clone(&shared.active),
         tunnel: RefCell::new(None),
         bell: Rc::new(Notify::new()),
+        reached: RefCell::default(),
     });
     let scanner = Rc::new(RefCell::new(Scanner::default()));
     let service = service_fn(|request| {

@@ -137,7 +137,7 @@ fn sessions_are_resumed_across_configurations() {
             world
                 .stage
                 .borrow_mut()
-                .configure(Arc::new(next), std::rc::Rc::new(|_, _| true));
+                .configure(Arc::new(next), std::rc::Rc::new(|_, _| true), 2);
             let mut second = connect(&world, &config, "one.example").await.unwrap();
             assert_eq!(second.get_ref().1.handshake_kind(), Some(HandshakeKind::Resumed));
             assert!(

@@ -26,6 +26,8 @@ use crate::l7::stage::L7Status;
 use crate::l7::{Config, Limits, Stage, StageConfig};
 use crate::tcp::network::{Channel, Network, Node};
 use crate::tcp::{Emit, SourceAddress, Stack, StackConfig, TcpStream};
+use crate::telemetry::flow_log::{FlowLog, Recorded, Recorder, Settings};
+use crate::verdict::WorkerId;
 
 pub(super) const CLIENT: &str = "192.0.2.10";
 pub(super) const VIP: &str = "198.51.100.10";
@@ -54,6 +56,7 @@ pub(super) struct World {
     pub(super) pods: Stack,
     pub(super) objects: Objects,
     pub(super) denied: Rc<RefCell<Vec<SocketAddr>>>,
+    pub(super) flow_log: Arc<FlowLog>,
 }
 
 /// What a configuration is built from.
@@ -125,7 +128,16 @@ impl World {
             buffer: 64 << 10,
             ..StackConfig::new(32_768..=33_768, source)
         };
-        let stage = Rc::new(RefCell::new(Stage::new(StageConfig { tcp, limits })));
+        let settings = Settings {
+            recorded: Recorded::All,
+            ..Settings::default()
+        };
+        let flow_log = Arc::new(FlowLog::new(settings, 1));
+        let stage = Rc::new(RefCell::new(Stage::new(StageConfig {
+            limits,
+            recorder: Recorder::new(Arc::clone(&flow_log), WorkerId(0)),
+            ..StageConfig::new(tcp)
+        })));
         let mut network = Network::new(channel, 1);
         network.join(client.clone(), [ip(CLIENT)]);
         network.join(StageNode(Rc::clone(&stage)), [ip(VIP), ip(GATEWAY)]);
@@ -137,6 +149,7 @@ impl World {
             pods,
             objects,
             denied: Rc::default(),
+            flow_log,
         };
         world.configure(&world.objects);
         world
@@ -148,7 +161,7 @@ impl World {
             move |client: IpAddr, pod: SocketAddr| client == ip(CLIENT) && !denied.borrow().contains(&pod);
         self.stage
             .borrow_mut()
-            .configure(Arc::new(objects.build(None)), Rc::new(allows));
+            .configure(Arc::new(objects.build(None)), Rc::new(allows), 1);
     }
 
     /// Has policies deny pods to the client, and requests under way looked at if `cut`.

@@ -265,6 +265,7 @@ fn limits_of_the_table_and_of_the_ports() {
         flow_capacity: 128,
         timeouts: Timeouts::default(),
         established: EstablishedFlows::default(),
+        flow_log: Arc::new(FlowLog::off()),
         seed: [7, 9],
     };
     gateway.workers = vec![Pipeline::new(&config)];
