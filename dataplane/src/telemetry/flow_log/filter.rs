@@ -136,15 +136,16 @@ impl FromStr for EndFilter {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(Self::Net(address.into()));
         }
-        let name = |name: &str| {
-            let byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
+        let label = |name: &str| {
+            let byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
             !name.is_empty() && name.bytes().all(byte)
         };
+        // Pods' names may have dots (RFC 1123 subdomains), namespaces' may not.
         match text.split_once('/') {
-            Some((namespace, pod)) if name(namespace) && name(pod) => {
+            Some((namespace, pod)) if label(namespace) && pod.split('.').all(label) => {
                 Ok(Self::Pod(namespace.into(), pod.into()))
             }
-            None if name(text) => Ok(Self::Namespace(text.into())),
+            None if label(text) => Ok(Self::Namespace(text.into())),
             _ => Err(ParseFilterError {
                 text: text.into(),
                 expected: "namespace/pod, a namespace, an address or a CIDR",

@@ -52,6 +52,34 @@ fn a_denial_says_whom_and_by_which_policy() {
     assert_eq!(*parsed, flow);
 }
 
+/// Whoever adds a field says what it means.
+#[test]
+fn every_field_is_documented() {
+    const PAGE: &str = include_str!("../../../../../docs/flow-log.md");
+    fn check(value: &serde_json::Value) {
+        for (name, inner) in value.as_object().into_iter().flatten() {
+            let told = PAGE.lines().any(|line| {
+                let mut cells = line.split('|').skip(1);
+                let first = cells.next().unwrap_or_default();
+                first.split(',').any(|field| field.trim() == format!("`{name}`"))
+            });
+            assert!(told, "docs/flow-log.md has no row for `{name}`");
+            if !matches!(name.as_str(), "labels" | "frontend") {
+                check(inner);
+            }
+        }
+    }
+    let mut world = World::new();
+    let flow = world.explain(&record("192.0.2.200:1", "10.244.1.10:8080", Event::FlowDenied));
+    check(&serde_json::to_value(&flow).unwrap());
+    let lost = Lost {
+        time: "now".into(),
+        reason: Loss::Rate,
+        count: 1,
+    };
+    check(&serde_json::to_value(&lost).unwrap());
+}
+
 #[test]
 fn the_rule_that_decides_is_named() {
     let mut world = World::new();
