@@ -119,6 +119,17 @@ fn next(address: IpAddr) -> Option<IpAddr> {
     }
 }
 
+/// Whether the parts that are excepted leave nothing of a block.
+pub(super) fn is_empty(block: IpNet, except: &[IpNet]) -> bool {
+    let mut apart: Vec<IpNet> = Vec::new();
+    for net in except.iter().copied().collect::<BTreeSet<_>>() {
+        if apart.last().is_none_or(|last| !last.contains(&net)) {
+            apart.push(net);
+        }
+    }
+    free_address(block, &apart, |_| false).is_none()
+}
+
 /// A block of one address is that address.
 pub(super) fn short(block: &IpNet) -> String {
     if block.prefix_len() == block.max_prefix_len() {
@@ -238,6 +249,19 @@ mod tests {
         assert_eq!(free(&["192.0.2.0/30", "192.0.2.4/30"]), None);
         let whole = "255.255.255.255/32".parse().unwrap();
         assert_eq!(free_address(whole, &[], |_| true), None);
+    }
+
+    #[test]
+    fn a_block_can_be_excepted_whole() {
+        let nets = |texts: &[&str]| -> Vec<IpNet> { texts.iter().map(|t| t.parse().unwrap()).collect() };
+        let empty = |except: &[&str]| is_empty("10.0.0.0/8".parse().unwrap(), &nets(except));
+        assert!(
+            empty(&["10.128.0.0/9", "10.0.0.0/9"]) && empty(&["10.0.0.0/9", "10.1.0.0/16", "10.128.0.0/9"])
+        );
+        assert!(!empty(&[]) && !empty(&["10.0.0.0/9", "10.128.0.0/10"]));
+        // Of a whole family, too, although its search begins elsewhere.
+        let halves = ["0.0.0.0/1".parse().unwrap(), "128.0.0.0/1".parse().unwrap()];
+        assert!(is_empty("0.0.0.0/0".parse().unwrap(), &halves));
     }
 
     #[test]

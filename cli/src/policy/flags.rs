@@ -43,6 +43,24 @@ Examples:
 
 Exit code: 0 no difference, 1 differences, 2 the states could not be compared.";
 
+const LINT_EXAMPLES: &str = "\
+Examples:
+  headgate policy lint --manifests ./manifests
+  headgate policy lint --format json | jq '.findings[] | select(.severity == \"error\")'
+
+Checks:
+  manifest      (error, warning) what the control plane says about manifests of pods, nodes and policies
+  no-subjects   (warning) the policy selects nothing
+  no-ports      (warning) the rule never matches: its ports are names that no container has
+  empty-peer    (warning, info) a peer selects nothing; a warning where the rule has no other
+  shadowed      (warning, info) another rule decides all that this one matches; info: with the pods of today
+  unreached     (info) a Baseline policy all of whose pods NetworkPolicies isolate
+  unused-port   (warning) the rule accepts a port that no container has
+  no-dns        (warning, info) pods reach no DNS server by UDP 53; info: by TCP 53
+  host-network  (warning) a selector asks for the labels of a pod that no policy can select; of manifests only
+
+Exit code: 0 nothing but info, 1 warnings or errors, 2 could not look.";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Whether connections are allowed, and which end and policy decides
@@ -54,6 +72,9 @@ pub(crate) enum PolicyCommand {
     /// Who may connect to whom, as a matrix: a table, a picture, or JSON
     #[command(after_help = REACH_EXAMPLES)]
     Reach(ReachOptions),
+    /// What in the policies is probably not as it was meant
+    #[command(after_help = LINT_EXAMPLES)]
+    Lint(LintOptions),
     /// Which connections two directories of manifests differ in, or a running gateway and a directory
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(DiffOptions),
@@ -137,6 +158,15 @@ pub(crate) struct DiffOptions {
     /// Where the sockets of the running gateway are
     #[arg(long, value_name = "DIR", default_value = "/run/headgate")]
     pub(crate) run_dir: PathBuf,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LintOptions {
+    #[command(flatten)]
+    pub(crate) source: SourceFlags,
     /// How it is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,

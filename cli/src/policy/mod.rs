@@ -10,6 +10,7 @@ mod diff;
 mod ends;
 mod explain;
 pub(crate) mod flags;
+mod lint;
 mod names;
 mod ports;
 mod reach;
@@ -53,6 +54,7 @@ pub(crate) fn run(command: &PolicyCommand) -> ExitCode {
         PolicyCommand::Check(options) => check::run(options),
         PolicyCommand::Explain(options) => explain::run(options),
         PolicyCommand::Reach(options) => reach::run(options),
+        PolicyCommand::Lint(options) => lint::run(options),
         PolicyCommand::Diff(options) => diff::run(options),
     };
     match outcome {

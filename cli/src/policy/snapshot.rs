@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use anyhow::Result;
+use headgate_controlplane::model::Model;
+use headgate_controlplane::problem::Problem;
 use headgate_dataplane::config::State;
 use headgate_dataplane::policy::{Compiled, Decision, Explanation};
 use headgate_ring::message::{Direction, Endpoint, EndpointPort, GroupId, Object, Policy, Protocol};
@@ -20,6 +22,10 @@ pub(super) struct Snapshot {
     groups: BTreeMap<GroupId, String>,
     /// Pods and nodes that policies cannot see, by name; unknown of a running gateway.
     pub(super) absent: BTreeMap<String, Absent>,
+    /// The manifests; unknown of a running gateway.
+    pub(super) model: Option<Model>,
+    /// What is wrong with the manifests, as far as it may change who reaches whom.
+    pub(super) problems: Vec<Problem>,
     tables: Arc<Compiled>,
     by_name: HashMap<String, usize>,
     by_address: HashMap<IpAddr, Vec<usize>>,
@@ -67,7 +73,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// When the dataplane would refuse them.
-    pub(super) fn new(objects: Vec<Object>, absent: BTreeMap<String, Absent>) -> Result<Self> {
+    pub(super) fn new(objects: Vec<Object>) -> Result<Self> {
         let (mut endpoints, mut policies, mut groups) = (Vec::new(), Vec::new(), BTreeMap::new());
         for object in &objects {
             match object {
@@ -103,7 +109,9 @@ impl Snapshot {
             endpoints,
             policies,
             groups,
-            absent,
+            absent: BTreeMap::new(),
+            model: None,
+            problems: Vec::new(),
             tables,
             by_name,
             by_address,

@@ -20,6 +20,13 @@ use crate::socket;
 
 /// The state that the flags name. Problems of manifests are told on standard error, and do not stop the answer.
 pub(super) fn snapshot(flags: &SourceFlags) -> Result<Snapshot> {
+    let snapshot = silent(flags)?;
+    tell(&snapshot.problems);
+    Ok(snapshot)
+}
+
+/// Likewise, without telling.
+pub(super) fn silent(flags: &SourceFlags) -> Result<Snapshot> {
     match &flags.manifests {
         Some(directory) => manifests(directory),
         None => gateway(&flags.run_dir),
@@ -28,13 +35,18 @@ pub(super) fn snapshot(flags: &SourceFlags) -> Result<Snapshot> {
 
 /// What a gateway that follows this directory would work by.
 pub(super) fn manifests(directory: &Path) -> Result<Snapshot> {
-    let (objects, absent) = compiled(directory)?;
-    Snapshot::new(objects, absent)
-        .with_context(|| format!("the dataplane would refuse the state of {}", directory.display()))
+    let (objects, store, problems) = compiled(directory)?;
+    let mut snapshot = Snapshot::new(objects)
+        .with_context(|| format!("the dataplane would refuse the state of {}", directory.display()))?;
+    snapshot.absent = absent(store.model());
+    snapshot.model = Some(store.model().clone());
+    snapshot.problems = problems;
+    Ok(snapshot)
 }
 
-/// What the control plane would send of this directory, as far as policies are concerned, and what it would not.
-fn compiled(directory: &Path) -> Result<(Vec<Object>, BTreeMap<String, Absent>)> {
+/// What the control plane would send of this directory, as far as policies are concerned, what it has read, and what is
+/// wrong with it.
+fn compiled(directory: &Path) -> Result<(Vec<Object>, Store, Vec<Problem>)> {
     let files = directory::read(directory)?;
     ensure!(
         files
@@ -51,9 +63,17 @@ fn compiled(directory: &Path) -> Result<(Vec<Object>, BTreeMap<String, Absent>)>
         problem.origin = problem.object.as_ref().and_then(|id| store.origin(id));
         problem
     }));
-    tell(&problems);
+    problems.retain(|problem| problem.object.as_ref().is_none_or(|id| matters(id.kind)));
     let objects = compiled.state.into_values().filter(concerns_policies);
-    Ok((objects.collect(), absent(store.model())))
+    Ok((objects.collect(), store, problems))
+}
+
+/// Whether objects of this kind may change who reaches whom.
+fn matters(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Namespace | Kind::Pod | Kind::Node | Kind::NetworkPolicy | Kind::ClusterNetworkPolicy
+    )
 }
 
 /// What a running gateway works by.
@@ -69,7 +89,7 @@ pub(super) fn gateway(run_dir: &Path) -> Result<Snapshot> {
     let objects = objects
         .chain(groups.map(Object::Group))
         .chain(policies.map(Object::Policy));
-    Snapshot::new(objects.collect(), BTreeMap::new()).context("the state of the running dataplane")
+    Snapshot::new(objects.collect()).context("the state of the running dataplane")
 }
 
 /// Nothing of it matters to policies.
@@ -88,20 +108,12 @@ fn concerns_policies(object: &Object) -> bool {
     matches!(object, Object::Endpoint(_) | Object::Group(_) | Object::Policy(_))
 }
 
-/// One line for each problem that may change who reaches whom.
-fn tell(problems: &[Problem]) {
+/// One line for each problem.
+pub(super) fn tell(problems: &[Problem]) {
     let mut err = std::io::stderr().lock();
     for problem in problems {
-        let concerns = |kind| {
-            matches!(
-                kind,
-                Kind::Namespace | Kind::Pod | Kind::Node | Kind::NetworkPolicy | Kind::ClusterNetworkPolicy
-            )
-        };
-        if problem.object.as_ref().is_none_or(|id| concerns(id.kind)) {
-            // With standard error closed there is nobody to tell.
-            let _ = writeln!(err, "{problem}");
-        }
+        // With standard error closed there is nobody to tell.
+        let _ = writeln!(err, "{problem}");
     }
 }
 
@@ -153,7 +165,7 @@ mod tests {
     fn a_gateway_and_its_manifests_make_the_same_snapshot() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("a.yaml"), [SHOP, DENY].join("---\n")).unwrap();
-        let (objects, _) = compiled(directory.path()).unwrap();
+        let (objects, ..) = compiled(directory.path()).unwrap();
         let transaction = Transaction {
             generation: 1,
             full: true,

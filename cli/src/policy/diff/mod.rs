@@ -81,6 +81,9 @@ pub(super) fn run(options: &DiffOptions) -> Result<Outcome> {
         [new] => (source::gateway(&options.run_dir)?, source::manifests(new)?),
         _ => anyhow::bail!("name one or two directories of manifests"),
     };
+    for problems in [&old.problems, &new.problems] {
+        source::tell(problems);
+    }
     let difference = difference(&old, &new)?;
     print(&match options.format {
         Format::Text => text::render(&difference),
