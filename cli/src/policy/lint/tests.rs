@@ -99,14 +99,15 @@ fn what_selects_nothing_is_found() {
     );
     let web = "podSelector: {matchLabels: {app: web}}";
     let gone = "{podSelector: {matchLabels: {app: gone}}}";
+    let lost = "{podSelector: {matchLabels: {app: lost}}}";
     found(
         &[policy(
             "peer",
-            &format!("{web}, ingress: [{{from: [{gone}]}}, {{from: [{gone}, {{podSelector: {{}}}}]}}]"),
+            &format!("{web}, ingress: [{{from: [{gone}]}}, {{from: [{lost}, {{podSelector: {{}}}}]}}]"),
         )],
         &[
             "warning: a/peer: spec.ingress[0].from: pods with app=gone in namespace a: selects nothing; the rule never matches [empty-peer]",
-            "info: a/peer: spec.ingress[1].from: pods with app=gone in namespace a: selects nothing; other peers of the rule do [empty-peer]",
+            "info: a/peer: spec.ingress[1].from: pods with app=lost in namespace a: selects nothing; other peers of the rule do [empty-peer]",
         ],
     );
     found(
@@ -212,7 +213,7 @@ fn in_tiers_the_first_rule_that_matches_decides() {
         ],
     );
     // What is passed on is not decided.
-    found(&[tier("admin", "Admin", 1, &rule("Pass")), own.clone()], &[]);
+    found(&[tier("admin", "Admin", 1, &rule("Pass")), own], &[]);
     let isolated = policy("all", "podSelector: {}");
     found(
         &[
