@@ -108,6 +108,7 @@ impl Cluster {
         Endpoint {
             name: format!("{}/web-{deployment}-{number}", namespace_of(deployment)),
             addresses: vec![address(number, self.v6)],
+            hosts: Vec::new(),
             labels: vec![("app".into(), format!("web-{deployment}"))],
             ports: vec![EndpointPort {
                 name: "http".into(),

@@ -74,7 +74,7 @@ fn peers() {
 
 #[test]
 fn pods() {
-    check::page(&cases().join("pods.md"), 13);
+    check::page(&cases().join("pods.md"), 14);
 }
 
 #[test]

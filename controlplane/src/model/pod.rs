@@ -15,6 +15,8 @@ pub struct Pod {
     pub labels: Labels,
     /// `status.podIPs`, or `status.podIP`; empty when it has none, or has finished.
     pub addresses: Vec<IpAddr>,
+    /// `status.hostIPs`, or `status.hostIP`: the addresses of its node.
+    pub hosts: Vec<IpAddr>,
     /// `spec.hostNetwork`: its addresses are the node's, so NetworkPolicy does not select it.
     pub host_network: bool,
     /// Able to serve: see `ready`.
@@ -39,6 +41,7 @@ impl Pod {
         Ok(Self {
             labels: pod.metadata.labels.clone().unwrap_or_default(),
             addresses: if finished { Vec::new() } else { addresses(&status)? },
+            hosts: hosts(&status)?,
             host_network: spec.host_network.unwrap_or(false),
             ready: !finished && ready(&status),
             terminating: pod.metadata.deletion_timestamp.is_some(),
@@ -52,6 +55,15 @@ impl Pod {
         let named = |(n, p, _): &&(String, Protocol, u16)| n == name && *p == protocol && !n.is_empty();
         self.ports.iter().find(named).map(|(_, _, number)| *number)
     }
+}
+
+fn hosts(status: &k8s::PodStatus) -> Result<Vec<IpAddr>, Invalid> {
+    let listed = status.host_ips.as_deref().unwrap_or_default();
+    let mut hosts = each("status.hostIPs", listed, |host| address("ip", &host.ip))?;
+    if let Some(ip) = status.host_ip.as_deref().filter(|ip| !ip.is_empty()) {
+        hosts.push(address("status.hostIP", ip)?);
+    }
+    Ok(hosts)
 }
 
 fn addresses(status: &k8s::PodStatus) -> Result<Vec<IpAddr>, Invalid> {

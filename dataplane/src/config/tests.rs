@@ -239,6 +239,7 @@ fn policies_are_checked() {
         let mut wrong = Endpoint {
             name: "default/a".into(),
             addresses: vec!["10.244.1.10".parse().expect("an address")],
+            hosts: Vec::new(),
             labels: Vec::new(),
             ports: Vec::new(),
             groups: vec![GroupId(1), GroupId(2)],

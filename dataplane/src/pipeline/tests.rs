@@ -69,6 +69,7 @@ fn policy(name: &str, subject: &str, block: &str) -> [Object; 2] {
     let endpoint = Endpoint {
         name: format!("pod-of-{name}"),
         addresses: vec![ip(subject)],
+        hosts: Vec::new(),
         labels: Vec::new(),
         ports: Vec::new(),
         groups: vec![group],

@@ -22,7 +22,7 @@ use headgate_ring::message::{Direction, Endpoint, Group, GroupId, Policy};
 use super::buckets::Buckets;
 use super::hosts::{Hosts, Owners};
 use super::ports::{ALL, Lines, PortsId, port_key};
-use super::{Decision, Denial, PolicyId};
+use super::{Decision, PolicyId};
 use crate::lpm::Lpm;
 use crate::tracked::Tracked;
 
@@ -138,19 +138,17 @@ impl Compiled {
         if leaves & enters | (src == dst) {
             return Decision::Allow;
         }
-        let (guard, direction) = if leaves {
-            (into, Direction::Ingress)
-        } else {
-            (out, Direction::Egress)
+        let connection = (src, dst, protocol, dst_port);
+        let refusal = |open, guard, direction| {
+            if open {
+                None
+            } else {
+                self.denial(guard, direction, connection)
+            }
         };
-        let mut denier = guard.denier;
-        if denier == SEVERAL {
-            denier = self.denier(guard, direction, (src, dst), protocol, dst_port);
-        }
-        Decision::Deny(Denial {
-            policy: PolicyId(denier),
-            direction,
-        })
+        refusal(leaves, out, Direction::Egress)
+            .or_else(|| refusal(enters, into, Direction::Ingress))
+            .map_or(Decision::Allow, Decision::Deny)
     }
 
     #[inline]

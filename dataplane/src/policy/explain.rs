@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use headgate_ring::message::{Action, Direction, GroupId, Peer, Policy, PolicyRule, Tier};
 
-use super::compiled::{Compiled, Guard, REGIONS, side};
-use super::{End, Explanation, Ruling};
+use super::compiled::{Compiled, Guard, REGIONS, SEVERAL, side};
+use super::{Denial, End, Explanation, PolicyId, Ruling};
 
 /// One end of a connection, as its policies see it.
 #[derive(Clone, Copy)]
@@ -43,19 +43,28 @@ impl Compiled {
         }
     }
 
-    /// The policy that denies, where it is not always the same. Does not allocate.
+    /// Who denies what the tables say is not open at one end; `None` where it is the pod's own node that it connects
+    /// with, which the tables do not know. Does not allocate.
     #[cold]
-    pub(super) fn denier(
+    pub(super) fn denial(
         &self,
         guard: &Guard,
         direction: Direction,
-        ends: (IpAddr, IpAddr),
-        protocol: u8,
-        dst_port: u16,
-    ) -> u32 {
-        let question = self.question(guard.number, direction, ends, protocol, dst_port);
-        let policy = question.word().map(|(_, policy, _)| policy);
-        policy.or(question.policies.first().copied()).unwrap_or_default()
+        (src, dst, protocol, port): (IpAddr, IpAddr, u8, u16),
+    ) -> Option<Denial> {
+        let question = self.question(guard.number, direction, (src, dst), protocol, port);
+        let own_node = self.is_own_node(question.subject, question.peer);
+        let policy = if guard.denier == SEVERAL || own_node {
+            let (allowed, policy, _) = question.word()?;
+            debug_assert!(!allowed, "the tables deny what the policies allow");
+            policy
+        } else {
+            guard.denier
+        };
+        Some(Denial {
+            policy: PolicyId(policy),
+            direction,
+        })
     }
 
     fn question(
@@ -82,6 +91,12 @@ impl Compiled {
 
     fn place(&self, place: u32) -> Option<&Arc<Policy>> {
         self.policies.get(place as usize)?.as_ref()
+    }
+
+    /// Whether a pod with the address `pod` runs on the node with the address `node`.
+    pub(super) fn is_own_node(&self, pod: IpAddr, node: IpAddr) -> bool {
+        self.endpoints_at(pod)
+            .any(|endpoint| endpoint.hosts.binary_search(&node).is_ok())
     }
 
     fn is_in(&self, address: IpAddr, group: GroupId) -> bool {
@@ -115,6 +130,9 @@ impl Question<'_> {
             return Some((action == Action::Accept, policy, Some(rule)));
         }
         if let Some((isolating, _)) = self.of_tier(Tier::NetworkPolicy).next() {
+            if self.tables.is_own_node(self.subject, self.peer) {
+                return None;
+            }
             let accepted = self.first_match(Tier::NetworkPolicy);
             return Some(accepted.map_or((false, isolating, None), |(_, policy, rule)| {
                 (true, policy, Some(rule))

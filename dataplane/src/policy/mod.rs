@@ -10,7 +10,8 @@
 //!   (egress) what at least one rule of its policies names, and nothing else;
 //! - otherwise, in the tier Baseline the first rule that matches decides; without one, everything is allowed.
 //!
-//! Both ends must allow a connection, and an address always reaches itself.
+//! Both ends must allow a connection. An address always reaches itself, and NetworkPolicies do not come between a pod
+//! and the node that it runs on.
 
 pub mod reference;
 

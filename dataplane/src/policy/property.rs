@@ -132,10 +132,15 @@ fn endpoint_name() -> impl Strategy<Value = String> {
 
 /// Pods, some of which share an address.
 fn endpoint() -> impl Strategy<Value = Endpoint> {
-    let body = (btree_set(address(), 0..3), btree_set(group(), 0..4));
-    (endpoint_name(), body).prop_map(|(name, (addresses, groups))| Endpoint {
+    let body = (
+        btree_set(address(), 0..3),
+        btree_set(address(), 0..2),
+        btree_set(group(), 0..4),
+    );
+    (endpoint_name(), body).prop_map(|(name, (addresses, hosts, groups))| Endpoint {
         name,
         addresses: addresses.into_iter().collect(),
+        hosts: hosts.into_iter().collect(),
         labels: Vec::new(),
         ports: Vec::new(),
         groups: groups.into_iter().collect(),

@@ -79,6 +79,13 @@ fn end(
         Some((_, Action::Pass, _)) | None => {}
     }
     if let Some(isolating) = policies.iter().find(|p| p.tier == Tier::NetworkPolicy) {
+        if is_own_node(endpoints, connection) {
+            return End {
+                allowed: true,
+                by: None,
+                policies,
+            };
+        }
         return match first_match(Tier::NetworkPolicy) {
             Some((policy, _, index)) => decided(true, policy, Some(index)),
             None => decided(false, isolating.clone(), None),
@@ -93,6 +100,13 @@ fn end(
             policies,
         },
     }
+}
+
+fn is_own_node(endpoints: &[Arc<Endpoint>], connection: Connection) -> bool {
+    let mut subjects = endpoints
+        .iter()
+        .filter(|e| e.addresses.contains(&connection.subject));
+    subjects.any(|e| e.hosts.contains(&connection.peer))
 }
 
 fn in_group(endpoints: &[Arc<Endpoint>], address: IpAddr, group: GroupId) -> bool {

@@ -57,6 +57,7 @@ fn endpoints(cases: &[Case]) -> Vec<Arc<Endpoint>> {
         Arc::new(Endpoint {
             name: format!("a/{address}"),
             addresses: vec![address],
+            hosts: Vec::new(),
             labels: Vec::new(),
             ports: Vec::new(),
             groups: groups.into_iter().collect(),

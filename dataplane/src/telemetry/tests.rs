@@ -90,6 +90,7 @@ fn serve(pods: u16) -> (Server, impl Fn() -> UnixStream) {
         Arc::new(Endpoint {
             name: format!("shop/web-{number:05}"),
             addresses: vec![Ipv4Addr::from(0x0a00_0000 + u32::from(number)).into()],
+            hosts: Vec::new(),
             labels: vec![("app".into(), "web".into())],
             ports: Vec::new(),
             groups: vec![GroupId(u128::from(number) << 64)],

@@ -33,6 +33,9 @@ pub struct Endpoint {
     pub name: String,
     /// Sorted, without duplicates. Where two endpoints have the same address, it is in the groups of both.
     pub addresses: Vec<IpAddr>,
+    /// `status.hostIPs`: the addresses of the node that it runs on, sorted, without duplicates. NetworkPolicies do not
+    /// come between a pod and its node.
+    pub hosts: Vec<IpAddr>,
     /// `metadata.labels`, in the order of their keys, for people.
     pub labels: Vec<(String, String)>,
     /// `spec.containers[].ports`, for people: policies' named ports are resolved already.

@@ -114,15 +114,16 @@ fn pod() -> impl Strategy<Value = Value> {
         json!(list)
     });
     let state = (
+        select(&["10.9.9.9", "192.0.2.1", "2001:db8::9", "10.0.1.3"][..]),
         0_u8..20,
         weighted(0.1, select(&["Succeeded", "Failed", "Pending"][..])),
     );
     (select(&NAMESPACES[..]), labels(), addresses, ports, state).prop_map(
-        |(namespace, labels, addresses, ports, (host, phase))| {
+        |(namespace, labels, addresses, ports, (node, host, phase))| {
             json!({"apiVersion": "v1", "kind": "Pod",
                 "metadata": {"namespace": namespace, "labels": labels},
                 "spec": {"hostNetwork": host == 0, "containers": [{"name": "c", "ports": ports}]},
-                "status": {"podIPs": addresses, "phase": phase.unwrap_or("Running")}})
+                "status": {"podIPs": addresses, "hostIPs": [{"ip": node}], "phase": phase.unwrap_or("Running")}})
         },
     )
 }

@@ -68,6 +68,12 @@ impl<'a> Oracle<'a> {
             .collect();
         isolating.sort_by_key(|policy| name(policy));
         if let Some(first) = isolating.first() {
+            if self.is_own_node(ends) {
+                return Ruling {
+                    allowed: true,
+                    by: None,
+                };
+            }
             let rules = isolating.iter().flat_map(|policy| {
                 let rules = list(&policy["spec"][direction.field()]);
                 rules
@@ -106,6 +112,15 @@ impl<'a> Oracle<'a> {
                 .iter()
                 .any(|ip| ip["ip"] == address.to_string().as_str());
             running && has && pod["spec"]["hostNetwork"] != true
+        })
+    }
+
+    /// "Traffic to and from the node where a Pod is running is always allowed".
+    fn is_own_node(&self, ends: Ends) -> bool {
+        let node = ends.peer.to_string();
+        self.pods_at(ends.subject).any(|pod| {
+            let mut hosts = list(&pod["status"]["hostIPs"]).iter();
+            hosts.any(|host| host["ip"] == node.as_str())
         })
     }
 

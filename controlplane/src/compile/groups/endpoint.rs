@@ -19,6 +19,7 @@ pub(super) fn of_pod(name: &ObjectName, pod: &Pod, mut groups: Vec<GroupId>) -> 
     Endpoint {
         name: name.to_string(),
         addresses: sorted(&pod.addresses),
+        hosts: sorted(&pod.hosts),
         labels: pairs(&pod.labels),
         ports: pod.ports.iter().map(port).collect(),
         groups,
@@ -30,6 +31,7 @@ pub(super) fn of_node(name: &str, node: &Node, groups: Vec<GroupId>) -> Option<E
     (!node.addresses.is_empty()).then(|| Endpoint {
         name: name.to_owned(),
         addresses: sorted(&node.addresses),
+        hosts: Vec::new(),
         labels: pairs(&node.labels),
         ports: Vec::new(),
         groups,

@@ -12,6 +12,7 @@ fn pod(labels: &[(u8, u8)], number: u8) -> Pod {
             .map(|(k, v)| (format!("k{k}"), format!("v{v}")))
             .collect(),
         addresses: vec![[10, 0, 0, number].into()],
+        hosts: Vec::new(),
         host_network: false,
         ready: true,
         terminating: false,

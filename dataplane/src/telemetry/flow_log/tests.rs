@@ -32,6 +32,7 @@ fn pod(name: &str, address: &str, labels: &[(&str, &str)], groups: &[u128]) -> O
     Object::Endpoint(Endpoint {
         name: name.into(),
         addresses: vec![address.parse().unwrap()],
+        hosts: Vec::new(),
         labels: labels.iter().map(label).collect(),
         ports: Vec::new(),
         groups: groups.iter().copied().map(group).collect(),
