@@ -254,7 +254,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let before = resident()?;
     let times = bed.change(files)?;
     println!(
-        "from nothing: checked in {:.0?}, compiled in {:.0?}, {} operations through the ring in {:.0?}",
+        "from nothing: checked in {:.2?}, compiled in {:.2?}, {} operations through the ring in {:.2?}",
         times.store, times.compile, times.operations, times.ring
     );
     println!(
@@ -289,7 +289,7 @@ fn again(bed: &Bed) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let changes = compiler.update(bed.store.model(), &ids, 0);
     println!(
-        "from nothing again: {} objects compiled in {:.0?}, {} MiB more",
+        "from nothing again: {} objects compiled in {:.2?}, {} MiB more",
         changes.len(),
         start.elapsed(),
         resident()?.saturating_sub(before)

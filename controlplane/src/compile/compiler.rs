@@ -79,7 +79,7 @@ impl Compiler {
             self.policy(id, model);
         }
         self.put_groups();
-        self.put_endpoints(pods);
+        self.put_endpoints(&pods);
         let world = World {
             model,
             index: &self.index,
@@ -156,17 +156,12 @@ impl Compiler {
         }
     }
 
-    fn put_endpoints(&mut self, changed: BTreeSet<Arc<ObjectName>>) {
-        let mut stale = self.groups.take_stale_pods();
-        for name in changed {
-            match self.index.pod_named(&name) {
-                Some((id, _)) => {
-                    stale.insert(id);
-                }
-                None => self.ledger.delete(&Key::Endpoint(name.to_string())),
-            }
+    fn put_endpoints(&mut self, changed: &BTreeSet<Arc<ObjectName>>) {
+        // Those that are there have been found stale by their groups.
+        for name in changed.iter().filter(|name| self.index.pod_named(name).is_none()) {
+            self.ledger.delete(&Key::Endpoint(name.to_string()));
         }
-        for id in stale {
+        for id in self.groups.take_stale_pods() {
             let Some((name, pod)) = self.index.pod(id) else {
                 continue;
             };

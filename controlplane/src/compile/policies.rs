@@ -59,13 +59,18 @@ impl<'a> Compiler<'_, '_, 'a> {
     fn rules(&mut self, direction: Direction, rules: &'a [Rule]) -> Vec<PolicyRule> {
         let mut compiled = Vec::new();
         for (rule, number) in rules.iter().zip(0..) {
+            let named: Vec<_> = rule.ports.iter().flatten().filter_map(named).collect();
             let numeric = rule
                 .ports
                 .as_ref()
-                .map(|ports| ports.iter().filter_map(range).collect());
+                .map(|ports| ports.iter().filter_map(range).collect::<Vec<_>>());
             let peers = rule.peers.as_ref().map(|peers| self.peers(peers));
+            if named.is_empty() {
+                compiled.extend(part(number, None, peers, numeric));
+                continue;
+            }
             compiled.extend(part(number, None, peers.clone(), numeric));
-            for named in rule.ports.iter().flatten().filter_map(named) {
+            for named in named {
                 match direction {
                     Direction::Ingress => self.named_here(number, peers.as_ref(), named, &mut compiled),
                     Direction::Egress => self.named_there(number, rule, named, &mut compiled),

@@ -169,7 +169,8 @@ impl Traffic {
             *filling = fill(world, &name, service, std::mem::take(&mut filling.fed));
             for (key, backends) in &filling.backends {
                 if let Some(object) = ledger.get(key) {
-                    let object = with_backends(RingObject::clone(object), backends);
+                    let mut object = RingObject::clone(object);
+                    put_backends(&mut object, backends);
                     ledger.put(object);
                 }
             }
@@ -200,8 +201,8 @@ impl Traffic {
                 .filter(|known| known.fed == fed && !stale.contains(&name));
             let filling = known.unwrap_or_else(|| fill(world, &name, service, fed));
             for (key, backends) in &filling.backends {
-                if let Some((key, object)) = objects.remove_entry(key) {
-                    objects.insert(key, with_backends(object, backends));
+                if let Some(object) = objects.get_mut(key) {
+                    put_backends(object, backends);
                 }
             }
             self.filled.insert(name, filling);
@@ -226,13 +227,12 @@ fn selector(object: &Object) -> Option<&crate::model::Selector> {
     }
 }
 
-fn with_backends(mut object: RingObject, backends: &[SocketAddr]) -> RingObject {
-    match &mut object {
+fn put_backends(object: &mut RingObject, backends: &[SocketAddr]) {
+    match object {
         RingObject::Service(service) => service.backends = backends.to_vec(),
         RingObject::Upstream(upstream) => upstream.endpoints = backends.to_vec(),
-        _ => {}
+        _ => unreachable!("only frontends and upstreams are fed"),
     }
-    object
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod blocks;
 mod definition;
 mod endpoint;
 mod nodes;
+mod pod_set;
 mod scopes;
 mod selection;
 mod uses;
@@ -26,6 +27,7 @@ use blocks::Blocks;
 pub(super) use definition::{Definition, Scope};
 use endpoint::has_address;
 use nodes::Nodes;
+use pod_set::PodSet;
 use scopes::{Scopes, insert_sorted};
 use selection::{NamedPort, Number, PortName, Selection};
 pub(super) use uses::{Refs, Uses};
@@ -35,12 +37,14 @@ pub(super) use uses::{Refs, Uses};
 pub(super) struct Groups {
     scopes: Scopes,
     selections: Slab<Selection>,
-    /// The selections that each pod is in, sorted.
-    of_pod: HashMap<PodId, Vec<Slot>>,
+    /// The selections that each pod is in, by its number, sorted.
+    of_pod: Vec<Vec<Slot>>,
     in_use: HashMap<GroupId, Use>,
     blocks: Blocks,
     nodes: Nodes,
     stale: Stale,
+    /// The selection whose pods were asked for last, and these; the same are asked for several times in a row.
+    recent: Option<(Slot, Arc<[PodId]>)>,
 }
 
 /// A group that policies name.
@@ -61,7 +65,7 @@ enum Members {
 /// What may be different from when it was last asked for.
 #[derive(Debug, Default)]
 struct Stale {
-    pods: BTreeSet<PodId>,
+    pods: PodSet,
     groups: BTreeSet<GroupId>,
     policies: BTreeSet<Id>,
 }
@@ -96,7 +100,12 @@ impl Groups {
     }
 
     fn select_again(&mut self, name: &ObjectName, id: PodId, old: Option<&Pod>, new: Option<&Pod>) {
-        let before = self.of_pod.remove(&id).unwrap_or_default();
+        self.recent = None;
+        let before = self
+            .of_pod
+            .get_mut(id as usize)
+            .map(std::mem::take)
+            .unwrap_or_default();
         let now = new.map_or_else(Vec::new, |pod| self.selecting(name, pod));
         let (lost, gained) = (self.numbers(&before, old), self.numbers(&now, new));
         for number in lost.difference(&gained) {
@@ -107,8 +116,16 @@ impl Groups {
         }
         if new.is_some() {
             self.stale.pods.insert(id);
-            self.of_pod.insert(id, now);
+            *self.of(id) = now;
         }
+    }
+
+    fn of(&mut self, id: PodId) -> &mut Vec<Slot> {
+        let place = id as usize;
+        if self.of_pod.len() <= place {
+            self.of_pod.resize_with(place + 1, Vec::new);
+        }
+        &mut self.of_pod[place]
     }
 
     /// The selections that select a pod, sorted.
@@ -167,23 +184,23 @@ impl Groups {
             holders: 0,
         });
         self.scopes.add_selection(scope, definition.pods, slot);
-        for (id, _) in self.members(slot, index) {
-            insert_sorted(self.of_pod.entry(id).or_default(), slot);
+        for id in self.members(slot, index).iter() {
+            insert_sorted(self.of(*id), slot);
         }
         slot
     }
 
     /// The pods of a selection.
-    fn members<'a>(&self, slot: Slot, index: &'a Index) -> Vec<(PodId, &'a Pod)> {
-        let Some(selection) = self.selections.get(slot) else {
-            return Vec::new();
-        };
-        let pods = self
-            .scopes
-            .select(selection.scope, &selection.pods, index)
-            .into_iter();
-        let pods = pods.filter_map(|id| Some((id, index.pod(id)?.1)));
-        pods.filter(|(_, pod)| has_address(pod)).collect()
+    fn members(&mut self, slot: Slot, index: &Index) -> Arc<[PodId]> {
+        if let Some((_, members)) = self.recent.as_ref().filter(|(recent, _)| *recent == slot) {
+            return members.clone();
+        }
+        let selection = self.selections.get(slot);
+        let selected = selection.map(|s| self.scopes.select(s.scope, &s.pods, index));
+        let has_address = |id: &PodId| index.pod(*id).is_some_and(|(_, pod)| has_address(pod));
+        let members: Arc<[PodId]> = selected.into_iter().flatten().filter(has_address).collect();
+        self.recent = Some((slot, members.clone()));
+        members
     }
 
     /// A policy more holds on to a selection.
@@ -202,11 +219,10 @@ impl Groups {
         if selection.holders > 0 {
             return;
         }
-        for (id, _) in self.members(slot, index) {
-            if let Some(slots) = self.of_pod.get_mut(&id) {
-                slots.retain(|s| *s != slot);
-            }
+        for id in self.members(slot, index).iter() {
+            self.of(*id).retain(|s| *s != slot);
         }
+        self.recent = None;
         if let Some(selection) = self.selections.remove(slot) {
             self.scopes
                 .remove_selection(selection.scope, &selection.pods, slot);
@@ -231,7 +247,7 @@ impl Groups {
 
     /// The endpoint of a pod; `None` where policies cannot mean it.
     pub(super) fn endpoint(&self, id: PodId, name: &ObjectName, pod: &Pod) -> Option<Endpoint> {
-        let slots = self.of_pod.get(&id).into_iter().flatten();
+        let slots = self.of_pod.get(id as usize).into_iter().flatten();
         let selections = slots.filter_map(|slot| self.selections.get(*slot));
         let groups = selections
             .flat_map(|selection| selection.groups_of(pod))
@@ -245,8 +261,8 @@ impl Groups {
     }
 
     /// Pods whose endpoints may be others than when last asked; some of them may be gone.
-    pub(super) fn take_stale_pods(&mut self) -> BTreeSet<PodId> {
-        std::mem::take(&mut self.stale.pods)
+    pub(super) fn take_stale_pods(&mut self) -> Vec<PodId> {
+        self.stale.pods.take()
     }
 
     /// Groups that have come or gone, and their texts; `None` where they are gone.
@@ -267,7 +283,7 @@ impl Groups {
     pub(super) fn is_empty(&self) -> bool {
         self.scopes.is_empty()
             && self.selections.iter().count() == 0
-            && self.of_pod.is_empty()
+            && self.of_pod.iter().all(Vec::is_empty)
             && self.in_use.is_empty()
             && self.blocks.is_empty()
             && self.nodes.is_empty()

@@ -9,9 +9,9 @@ use ipnet::IpNet;
 use super::blocks::Ask;
 use super::selection::{NamedPort, PortName};
 use super::{Definition, Groups, Members, Use, definition};
-use crate::compile::index::{Index, PodId};
+use crate::compile::index::Index;
 use crate::compile::slab::Slot;
-use crate::model::{Id, Pod, Selector};
+use crate::model::{Id, Selector};
 
 /// What a compiled policy holds on to.
 #[derive(Debug, Default)]
@@ -108,12 +108,15 @@ impl<'a> Uses<'a> {
         protocol: Protocol,
     ) -> BTreeSet<u16> {
         let slot = self.groups.selection(&definition, self.index);
-        let port = (name.to_owned(), protocol);
-        if self.new.ports.insert((slot, port.clone())) && !self.old.ports.contains(&(slot, port.clone())) {
-            self.groups.watch(slot, &port, self.policy, self.index);
+        let port = (slot, (name.to_owned(), protocol));
+        if !self.new.ports.contains(&port) {
+            if !self.old.ports.contains(&port) {
+                self.groups.watch(slot, &port.1, self.policy, self.index);
+            }
+            self.new.ports.insert(port.clone());
         }
         let selection = self.groups.selections.get(slot);
-        let named = selection.and_then(|s| s.named.get(&port));
+        let named = selection.and_then(|s| s.named.get(&port.1));
         named.map_or_else(BTreeSet::new, |named| named.numbers.keys().copied().collect())
     }
 
@@ -200,16 +203,20 @@ impl Groups {
     }
 
     fn members_are_stale(&mut self, members: &Members, index: &Index) {
-        let (slot, resolves): (_, &dyn Fn(&Pod) -> bool) = match members {
+        let (slot, port) = match members {
             Members::Nodes => return,
-            Members::Pods(slot) => (*slot, &|_| true),
-            Members::Numbered(slot, (name, protocol), number) => {
-                (*slot, &|pod| pod.port(name, *protocol) == Some(*number))
-            }
+            Members::Pods(slot) => (*slot, None),
+            Members::Numbered(slot, port, number) => (*slot, Some((port, *number))),
         };
-        let members = self.members(slot, index).into_iter();
-        let stale = members.filter(|(_, pod)| resolves(pod)).map(|(id, _)| id);
-        self.stale.pods.extend(stale.collect::<Vec<PodId>>());
+        for id in self.members(slot, index).iter() {
+            let resolves = |((name, protocol), number): (&PortName, u16)| {
+                let pod = index.pod(*id).map(|(_, pod)| pod);
+                pod.is_some_and(|pod| pod.port(name, *protocol) == Some(number))
+            };
+            if port.is_none_or(resolves) {
+                self.stale.pods.insert(*id);
+            }
+        }
     }
 
     /// A named port of a selection, counted where nobody has asked for it before.
@@ -217,8 +224,9 @@ impl Groups {
         if !self.selections.get(slot)?.named.contains_key(port) {
             let mut named = NamedPort::default();
             let (name, protocol) = port;
-            for (_, pod) in self.members(slot, index) {
-                if let Some(number) = pod.port(name, *protocol) {
+            for id in self.members(slot, index).iter() {
+                let pod = index.pod(*id).map(|(_, pod)| pod);
+                if let Some(number) = pod.and_then(|pod| pod.port(name, *protocol)) {
                     named.gains(number);
                 }
             }

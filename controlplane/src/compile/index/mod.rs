@@ -263,10 +263,9 @@ impl Index {
         self.pods.get(id).map(|entry| (&*entry.name, pod(&entry.object)))
     }
 
-    /// A pod by its name.
-    pub(super) fn pod_named(&self, name: &ObjectName) -> Option<(PodId, &Pod)> {
-        let id = *self.by_name.get(name)?;
-        Some((id, self.pod(id)?.1))
+    /// The number of a pod.
+    pub(super) fn pod_named(&self, name: &ObjectName) -> Option<PodId> {
+        self.by_name.get(name).copied()
     }
 
     /// The pods of all namespaces.
