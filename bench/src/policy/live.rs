@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use headgate_dataplane::telemetry::flow_log::FlowLog;
 use headgate_dataplane::{
     clock::Clock,
     config::Tables,
@@ -134,6 +135,7 @@ fn config() -> Result<WorkerConfig> {
             timeouts: Timeouts::default(),
             seed: [7, 11],
             established: EstablishedFlows::default(),
+            flow_log: Arc::new(FlowLog::off()),
         },
         l7_buffer: 65_536,
         l7_mtu: 1_500,
