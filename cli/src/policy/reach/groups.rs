@@ -1,6 +1,7 @@
 //! Rows and columns of the matrix.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 
 use clap::ValueEnum;
 use headgate_ring::message::Endpoint;
@@ -73,7 +74,15 @@ pub(super) fn groups(
         .collect();
     groups.sort_by(|a, b| (a.namespace.is_empty(), &a.name).cmp(&(b.namespace.is_empty(), &b.name)));
     for (index, class) in classes.iter().enumerate() {
-        if let Kind::Outside(outside) = &class.kind {
+        let Kind::Outside(outside) = &class.kind else {
+            continue;
+        };
+        // Of a family that no pod has there is nothing to say.
+        let family = |a: &IpAddr| a.is_ipv4() == outside.block.addr().is_ipv4();
+        if endpoints
+            .iter()
+            .any(|endpoint| endpoint.addresses.iter().any(family))
+        {
             groups.push(Group {
                 name: outside.to_string(),
                 namespace: String::new(),

@@ -149,7 +149,7 @@ fn many_pods_are_grouped_unless_somebody_asks_for_more_than_there_is_room_for() 
     );
     let error = reach(&many, "--by pod").unwrap_err().to_string();
     assert!(
-        error.contains("302 rows") && error.contains("--by namespace"),
+        error.contains("301 rows") && error.contains("--by namespace"),
         "{error}"
     );
     assert_eq!(reach(&many, "--by pod --format json").unwrap().inside(), 300);
