@@ -105,8 +105,16 @@ impl<A: Address> Packet<'_, A> {
                 .policy
                 .decide(client, backend.ip(), self.headers.protocol, backend.port());
         if let Decision::Deny(denial) = decision {
-            self.desk.counters.denials_mut().count(denial.policy.0 as usize);
             let (ctx, protocol) = (self.ctx, self.headers.protocol);
+            let named = || {
+                let policy = ctx.tables.policy.policy(denial.policy)?;
+                Some((policy.name.as_str(), policy.direction))
+            };
+            let index = denial.policy.0 as usize;
+            self.desk
+                .counters
+                .denials_mut()
+                .count(ctx.tables.generation, index, named);
             self.desk
                 .recorder
                 .denied(|| ctx.record(Event::FlowDenied, tuple, backend, protocol));

@@ -25,7 +25,6 @@ use crate::fib::Fib;
 use crate::flow::{Entry, Flows, Ownership, Part, Secret, SourcePorts, Timeouts};
 use crate::options::EstablishedFlows;
 use crate::packet::{self, Address, Headers, Malformed, Parsed, Tuple};
-use crate::policy;
 use crate::telemetry::flow_log::{Event, FlowLog, Record, Recorder};
 use crate::verdict::{Counters, Kernel, PortId, Reason, Verdict, WorkerId};
 use answer::Limiter;
@@ -101,10 +100,6 @@ struct Desk {
     counters: Counters,
     recorder: Recorder,
     limiter: Limiter,
-    /// Of the tables that were followed last.
-    tables_generation: Option<u64>,
-    /// What the denials are numbered by.
-    policy: Option<Arc<policy::Compiled>>,
 }
 
 /// A parsed packet of the batch.
@@ -149,8 +144,6 @@ impl Pipeline {
                 counters: Counters::default(),
                 recorder: Recorder::new(Arc::clone(&config.flow_log), config.worker),
                 limiter: Limiter::default(),
-                tables_generation: None,
-                policy: None,
             },
             batch: Vec::new(),
         }
@@ -189,7 +182,6 @@ impl Pipeline {
         verdicts: &mut Vec<Verdict>,
         origin: Origin,
     ) {
-        self.desk.follow(ctx.tables);
         self.desk.counters.packets += frames.len() as u64;
         self.parse_all(frames);
         verdicts.clear();
@@ -273,7 +265,6 @@ impl Pipeline {
     /// Looks at the next `budget` slots of the flow tables and removes what has been idle for too long; to be called once a
     /// batch or tick. [`slots`](Self::slots) is the budget of a whole round.
     pub fn sweep(&mut self, ctx: &Context<'_>, budget: usize) {
-        self.desk.follow(ctx.tables);
         let expired = self.v4.sweep(ctx.now, budget) + self.v6.sweep(ctx.now, budget);
         self.desk.counters.flows_expired += expired as u64;
     }
@@ -324,31 +315,6 @@ fn hash_ahead<A: Address>(flows: &Flows<A>, frame: &[u8], headers: &Headers) -> 
     let hash = flows.hash(&Tuple::of(frame, headers), headers.protocol);
     flows.prefetch(hash);
     hash
-}
-
-impl Desk {
-    /// Takes note of a new state.
-    #[inline]
-    fn follow(&mut self, tables: &Tables) {
-        if self.tables_generation != Some(tables.generation) {
-            self.tables_generation = Some(tables.generation);
-            if self
-                .policy
-                .as_ref()
-                .is_some_and(|old| Arc::ptr_eq(old, &tables.policy))
-            {
-                return;
-            }
-            let policies = tables.policy.policies();
-            let policies = policies
-                .iter()
-                .map(|(id, p)| (id.0, p.name.as_str(), p.direction));
-            self.counters.denials_mut().renumber(policies);
-            // Whoever published the new state holds the old one until all workers have followed, so that its memory is not
-            // freed here.
-            self.policy = Some(Arc::clone(&tables.policy));
-        }
-    }
 }
 
 /// An IP packet on its way.

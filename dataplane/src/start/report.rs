@@ -12,7 +12,8 @@ use crate::control::Control;
 use crate::steering::Steerer;
 use crate::telemetry::flow_log::{self, FlowLogStatus};
 use crate::telemetry::{
-    Answers, ControlStatus, FrameStatus, ListenerStatus, PolicyState, PortStatus, ServiceStatus, Status,
+    Answers, ControlStatus, DenialStatus, FrameStatus, ListenerStatus, PolicyState, PortStatus,
+    ServiceStatus, Status,
 };
 use crate::worker::{Peer, Shared};
 
@@ -151,6 +152,16 @@ impl Reporter {
             address: l.address,
             tls: l.tls,
         };
+        let denials = tables
+            .policy
+            .policies()
+            .into_iter()
+            .map(|(_, policy)| DenialStatus {
+                policy: policy.name.clone(),
+                direction: format!("{:?}", policy.direction).to_lowercase(),
+                packets: 0,
+            });
+        status.denials = denials.collect();
         status.listeners = tables.listeners.iter().map(listener).collect();
         status
             .services

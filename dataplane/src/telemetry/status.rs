@@ -30,7 +30,7 @@ pub struct Status {
     pub totals: Counts,
     /// Flows that workers follow now.
     pub flows: usize,
-    /// Packets that NetworkPolicies forbade.
+    /// Packets that policies forbade: of every policy in force or that has denied, sorted by name and direction.
     pub denials: Vec<DenialStatus>,
     /// Addresses that Headgate answers ARP and NDP for.
     pub owned_addresses: Vec<IpAddr>,
@@ -132,7 +132,7 @@ pub struct WorkerStatus {
     pub flows: usize,
     /// Its packets.
     pub counts: Counts,
-    /// Packets that policies forbade.
+    /// Packets that policies forbade: of those that have denied here.
     pub denials: Vec<DenialStatus>,
     /// Frames that it holds now.
     pub held: HeldFrames,
@@ -177,10 +177,10 @@ pub struct Counts {
     pub answers: BTreeMap<String, u64>,
 }
 
-/// Packets that one NetworkPolicy forbade.
+/// Packets that one policy forbade.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DenialStatus {
-    /// `namespace/name`.
+    /// `namespace/name`, or the name of a ClusterNetworkPolicy.
     pub policy: String,
     /// `ingress` or `egress`.
     pub direction: String,
@@ -321,9 +321,11 @@ impl HeldFrames {
 }
 
 impl Status {
-    /// Takes the workers' reports and sums them up.
+    /// Takes the workers' reports and sums them up. Denials are added to those that are there.
     pub fn set_workers(&mut self, workers: Vec<WorkerStatus>) {
-        let mut denials: BTreeMap<(String, String), u64> = BTreeMap::new();
+        let known = std::mem::take(&mut self.denials).into_iter();
+        let mut denials: BTreeMap<(String, String), u64> =
+            known.map(|d| ((d.policy, d.direction), d.packets)).collect();
         for worker in &workers {
             self.totals.add(&worker.counts);
             self.flows += worker.flows;

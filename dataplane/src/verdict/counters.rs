@@ -1,5 +1,7 @@
 //! Counts of one worker: plain integers, since nobody else writes them.
 
+use std::collections::HashMap;
+
 use headgate_ring::message::Direction;
 
 use super::{Answer, Kernel, Reason, Verdict};
@@ -79,14 +81,19 @@ impl Counters {
     }
 }
 
-/// Packets that NetworkPolicies forbade, by policy. A count outlives changes of the state, and so does the
-/// count of a policy that is gone.
+/// Packets that policies forbade, by policy. A count outlives changes of the state, and so does the count of a policy
+/// that is gone; one that is renamed is another policy.
+///
+/// A change of the state costs nothing here, however many policies there are: a policy's count is looked for by its name
+/// when it first denies under a state, and remembered by its index from then on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Denials {
-    /// Sorted by policy and direction.
+    /// In the order of their first denials.
     counts: Vec<Denied>,
-    /// Place in `counts` of each policy of the state in force, by its index there.
-    places: Vec<usize>,
+    /// Places in `counts`: of ingress, of egress.
+    by_name: HashMap<String, [Option<usize>; 2]>,
+    /// Where counts were found lately, by the low bits of the policy's index.
+    recent: Vec<Recent>,
 }
 
 /// The count of one policy and direction.
@@ -97,54 +104,67 @@ struct Denied {
     packets: u64,
 }
 
-impl Denied {
-    fn key(&self) -> (&str, Direction) {
-        (&self.policy, self.direction)
-    }
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Recent {
+    generation: u64,
+    index: usize,
+    place: Option<usize>,
 }
 
 impl Denials {
-    /// `(namespace/name, direction, packets)` of every policy that has been in force, denials or not.
+    const RECENT: usize = 64;
+
+    /// `(policy, direction, packets)` of every policy that has denied, in the order in which they first did.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Direction, u64)> {
         self.counts
             .iter()
             .map(|d| (d.policy.as_str(), d.direction, d.packets))
     }
 
-    /// Takes the policies of a new state with their indices, in the order of their names and directions. One pass over
-    /// both lists, since workers do it between packets. Allocates: once a change, not a packet.
-    pub(crate) fn renumber<'a>(&mut self, policies: impl Iterator<Item = (u32, &'a str, Direction)>) {
-        let known = std::mem::take(&mut self.counts);
-        self.counts.reserve(known.len());
-        self.places.clear();
-        let mut known = known.into_iter().peekable();
-        for (index, policy, direction) in policies {
-            let index = index as usize;
-            while let Some(gone) = known.next_if(|d| d.key() < (policy, direction)) {
-                self.counts.push(gone);
-            }
-            let denied = known.next_if(|d| d.key() == (policy, direction));
-            if self.places.len() <= index {
-                self.places.resize(index + 1, usize::MAX);
-            }
-            self.places[index] = self.counts.len();
-            self.counts.push(denied.unwrap_or_else(|| Denied {
+    /// Counts a packet against the policy with this index in the state of this generation; `named` tells who that is.
+    /// Allocates when a policy denies for the first time.
+    #[inline]
+    pub(crate) fn count<'a>(
+        &mut self,
+        generation: u64,
+        index: usize,
+        named: impl FnOnce() -> Option<(&'a str, Direction)>,
+    ) {
+        let recent = self.recent.get(index % Self::RECENT);
+        let known = recent.filter(|r| r.generation == generation && r.index == index);
+        let place = match known.and_then(|recent| recent.place) {
+            Some(place) => place,
+            None => match named() {
+                Some((policy, direction)) => self.find(generation, index, policy, direction),
+                None => return,
+            },
+        };
+        self.counts[place].packets += 1;
+    }
+
+    #[cold]
+    fn find(&mut self, generation: u64, index: usize, policy: &str, direction: Direction) -> usize {
+        let side = match direction {
+            Direction::Ingress => 0,
+            Direction::Egress => 1,
+        };
+        let known = self.by_name.get(policy).and_then(|sides| sides[side]);
+        let place = known.unwrap_or_else(|| {
+            self.counts.push(Denied {
                 policy: policy.to_owned(),
                 direction,
                 packets: 0,
-            }));
-        }
-        self.counts.extend(known);
-    }
-
-    /// Counts a packet against the policy with this index in the state in force.
-    pub(crate) fn count(&mut self, index: usize) {
-        if let Some(denied) = self
-            .places
-            .get(index)
-            .and_then(|&place| self.counts.get_mut(place))
-        {
-            denied.packets += 1;
-        }
+            });
+            let place = self.counts.len() - 1;
+            self.by_name.entry(policy.to_owned()).or_default()[side] = Some(place);
+            place
+        });
+        self.recent.resize(Self::RECENT, Recent::default());
+        self.recent[index % Self::RECENT] = Recent {
+            generation,
+            index,
+            place: Some(place),
+        };
+        place
     }
 }

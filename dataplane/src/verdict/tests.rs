@@ -28,48 +28,78 @@ fn each_ending_counts_once() {
     assert_eq!(counters.answered(Answer::Echo), 1);
 }
 
+/// Policies by their indices; those that are `None` are gone.
+type State<'a> = &'a [Option<(&'a str, Direction)>];
+
+fn count(denials: &mut Denials, generation: u64, state: State<'_>, index: usize) {
+    denials.count(generation, index, || state.get(index).copied().flatten());
+}
+
+/// `a/x`, `y` and `a/x` again, whatever their indices are.
 #[test]
-fn denials_outlive_a_renumbering() {
+fn denials_outlive_a_change_of_indices() {
+    const IN: Direction = Direction::Ingress;
     let mut denials = Denials::default();
-    denials.renumber([(0, "a/x", Direction::Ingress), (1, "a/y", Direction::Ingress)].into_iter());
-    denials.count(1);
-    // Indices have gaps, and need not be in the order of the names.
-    denials.renumber([(3, "a/y", Direction::Ingress), (1, "a/z", Direction::Egress)].into_iter());
-    denials.count(3);
-    denials.count(1);
-    denials.count(0);
-    denials.count(7);
-    let counts: Vec<_> = denials.iter().map(|(name, _, n)| (name, n)).collect();
-    assert_eq!(counts, [("a/x", 0), ("a/y", 2), ("a/z", 1)]);
+    let first: State<'_> = &[Some(("a/x", IN)), Some(("y", IN))];
+    count(&mut denials, 1, first, 1);
+    count(&mut denials, 1, first, 1);
+    count(&mut denials, 1, first, 0);
+    let second: State<'_> = &[None, Some(("a/x", IN)), None, Some(("y", Direction::Egress))];
+    count(&mut denials, 2, second, 1);
+    count(&mut denials, 2, second, 3);
+    count(&mut denials, 2, second, 0);
+    count(&mut denials, 2, second, 7);
+    // Renamed: another policy at the same index.
+    count(&mut denials, 3, &[None, Some(("a/z", IN))], 1);
+    let counts: Vec<_> = denials.iter().collect();
+    assert_eq!(
+        counts,
+        [
+            ("y", IN, 2),
+            ("a/x", IN, 2),
+            ("y", Direction::Egress, 1),
+            ("a/z", IN, 1)
+        ]
+    );
+}
+
+#[test]
+fn a_known_policy_is_not_asked_for_its_name_again() {
+    let mut denials = Denials::default();
+    count(&mut denials, 1, &[Some(("a/x", Direction::Ingress))], 0);
+    for _ in 0..9 {
+        denials.count(1, 0, || panic!("it is known"));
+    }
+    assert_eq!(denials.iter().next(), Some(("a/x", Direction::Ingress, 10)));
 }
 
 #[test]
 fn denials_keep_their_policies_through_any_change() {
-    const NAMES: [&str; 6] = ["a/a", "a/b", "b/a", "b/b", "c/a", "c/b"];
     let mut denials = Denials::default();
     let mut expected = std::collections::BTreeMap::new();
-    for round in 0..64_usize {
-        // Each round another subset is in force, in the order of the names.
-        let chosen = NAMES
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| (round * 37) >> i & 1 == 1);
-        let policies: Vec<_> = chosen
-            .flat_map(|(_, name)| [(*name, Direction::Ingress), (*name, Direction::Egress)])
-            .collect();
-        let mut policies = policies;
-        policies.sort_unstable();
-        denials.renumber(
-            (0..)
-                .zip(&policies)
-                .map(|(i, (name, direction))| (i, *name, *direction)),
-        );
-        for (index, policy) in policies.iter().enumerate() {
-            denials.count(index);
-            *expected.entry(*policy).or_insert(0) += 1;
+    let names: Vec<String> = (0..200).map(|n| format!("namespace/policy-{n}")).collect();
+    for round in 1..64_usize {
+        // Each round another subset is in force, at other indices, many of which share their low bits.
+        let policy = |index: usize| {
+            let name = &names[(index * round) % names.len()];
+            let direction = if index.is_multiple_of(2) {
+                Direction::Ingress
+            } else {
+                Direction::Egress
+            };
+            (index % 7 != round % 7).then_some((name.as_str(), direction))
+        };
+        let state: Vec<_> = (0..500).map(policy).collect();
+        for index in (0..500).step_by(round).chain(0..500) {
+            count(&mut denials, round as u64, &state, index);
+            if let Some(policy) = state[index] {
+                *expected.entry((policy.0.to_owned(), policy.1)).or_insert(0) += 1;
+            }
         }
-        let told: Vec<_> = denials.iter().collect();
-        let expected: Vec<_> = expected.iter().map(|((p, d), n)| (*p, *d, *n)).collect();
-        assert_eq!(told, expected);
     }
+    let told: std::collections::BTreeMap<_, _> = denials
+        .iter()
+        .map(|(name, direction, n)| ((name.to_owned(), direction), n))
+        .collect();
+    assert_eq!(told, expected);
 }

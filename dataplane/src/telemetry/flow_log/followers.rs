@@ -77,8 +77,15 @@ impl Followers {
         Ok(())
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.all.len()
+    /// Whether somebody is connected, with a question or without.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Those who have asked.
+    pub(super) fn reading(&self) -> usize {
+        let reads = |f: &&Follower| matches!(f.state, State::Reading(_));
+        self.all.iter().filter(reads).count()
     }
 
     /// Whether somebody follows who wants allowed flows.

@@ -209,9 +209,9 @@ impl Desk {
 
     /// False when it is time to end.
     fn wait(&self, end: &OwnedFd) -> bool {
-        let pause = match (self.followers.len(), self.log.settings.recorded) {
-            (0, Recorded::None) => None,
-            (0, _) if self.writer.is_none() => Some(COLLECT_SLOWLY),
+        let pause = match (self.followers.is_empty(), self.log.settings.recorded) {
+            (true, Recorded::None) => None,
+            (true, _) if self.writer.is_none() => Some(COLLECT_SLOWLY),
             _ => Some(COLLECT),
         };
         let timeout = pause.and_then(|pause| Timespec::try_from(pause).ok());
@@ -384,7 +384,7 @@ impl Desk {
         }
         self.counts
             .followers
-            .store(self.followers.len(), Ordering::Relaxed);
+            .store(self.followers.reading(), Ordering::Relaxed);
         self.counts
             .unfollowed
             .store(self.followers.lost, Ordering::Relaxed);
