@@ -125,6 +125,7 @@ fn policy_endpoint(endpoint: &Endpoint) -> Result<(), Fault> {
     name(&endpoint.name).map_err(|f| f.within("name"))?;
     each(&endpoint.addresses, "addresses", |address| unicast(*address))?;
     sorted(&endpoint.addresses, "addresses")?;
+    sorted(&endpoint.hosts, "hosts")?;
     sorted(&endpoint.groups, "groups")?;
     each(&endpoint.ports, "ports", |port| match port.number {
         0 => Err(Fault::new("number", "is 0")),

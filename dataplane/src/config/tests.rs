@@ -252,6 +252,9 @@ fn policies_are_checked() {
     );
     assert!(endpoint(&|e| e.groups.reverse()).contains("groups[1]: "));
     assert!(
+        endpoint(&|e| e.hosts = vec![[192, 0, 2, 2].into(), [192, 0, 2, 1].into()]).contains("hosts[1]: ")
+    );
+    assert!(
         endpoint(&|e| e.addresses[0] = [224, 0, 0, 1].into())
             .contains("addresses[0]: 224.0.0.1 is multicast")
     );

@@ -55,9 +55,7 @@ impl Compiled {
         let question = self.question(guard.number, direction, (src, dst), protocol, port);
         let own_node = self.is_own_node(question.subject, question.peer);
         let policy = if guard.denier == SEVERAL || own_node {
-            let (allowed, policy, _) = question.word()?;
-            debug_assert!(!allowed, "the tables deny what the policies allow");
-            policy
+            question.denier(own_node)?
         } else {
             guard.denier
         };
@@ -143,6 +141,18 @@ impl Question<'_> {
                 Some((action == Action::Accept, policy, Some(rule)))
             }
             Some((Action::Pass, ..)) | None => None,
+        }
+    }
+
+    /// Whose word it is that the connection is denied, as the tables say. Rules that could only accept are not looked at:
+    /// there may be thousands of them, and a flood of such packets.
+    fn denier(&self, own_node: bool) -> Option<u32> {
+        if let Some((Action::Deny, policy, _)) = self.first_match(Tier::Admin) {
+            return Some(policy);
+        }
+        match self.of_tier(Tier::NetworkPolicy).next() {
+            Some((isolating, _)) => (!own_node).then_some(isolating),
+            None => self.first_match(Tier::Baseline).map(|(_, policy, _)| policy),
         }
     }
 

@@ -124,4 +124,7 @@ impl Explanation {
 mod tests;
 
 #[cfg(test)]
+mod churn;
+
+#[cfg(test)]
 mod property;

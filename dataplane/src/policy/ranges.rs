@@ -21,9 +21,22 @@ pub(super) fn normalize(ranges: &mut Vec<Range>) {
 
 /// What is in either.
 pub(super) fn union(a: &[Range], b: &[Range]) -> Vec<Range> {
-    let mut both = [a, b].concat();
-    normalize(&mut both);
-    both
+    let (mut i, mut j) = (0, 0);
+    let mut either: Vec<Range> = Vec::with_capacity(a.len() + b.len());
+    loop {
+        let next = match (a.get(i), b.get(j)) {
+            (Some(x), Some(y)) if x <= y => (*x, &mut i),
+            (_, Some(y)) => (*y, &mut j),
+            (Some(x), None) => (*x, &mut i),
+            (None, None) => return either,
+        };
+        let (range, taken) = next;
+        *taken += 1;
+        match either.last_mut() {
+            Some(last) if range.0 <= last.1.saturating_add(1) => last.1 = last.1.max(range.1),
+            _ => either.push(range),
+        }
+    }
 }
 
 /// What is in both.

@@ -277,3 +277,64 @@ fn many_ports_need_several_levels_of_index() {
         );
     }
 }
+
+/// Many peers, each of which holds all pods but one: classes join them one after another, and must not leave a
+/// region behind for each.
+#[test]
+fn peers_that_hold_nearly_everybody_cost_what_differs() {
+    const PODS: u32 = 60;
+    let but = |i: u32| GroupId(1000 + u128::from(i));
+    let pod = |i: u32| {
+        let mut groups: Vec<GroupId> = (0..PODS).filter(|other| *other != i).map(but).collect();
+        groups.push(GroupId(2000 + u128::from(i)));
+        let endpoint = Endpoint {
+            name: format!("a/pod-{i}"),
+            addresses: vec![[10, 244, 0, u8::try_from(i).expect("few pods")].into()],
+            hosts: Vec::new(),
+            labels: Vec::new(),
+            ports: Vec::new(),
+            groups,
+        };
+        (endpoint.name.clone(), Some(Arc::new(endpoint)))
+    };
+    let rules = |i: u32| PolicyRule {
+        peers: Some(vec![Peer::Group(but(i))]),
+        ..rule(&[], &[])
+    };
+    let policy = |i: u32| {
+        let policy = Policy {
+            name: format!("a/p{i}"),
+            tier: Tier::NetworkPolicy,
+            priority: 0,
+            direction: Direction::Ingress,
+            subjects: GroupId(2000 + u128::from(i)),
+            rules: vec![rules(i)],
+        };
+        ((policy.name.clone(), policy.direction), Some(Arc::new(policy)))
+    };
+    let mut classifier = Classifier::with_limits(build::Limits {
+        wide: 20,
+        narrow: 10,
+        ..Default::default()
+    });
+    let everything = Changes {
+        endpoints: (0..PODS).map(pod).collect(),
+        groups: Vec::new(),
+        policies: (0..PODS).map(policy).collect(),
+    };
+    let compiled = classifier.update(everything).expect("few policies");
+    let size = compiled.size();
+    assert_eq!((size.regions, size.cells), (60, 60 * 59));
+    assert!(size.verdicts_bytes < 1 << 20, "{size:?}");
+    for (i, j) in (0..60).flat_map(|i| (0..60).map(move |j| (i, j))) {
+        let allowed = compiled
+            .decide([10, 244, 0, i].into(), [10, 244, 0, j].into(), 6, 80)
+            .is_allowed();
+        assert!(
+            allowed,
+            "from pod {i} to pod {j}: only the pod itself is left out"
+        );
+        let stranger = compiled.decide([192, 0, 2, i].into(), [10, 244, 0, j].into(), 6, 80);
+        assert!(!stranger.is_allowed());
+    }
+}

@@ -31,6 +31,8 @@ pub(super) struct Change<'a> {
     pub(super) fresh_regions: Vec<u32>,
     /// Guards whose cells must be computed anew; each has `dirty` set.
     pub(super) dirty: Vec<u32>,
+    /// Classes and wide sets, and whether the one joined the other or left it.
+    pub(super) moves: Vec<(u32, u32, bool)>,
     /// Wide sets that lost classes.
     pub(super) shrunk: Vec<u32>,
     /// Blocks that came or went.
@@ -52,6 +54,7 @@ impl<'a> Change<'a> {
             fresh_classes: Vec::new(),
             fresh_regions: Vec::new(),
             dirty: Vec::new(),
+            moves: Vec::new(),
             shrunk: Vec::new(),
             moved: Vec::new(),
         }
@@ -67,11 +70,13 @@ impl<'a> Change<'a> {
         self.change_endpoints(changes.endpoints);
         self.settle_hosts();
         self.rekey();
+        self.settle_regions();
         let dead = self.sweep();
         self.settle_widths();
+        self.settle_regions();
+        self.sweep_regions();
         self.extend_guards()?;
         self.rebuild_guards()?;
-        self.sweep_regions();
         dead.into_iter().for_each(|node| self.model.trie.free(node));
         self.write_classes();
         self.write_blocks();

@@ -14,6 +14,13 @@ pub(super) struct Program {
     policies: Vec<Arc<Rules>>,
     /// Places in `policies` and in their rules.
     rules: Vec<(usize, usize)>,
+    /// Sets, and places in `rules` of those that name them, sorted: a guard may have very many rules, and most peers are
+    /// in the sets of a few.
+    by_set: Vec<(u32, usize)>,
+    /// Places in `rules` of those for any peer, sorted, without what is in `anybody`.
+    for_all: Vec<usize>,
+    /// What rules of the tier NetworkPolicy accept from anybody.
+    anybody: Vec<Range>,
     isolated: bool,
 }
 
@@ -22,16 +29,28 @@ impl Program {
     pub(super) fn new(mut policies: Vec<Arc<Rules>>, groups: &[u32]) -> Self {
         policies.sort_unstable_by(|a, b| a.turn().cmp(&b.turn()));
         let holds = |rule: &Rule| rule.only.is_none_or(|group| groups.binary_search(&group).is_ok());
-        let mut rules = Vec::new();
-        for (i, policy) in policies.iter().enumerate() {
-            let held = policy.rules.iter().enumerate().filter(|(_, rule)| holds(rule));
-            rules.extend(held.map(|(j, _)| (i, j)));
-        }
-        Self {
+        let mut program = Self {
             isolated: policies.iter().any(|p| p.policy.tier == Tier::NetworkPolicy),
             policies,
-            rules,
+            rules: Vec::new(),
+            by_set: Vec::new(),
+            for_all: Vec::new(),
+            anybody: Vec::new(),
+        };
+        for (i, policy) in program.policies.iter().enumerate() {
+            for (j, rule) in policy.rules.iter().enumerate().filter(|(_, rule)| holds(rule)) {
+                let place = program.rules.len();
+                program.rules.push((i, j));
+                match &rule.sets {
+                    Some(sets) => program.by_set.extend(sets.iter().map(|set| (*set, place))),
+                    None if policy.policy.tier == Tier::NetworkPolicy => program.anybody.extend(&rule.ranges),
+                    None => program.for_all.push(place),
+                }
+            }
         }
+        program.by_set.sort_unstable();
+        normalize(&mut program.anybody);
+        program
     }
 
     /// The places of the policies.
@@ -46,9 +65,7 @@ impl Program {
 
     /// Every set that rules name, sorted.
     pub(super) fn sets(&self) -> Vec<u32> {
-        let sets = self.rules().filter_map(|(_, rule)| rule.sets.as_ref());
-        let mut sets: Vec<u32> = sets.flat_map(|sets| sets.iter().copied()).collect();
-        sets.sort_unstable();
+        let mut sets: Vec<u32> = self.by_set.iter().map(|(set, _)| *set).collect();
         sets.dedup();
         sets
     }
@@ -81,23 +98,24 @@ impl Program {
 
     /// The ports that are open to a peer that is in exactly these of the sets, sorted.
     pub(super) fn ports(&self, held: &[u32]) -> Vec<Range> {
+        let matching = self.matching(held);
         let (mut open, mut passed) = (Vec::new(), vec![EVERYTHING]);
-        self.first_match(Tier::Admin, held, &mut open, &mut passed);
+        self.first_match(Tier::Admin, &matching, &mut open, &mut passed);
         if self.isolated {
-            let accepted = self.accepted(held);
+            let accepted = self.accepted(&matching);
             if open.is_empty() && passed == [EVERYTHING] {
                 return accepted;
             }
             return union(&open, &intersection(&passed, &accepted));
         }
-        self.first_match(Tier::Baseline, held, &mut open, &mut passed);
+        self.first_match(Tier::Baseline, &matching, &mut open, &mut passed);
         union(&open, &passed)
     }
 
     /// Has the rules of a tier decide on `passed`: what they accept is open, what they deny is neither.
-    fn first_match(&self, tier: Tier, held: &[u32], open: &mut Vec<Range>, passed: &mut Vec<Range>) {
+    fn first_match(&self, tier: Tier, matching: &[usize], open: &mut Vec<Range>, passed: &mut Vec<Range>) {
         let mut undecided = std::mem::take(passed);
-        for rule in self.matching(tier, held) {
+        for rule in self.of_tier(tier, matching) {
             let hit = intersection(&undecided, &rule.ranges);
             undecided = difference(&undecided, &rule.ranges);
             match rule.action {
@@ -105,32 +123,47 @@ impl Program {
                 Action::Deny => {}
                 Action::Pass => *passed = union(passed, &hit),
             }
+            if undecided.is_empty() {
+                break;
+            }
         }
         *passed = union(passed, &undecided);
     }
 
     /// What some rule of the tier NetworkPolicy accepts.
-    fn accepted(&self, held: &[u32]) -> Vec<Range> {
-        let rules = self.matching(Tier::NetworkPolicy, held);
+    fn accepted(&self, matching: &[usize]) -> Vec<Range> {
+        let rules = self.of_tier(Tier::NetworkPolicy, matching);
         let mut accepted = rules.flat_map(|rule| rule.ranges.iter().copied()).collect();
         normalize(&mut accepted);
-        accepted
+        union(&self.anybody, &accepted)
     }
 
-    fn matching(&self, tier: Tier, held: &[u32]) -> impl Iterator<Item = &Rule> {
-        let holds = |sets: &[u32]| sets.iter().any(|set| held.binary_search(set).is_ok());
-        self.rules()
-            .filter(move |(policy, rule)| {
-                policy.policy.tier == tier && rule.sets.as_ref().is_none_or(|sets| holds(sets))
-            })
+    /// The places of the rules that match such a peer, in the order of their turns, without those of `anybody`.
+    fn matching(&self, held: &[u32]) -> Vec<usize> {
+        let mut matching = self.for_all.clone();
+        for set in held {
+            let from = self.by_set.partition_point(|(s, _)| s < set);
+            let of_set = self.by_set[from..].iter().take_while(|(s, _)| s == set);
+            matching.extend(of_set.map(|(_, place)| *place));
+        }
+        matching.sort_unstable();
+        matching.dedup();
+        matching
+    }
+
+    fn of_tier(&self, tier: Tier, matching: &[usize]) -> impl Iterator<Item = &Rule> {
+        let rules = matching.iter().map(|place| self.rule(self.rules[*place]));
+        rules
+            .filter(move |(policy, _)| policy.policy.tier == tier)
             .map(|(_, rule)| rule)
     }
 
+    fn rule(&self, (i, j): (usize, usize)) -> (&Rules, &Rule) {
+        let policy = &*self.policies[i];
+        (policy, &policy.rules[j])
+    }
+
     fn rules(&self) -> impl Iterator<Item = (&Rules, &Rule)> {
-        let rule = |(i, j): &(usize, usize)| {
-            let policy = &*self.policies[*i];
-            (policy, &policy.rules[*j])
-        };
-        self.rules.iter().map(rule)
+        self.rules.iter().map(|place| self.rule(*place))
     }
 }

@@ -31,8 +31,9 @@ enum Kind {
     Group(u32),
     Block {
         block: IpNet,
+        /// Those inside of the block and in no other one, sorted.
         except: Vec<IpNet>,
-        /// Of the block, then of the excepts inside of it.
+        /// Of the block, then of the excepts.
         nodes: Vec<u32>,
     },
 }
@@ -40,8 +41,20 @@ enum Kind {
 impl Kind {
     /// Whether an except of the block holds all of a node.
     fn excepts(&self, net: &IpNet) -> bool {
-        matches!(self, Self::Block { except, .. } if except.iter().any(|e| e.contains(net)))
+        let Self::Block { except, .. } = self else {
+            return false;
+        };
+        // None is in another one, so that none can stand between `net` and one around it.
+        let before = except.partition_point(|e| e <= net);
+        before > 0 && except[before - 1].contains(net)
     }
+}
+
+/// Those of the blocks that are in no other one, sorted.
+fn outermost(mut blocks: Vec<IpNet>) -> Vec<IpNet> {
+    blocks.sort_unstable();
+    blocks.dedup_by(|inner, outer| outer.contains(&*inner));
+    blocks
 }
 
 impl Change<'_> {
@@ -58,13 +71,11 @@ impl Change<'_> {
                 Kind::Group(group)
             }
             Peer::Block { block, except } => {
-                let (block, except): (_, Vec<_>) = (block.trunc(), except.iter().map(IpNet::trunc).collect());
-                let inside = except.iter().filter(|e| block.contains(*e)).copied();
-                let nodes = [block]
-                    .into_iter()
-                    .chain(inside)
-                    .map(|net| self.acquire_node(net));
-                let nodes: Vec<u32> = nodes.collect();
+                let block = block.trunc();
+                let except = except.iter().map(IpNet::trunc).filter(|e| block.contains(e));
+                let except = outermost(except.collect());
+                let all = [block].into_iter().chain(except.iter().copied());
+                let nodes: Vec<u32> = all.map(|net| self.acquire_node(net)).collect();
                 self.model.trie.node_mut(nodes[0]).sets.push(set);
                 Kind::Block { block, except, nodes }
             }
@@ -100,7 +111,7 @@ impl Change<'_> {
             let wide = self.model.set_info[set as usize].wide;
             for class in self.classes_in(set) {
                 if wide {
-                    self.change_region(class, |sets| leave(sets, set));
+                    self.moves.push((class, set, false));
                 } else {
                     leave(&mut self.model.class_info[class as usize].narrow, set);
                 }
@@ -168,7 +179,7 @@ impl Change<'_> {
         let info = &mut self.model.set_info[set as usize];
         info.count += 1;
         if info.wide {
-            return self.change_region(class, |sets| enter(sets, set));
+            return self.moves.push((class, set, true));
         }
         enter(&mut info.members, class);
         let full = info.members.len() > self.limits.wide;
@@ -202,7 +213,7 @@ impl Change<'_> {
         info.wide = true;
         for class in std::mem::take(&mut info.members) {
             leave(&mut self.model.class_info[class as usize].narrow, set);
-            self.change_region(class, |sets| enter(sets, set));
+            self.moves.push((class, set, true));
         }
         self.mark_users(set);
     }
@@ -220,7 +231,7 @@ impl Change<'_> {
             info.wide = false;
             let mut members = self.classes_in(set);
             for class in &members {
-                self.change_region(*class, |sets| leave(sets, set));
+                self.moves.push((*class, set, false));
                 enter(&mut self.model.class_info[*class as usize].narrow, set);
             }
             members.sort_unstable();
@@ -235,13 +246,24 @@ impl Change<'_> {
         }
     }
 
-    fn change_region(&mut self, class: u32, change: impl FnOnce(&mut Vec<u32>)) {
-        let old = self.model.class_info[class as usize].region;
-        let mut sets = self.model.regions.key(old).to_vec();
-        change(&mut sets);
-        self.model.class_info[class as usize].region = self.acquire_region(sets);
-        self.model.regions.release(old);
-        self.stale.push(class);
+    /// Gives classes that joined or left wide sets their regions. Each once, however many sets there were: otherwise
+    /// there would be a region on the way for every one of them.
+    pub(super) fn settle_regions(&mut self) {
+        let mut moves = std::mem::take(&mut self.moves);
+        moves.sort_unstable();
+        for of_class in moves.chunk_by(|a, b| a.0 == b.0) {
+            let class = of_class[0].0;
+            let old = self.model.class_info[class as usize].region;
+            let left = |set: &u32| of_class.binary_search(&(class, *set, false)).is_ok();
+            let stayed = self.model.regions.key(old).iter().filter(|set| !left(set));
+            let joined = of_class.iter().filter(|(_, _, joins)| *joins);
+            let mut sets: Vec<u32> = stayed.chain(joined.map(|(_, set, _)| set)).copied().collect();
+            sets.sort_unstable();
+            sets.dedup();
+            self.model.class_info[class as usize].region = self.acquire_region(sets);
+            self.model.regions.release(old);
+            self.stale.push(class);
+        }
     }
 
     /// The region of sorted wide sets, with a user more.
