@@ -9,6 +9,7 @@
 //! objects away.
 
 mod events;
+mod manifests;
 mod scan;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use notify::{RecursiveMode, Watcher};
 use zeroize::Zeroizing;
 
 use super::events::Work;
+use super::manifests::Manifests;
 use super::{Changes, DirectoryError};
 use crate::source::decode::{Syntax, Unreadable, decode};
 use crate::source::store::Contents;
@@ -25,8 +26,7 @@ pub(super) struct Tree {
     watcher: Box<dyn Watcher + Send>,
     /// Directories by their real paths, with the inode that is watched.
     watched: BTreeMap<PathBuf, (u64, u64)>,
-    /// Manifests that have been read, by their paths below the root, and where links lead, which is what events name.
-    manifests: BTreeMap<Arc<Path>, PathBuf>,
+    manifests: Manifests,
     /// The root's parent and the root in it: watched because the root itself may be swapped.
     gate: Option<(PathBuf, PathBuf)>,
     /// Directories that could not be watched or read: told once.
@@ -69,7 +69,7 @@ impl Tree {
             root,
             watcher,
             watched: BTreeMap::new(),
-            manifests: BTreeMap::new(),
+            manifests: Manifests::default(),
             gate: None,
             refused: BTreeSet::new(),
         };
@@ -85,7 +85,7 @@ impl Tree {
 
     /// Whether this real path is a manifest that has been read.
     pub(super) fn is_file(&self, real: &Path) -> bool {
-        self.manifests.values().any(|m| m == real)
+        self.manifests.is_real(real)
     }
 
     /// Whether this real path may be, or hold, a manifest. The root's parent has other things in it.
@@ -124,11 +124,11 @@ impl Tree {
             self.rescan(work, &mut changes);
             return changes;
         }
-        let wanted = self
-            .manifests
-            .iter()
-            .filter(|(_, real)| work.files.contains(*real) && !work.writing.contains(*real));
-        let wanted: Vec<_> = wanted.map(|(path, real)| (path.clone(), real.clone())).collect();
+        let mut wanted = BTreeMap::new();
+        for real in work.files.difference(&work.writing) {
+            let paths = self.manifests.leading_to(real);
+            wanted.extend(paths.map(|path| (path.clone(), real.clone())));
+        }
         for (path, real) in wanted {
             self.read(path, real, &mut changes);
         }
@@ -140,7 +140,7 @@ impl Tree {
         if !walk.incomplete {
             let gone: Vec<_> = self
                 .manifests
-                .keys()
+                .paths()
                 .filter(|p| !walk.found.contains_key(&***p))
                 .cloned()
                 .collect();
@@ -150,13 +150,12 @@ impl Tree {
             }
             self.unwatch_others(&walk.directories);
         }
-        let known: BTreeSet<PathBuf> = self.manifests.values().cloned().collect();
         let fresh = |real: &Path| real.parent().is_some_and(|parent| walk.fresh.contains(parent));
         for (path, Found { real, linked }) in walk.found {
             let asked = work.everything || work.files.contains(&real);
-            let news = match self.manifests.get(path.as_path()) {
-                Some(before) => *before != real,
-                None => linked || known.contains(&real),
+            let news = match self.manifests.real(&path) {
+                Some(before) => before != real,
+                None => linked || self.manifests.is_real(&real),
             };
             // Of all else an event tells that is still on its way. To read at once would be to read what somebody
             // has just truncated; so would it be with files that are being written: what was read of them before
