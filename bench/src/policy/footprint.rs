@@ -27,9 +27,11 @@ pub(super) fn print(family: Family) -> Result<()> {
     let mut live = Live::start()?;
     let before = kilobytes("VmRSS")?;
     let took = live.publish(true, operations)?;
+    let tables = live.tables();
     let figures = json!({
         "milliseconds": took.as_secs_f64() * 1e3,
-        "tables": live.tables().policy.memory(),
+        "tables": tables.policy.memory(),
+        "builder": tables.policy.size().builder_bytes,
         "before": before,
         "after": kilobytes("VmRSS")?,
         "peak": kilobytes("VmHWM")?,
@@ -64,9 +66,10 @@ pub(super) fn report() -> Result<()> {
             Ok(figures[name].as_f64().with_context(|| format!("no {name}"))? * unit / 1e6)
         };
         println!(
-            "| {family} | {:.0} | {:.1} | {:.0} | {:.0} | {:.0} |",
+            "| {family} | {:.0} | {:.1} | {:.1} | {:.0} | {:.0} | {:.0} |",
             megabytes("milliseconds", 1e6)?,
             megabytes("tables", 1.0)?,
+            megabytes("builder", 1.0)?,
             megabytes("before", 1024.0)?,
             megabytes("after", 1024.0)?,
             megabytes("peak", 1024.0)?,
