@@ -1,7 +1,7 @@
 /*
  * DPDK's ACL library on rules and connections that `headgate-bench policy` writes to a file.
  *
- *   acl FILE tuple|guard MEMORY_MB
+ *   acl FILE tuple|guard MEMORY_MB SECONDS
  *
  * tuple: one ACL for each direction, whose rules are (pod, peer prefix, protocol, ports): the rules of a guard are
  *        there once for each of its pods.
@@ -9,9 +9,10 @@
  *        ports) of both directions. They are several, each with the rules of some guards: building takes some
  *        five kilobytes for each rule of the one that is built.
  *
- * Prints "built SECONDS RULES BYTES" or "failed STAGE ERRNO SECONDS", then answers each line "CONNECTIONS ALGORITHM
- * BATCH" on stdin (the first CONNECTIONS of the file; scalar or simd; packets for each call) with
- * "NANOSECONDS_A_CONNECTION WRONG", the number of verdicts that differ from the file's.
+ * Takes MEMORY_MB for tables and ends if they are not built in SECONDS. Prints "built SECONDS RULES BYTES" or
+ * "failed STAGE ERRNO SECONDS", then answers each line "CONNECTIONS ALGORITHM BATCH" on stdin (the first CONNECTIONS of
+ * the file; scalar or simd; packets for each call) with "NANOSECONDS_A_CONNECTION WRONG", the number of verdicts that
+ * differ from the file's.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <rte_acl.h>
 #include <rte_eal.h>
@@ -412,8 +414,8 @@ static void answer(void)
 
 int main(int argc, char **argv)
 {
-	if (argc != 4) {
-		fprintf(stderr, "usage: acl FILE tuple|guard MEMORY_MB\n");
+	if (argc != 5) {
+		fprintf(stderr, "usage: acl FILE tuple|guard MEMORY_MB SECONDS\n");
 		return 1;
 	}
 	read_file(argv[1]);
@@ -426,11 +428,13 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	rte_memseg_list_walk(use_huge_pages, NULL);
+	alarm(strtoul(argv[4], NULL, 10));
 	double start = now();
 	uint64_t count = by_guard ? build_by_guard(start) : build_by_tuple(start);
 	if (by_guard)
 		build_pod_table(start);
 	choose_simd();
+	alarm(0);
 	struct rte_malloc_socket_stats stats;
 	rte_malloc_get_socket_stats(0, &stats);
 	printf("built %.2f %llu %zu\n", now() - start, (unsigned long long)count, stats.heap_allocsz_bytes);

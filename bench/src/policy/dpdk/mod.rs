@@ -145,12 +145,9 @@ impl Program {
         let heap = limits.megabytes / 3;
         let mut child = Command::new("prlimit")
             .arg(format!("--as={}", limits.megabytes << 20))
-            .arg("timeout")
-            .arg("--foreground")
-            .arg(limits.seconds.to_string())
             .arg(self.path("acl"))
             .arg(&input)
-            .args([mode, &heap.to_string()])
+            .args([mode, &heap.to_string(), &limits.seconds.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
