@@ -13,6 +13,7 @@ mod load;
 mod lossy;
 mod malformed;
 mod policy;
+mod policy_tools;
 mod probe;
 mod random_walk;
 mod resilience;
