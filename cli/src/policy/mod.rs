@@ -13,6 +13,8 @@ pub(crate) mod flags;
 mod lint;
 mod names;
 mod ports;
+#[cfg(test)]
+mod property;
 mod reach;
 mod reasons;
 mod snapshot;

@@ -25,37 +25,37 @@ use super::{Outcome, print, source};
 
 /// What two states differ in.
 #[derive(Debug, Serialize)]
-struct Difference {
+pub(super) struct Difference {
     /// Pods and nodes that are only in the old state; their connections are not compared.
     only_old: Vec<String>,
     /// Likewise, in the new one.
     only_new: Vec<String>,
     /// Connections of the others.
-    changes: Vec<Change>,
+    pub(super) changes: Vec<Change>,
 }
 
 /// Connections that are allowed in one state and denied in the other.
 #[derive(Debug, Serialize)]
-struct Change {
+pub(super) struct Change {
     /// `allowed` or `denied`: what they are in the new state, and were not in the old.
-    now: Now,
+    pub(super) now: Now,
     /// Names of pods and nodes, and blocks of addresses.
-    from: Vec<String>,
-    to: Vec<String>,
+    pub(super) from: Vec<String>,
+    pub(super) to: Vec<String>,
     /// In few words.
     #[serde(skip)]
     words: [Vec<String>; 2],
-    ports: PortSet,
+    pub(super) ports: PortSet,
     /// Where only one family of addresses is concerned, and the pods have both.
     #[serde(skip_serializing_if = "Option::is_none")]
-    family: Option<&'static str>,
+    pub(super) family: Option<&'static str>,
     /// What decides in the new state.
     by: Sides,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Now {
+pub(super) enum Now {
     Denied,
     Allowed,
 }
@@ -94,7 +94,8 @@ pub(super) fn run(options: &DiffOptions) -> Result<Outcome> {
     Ok(if none { Outcome::Yes } else { Outcome::No })
 }
 
-fn difference(old: &Snapshot, new: &Snapshot) -> Result<Difference> {
+/// Compares every connection.
+pub(super) fn difference(old: &Snapshot, new: &Snapshot) -> Result<Difference> {
     let only = |mine: &Snapshot, other: &Snapshot| {
         let endpoints = mine.endpoints.iter().map(|endpoint| &endpoint.name);
         endpoints
