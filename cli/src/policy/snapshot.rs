@@ -9,10 +9,11 @@ use headgate_controlplane::model::Model;
 use headgate_controlplane::problem::Problem;
 use headgate_dataplane::config::State;
 use headgate_dataplane::policy::{Compiled, Decision, Explanation};
-use headgate_ring::message::{Direction, Endpoint, EndpointPort, GroupId, Object, Policy, Protocol};
+use headgate_ring::message::{Direction, Endpoint, EndpointPort, Group, GroupId, Object, Policy, Protocol};
 use headgate_ring::{Operation, Transaction};
 
 /// What policies are about, and the tables that the dataplane decides by.
+#[derive(Debug)]
 pub(super) struct Snapshot {
     /// Sorted by name.
     pub(super) endpoints: Vec<Endpoint>,
@@ -116,6 +117,32 @@ impl Snapshot {
             by_name,
             by_address,
         })
+    }
+
+    /// The same state, as if nobody knew on which node pods run. NetworkPolicies do not come between a pod and its node;
+    /// but for this, pods in the same groups are alike, which whoever looks at kinds of pods builds on.
+    ///
+    /// # Errors
+    /// None that the state itself did not have.
+    pub(super) fn apart_from_nodes(self) -> Result<Self> {
+        if self.endpoints.iter().all(|endpoint| endpoint.hosts.is_empty()) {
+            return Ok(self);
+        }
+        let endpoint = |endpoint| {
+            Object::Endpoint(Endpoint {
+                hosts: Vec::new(),
+                ..endpoint
+            })
+        };
+        let endpoints = self.endpoints.into_iter().map(endpoint);
+        let groups = self
+            .groups
+            .into_iter()
+            .map(|(id, text)| Object::Group(Group { id, text }));
+        let policies = self.policies.into_iter().map(Object::Policy);
+        let mut apart = Self::new(endpoints.chain(groups).chain(policies).collect())?;
+        (apart.absent, apart.model, apart.problems) = (self.absent, self.model, self.problems);
+        Ok(apart)
     }
 
     /// What the dataplane does with the connection, and why.

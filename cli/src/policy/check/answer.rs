@@ -130,7 +130,10 @@ pub(super) fn answer(snapshot: &Snapshot, mut query: Query) -> Result<Answer, St
             ingress: By::of(&explanation.ingress),
         },
         addresses: differing(&decided),
-        notes: [from.note, to.note].into_iter().flatten().collect(),
+        notes: [from.note, to.note, own_node(explanation)]
+            .into_iter()
+            .flatten()
+            .collect(),
         selecting: [&explanation.egress, &explanation.ingress]
             .map(|end| end.policies.iter().map(|p| p.name.clone()).collect()),
         from: query.from,
@@ -150,6 +153,20 @@ fn pairs(from: &End<'_>, to: &End<'_>) -> impl Iterator<Item = (IpAddr, IpAddr)>
 fn list(addresses: &[IpAddr]) -> String {
     let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     texts.join(", ")
+}
+
+/// Where a NetworkPolicy selects an end and decides nothing, the other end is its node.
+fn own_node(explanation: &Explanation) -> Option<String> {
+    let ends = [&explanation.egress, &explanation.ingress];
+    let own = |end: &&policy::End| {
+        end.by.is_none()
+            && end
+                .policies
+                .iter()
+                .any(|policy| policy.tier == Tier::NetworkPolicy)
+    };
+    let note = "NetworkPolicies do not come between a pod and the node that it runs on";
+    ends.iter().any(own).then(|| note.to_owned())
 }
 
 fn denied_by(explanation: &Explanation) -> Option<&'static str> {

@@ -279,3 +279,29 @@ fn people_get_sentences() {
          ingress: allowed by ingress[0] of shop/db\n"
     );
 }
+
+#[test]
+fn a_pod_and_its_node_reach_each_other() {
+    let pod = r"
+apiVersion: v1
+kind: Pod
+metadata: {namespace: shop, name: on-one, labels: {tier: db}}
+status: {podIP: 10.244.1.30, hostIPs: [{ip: 192.0.2.1}]}
+";
+    let shop = snapshot(&[SHOP, pod, DENY]);
+    for (from, to) in [("192.0.2.1", "shop/on-one"), ("shop/on-one", "192.0.2.1")] {
+        let answer = one(&shop, &query(from, to, "TCP", 1));
+        assert_eq!(answer["allowed"], true, "{answer}");
+        assert!(
+            answer["notes"][0]
+                .as_str()
+                .unwrap()
+                .contains("the node that it runs on"),
+            "{answer}"
+        );
+    }
+    assert_eq!(
+        one(&shop, &query("192.0.2.2", "shop/on-one", "TCP", 1))["allowed"],
+        false
+    );
+}

@@ -84,7 +84,7 @@ pub(super) fn run(options: &DiffOptions) -> Result<Outcome> {
     for problems in [&old.problems, &new.problems] {
         source::tell(problems);
     }
-    let difference = difference(&old, &new)?;
+    let difference = difference(&old.apart_from_nodes()?, &new.apart_from_nodes()?)?;
     print(&match options.format {
         Format::Text => text::render(&difference),
         Format::Json => serde_json::to_string_pretty(&difference)? + "\n",

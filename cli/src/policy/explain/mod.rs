@@ -31,6 +31,9 @@ pub(super) struct Explained {
     labels: BTreeMap<String, String>,
     /// What its containers say that they listen on.
     ports: Vec<ContainerPort>,
+    /// The addresses of its node, to which NetworkPolicies do not matter, unlike to other nodes'.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    node: Vec<IpAddr>,
     ingress: Side,
     egress: Side,
 }
@@ -109,8 +112,7 @@ struct PeerOf {
 
 /// Prints what is known about a pod.
 pub(super) fn run(options: &ExplainOptions) -> Result<Outcome> {
-    let snapshot = source::snapshot(&options.source)?;
-    let explained = explain(&snapshot, &options.pod)?;
+    let explained = explain(source::snapshot(&options.source)?, &options.pod)?;
     print(&match options.format {
         Format::Text => text::render(&explained),
         Format::Json => serde_json::to_string_pretty(&explained)? + "\n",
@@ -119,7 +121,12 @@ pub(super) fn run(options: &ExplainOptions) -> Result<Outcome> {
 }
 
 /// Looks at a pod, a node or an address from all sides.
-fn explain(snapshot: &Snapshot, name: &str) -> Result<Explained> {
+fn explain(snapshot: Snapshot, name: &str) -> Result<Explained> {
+    let nodes = snapshot
+        .endpoint(name)
+        .map(|e| e.hosts.clone())
+        .unwrap_or_default();
+    let snapshot = &snapshot.apart_from_nodes()?;
     let end = snapshot.end(name).map_err(|reason| anyhow!(reason))?;
     let addresses = end.addresses.into_owned();
     let endpoint = snapshot.endpoint(name);
@@ -133,6 +140,7 @@ fn explain(snapshot: &Snapshot, name: &str) -> Result<Explained> {
     Ok(Explained {
         name: name.to_owned(),
         note: end.note,
+        node: nodes,
         labels: endpoint
             .into_iter()
             .flat_map(|e| e.labels.iter().cloned())

@@ -17,7 +17,7 @@ spec:
 ";
 
 fn text(documents: &[&str], name: &str) -> String {
-    text::render(&explain(&snapshot(documents), name).unwrap())
+    text::render(&explain(snapshot(documents), name).unwrap())
 }
 
 #[test]
@@ -77,9 +77,8 @@ fn tiers_are_named_and_a_peers_own_policies_count() {
 
 #[test]
 fn every_peer_and_port_stands_in_exactly_one_row() {
-    let shop = snapshot(&[SHOP, DENY, TIERS]);
     for name in ["shop/web", "shop/db", "blog/six", "shop/agent", "10.9.1.1"] {
-        let explained = explain(&shop, name).unwrap();
+        let explained = explain(snapshot(&[SHOP, DENY, TIERS]), name).unwrap();
         for side in [&explained.ingress, &explained.egress] {
             for family in [" (IPv4)", " (IPv6)"] {
                 let mut ports: BTreeMap<&str, PortSet> = BTreeMap::new();
@@ -101,7 +100,7 @@ fn every_peer_and_port_stands_in_exactly_one_row() {
 
 #[test]
 fn programs_get_the_rules_and_the_rows() {
-    let value = serde_json::to_value(explain(&snapshot(&[SHOP]), "shop/db").unwrap()).unwrap();
+    let value = serde_json::to_value(explain(snapshot(&[SHOP]), "shop/db").unwrap()).unwrap();
     assert_eq!(value["ingress"]["isolated"], true);
     assert_eq!(value["ingress"]["policies"][0]["rules"][1]["ports"], "UDP 5433");
     let row = &value["ingress"]["connections"][0];
@@ -119,6 +118,27 @@ fn what_is_no_pod_is_explained_by_its_address() {
         told.contains("192.0.2.1") && told.contains("node's network"),
         "{told}"
     );
-    let error = explain(&snapshot(&[SHOP]), "shop/none").unwrap_err().to_string();
+    let error = explain(snapshot(&[SHOP]), "shop/none").unwrap_err().to_string();
     assert_eq!(error, "there is no pod shop/none");
+}
+
+#[test]
+fn a_pods_own_node_is_told_apart_from_the_others() {
+    let nodes = r"
+apiVersion: v1
+kind: Pod
+metadata: {namespace: shop, name: on-one, labels: {tier: db}}
+status: {podIP: 10.244.1.30, hostIPs: [{ip: 192.0.2.1}]}
+";
+    let told = text(&[SHOP, nodes], "shop/on-one");
+    assert!(
+        told.contains("  node: 192.0.2.1; between it and the pod"),
+        "{told}"
+    );
+    // What is said of addresses outside is not its own node's privilege.
+    let line = told.lines().find(|line| line.contains("other IPv4")).unwrap();
+    assert!(
+        line.contains("none") && line.contains("shop/db isolates ingress"),
+        "{told}"
+    );
 }

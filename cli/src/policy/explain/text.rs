@@ -31,6 +31,14 @@ pub(super) fn render(explained: &Explained) -> String {
         let ports: Vec<_> = explained.ports.iter().map(port).collect();
         let _infallible = writeln!(text, "  listens on: {}", ports.join(", "));
     }
+    if !explained.node.is_empty() {
+        let node: Vec<_> = explained.node.iter().map(ToString::to_string).collect();
+        let _infallible = writeln!(
+            text,
+            "  node: {}; between it and the pod NetworkPolicies do not come, whatever is said below of nodes",
+            node.join("  ")
+        );
+    }
     for (side, words) in [(&explained.ingress, &INGRESS), (&explained.egress, &EGRESS)] {
         text.push('\n');
         render_side(&mut text, side, words);

@@ -62,7 +62,7 @@ struct Facts<'a> {
 
 /// Prints what was found.
 pub(super) fn run(options: &LintOptions) -> Result<Outcome> {
-    let snapshot = source::silent(&options.source)?;
+    let snapshot = source::silent(&options.source)?.apart_from_nodes()?;
     let findings = findings(&snapshot);
     print(&match options.format {
         Format::Text => render(&findings),

@@ -20,7 +20,7 @@ use matrix::Matrix;
 
 /// Prints the matrix, or writes it to a file.
 pub(super) fn run(options: &ReachOptions) -> Result<Outcome> {
-    let snapshot = source::snapshot(&options.source)?;
+    let snapshot = source::snapshot(&options.source)?.apart_from_nodes()?;
     let matrix = Matrix::new(&snapshot, options)?;
     let text = match options.format {
         ReachFormat::Table => table::render(&matrix),
