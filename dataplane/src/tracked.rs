@@ -30,8 +30,7 @@ impl<T> Default for Tracked<T> {
 impl<T: Clone> Tracked<T> {
     /// `count` times the same, in huge pages where they are to be had.
     pub(crate) fn filled(value: T, count: usize) -> Self {
-        let mut values = Vec::with_capacity(count);
-        prefer_huge_pages(&mut values);
+        let mut values = with_capacity(count);
         values.resize(count, value);
         Self {
             values,
@@ -50,6 +49,7 @@ impl<T: Clone> Tracked<T> {
     pub(crate) fn put(&mut self, index: usize, value: T, empty: &T) {
         while self.values.len() <= index {
             self.note(self.values.len());
+            self.make_room();
             self.values.push(empty.clone());
         }
         *self.edit(index) = value;
@@ -60,6 +60,9 @@ impl<T: Clone> Tracked<T> {
         self.changed.clear();
         self.all = false;
         if newer.all {
+            if self.values.capacity() < newer.values.len() {
+                self.values = with_capacity(newer.values.capacity());
+            }
             self.values.clone_from(&newer.values);
             return;
         }
@@ -68,7 +71,10 @@ impl<T: Clone> Tracked<T> {
             let value = newer.values[index].clone();
             match self.values.get_mut(index) {
                 Some(old) => *old = value,
-                None => self.values.push(value),
+                None => {
+                    self.make_room();
+                    self.values.push(value);
+                }
             }
         }
     }
@@ -76,6 +82,15 @@ impl<T: Clone> Tracked<T> {
     /// Bytes on the heap, without those that elements hold.
     pub(crate) fn memory(&self) -> usize {
         self.values.capacity() * size_of::<T>() + self.changed.capacity() * size_of::<u32>()
+    }
+
+    /// Room for one element more.
+    fn make_room(&mut self) {
+        if self.values.len() == self.values.capacity() {
+            let mut larger = with_capacity((self.values.len() * 2).max(64));
+            larger.append(&mut self.values);
+            self.values = larger;
+        }
     }
 
     fn note(&mut self, index: usize) {
@@ -91,6 +106,13 @@ impl<T: Clone> Tracked<T> {
             }
         }
     }
+}
+
+/// Room in huge pages where they are to be had.
+fn with_capacity<T>(count: usize) -> Vec<T> {
+    let mut values = Vec::with_capacity(count);
+    prefer_huge_pages(&mut values);
+    values
 }
 
 impl<T> Deref for Tracked<T> {

@@ -7,7 +7,7 @@
 mod v4;
 mod v6;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
@@ -90,9 +90,23 @@ impl Lpm {
     #[must_use]
     pub fn lookup(&self, address: IpAddr) -> u32 {
         match address {
-            IpAddr::V4(a) => self.v4.lookup(a.to_bits()),
-            IpAddr::V6(a) => self.v6.lookup(a.to_bits()),
+            IpAddr::V4(a) => self.lookup_v4(a),
+            IpAddr::V6(a) => self.lookup_v6(a.to_bits()),
         }
+    }
+
+    /// [`Self::lookup`] of an IPv4 address.
+    #[inline]
+    #[must_use]
+    pub fn lookup_v4(&self, address: Ipv4Addr) -> u32 {
+        self.v4.lookup(address.to_bits())
+    }
+
+    /// [`Self::lookup`] of an IPv6 address.
+    #[inline]
+    #[must_use]
+    pub fn lookup_v6(&self, address: u128) -> u32 {
+        self.v6.lookup(address)
     }
 
     /// Bytes on the heap.

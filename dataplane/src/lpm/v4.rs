@@ -82,30 +82,36 @@ impl Table {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn lookup(&self, address: u32) -> u32 {
         let entry = self.root[top(address)];
         if entry & CHILD == 0 {
             return entry;
         }
-        self.step(entry, address)
+        if entry & DENSE != 0 {
+            return self.crowded(entry, address);
+        }
+        self.in_node(entry, address)
     }
 
-    #[inline]
-    fn step(&self, mut entry: u32, address: u32) -> u32 {
-        let [_, _, third, fourth] = address.to_be_bytes();
-        if entry & DENSE != 0 {
-            entry = self.dense.get(entry, third);
-            if entry & DENSE != 0 {
-                return self.dense.get(entry, fourth);
-            }
-            if entry & CHILD == 0 {
-                return entry;
-            }
-        }
+    #[inline(always)]
+    fn in_node(&self, entry: u32, address: u32) -> u32 {
         #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
         let low = address as u16;
         self.nodes[(entry ^ CHILD) as usize].value(low)
+    }
+
+    #[inline(never)]
+    fn crowded(&self, table: u32, address: u32) -> u32 {
+        let [_, _, third, fourth] = address.to_be_bytes();
+        let entry = self.dense.get(table, third);
+        if entry & CHILD == 0 {
+            return entry;
+        }
+        if entry & DENSE != 0 {
+            return self.dense.get(entry, fourth);
+        }
+        self.in_node(entry, address)
     }
 
     pub(super) fn memory(&self) -> usize {
@@ -175,7 +181,7 @@ impl Node {
         Some(node)
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&self, low: u16) -> u32 {
         // Counts instead of searching: no branch to predict, and the comparisons are a few vector instructions.
         let run: u16 = self.starts.iter().map(|start| u16::from(*start <= low)).sum();

@@ -1,17 +1,21 @@
-//! IPv6: a root of 65,536 entries by the first 16 bits, and below it a trie of nodes that look at 8 bits, each
-//! placed where its prefixes part (path compression).
+//! IPv6: a root of 65,536 entries by the first 16 bits, and below it two kinds of nodes of 64 bytes.
 //!
 //! ```text
-//! node, 64 bytes                          dense nodes: 256 entries elsewhere
-//! ┌ prefix    bits that must agree ─────┐
-//! │ position  where its 8 bits begin    │
+//! trie node: 8 bits, placed where         runs of the upper 64 bits, where there are
+//! prefixes part (path compression)        few: one comparison for each
+//! ┌ prefix    bits that must agree ─────┐ ┌ starts       ┬ 2a00.. ┬ 2a01.. ┬ …  5 ┐
+//! │ position  where its 8 bits begin    │ └ values    v  ┴   v    ┴   c    ┴ …  6 ┘
 //! │ miss      value when they do not    │
-//! │ starts    0 ┬ 16 ┬ 32 ┬ …  8 runs   │
-//! │ values    v ┴ c  ┴ v  ┴ …           │  c: another node
+//! │ starts    0 ┬ 16 ┬ 32 ┬ …  8 runs   │   v: a value
+//! │ values    v ┴ c  ┴ v  ┴ …           │   c: another node
 //! └─────────────────────────────────────┘
 //! ```
+//!
+//! A trie node with more runs has a table of 256 entries elsewhere.
 
 use super::{CHILD, DENSE, Prefix, Tables, number};
+use std::hint::select_unpredictable;
+
 use crate::tracked::Tracked;
 
 const ROOT: u8 = 16;
@@ -34,10 +38,26 @@ struct Node {
     prefix: [u64; 2],
     /// What holds for addresses that do not begin with `prefix`.
     miss: u32,
-    /// How many bits of the address stand in front of the stride, at most `LAST`.
+    /// How many bits of the address stand in front of the stride: 16 to 56, or 64 to `LAST`.
     position: u8,
     dense: bool,
 }
+
+/// The most starts of runs that a node of them holds; the first run has none.
+const STARTS: usize = 5;
+
+/// Runs of the upper half of addresses.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Runs {
+    /// Where the second run starts, and so on; unused places hold the last number.
+    starts: [u64; STARTS],
+    /// Entries; unused places repeat the last.
+    values: [u32; STARTS + 1],
+}
+
+/// Marks entries that lead to [`Runs`], with `CHILD`.
+const RUNS_NODE: u32 = DENSE;
 
 #[derive(Clone, Debug)]
 pub(super) struct Table {
@@ -45,6 +65,8 @@ pub(super) struct Table {
     root: Tracked<u32>,
     nodes: Tracked<Node>,
     free: Vec<u32>,
+    runs: Tracked<Runs>,
+    free_runs: Vec<u32>,
     dense: Tables,
 }
 
@@ -54,6 +76,8 @@ impl Table {
             root: Tracked::filled(default, 1 << ROOT),
             nodes: Tracked::default(),
             free: Vec::new(),
+            runs: Tracked::default(),
+            free_runs: Vec::new(),
             dense: Tables::default(),
         }
     }
@@ -89,22 +113,97 @@ impl Table {
 
     /// Gives back a node and all below it.
     fn release(&mut self, entry: u32) {
-        let number = entry ^ CHILD;
-        let node = self.nodes[number as usize].clone();
-        let below = if node.dense {
-            self.dense.release(node.values[0]).to_vec()
+        let number = entry & !(CHILD | RUNS_NODE);
+        let below = if entry & RUNS_NODE != 0 {
+            self.free_runs.push(number);
+            self.runs[number as usize].values.to_vec()
         } else {
-            node.values.to_vec()
-        };
-        let mut last = 0;
-        for entry in below.into_iter().filter(|e| e & CHILD != 0) {
-            // Unused places repeat the last one.
-            if entry != last {
-                self.release(entry);
+            self.free.push(number);
+            let node = self.nodes[number as usize].clone();
+            if node.dense {
+                self.dense.release(node.values[0]).to_vec()
+            } else {
+                node.values.to_vec()
             }
-            last = entry;
+        };
+        // Unused places repeat the last one.
+        for group in below
+            .chunk_by(|a, b| a == b)
+            .filter(|group| group[0] & CHILD != 0)
+        {
+            self.release(group[0]);
         }
-        self.free.push(number);
+    }
+
+    /// A node of the runs of these prefixes, if there are few enough.
+    fn runs(&mut self, prefixes: &[Prefix<u128>], inherited: u32) -> Option<u32> {
+        let mut runs: Vec<(u64, u32)> = vec![(0, inherited)];
+        // The prefixes around the current one, by their last address's upper half and value.
+        let mut around: Vec<(u64, u32)> = Vec::new();
+        let mut rest = prefixes;
+        while let Some(prefix) = rest.first() {
+            while around.last().is_some_and(|(end, _)| *end < upper(prefix.bits)) {
+                leave(&mut around, &mut runs, inherited);
+            }
+            let count = if prefix.length <= 64 {
+                around.push((upper(prefix.bits | !mask(prefix.length)), prefix.value));
+                begin(&mut runs, upper(prefix.bits), prefix.value);
+                1
+            } else {
+                // All that share an upper half, which is a run of its own.
+                let same = |p: &Prefix<u128>| upper(p.bits) == upper(prefix.bits);
+                let count = rest.iter().take_while(|p| same(p)).count();
+                begin(
+                    &mut runs,
+                    upper(prefix.bits),
+                    CHILD | number(prefixes.len() - rest.len()),
+                );
+                around.push((
+                    upper(prefix.bits),
+                    around.last().map_or(inherited, |(_, value)| *value),
+                ));
+                leave(&mut around, &mut runs, inherited);
+                count
+            };
+            rest = &rest[count..];
+            if runs.len() > STARTS + 1 + around.len() {
+                return None;
+            }
+        }
+        while !around.is_empty() {
+            leave(&mut around, &mut runs, inherited);
+        }
+        (runs.len() <= STARTS + 1).then(|| self.runs_node(prefixes, &runs, inherited))
+    }
+
+    /// A node of these runs. The entries of those that lead on are places in `prefixes`.
+    fn runs_node(&mut self, prefixes: &[Prefix<u128>], runs: &[(u64, u32)], inherited: u32) -> u32 {
+        let mut node = Runs {
+            starts: [u64::MAX; STARTS],
+            values: [0; STARTS + 1],
+        };
+        let mut value = 0;
+        for place in 0..=STARTS {
+            if let Some((start, entry)) = runs.get(place) {
+                value = *entry;
+                if place > 0 {
+                    node.starts[place - 1] = *start;
+                }
+                if value & CHILD != 0 {
+                    let longer = &prefixes[(value ^ CHILD) as usize..];
+                    let end = longer.partition_point(|p| upper(p.bits) == *start);
+                    let around = prefixes
+                        .iter()
+                        .filter(|p| p.length <= 64 && mask(p.length) & longer[0].bits == p.bits);
+                    let around = around.max_by_key(|p| p.length).map_or(inherited, |p| p.value);
+                    value = self.subtree(&longer[..end], around);
+                }
+            }
+            node.values[place] = value;
+        }
+        let number = self.free_runs.pop().unwrap_or_else(|| number(self.runs.len()));
+        self.runs.put(number as usize, node, &node);
+        CHILD | RUNS_NODE | number
     }
 
     /// The entry for sorted prefixes that share the path to here; addresses in none of them map to `inherited`.
@@ -112,6 +211,10 @@ impl Table {
         let (Some(first), Some(last)) = (prefixes.first(), prefixes.last()) else {
             return inherited;
         };
+        let below = upper(first.bits) == upper(last.bits) && prefixes.iter().all(|p| p.length > 64);
+        if !below && let Some(entry) = self.runs(prefixes, inherited) {
+            return entry;
+        }
         let position = position(first, last, prefixes);
         let mut entries = [inherited; ENTRIES];
         fill(&mut entries, prefixes, position);
@@ -134,16 +237,37 @@ impl Table {
         CHILD | number
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn lookup(&self, address: u128) -> u32 {
         let mut entry = self.root[top(address)];
+        if entry & RUNS_NODE != 0 {
+            entry = self.runs[(entry & !(CHILD | RUNS_NODE)) as usize].value(upper(address));
+        }
+        if entry & CHILD == 0 {
+            return entry;
+        }
+        self.below(entry, address)
+    }
+
+    #[inline(never)]
+    fn below(&self, mut entry: u32, address: u128) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "the halves of the address")]
+        let (upper, lower) = ((address >> 64) as u64, address as u64);
         while entry & CHILD != 0 {
+            if entry & RUNS_NODE != 0 {
+                entry = self.runs[(entry & !(CHILD | RUNS_NODE)) as usize].value(upper);
+                continue;
+            }
             let node = &self.nodes[(entry ^ CHILD) as usize];
-            let prefix = u128::from(node.prefix[0]) << 64 | u128::from(node.prefix[1]);
-            if (address ^ prefix) & mask(node.position) != 0 {
+            // Words of 64 bits, since shifts of 128 are many instructions, and no branch on which of both it is.
+            let (half, shift) = (usize::from(node.position >> 6), node.position & 63);
+            let word = select_unpredictable(half == 0, upper, lower);
+            let front = select_unpredictable(half == 0, 0, upper ^ node.prefix[0]);
+            if (word ^ node.prefix[half & 1]) >> 1 >> (63 - shift) | front != 0 {
                 return node.miss;
             }
-            let index = index(address, node.position);
+            #[expect(clippy::cast_possible_truncation, reason = "only 8 bits are kept")]
+            let index = (word >> (56 - shift)) as u8;
             entry = if node.dense {
                 self.dense.get(node.values[0], index)
             } else {
@@ -154,7 +278,7 @@ impl Table {
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.root.memory() + self.nodes.memory() + self.dense.memory()
+        self.root.memory() + self.nodes.memory() + self.runs.memory() + self.dense.memory()
     }
 
     /// See [`Tracked::catch_up`].
@@ -162,7 +286,18 @@ impl Table {
         self.root.catch_up(&newer.root);
         self.nodes.catch_up(&newer.nodes);
         self.free.clone_from(&newer.free);
+        self.runs.catch_up(&newer.runs);
+        self.free_runs.clone_from(&newer.free_runs);
         self.dense.catch_up(&newer.dense);
+    }
+}
+
+impl Runs {
+    #[inline(always)]
+    fn value(&self, upper: u64) -> u32 {
+        // Counts instead of searching: no branch to predict.
+        let [a, b, c, d, e] = self.starts.map(|start| usize::from(start <= upper));
+        self.values[(a + b) + (c + d) + e]
     }
 }
 
@@ -197,7 +332,7 @@ impl Node {
     }
 
     /// The entry of the run that holds this index.
-    #[inline]
+    #[inline(always)]
     fn run(&self, index: u8) -> u32 {
         let run: u8 = self.starts.iter().map(|start| u8::from(*start <= index)).sum();
         self.values[usize::from(run - 1) % RUNS]
@@ -208,7 +343,11 @@ impl Node {
 fn position(first: &Prefix<u128>, last: &Prefix<u128>, prefixes: &[Prefix<u128>]) -> u8 {
     let common = (first.bits ^ last.bits).leading_zeros();
     let shortest = prefixes.iter().map(|p| p.length).min().unwrap_or(1);
-    u8::try_from(common).unwrap_or(LAST).min(shortest - 1).min(LAST)
+    match u8::try_from(common).unwrap_or(LAST).min(shortest - 1) {
+        // Both halves of the address are words of their own.
+        straddling @ 57..64 => straddling.min(56),
+        position => position.min(LAST),
+    }
 }
 
 /// Writes the prefixes that end within the stride, the longer over the shorter.
@@ -232,6 +371,27 @@ fn index(address: u128, position: u8) -> u8 {
     #[expect(clippy::cast_possible_truncation, reason = "only 8 bits are kept")]
     let index = (address >> (LAST - position)) as u8;
     index
+}
+
+/// Ends the innermost prefix: what is around it goes on behind it.
+fn leave(around: &mut Vec<(u64, u32)>, runs: &mut Vec<(u64, u32)>, inherited: u32) {
+    let end = around.pop().map_or(0, |(end, _)| end);
+    if let Some(start) = end.checked_add(1) {
+        begin(runs, start, around.last().map_or(inherited, |(_, value)| *value));
+    }
+}
+
+/// Begins a run, in place of the last one where that starts here, too.
+fn begin(runs: &mut Vec<(u64, u32)>, start: u64, value: u32) {
+    runs.pop_if(|(last, _)| *last == start);
+    if runs.last().is_none_or(|(_, last)| *last != value) {
+        runs.push((start, value));
+    }
+}
+
+#[inline(always)]
+fn upper(address: u128) -> u64 {
+    (address >> 64) as u64
 }
 
 #[inline]

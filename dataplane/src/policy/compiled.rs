@@ -14,7 +14,8 @@
 //! none, the cell for the class's *region* does, which stands for the peers that hold very many classes, and else the
 //! guard's default. No step depends on the number of policies.
 
-use std::net::IpAddr;
+use std::hint::select_unpredictable;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use headgate_ring::message::{Direction, Endpoint, Group, GroupId, Policy};
@@ -22,7 +23,7 @@ use headgate_ring::message::{Direction, Endpoint, Group, GroupId, Policy};
 use super::buckets::Buckets;
 use super::hosts::{Hosts, Owners};
 use super::ports::{ALL, Lines, PortsId, port_key};
-use super::{Decision, PolicyId};
+use super::{Decision, Denial, PolicyId};
 use crate::lpm::Lpm;
 use crate::tracked::Tracked;
 
@@ -43,6 +44,8 @@ pub struct Compiled {
     pub(super) endpoints: Tracked<Option<Arc<Endpoint>>>,
     /// The endpoints at each address.
     pub(super) owners: Owners,
+    /// How many endpoints run on the node with each address.
+    pub(super) nodes: Hosts,
     pub(super) groups: Tracked<Option<Arc<Group>>>,
     /// Places in `groups`, plus 1.
     pub(super) group_places: Buckets<u128, 3>,
@@ -109,6 +112,34 @@ pub(super) const fn cell_key(guard: u32, column: u32) -> u64 {
     (guard as u64) << 32 | column as u64
 }
 
+/// Where an address stands.
+#[derive(Clone, Copy)]
+struct Place {
+    class: u32,
+    /// An endpoint has it.
+    host: bool,
+}
+
+/// What the tables say of both ends.
+#[derive(Clone, Copy)]
+struct Open {
+    /// By the policies of the source.
+    out: bool,
+    /// By those of the destination.
+    into: bool,
+}
+
+impl Open {
+    #[inline(always)]
+    fn both(self) -> bool {
+        self.out & self.into
+    }
+
+    fn each(self) -> [(Direction, bool); 2] {
+        [(Direction::Egress, self.out), (Direction::Ingress, self.into)]
+    }
+}
+
 /// How much there is of what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
@@ -123,60 +154,143 @@ pub(super) struct Counts {
 impl Compiled {
     /// Decides on a new connection from its first packet: the client's address as it came, the pod's address
     /// and port after balancing. `protocol` is the IANA number.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn decide(&self, src: IpAddr, dst: IpAddr, protocol: u8, dst_port: u16) -> Decision {
-        let source = &self.classes[self.class_of(src) as usize];
-        let destination = &self.classes[self.class_of(dst) as usize];
-        let key = port_key(protocol, dst_port);
-        let (out, into) = (
-            &source.guards[side(Direction::Egress)],
-            &destination.guards[side(Direction::Ingress)],
-        );
-        let leaves = self.lines.hold(self.ports(out, destination), key);
-        let enters = self.lines.hold(self.ports(into, source), key);
-        if leaves & enters | (src == dst) {
-            return Decision::Allow;
-        }
-        let connection = (src, dst, protocol, dst_port);
-        let refusal = |open, guard, direction| {
-            if open {
-                None
-            } else {
-                self.denial(guard, direction, connection)
+        // Each family by itself, and addresses in registers: `IpAddr`s would be copied, and read before they are written.
+        match (src, dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => self.decide_v4(src, dst, protocol, dst_port),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                self.decide_v6(src.to_bits(), dst.to_bits(), protocol, dst_port)
             }
-        };
-        refusal(leaves, out, Direction::Egress)
-            .or_else(|| refusal(enters, into, Direction::Ingress))
-            .map_or(Decision::Allow, Decision::Deny)
+            _ => self.decide_mixed(src, dst, protocol, dst_port),
+        }
     }
 
-    #[inline]
-    pub(super) fn class_of(&self, address: IpAddr) -> u32 {
-        match self.hosts.class(address) {
-            0 => self.blocks.lookup(address),
-            class => class,
+    fn decide_v4(&self, src: Ipv4Addr, dst: Ipv4Addr, protocol: u8, dst_port: u16) -> Decision {
+        let (from, to) = (self.place_v4(src), self.place_v4(dst));
+        let open = self.open(from, to, protocol, dst_port);
+        if open.both() | (src == dst) {
+            return Decision::Allow;
         }
+        let denial = self.denial(from, to, open);
+        if denial.policy.0 == SEVERAL || self.node_v4(src) || self.node_v4(dst) {
+            return self.decide_slowly(open.each(), (src.into(), dst.into()), protocol, dst_port);
+        }
+        Decision::Deny(denial)
+    }
+
+    fn decide_v6(&self, src: u128, dst: u128, protocol: u8, dst_port: u16) -> Decision {
+        let (from, to) = (self.place_v6(src), self.place_v6(dst));
+        let open = self.open(from, to, protocol, dst_port);
+        if open.both() | (src == dst) {
+            return Decision::Allow;
+        }
+        let denial = self.denial(from, to, open);
+        if denial.policy.0 == SEVERAL || self.node_v6(src) || self.node_v6(dst) {
+            let ends = (Ipv6Addr::from_bits(src).into(), Ipv6Addr::from_bits(dst).into());
+            return self.decide_slowly(open.each(), ends, protocol, dst_port);
+        }
+        Decision::Deny(denial)
+    }
+
+    /// Between families, which no packet is.
+    #[cold]
+    fn decide_mixed(&self, src: IpAddr, dst: IpAddr, protocol: u8, dst_port: u16) -> Decision {
+        let open = self.open(self.place(src), self.place(dst), protocol, dst_port);
+        self.decide_slowly(open.each(), (src, dst), protocol, dst_port)
+    }
+
+    #[inline(always)]
+    fn open(&self, from: Place, to: Place, protocol: u8, dst_port: u16) -> Open {
+        let key = port_key(protocol, dst_port);
+        Open {
+            out: self.opens(from, Direction::Egress, to, key),
+            into: self.opens(to, Direction::Ingress, from, key),
+        }
+    }
+
+    /// Who denies; the policy may be [`SEVERAL`].
+    #[inline(always)]
+    fn denial(&self, from: Place, to: Place, open: Open) -> Denial {
+        let (subject, direction) = if open.out {
+            (to, Direction::Ingress)
+        } else {
+            (from, Direction::Egress)
+        };
+        let guard = &self.classes[subject.class as usize].guards[side(direction)];
+        Denial {
+            policy: PolicyId(guard.denier),
+            direction,
+        }
+    }
+
+    /// Whether some pod runs on a node with this address: a denial may be none, then.
+    #[inline(always)]
+    fn node_v4(&self, address: Ipv4Addr) -> bool {
+        self.nodes.class_v4(address) != 0
+    }
+
+    #[inline(always)]
+    fn node_v6(&self, address: u128) -> bool {
+        self.nodes.class_v6(address) != 0
+    }
+
+    /// The class of an address.
+    pub(super) fn class_of(&self, address: IpAddr) -> u32 {
+        self.place(address).class
+    }
+
+    fn place(&self, address: IpAddr) -> Place {
+        match address {
+            IpAddr::V4(a) => self.place_v4(a),
+            IpAddr::V6(a) => self.place_v6(a.to_bits()),
+        }
+    }
+
+    #[inline(always)]
+    fn place_v4(&self, address: Ipv4Addr) -> Place {
+        match self.hosts.class_v4(address) {
+            0 => Place {
+                class: self.blocks.lookup_v4(address),
+                host: false,
+            },
+            class => Place { class, host: true },
+        }
+    }
+
+    #[inline(always)]
+    fn place_v6(&self, address: u128) -> Place {
+        match self.hosts.class_v6(address) {
+            0 => Place {
+                class: self.blocks.lookup_v6(address),
+                host: false,
+            },
+            class => Place { class, host: true },
+        }
+    }
+
+    /// Whether the guard of a subject opens the port to a peer.
+    #[inline(always)]
+    fn opens(&self, subject: Place, direction: Direction, peer: Place, key: u32) -> bool {
+        // Only endpoints are subjects.
+        if !subject.host {
+            return true;
+        }
+        let guard = &self.classes[subject.class as usize].guards[side(direction)];
+        guard.number == 0 || self.lines.hold(self.ports(guard, peer.class), key)
     }
 
     /// What a guard opens to a class of peers.
-    #[inline]
-    fn ports(&self, guard: &Guard, peer: &Class) -> PortsId {
-        if guard.number == 0 {
-            return ALL;
-        }
+    #[inline(always)]
+    fn ports(&self, guard: &Guard, peer: u32) -> PortsId {
         let number = guard.number & !REGIONS;
-        let cell = self.cells.get(cell_key(number, peer.column));
-        if cell != 0 {
-            return cell;
-        }
+        let mut ports = self.cells.get(cell_key(number, peer));
         if guard.number & REGIONS != 0 {
-            let cell = self.cells.get(cell_key(number, peer.region));
-            if cell != 0 {
-                return cell;
-            }
+            let region = self.classes[peer as usize].region;
+            ports = select_unpredictable(ports == 0, self.cells.get(cell_key(number, region)), ports);
         }
-        guard.default
+        select_unpredictable(ports == 0, guard.default, ports)
     }
 
     /// The policy that a [`Denial`] of this table names.
@@ -238,6 +352,7 @@ impl Compiled {
             addresses_bytes: self.hosts.memory() + self.blocks.memory() + self.classes.memory(),
             verdicts_bytes: self.verdicts_bytes(),
             names_bytes: self.owners.memory()
+                + self.nodes.memory()
                 + self.guards.memory()
                 + self.policies.memory()
                 + self.endpoints.memory()
@@ -270,6 +385,7 @@ impl Compiled {
         self.policies.catch_up(&newer.policies);
         self.endpoints.catch_up(&newer.endpoints);
         self.owners.catch_up(&newer.owners);
+        self.nodes.catch_up(&newer.nodes);
         self.groups.catch_up(&newer.groups);
         self.group_places.catch_up(&newer.group_places);
         self.counts = newer.counts;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use headgate_ring::message::{Action, Direction, GroupId, Peer, Policy, PolicyRule, Tier};
 
-use super::compiled::{Compiled, Guard, REGIONS, SEVERAL, side};
-use super::{Denial, End, Explanation, PolicyId, Ruling};
+use super::compiled::{Compiled, REGIONS, side};
+use super::{Decision, Denial, End, Explanation, PolicyId, Ruling};
 
 /// One end of a connection, as its policies see it.
 #[derive(Clone, Copy)]
@@ -30,44 +30,36 @@ impl Compiled {
         if src == dst {
             return Explanation::default();
         }
-        let end = |direction, ends| {
-            let guard = self.classes
-                [self.class_of(if direction == Direction::Egress { src } else { dst }) as usize]
-                .guards[side(direction)];
-            self.question(guard.number, direction, ends, protocol, dst_port)
-                .end()
-        };
+        let end = |direction| self.question(direction, (src, dst), protocol, dst_port).end();
         Explanation {
-            egress: end(Direction::Egress, (src, dst)),
-            ingress: end(Direction::Ingress, (src, dst)),
+            egress: end(Direction::Egress),
+            ingress: end(Direction::Ingress),
         }
     }
 
-    /// Who denies what the tables say is not open at one end; `None` where it is the pod's own node that it connects
-    /// with, which the tables do not know. Does not allocate.
+    /// Who denies what the tables say is not open, where that is not always the same policy; or nobody, where it is the
+    /// pod's own node that it connects with, which the tables do not know. Does not allocate.
     #[cold]
-    pub(super) fn denial(
+    #[inline(never)]
+    pub(super) fn decide_slowly(
         &self,
-        guard: &Guard,
-        direction: Direction,
-        (src, dst, protocol, port): (IpAddr, IpAddr, u8, u16),
-    ) -> Option<Denial> {
-        let question = self.question(guard.number, direction, (src, dst), protocol, port);
-        let own_node = self.is_own_node(question.subject, question.peer);
-        let policy = if guard.denier == SEVERAL || own_node {
-            question.denier(own_node)?
-        } else {
-            guard.denier
-        };
-        Some(Denial {
-            policy: PolicyId(policy),
-            direction,
-        })
+        open: [(Direction, bool); 2],
+        ends: (IpAddr, IpAddr),
+        protocol: u8,
+        dst_port: u16,
+    ) -> Decision {
+        for (direction, _) in open.into_iter().filter(|(_, open)| !open) {
+            let question = self.question(direction, ends, protocol, dst_port);
+            let own_node = self.is_own_node(question.subject, question.peer);
+            if let Some(policy) = question.denier(own_node).map(PolicyId) {
+                return Decision::Deny(Denial { policy, direction });
+            }
+        }
+        Decision::Allow
     }
 
     fn question(
         &self,
-        guard: u32,
         direction: Direction,
         (src, dst): (IpAddr, IpAddr),
         protocol: u8,
@@ -77,9 +69,11 @@ impl Compiled {
             Direction::Ingress => (dst, src),
             Direction::Egress => (src, dst),
         };
+        let class = self.classes[self.class_of(subject) as usize];
+        let guard = class.guards[side(direction)].number & !REGIONS;
         Question {
             tables: self,
-            policies: self.guards.get((guard & !REGIONS) as usize).map_or(&[], |g| g),
+            policies: &self.guards[guard as usize],
             subject,
             peer,
             protocol,
@@ -87,7 +81,7 @@ impl Compiled {
         }
     }
 
-    fn place(&self, place: u32) -> Option<&Arc<Policy>> {
+    fn known(&self, place: u32) -> Option<&Arc<Policy>> {
         self.policies.get(place as usize)?.as_ref()
     }
 
@@ -107,7 +101,7 @@ impl Question<'_> {
     fn end(self) -> End {
         let word = self.word();
         let ruling = |(_, place, rule): Word| {
-            let policy = Arc::clone(self.tables.place(place)?);
+            let policy = Arc::clone(self.tables.known(place)?);
             Some(Ruling { policy, rule })
         };
         End {
@@ -116,7 +110,7 @@ impl Question<'_> {
             policies: self
                 .policies
                 .iter()
-                .filter_map(|p| self.tables.place(*p).cloned())
+                .filter_map(|p| self.tables.known(*p).cloned())
                 .collect(),
         }
     }
@@ -157,7 +151,7 @@ impl Question<'_> {
     }
 
     fn of_tier(&self, tier: Tier) -> impl Iterator<Item = (u32, &Arc<Policy>)> {
-        let known = |place: &u32| Some((*place, self.tables.place(*place)?));
+        let known = |place: &u32| Some((*place, self.tables.known(*place)?));
         let policies = self.policies.iter().filter_map(known);
         policies.filter(move |(_, policy)| policy.tier == tier)
     }

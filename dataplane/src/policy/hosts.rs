@@ -1,46 +1,135 @@
 //! The addresses of endpoints: exact matches, apart from the blocks, so that a pod that comes or goes is one entry.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use super::buckets::Buckets;
+use super::slots::{Slots, Wide};
 use crate::tracked::Tracked;
 
 /// From addresses to classes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hosts {
-    v4: Buckets<u32, 7>,
-    v6: Buckets<u128, 3>,
+    v4: Slots<u64>,
+    v6: Slots<Wide>,
+    around: [Around; 2],
 }
 
 impl Hosts {
     /// The address's class, or 0.
-    #[inline]
     pub(super) fn class(&self, address: IpAddr) -> u32 {
         match address {
-            IpAddr::V4(a) => self.v4.get(a.to_bits()),
-            IpAddr::V6(a) => self.v6.get(a.to_bits()),
+            IpAddr::V4(a) => self.class_v4(a),
+            IpAddr::V6(a) => self.class_v6(a.to_bits()),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn class_v4(&self, address: Ipv4Addr) -> u32 {
+        // Mostly one of both ends is a client somewhere else, and need not be searched here.
+        if self.around[0].may_hold(address.to_bits() >> 16) {
+            self.v4.get(address.to_bits())
+        } else {
+            0
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn class_v6(&self, address: u128) -> u32 {
+        if self.around[1].may_hold(upper(address)) {
+            self.v6.get(address)
+        } else {
+            0
         }
     }
 
     /// Sets the class of an address; 0 takes it out.
     pub(super) fn set(&mut self, address: IpAddr, class: u32) {
+        let there = self.class(address) != 0;
         match (address, class) {
             (IpAddr::V4(a), 0) => self.v4.remove(a.to_bits()),
             (IpAddr::V4(a), _) => self.v4.insert(a.to_bits(), class),
             (IpAddr::V6(a), 0) => self.v6.remove(a.to_bits()),
             (IpAddr::V6(a), _) => self.v6.insert(a.to_bits(), class),
+        }
+        let around = match address {
+            IpAddr::V4(a) => (0, a.to_bits() >> 16),
+            IpAddr::V6(a) => (1, upper(a.to_bits())),
         };
+        match (there, class != 0) {
+            (false, true) => self.around[around.0].add(around.1),
+            (true, false) => self.around[around.0].take(around.1),
+            _ => {}
+        }
+    }
+
+    /// Changes a value that is a count.
+    pub(super) fn recount(&mut self, address: IpAddr, change: impl FnOnce(u32) -> u32) {
+        self.set(address, change(self.class(address)));
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.v4.memory() + self.v6.memory()
+        self.v4.memory() + self.v6.memory() + self.around.iter().map(Around::memory).sum::<usize>()
     }
 
     /// See [`Tracked::catch_up`].
     pub(super) fn catch_up(&mut self, newer: &Self) {
         self.v4.catch_up(&newer.v4);
         self.v6.catch_up(&newer.v6);
+        for (around, newer) in self.around.iter_mut().zip(&newer.around) {
+            around.catch_up(newer);
+        }
     }
+}
+
+/// The /16s of a family that hosts are in.
+#[derive(Clone, Debug)]
+struct Around {
+    /// A bit for each.
+    bits: Tracked<u64>,
+    hosts: Tracked<u32>,
+}
+
+impl Default for Around {
+    fn default() -> Self {
+        Self {
+            bits: Tracked::filled(0, 1 << 10),
+            hosts: Tracked::filled(0, 1 << 16),
+        }
+    }
+}
+
+impl Around {
+    /// By the first 16 bits.
+    #[inline(always)]
+    fn may_hold(&self, block: u32) -> bool {
+        self.bits[(block >> 6) as usize & 0x3ff] >> (block & 63) & 1 != 0
+    }
+
+    fn add(&mut self, block: u32) {
+        *self.hosts.edit(block as usize) += 1;
+        *self.bits.edit((block >> 6) as usize) |= 1 << (block & 63);
+    }
+
+    fn take(&mut self, block: u32) {
+        let hosts = self.hosts.edit(block as usize);
+        *hosts -= 1;
+        if *hosts == 0 {
+            *self.bits.edit((block >> 6) as usize) &= !(1 << (block & 63));
+        }
+    }
+
+    fn memory(&self) -> usize {
+        self.bits.memory() + self.hosts.memory()
+    }
+
+    fn catch_up(&mut self, newer: &Self) {
+        self.bits.catch_up(&newer.bits);
+        self.hosts.catch_up(&newer.hosts);
+    }
+}
+
+#[inline(always)]
+fn upper(address: u128) -> u32 {
+    (address >> 112) as u32
 }
 
 /// From addresses to the places of their endpoints: mostly one, but pods with `hostNetwork` share their node's.

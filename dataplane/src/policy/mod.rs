@@ -22,6 +22,7 @@ mod explain;
 mod hosts;
 mod ports;
 mod ranges;
+mod slots;
 
 use std::sync::Arc;
 

@@ -11,16 +11,21 @@ use crate::tracked::Tracked;
 
 /// Protocol and destination port as one number, so that ranges of ports are ranges of numbers. Protocols
 /// without ports (of those that policies can name) share one number, which only rules for any port hold.
-#[inline]
-pub(super) const fn port_key(protocol: u8, port: u16) -> u32 {
-    let base = match protocol {
-        6 => 0,
-        17 => 1 << 16,
-        132 => 2 << 16,
-        _ => return PORT_KEYS - 1,
-    };
-    base | port as u32
+#[inline(always)]
+pub(super) fn port_key(protocol: u8, port: u16) -> u32 {
+    // A table, since protocols come in any order, which a branch would have to guess.
+    let (base, mask) = PROTOCOLS[protocol as usize];
+    base | port as u32 & mask
 }
+
+/// Of each protocol, where its keys begin and which bits of the port count.
+static PROTOCOLS: [(u32, u32); 256] = {
+    let mut protocols = [(PORT_KEYS - 1, 0); 256];
+    protocols[6] = (0, 0xffff);
+    protocols[17] = (1 << 16, 0xffff);
+    protocols[132] = (2 << 16, 0xffff);
+    protocols
+};
 
 /// All [`port_key`]s are below this.
 pub(super) const PORT_KEYS: u32 = (3 << 16) + 1;
@@ -66,7 +71,7 @@ impl Line {
     }
 
     /// Whether some range of this leaf holds the key.
-    #[inline]
+    #[inline(always)]
     fn holds(&self, key: u32) -> bool {
         // No branch to predict: all eight comparisons are a few vector instructions.
         let ranges = self.first.iter().zip(&self.last);
@@ -98,7 +103,7 @@ impl Default for Lines {
 
 impl Lines {
     /// Whether the set holds the port.
-    #[inline]
+    #[inline(always)]
     pub(super) fn hold(&self, ports: PortsId, key: u32) -> bool {
         if ports & TREE != 0 {
             return self.hold_large(ports, key);

@@ -74,6 +74,16 @@ impl Change<'_> {
                     .into_iter()
                     .for_each(|a| self.out.owners.add(a, place));
             }
+            let hosts = |e: &Option<Arc<Endpoint>>| e.as_ref().map_or(Vec::new(), |e| e.hosts.clone());
+            let (before, after) = (hosts(&old), hosts(&endpoint));
+            if before != after {
+                before
+                    .into_iter()
+                    .for_each(|node| self.out.nodes.recount(node, |count| count - 1));
+                after
+                    .into_iter()
+                    .for_each(|node| self.out.nodes.recount(node, |count| count + 1));
+            }
             // Labels and ports are for people only.
             if !same || !matches!((&old, &endpoint), (Some(a), Some(b)) if a.groups == b.groups) {
                 self.touched.extend(addresses(&old));

@@ -265,6 +265,7 @@ impl Compiled {
             policies: Tracked::default(),
             endpoints: Tracked::default(),
             owners: super::hosts::Owners::default(),
+            nodes: super::hosts::Hosts::default(),
             groups: Tracked::default(),
             group_places: super::buckets::Buckets::default(),
             counts: Counts::default(),

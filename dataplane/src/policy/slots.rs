@@ -1,0 +1,263 @@
+//! A hash table of addresses in which most look-ups touch one slot: of eight bytes for IPv4, of 32 for IPv6.
+
+use crate::tracked::Tracked;
+
+/// Fewer would make collisions likely where they cost most, in small clusters.
+const SLOTS_MIN: usize = 256;
+
+/// An address and its value.
+pub(super) trait Slot: Copy {
+    type Address: Copy + Eq;
+    /// Without an address; its value is 0.
+    const EMPTY: Self;
+
+    fn new(address: Self::Address, value: u32) -> Self;
+    fn address(self) -> Self::Address;
+    fn value(self) -> u32;
+    /// The upper bits count.
+    fn hash(address: Self::Address) -> u64;
+}
+
+/// From addresses to numbers other than 0.
+///
+/// Linear probing, a quarter of the slots taken at most, and no marks where something was: what is taken out has those
+/// behind it move up (Knuth, 6.4, algorithm R).
+#[derive(Clone, Debug)]
+pub(super) struct Slots<S> {
+    slots: Tracked<S>,
+    /// 64 less the number of bits of a slot's index.
+    shift: u32,
+    len: usize,
+}
+
+impl<S: Slot> Default for Slots<S> {
+    fn default() -> Self {
+        Self::with_slots(SLOTS_MIN)
+    }
+}
+
+impl<S: Slot> Slots<S> {
+    fn with_slots(count: usize) -> Self {
+        Self {
+            slots: Tracked::filled(S::EMPTY, count),
+            shift: 64 - count.trailing_zeros(),
+            len: 0,
+        }
+    }
+
+    /// The value of an address, or 0.
+    #[inline(always)]
+    pub(super) fn get(&self, address: S::Address) -> u32 {
+        let slot = self.slots[self.home(address)];
+        if slot.address() == address || slot.value() == 0 {
+            return slot.value();
+        }
+        self.further(address)
+    }
+
+    #[inline(never)]
+    fn further(&self, address: S::Address) -> u32 {
+        self.slots[self.find(address)].value()
+    }
+
+    /// Sets the value of an address, which is not 0.
+    pub(super) fn insert(&mut self, address: S::Address, value: u32) {
+        let mut at = self.find(address);
+        if self.slots[at].value() == 0 {
+            if (self.len + 1) * 4 > self.slots.len() {
+                self.grow();
+                at = self.find(address);
+            }
+            self.len += 1;
+        }
+        *self.slots.edit(at) = S::new(address, value);
+    }
+
+    /// Takes an address out, if it is there.
+    pub(super) fn remove(&mut self, address: S::Address) {
+        let mut gap = self.find(address);
+        if self.slots[gap].value() == 0 {
+            return;
+        }
+        self.len -= 1;
+        let mut at = gap;
+        loop {
+            at = self.after(at);
+            let slot = self.slots[at];
+            if slot.value() == 0 {
+                break;
+            }
+            // One whose home is behind the gap stays: it would not be found in front of its home.
+            let mask = self.slots.len() - 1;
+            let home = self.home(slot.address());
+            if at.wrapping_sub(home) & mask >= at.wrapping_sub(gap) & mask {
+                *self.slots.edit(gap) = slot;
+                gap = at;
+            }
+        }
+        *self.slots.edit(gap) = S::EMPTY;
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn memory(&self) -> usize {
+        self.slots.memory()
+    }
+
+    /// See [`Tracked::catch_up`].
+    pub(super) fn catch_up(&mut self, newer: &Self) {
+        self.slots.catch_up(&newer.slots);
+        (self.shift, self.len) = (newer.shift, newer.len);
+    }
+
+    #[inline(always)]
+    fn home(&self, address: S::Address) -> usize {
+        #[expect(clippy::cast_possible_truncation, reason = "an index of the table")]
+        let home = (S::hash(address) >> self.shift) as usize;
+        home
+    }
+
+    fn after(&self, at: usize) -> usize {
+        (at + 1) & (self.slots.len() - 1)
+    }
+
+    /// Where the address is, or would be.
+    fn find(&self, address: S::Address) -> usize {
+        let mut at = self.home(address);
+        while self.slots[at].value() != 0 && self.slots[at].address() != address {
+            at = self.after(at);
+        }
+        at
+    }
+
+    fn grow(&mut self) {
+        let mut larger = Self::with_slots(self.slots.len() * 2);
+        for slot in self.slots.iter().filter(|slot| slot.value() != 0) {
+            larger.insert(slot.address(), slot.value());
+        }
+        *self = larger;
+    }
+}
+
+/// Of neighbouring numbers, the products' upper bits are spread evenly (Knuth, 6.4).
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// IPv4: the address, then the value.
+impl Slot for u64 {
+    type Address = u32;
+    const EMPTY: Self = 0;
+
+    fn new(address: u32, value: u32) -> Self {
+        Self::from(address) << 32 | Self::from(value)
+    }
+
+    #[inline(always)]
+    fn address(self) -> u32 {
+        (self >> 32) as u32
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+    fn value(self) -> u32 {
+        self as u32
+    }
+
+    #[inline(always)]
+    fn hash(address: u32) -> u64 {
+        u64::from(address).wrapping_mul(GOLDEN)
+    }
+}
+
+/// IPv6.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(32))]
+pub(super) struct Wide {
+    address: u128,
+    value: u32,
+}
+
+impl Slot for Wide {
+    type Address = u128;
+    const EMPTY: Self = Self { address: 0, value: 0 };
+
+    fn new(address: u128, value: u32) -> Self {
+        Self { address, value }
+    }
+
+    #[inline(always)]
+    fn address(self) -> u128 {
+        self.address
+    }
+
+    #[inline(always)]
+    fn value(self) -> u32 {
+        self.value
+    }
+
+    #[inline(always)]
+    fn hash(address: u128) -> u64 {
+        #[expect(clippy::cast_possible_truncation, reason = "the halves of the address")]
+        let (network, host) = ((address >> 64) as u64, address as u64);
+        // Hosts of a network have numbers next to each other, or none that have anything in common.
+        network.wrapping_mul(0xd6e8_feb8_6659_fd93) ^ host.wrapping_mul(GOLDEN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check<S: Slot + Clone>(
+        operations: &[(usize, u32)],
+        addresses: &[S::Address],
+        few: usize,
+    ) -> Result<(), TestCaseError>
+    where
+        S::Address: std::hash::Hash,
+    {
+        let (mut table, mut behind) = (Slots::<S>::default(), Slots::default());
+        let mut model = HashMap::new();
+        for batch in operations.chunks(40) {
+            behind.catch_up(&table);
+            std::mem::swap(&mut table, &mut behind);
+            for (number, value) in batch {
+                let address = addresses[number % few];
+                if *value == 0 {
+                    table.remove(address);
+                    model.remove(&address);
+                } else {
+                    table.insert(address, *value);
+                    model.insert(address, *value);
+                }
+            }
+            prop_assert_eq!(table.len, model.len());
+            for address in addresses {
+                prop_assert_eq!(table.get(*address), model.get(address).copied().unwrap_or(0));
+            }
+        }
+        Ok(())
+    }
+
+    /// Addresses that share a few homes at the end of a small table, so that chains are long and wrap around.
+    fn crowded() -> Vec<u32> {
+        let table = Slots::<u64>::default();
+        let last = |address: &u32| table.home(*address) >= SLOTS_MIN - 3;
+        (0..20_000).filter(last).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn agrees_with_a_map(operations in proptest::collection::vec((0_usize..200, 0_u32..4), 0..1_500)) {
+            let v4: Vec<u32> = (0x0a80_0000..).take(200).collect();
+            check::<u64>(&operations, &v4, 200)?;
+            check::<u64>(&operations, &crowded(), 60)?;
+            let v6: Vec<u128> = (0..200).map(|i| 0xfd00 << 112 | (i % 7) << 64 | i).collect();
+            check::<Wide>(&operations, &v6, 200)?;
+        }
+    }
+}
