@@ -1,4 +1,5 @@
-//! Nanoseconds that the pipeline alone takes for a packet of a known flow, in memory, without any port.
+//! Nanoseconds that the pipeline alone takes for a packet, in memory, without any port: of a known flow, or the first of
+//! one that is allowed or denied, with the flow log recording or not.
 //!
 //! ```text
 //! cargo run --release -p headgate-dataplane --example pipeline_ns [rounds]
@@ -23,9 +24,11 @@ use headgate_dataplane::options::EstablishedFlows;
 use headgate_dataplane::packet::craft::{self, Segment, Transport};
 use headgate_dataplane::packet::{self, Address, Parsed, Tuple, tcp_flag};
 use headgate_dataplane::pipeline::{Context, Pipeline, PipelineConfig};
-use headgate_dataplane::telemetry::flow_log::{FlowLog, Settings};
-use headgate_dataplane::verdict::{PortId, Verdict, WorkerId};
-use headgate_ring::message::{Frontend, Object, Protocol, Service};
+use headgate_dataplane::telemetry::flow_log::{FlowLog, Recorded, Settings};
+use headgate_dataplane::verdict::{PortId, Reason, Verdict, WorkerId};
+use headgate_ring::message::{
+    Direction, Endpoint, Frontend, Group, GroupId, Object, Policy, Protocol, Service, Tier,
+};
 use headgate_ring::{Operation, Transaction};
 use headgate_xsk::{Frame, Umem};
 
@@ -33,6 +36,9 @@ const BATCH: usize = 64;
 const BATCHES: usize = 64;
 const BACKENDS: u8 = 64;
 const MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 0xa0], [2, 0, 0, 0, 0, 0xa1]];
+/// Ports of the Service: one is open, the other's pod is isolated.
+const ALLOWED: u16 = 80;
+const DENIED: u16 = 81;
 const PEER: [u8; 6] = [2, 0, 0, 0, 0, 0xee];
 
 fn main() {
@@ -57,6 +63,28 @@ fn main() {
     }
     let mut bed = Bed::new(1_024, false, false);
     bed.parse_alone(rounds);
+    for (name, recorded) in [
+        ("nothing recorded", Recorded::None),
+        ("denials recorded", Recorded::Denied),
+        ("all recorded", Recorded::All),
+    ] {
+        bed.first_packets(&format!("allowed first, {name}"), rounds, recorded, ALLOWED);
+        bed.first_packets(&format!("denied first, {name}"), rounds, recorded, DENIED);
+    }
+}
+
+fn pipeline(flows: usize, settings: Settings) -> Pipeline {
+    Pipeline::new(&PipelineConfig {
+        worker: WorkerId(0),
+        workers: 1,
+        ownership: Ownership::Hash,
+        source_ports: SourcePorts::new(1_024, 65_535, 1).expect("a wide range"),
+        flow_capacity: flows,
+        timeouts: Timeouts::default(),
+        established: EstablishedFlows::default(),
+        flow_log: Arc::new(FlowLog::new(settings, 1)),
+        seed: [3, 5],
+    })
 }
 
 /// Random enough, and the same in every run.
@@ -87,19 +115,8 @@ struct Bed {
 impl Bed {
     fn new(flows: usize, v6: bool, tcp: bool) -> Self {
         let mut cache = Umem::heap(8_192).cache();
-        let pipeline = Pipeline::new(&PipelineConfig {
-            worker: WorkerId(0),
-            workers: 1,
-            ownership: Ownership::Hash,
-            source_ports: SourcePorts::new(1_024, 65_535, 1).expect("a wide range"),
-            flow_capacity: flows,
-            timeouts: Timeouts::default(),
-            established: EstablishedFlows::default(),
-            flow_log: Arc::new(FlowLog::new(Settings::default(), 1)),
-            seed: [3, 5],
-        });
         let mut bed = Self {
-            pipeline,
+            pipeline: pipeline(flows, Settings::default()),
             tables: tables(),
             fib: Fib::build(&snapshot(), 1),
             frames: (0..BATCH * BATCHES)
@@ -202,6 +219,44 @@ impl Bed {
         print(self.flows, name, times);
     }
 
+    /// Each round has a table and a log of its own, so that none is full: 4,096 packets, as many new clients.
+    fn first_packets(&mut self, name: &str, rounds: usize, recorded: Recorded, port: u16) {
+        let settings = Settings {
+            recorded,
+            rate: 1_000_000,
+            ..Settings::default()
+        };
+        let ends = [PEER, MACS[0]];
+        let vip = SocketAddr::new([198, 51, 100, 10].into(), port);
+        let packet = |client: u16| {
+            let client = SocketAddr::new([192, 0, 2, 10].into(), client);
+            craft::frame(ends, client, vip, segment(tcp_flag::SYN))
+        };
+        let packets: Vec<_> = (1_024..).take(self.frames.len()).map(packet).collect();
+        let mut times = Vec::new();
+        for _ in 0..rounds {
+            let mut pipeline = pipeline(BATCH * BATCHES, settings);
+            for (frame, packet) in self.frames.iter_mut().zip(&packets) {
+                frame.copy_from(packet).expect("short");
+            }
+            let (tables, fib) = (&self.tables, &self.fib);
+            let ctx = Context {
+                tables,
+                fib,
+                now: Nanos(1_000_000_000),
+            };
+            let begin = Instant::now();
+            for batch in self.frames.chunks_mut(BATCH) {
+                pipeline.process(&ctx, PortId(0), batch, &mut self.verdicts);
+                black_box(&self.verdicts);
+            }
+            times.push(begin.elapsed().as_secs_f64() * 1e9 / (BATCH * BATCHES) as f64);
+            let denied = self.verdicts.iter().all(|v| *v == Verdict::Drop(Reason::Denied));
+            assert_eq!(denied, port == DENIED, "{:?}", self.verdicts);
+        }
+        print(BATCH * BATCHES, name, times);
+    }
+
     fn parse_alone(&mut self, rounds: usize) {
         let mut times = Vec::new();
         for _ in 0..rounds {
@@ -283,6 +338,7 @@ fn tables() -> Tables {
             })));
         }
     }
+    operations.extend(isolated().map(Operation::Put));
     let transaction = Transaction {
         generation: 1,
         full: true,
@@ -291,6 +347,47 @@ fn tables() -> Tables {
     State::default()
         .transact(transaction, None)
         .expect("a sound state")
+}
+
+/// A Service of one pod, which a policy closes to all.
+fn isolated() -> [Object; 4] {
+    let (address, group) = (IpAddr::from([10, 244, 1, 90]), GroupId(1));
+    let service = Service {
+        frontend: Frontend {
+            address: [198, 51, 100, 10].into(),
+            protocol: Protocol::Tcp,
+            port: DENIED,
+        },
+        name: "default/isolated".to_owned(),
+        backends: vec![SocketAddr::new(address, 8080)],
+        affinity_seconds: None,
+    };
+    let pod = Endpoint {
+        name: "default/isolated-1".to_owned(),
+        addresses: vec![address],
+        labels: Vec::new(),
+        ports: Vec::new(),
+        groups: vec![group],
+        hosts: Vec::new(),
+    };
+    let policy = Policy {
+        name: "default/isolated".to_owned(),
+        tier: Tier::NetworkPolicy,
+        priority: 0,
+        direction: Direction::Ingress,
+        subjects: group,
+        rules: Vec::new(),
+    };
+    let group = Group {
+        id: group,
+        text: "the isolated pod".to_owned(),
+    };
+    [
+        Object::Service(service),
+        Object::Group(group),
+        Object::Endpoint(pod),
+        Object::Policy(policy),
+    ]
 }
 
 /// Devices 2 and 3 are the ports; everybody on them is a known neighbour.

@@ -33,6 +33,39 @@ fn defaults_are_valid() {
 }
 
 #[test]
+fn the_flow_log_and_established_flows() {
+    let options = parse(&[]).unwrap();
+    assert_eq!(options.established_flows, EstablishedFlows::Cut);
+    let recorded = (
+        options.flow_log_verdicts,
+        options.flow_log_sample,
+        options.flow_log_rate,
+    );
+    assert_eq!(recorded, (flow_log::Recorded::Denied, 1, 1_000));
+    assert_eq!(options.flow_log, None);
+    let flags = [
+        "--established-flows",
+        "keep",
+        "--flow-log",
+        "-",
+        "--flow-log-verdicts",
+        "all",
+        "--flow-log-sample",
+        "100",
+    ];
+    let options = parse(&flags).unwrap();
+    assert_eq!(options.established_flows, EstablishedFlows::Keep);
+    assert_eq!(options.flow_log, Some(flow_log::Target::Stdout));
+    let recorded = (options.flow_log_verdicts, options.flow_log_sample);
+    assert_eq!(recorded, (flow_log::Recorded::All, 100));
+    assert!(
+        parse(&["--flow-log", ""])
+            .unwrap_err()
+            .contains("- for standard output")
+    );
+}
+
+#[test]
 fn a_port_is_required() {
     let error = Program::try_parse_from(["headgate"]).unwrap_err().to_string();
     assert!(error.contains("--port <IF>"), "{error}");
