@@ -20,7 +20,7 @@ pub use policy::{
 };
 
 /// Version of the messages and of the layout of the ring; peers with different versions part at the handshake.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Counts the states that a control plane has published; 0 is the empty state before the first.
 pub type Generation = u64;
@@ -62,6 +62,8 @@ pub enum ToControl {
         generation: Generation,
         /// What was wrong with which object, in one line.
         reason: String,
+        /// The object that is to blame, where it is one: the transaction may be taken without it.
+        object: Option<Key>,
     },
 }
 

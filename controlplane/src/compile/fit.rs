@@ -49,6 +49,14 @@ pub(super) fn fit(object: Object) -> (Option<Object>, Option<Problem>) {
     (smaller, Some(problem))
 }
 
+/// What can be told instead of an object that the dataplane refuses; `None` where it is to be left out.
+pub(crate) fn stand_in(object: &Object) -> Option<Object> {
+    let Object::Policy(policy) = object else {
+        return None;
+    };
+    Some(Object::Policy(closed(policy.clone()))).filter(|closed| closed != object)
+}
+
 /// What stands in for a policy of which not everything can be told: nothing of what it says is allowed, and where a
 /// rule of it denies, or passes over a rule that does, everything is denied.
 fn closed(policy: Policy) -> Policy {

@@ -33,6 +33,7 @@ use headgate_ring::message::{Certificate, Key, Object};
 use crate::model::{Model, ObjectName};
 use crate::problem::Problem;
 pub use compiler::Compiler;
+pub(crate) use fit::stand_in;
 
 /// The state that the dataplane shall have.
 pub type State = BTreeMap<Key, Arc<Object>>;

@@ -2,15 +2,16 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use headgate_ring::ControlSession;
+use headgate_ring::message::{Key, Object};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::{Errno, read, write};
 
 use super::journal::{Due, Journal};
-use crate::compile::{Changes, State};
+use crate::compile::{Changes, State, stand_in};
 
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -23,9 +24,24 @@ pub(super) struct Desk {
 struct Inner {
     /// `None` before the first changes.
     state: Option<State>,
+    /// Objects that the peer has refused, in whose place something else, or nothing, is in the state until they change.
+    refused: State,
     /// Of the peer that is connected.
     journal: Option<Journal>,
     stop: bool,
+}
+
+impl Inner {
+    fn set(&mut self, key: Key, object: Option<Arc<Object>>) {
+        let state = self.state.get_or_insert_default();
+        let old = match object {
+            Some(object) => state.insert(key.clone(), object),
+            None => state.remove(&key),
+        };
+        if let Some(journal) = &mut self.journal {
+            journal.note(key, old);
+        }
+    }
 }
 
 impl Desk {
@@ -39,16 +55,10 @@ impl Desk {
     /// Changes the state.
     pub(super) fn publish(&self, changes: Changes) {
         let mut inner = self.lock();
-        let Inner { state, journal, .. } = &mut *inner;
-        let state = state.get_or_insert_default();
+        inner.state.get_or_insert_default();
         for (key, object) in changes {
-            let old = match object {
-                Some(object) => state.insert(key.clone(), object),
-                None => state.remove(&key),
-            };
-            if let Some(journal) = journal {
-                journal.note(key, old);
-            }
+            inner.refused.remove(&key);
+            inner.set(key, object);
         }
         drop(inner);
         self.ring();
@@ -69,9 +79,13 @@ impl Desk {
         self.lock().state.is_some()
     }
 
-    /// A new peer: it has nothing.
+    /// A new peer: it has nothing, and has refused nothing.
     pub(super) fn meet(&self) {
-        self.lock().journal = Some(Journal::default());
+        let mut inner = self.lock();
+        for (key, object) in std::mem::take(&mut inner.refused) {
+            inner.set(key, Some(object));
+        }
+        inner.journal = Some(Journal::default());
     }
 
     /// The peer is gone, and what it has with it.
@@ -86,14 +100,33 @@ impl Desk {
         journal.as_mut()?.begin(state.as_ref()?)
     }
 
-    /// What was sent last is in force, or was refused.
-    pub(super) fn answered(&self, in_force: bool) {
+    /// What was sent last is in force.
+    pub(super) fn acknowledged(&self) {
         if let Some(journal) = &mut self.lock().journal {
-            match in_force {
-                true => journal.acknowledged(),
-                false => journal.refused(),
-            }
+            journal.acknowledged();
         }
+    }
+
+    /// What was sent last was refused. Where one object is to blame, all others are sent again, and of it what
+    /// remains: of a policy that it allows nothing. Says what became of it.
+    pub(super) fn refused(&self, blamed: Option<Key>) -> &'static str {
+        const AS_A_WHOLE: &str = "the one before it stays";
+        let mut inner = self.lock();
+        if let Some(journal) = &mut inner.journal {
+            journal.refused();
+        }
+        let Some(key) = blamed else { return AS_A_WHOLE };
+        let Some(object) = inner.state.as_ref().and_then(|state| state.get(&key)).cloned() else {
+            return AS_A_WHOLE;
+        };
+        let remains = stand_in(&object);
+        let consequence = match remains {
+            Some(_) => "until it changes nothing of it is allowed; all else is sent again",
+            None => "until it changes it is left out; all else is sent again",
+        };
+        inner.refused.entry(key.clone()).or_insert(object);
+        inner.set(key, remains.map(Arc::new));
+        consequence
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -150,9 +150,7 @@ impl Link {
     fn serve(&mut self, mut session: ControlSession, peer: &mut Peer) -> Result<(), SessionError> {
         loop {
             while let Some(answer) = session.try_receive()? {
-                if let Some(in_force) = peer.answered(answer) {
-                    self.desk.answered(in_force);
-                }
+                self.answered(peer, answer);
             }
             if self.desk.is_stopped() {
                 return Ok(());
@@ -185,43 +183,38 @@ impl Link {
             }
             Err(error) if session.is_open() => {
                 tracing::error!(
-                    "generation {} cannot be sent: {error}; the one before it stays",
-                    self.generation
+                    "generation {} cannot be sent: {error}; {}",
+                    self.generation,
+                    self.desk.refused(None)
                 );
-                self.desk.answered(false);
                 Ok(())
             }
             Err(error) => Err(error),
         }
     }
+
+    fn answered(&self, peer: &mut Peer, answer: ToControl) {
+        let (ToControl::Ack { generation } | ToControl::Nack { generation, .. }) = answer;
+        let Some(sent) = peer.sent.take_if(|sent| sent.generation == generation) else {
+            tracing::warn!("the dataplane answered generation {generation}, which is not under way");
+            return;
+        };
+        match answer {
+            ToControl::Ack { .. } => {
+                let (operations, after) = (sent.operations, sent.at.elapsed());
+                tracing::info!("generation {generation} is in force: {operations} changes, {after:.1?}");
+                peer.answers = true;
+                self.desk.acknowledged();
+            }
+            ToControl::Nack { reason, object, .. } => {
+                let consequence = self.desk.refused(object);
+                tracing::error!("the dataplane refused generation {generation}: {reason}; {consequence}");
+            }
+        }
+    }
 }
 
 impl Peer {
-    /// Whether what was sent is in force; `None` where this answers something else.
-    fn answered(&mut self, answer: ToControl) -> Option<bool> {
-        let (generation, refusal) = match answer {
-            ToControl::Ack { generation } => (generation, None),
-            ToControl::Nack { generation, reason } => (generation, Some(reason)),
-        };
-        let Some(sent) = self.sent.take_if(|sent| sent.generation == generation) else {
-            tracing::warn!("the dataplane answered generation {generation}, which is not under way");
-            return None;
-        };
-        match &refusal {
-            None => {
-                let (operations, after) = (sent.operations, sent.at.elapsed());
-                tracing::info!("generation {generation} is in force: {operations} changes, {after:.1?}");
-                self.answers = true;
-            }
-            Some(reason) => {
-                tracing::error!(
-                    "the dataplane refused generation {generation}: {reason}; the one before it stays"
-                );
-            }
-        }
-        Some(refusal.is_none())
-    }
-
     /// When to look again.
     fn complain_if_slow(&mut self, now: Instant) -> Option<Duration> {
         let sent = self.sent.as_mut().filter(|sent| !sent.told)?;

@@ -3,7 +3,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headgate_ring::message::{Key, Listener, Object, ToControl, Upstream};
+use headgate_ring::message::{
+    Action, Direction, GroupId, Key, Listener, Object, Policy, PolicyRule, PortRange, Protocol, Tier,
+    ToControl, Upstream,
+};
 use headgate_ring::{DataSession, Operation, Transaction};
 use proptest::prelude::*;
 
@@ -312,6 +315,7 @@ fn a_refused_state_is_not_sent_again_and_the_next_builds_on_the_one_before() {
     let nack = ToControl::Nack {
         generation: refused.generation,
         reason: "no".to_owned(),
+        object: None,
     };
     session.send(&nack, PATIENCE).expect("a session");
     bed.publish(state([upstream(1, 1), upstream(2, 1)]));
@@ -335,6 +339,7 @@ fn a_full_state_that_was_refused_is_followed_by_a_full_one() {
     let nack = ToControl::Nack {
         generation: refused.generation,
         reason: "no".to_owned(),
+        object: None,
     };
     session.send(&nack, PATIENCE).expect("a session");
     bed.publish(state([upstream(2, 1)]));
@@ -383,4 +388,112 @@ fn it_ends_without_a_peer_and_with_one() {
         session.receive_transaction(PATIENCE).is_err(),
         "the session is over"
     );
+}
+
+/// A policy of one rule, from port to port.
+fn policy(port: u16) -> Object {
+    Object::Policy(Policy {
+        name: "shop/p".to_owned(),
+        tier: Tier::NetworkPolicy,
+        priority: 0,
+        direction: Direction::Ingress,
+        subjects: GroupId(1),
+        rules: vec![PolicyRule {
+            number: 0,
+            name: String::new(),
+            action: Action::Accept,
+            only: None,
+            peers: None,
+            ports: Some(vec![PortRange {
+                protocol: Protocol::Tcp,
+                first: port,
+                last: port,
+            }]),
+        }],
+    })
+}
+
+fn allowing_nothing() -> Object {
+    let Object::Policy(policy) = policy(1) else {
+        unreachable!("it is one")
+    };
+    Object::Policy(Policy {
+        rules: Vec::new(),
+        ..policy
+    })
+}
+
+fn refuse(session: &mut DataSession, transaction: &Transaction, object: &Object) {
+    let nack = ToControl::Nack {
+        generation: transaction.generation,
+        reason: "no".to_owned(),
+        object: Some(object.key()),
+    };
+    session.send(&nack, PATIENCE).expect("a session");
+}
+
+#[test]
+fn one_object_that_is_refused_holds_up_no_other() {
+    let mut bed = Bed::new();
+    bed.publish(state([policy(1), upstream(1, 1), listener(80)]));
+    let mut session = bed.accept();
+    let whole = receive(&mut session);
+    refuse(&mut session, &whole, &policy(1));
+    let again = receive(&mut session);
+    assert!(again.full);
+    assert_eq!(again.operations.len(), 3);
+    assert!(
+        again.operations.contains(&Operation::Put(allowing_nothing())),
+        "it fails closed"
+    );
+    ack(&mut session, &again);
+
+    bed.publish(state([policy(1), upstream(1, 2), listener(80)]));
+    let other = receive(&mut session);
+    assert_eq!(other.operations, [Operation::Put(upstream(1, 2))]);
+    refuse(&mut session, &other, &upstream(1, 2));
+    let without = receive(&mut session);
+    assert_eq!(without.operations, [Operation::Delete(upstream(1, 2).key())]);
+    ack(&mut session, &without);
+
+    bed.publish(state([policy(2), upstream(1, 2), listener(80)]));
+    let changed = receive(&mut session);
+    assert_eq!(
+        changed.operations,
+        [Operation::Put(policy(2))],
+        "what has changed is tried"
+    );
+    ack(&mut session, &changed);
+
+    drop(session);
+    bed.listener = None;
+    bed.listener = Some(headgate_ring::Listener::bind(&bed.socket).expect("a socket"));
+    let whole = receive(&mut bed.accept());
+    assert_eq!(whole.operations.len(), 3);
+    assert!(
+        whole.operations.contains(&Operation::Put(upstream(1, 2))),
+        "another peer has not refused it"
+    );
+}
+
+#[test]
+fn what_stands_in_may_be_refused_as_well() {
+    let bed = Bed::new();
+    bed.publish(state([policy(1), listener(80)]));
+    let mut session = bed.accept();
+    for expected in [Some(policy(1)), Some(allowing_nothing()), None] {
+        let transaction = receive(&mut session);
+        let policies = transaction
+            .operations
+            .iter()
+            .filter_map(|operation| match operation {
+                Operation::Put(object @ Object::Policy(_)) => Some(object.clone()),
+                _ => None,
+            });
+        assert_eq!(policies.collect::<Vec<_>>(), Vec::from_iter(expected.clone()));
+        match expected {
+            Some(object) => refuse(&mut session, &transaction, &object),
+            None => ack(&mut session, &transaction),
+        }
+    }
 }

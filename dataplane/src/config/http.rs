@@ -40,6 +40,7 @@ impl Http {
         );
         // The error names the object itself.
         let config = config.map_err(|error| ConfigError {
+            key: None,
             object: String::new(),
             field: String::new(),
             reason: error.to_string(),

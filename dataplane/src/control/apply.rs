@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use headgate_ring::Transaction;
-use headgate_ring::message::Protocol;
+use headgate_ring::message::{Key, Protocol};
 
-use crate::config::{Managed, State, Tables};
+use crate::config::{ConfigError, Managed, State, Tables};
 use crate::host::listening;
 use crate::steering::Steerer;
 use crate::worker::Shared;
@@ -29,6 +29,24 @@ pub struct Applier {
     epoch: u64,
     owned: BTreeSet<IpAddr>,
     hidden: BTreeSet<(Protocol, SocketAddr)>,
+}
+
+/// Why a transaction is not in force.
+#[derive(Debug)]
+pub struct Refusal {
+    /// In one line, what is wrong with which object, or that the steering programs have no room for it.
+    pub reason: String,
+    /// The object, where it is one.
+    pub object: Option<Key>,
+}
+
+impl From<ConfigError> for Refusal {
+    fn from(error: ConfigError) -> Self {
+        Self {
+            reason: error.to_string(),
+            object: error.key,
+        }
+    }
 }
 
 impl Applier {
@@ -54,20 +72,20 @@ impl Applier {
     /// Puts a transaction in force, whole or not at all, and returns when every worker works by it.
     ///
     /// # Errors
-    /// In one line, what is wrong with which object, or that the steering programs have no room for it.
-    pub fn apply(&mut self, mut transaction: Transaction) -> Result<(), String> {
+    /// What is wrong; the state before stays in force.
+    pub fn apply(&mut self, mut transaction: Transaction) -> Result<(), Refusal> {
         let epoch = self.epoch + 1;
         transaction.generation = epoch;
         let previous = self.shared.tables.load_full();
-        let undo = self.state.apply(transaction).map_err(|error| error.to_string())?;
+        let undo = self.state.apply(transaction)?;
         let prepared = Tables::compile(&self.state, Some(&previous))
-            .map_err(|error| error.to_string())
+            .map_err(Refusal::from)
             .and_then(|tables| self.widen(&tables).map(|()| tables));
         let tables = match prepared {
             Ok(tables) => tables,
-            Err(reason) => {
+            Err(refusal) => {
                 self.state.revert(undo);
-                return Err(reason);
+                return Err(refusal);
             }
         };
         self.epoch = epoch;
@@ -83,7 +101,7 @@ impl Applier {
         Ok(())
     }
 
-    fn widen(&self, tables: &Tables) -> Result<(), String> {
+    fn widen(&self, tables: &Tables) -> Result<(), Refusal> {
         let mut steerer = self.steerer.lock().unwrap_or_else(PoisonError::into_inner);
         let widened = steerer.widen(&tables.managed);
         if widened.is_err()
@@ -91,7 +109,10 @@ impl Applier {
         {
             tracing::error!("the steering programs could not be put back: {error}");
         }
-        widened.map_err(|error| format!("the steering program: {error}"))
+        widened.map_err(|error| Refusal {
+            reason: format!("the steering program: {error}"),
+            object: None,
+        })
     }
 
     fn wait_for_workers(&self) {

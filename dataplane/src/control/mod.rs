@@ -21,7 +21,7 @@ use headgate_ring::message::ToControl;
 use headgate_ring::{DataSession, HandshakeError, Listener, SessionError, Transaction};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
-pub use apply::{Announce, Applier};
+pub use apply::{Announce, Applier, Refusal};
 
 use crate::telemetry::ControlStatus;
 use rivals::Rivals;
@@ -220,7 +220,7 @@ impl Server {
                 });
                 ToControl::Ack { generation }
             }
-            Err(reason) => {
+            Err(Refusal { reason, object }) => {
                 tracing::error!(
                     "generation {generation} is refused, the one before stays in force: {reason}"
                 );
@@ -228,7 +228,11 @@ impl Server {
                     status.rejected += 1;
                     status.last_error = Some(reason.clone());
                 });
-                ToControl::Nack { generation, reason }
+                ToControl::Nack {
+                    generation,
+                    reason,
+                    object,
+                }
             }
         };
         let sent = self

@@ -224,7 +224,7 @@ fn a_state_that_steering_has_no_room_for_is_refused_whole() {
     let many = ["198.51.100.2", "198.51.100.3", "198.51.100.4"];
     let answer = publish(&mut session, 2, &many);
     assert!(
-        matches!(answer, ToControl::Nack { generation: 2, ref reason } if reason.contains("steering")),
+        matches!(answer, ToControl::Nack { generation: 2, ref reason, .. } if reason.contains("steering")),
         "{answer:?}"
     );
     assert_eq!(bench.services(), 1);

@@ -35,6 +35,7 @@ fn message(generation: Generation, length: usize) -> ToControl {
     ToControl::Nack {
         generation,
         reason: "because ".repeat(length / 8),
+        object: None,
     }
 }
 
@@ -173,11 +174,8 @@ fn send_until(done: &AtomicBool, mut session: DataSession) {
 fn receive_all(mut session: ControlSession) -> SessionError {
     loop {
         match session.receive(LONG) {
-            Ok(Some(ToControl::Nack { generation, reason })) => {
-                assert_eq!(
-                    ToControl::Nack { generation, reason },
-                    message(generation, (generation % 3000) as usize)
-                );
+            Ok(Some(nack @ ToControl::Nack { generation, .. })) => {
+                assert_eq!(nack, message(generation, (generation % 3000) as usize));
             }
             Ok(other) => panic!("{other:?}"),
             Err(error) => return error,
