@@ -6,6 +6,7 @@
 
 mod changes;
 mod cluster;
+mod comparison;
 mod contender;
 mod dpdk;
 mod expand;
@@ -24,19 +25,11 @@ use std::{os::unix::process::CommandExt, process::Command};
 use anyhow::{Context, Result, ensure};
 
 use self::{
-    cluster::{BIG, Cluster, RULES, SMALL, Scale},
-    contender::{BUSY, Contender, FLOOD, Pattern, Question},
-    dpdk::{Limits, Program, Rules},
-    expand::Expansion,
-    linear::Linear,
-    live::Live,
-    lookups::{Headgate, List},
-    nft::Nftables,
+    cluster::{BIG, Cluster, SMALL, Scale},
+    comparison::Comparison,
+    dpdk::Program,
 };
-use crate::{
-    bed::GATEWAY_CORE,
-    report::{Row, table},
-};
+use crate::bed::GATEWAY_CORE;
 
 /// Between the two: about as much of the big cluster as DPDK's ACL library takes when it is told the rules as 5-tuples.
 const PART: Scale = Scale {
@@ -54,9 +47,9 @@ pub(crate) struct PolicyOptions {
     /// Changes of each kind to the big cluster
     #[arg(long, default_value_t = 200)]
     changes: usize,
-    /// Measure the small cluster only
-    #[arg(long)]
-    small: bool,
+    /// Measure these clusters only
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Size::Small, Size::Part, Size::Big])]
+    clusters: Vec<Size>,
     /// Leave these out
     #[arg(long, value_enum, value_delimiter = ',')]
     without: Vec<Peer>,
@@ -72,6 +65,27 @@ pub(crate) struct PolicyOptions {
     /// Compile the big cluster, print what it takes, and end
     #[arg(long, hide = true)]
     footprint: Option<footprint::Family>,
+}
+
+/// Which cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Size {
+    /// 10 policies
+    Small,
+    /// 200 policies
+    Part,
+    /// 10,000 policies; and how it is compiled and changed
+    Big,
+}
+
+impl Size {
+    fn scale(self) -> Scale {
+        match self {
+            Self::Small => SMALL,
+            Self::Part => PART,
+            Self::Big => BIG,
+        }
+    }
 }
 
 /// What Headgate is compared with.
@@ -104,19 +118,16 @@ pub(crate) fn run(options: &PolicyOptions) -> Result<()> {
     );
     let program = options.has(Peer::Dpdk).then(Program::build);
     let program = program.and_then(|program| program.map_err(|e| left_out("DPDK ACL", &e)).ok());
-    let scales = [SMALL, PART, BIG];
-    let scales = if options.small { &scales[..1] } else { &scales[..] };
-    for scale in scales {
+    for size in &options.clusters {
         for v6 in [false, true] {
-            Comparison::new(*scale, v6)?.run(options, program.as_ref())?;
+            Comparison::new(size.scale(), v6)?.run(options, program.as_ref())?;
         }
     }
-    if options.small {
-        return Ok(());
-    }
-    footprint::report()?;
-    for v6 in [false, true] {
-        updates::report(Cluster::new(BIG, v6), options.changes)?;
+    if options.clusters.contains(&Size::Big) {
+        footprint::report()?;
+        for v6 in [false, true] {
+            updates::report(Cluster::new(BIG, v6), options.changes)?;
+        }
     }
     Ok(())
 }
@@ -144,170 +155,4 @@ fn enter_namespace() -> std::io::Error {
 
 fn left_out(what: &str, reason: &anyhow::Error) {
     println!("{what}: left out: {reason:#}\n");
-}
-
-/// One cluster, everybody's answers.
-struct Comparison {
-    scale: Scale,
-    question: Question,
-    expansion: Expansion,
-    live: Live,
-}
-
-impl Comparison {
-    fn new(scale: Scale, v6: bool) -> Result<Self> {
-        let cluster = Cluster::new(scale, v6);
-        let mut live = Live::start()?;
-        live.publish(true, cluster.operations())?;
-        let tables = live.tables();
-        let connections = cluster.connections(FLOOD);
-        let allowed = connections.iter().map(|c| {
-            let decision = tables.policy.decide(c.src, c.dst, c.protocol, c.dst_port);
-            decision.is_allowed()
-        });
-        Ok(Self {
-            scale,
-            expansion: Expansion::new(&cluster),
-            question: Question {
-                allowed: allowed.collect(),
-                cluster,
-                connections,
-            },
-            live,
-        })
-    }
-
-    fn run(&self, options: &PolicyOptions, program: Option<&Program>) -> Result<()> {
-        let title = self.title();
-        println!("### {title}\n\n{}\n", self.size());
-        let list = self.check_list()?;
-        let tables = self.live.tables();
-        let mut contenders: Vec<Box<dyn Contender + '_>> = vec![Box::new(Headgate(&tables.policy))];
-        if options.has(Peer::Nftables) {
-            contenders.extend(self.nftables()?);
-        }
-        if options.has(Peer::Linear) {
-            contenders.push(Box::new(List(list)));
-        }
-        if let Some(program) = program {
-            let limits = Limits {
-                megabytes: options.acl_megabytes,
-                seconds: options.acl_seconds,
-            };
-            for rules in [Rules::Guard, Rules::Tuple] {
-                contenders.extend(self.acl(program, rules, limits));
-            }
-        }
-        let [busy, flood] = self.measure(&mut contenders, options.rounds)?;
-        let rounds = format!(
-            "median of {} interleaved rounds on core {GATEWAY_CORE}",
-            options.rounds
-        );
-        table(
-            &format!("{BUSY} connections repeated in order, nanoseconds each, {rounds}"),
-            &busy,
-        );
-        table(
-            &format!("{FLOOD} random connections, nanoseconds each, {rounds}"),
-            &flood,
-        );
-        Ok(())
-    }
-
-    fn title(&self) -> String {
-        let Scale {
-            pods,
-            policies,
-            cidrs,
-        } = self.scale;
-        let family = if self.expansion.v6 { "IPv6" } else { "IPv4" };
-        format!(
-            "{family}: {policies} policies, {} rules, {pods} pods, {cidrs} CIDRs",
-            policies * RULES
-        )
-    }
-
-    /// What the peers are told, and what becomes of the connections.
-    fn size(&self) -> String {
-        let allowed = self.question.allowed.iter().filter(|allowed| **allowed).count();
-        let Expansion { egress, ingress, .. } = &self.expansion;
-        let isolated = self
-            .question
-            .connections
-            .iter()
-            .filter(|c| ingress.pods.contains_key(&c.dst) || egress.pods.contains_key(&c.src));
-        format!(
-            "{} peers; without groups and overlaps, {} rules of {} kinds of pods. Of {FLOOD} connections {} have an end \
-             that a policy guards; {allowed} are allowed.",
-            self.question.cluster.peers(),
-            self.expansion.rules(),
-            egress.guards.len() + ingress.guards.len(),
-            isolated.count(),
-        )
-    }
-
-    /// The list answers all connections once, from the messages alone.
-    fn check_list(&self) -> Result<Linear> {
-        let list = Linear::new(&self.question.cluster);
-        let answers = self.question.connections.iter().zip(&self.question.allowed);
-        let wrong = answers
-            .filter(|(c, allowed)| list.allows(**c) != **allowed)
-            .count();
-        ensure!(
-            wrong == 0,
-            "{wrong} of {FLOOD} verdicts of the linear list differ from Headgate's"
-        );
-        Ok(list)
-    }
-
-    fn nftables(&self) -> Result<Option<Box<dyn Contender + '_>>> {
-        match Nftables::load(&self.expansion, &self.question) {
-            Ok(mut nftables) => {
-                nftables.check(&self.question)?;
-                let seconds = nftables.loading.as_secs_f64();
-                println!("nftables: rules loaded in {seconds:.1} s\n");
-                Ok(Some(Box::new(nftables)))
-            }
-            Err(error) => {
-                left_out("nftables", &error);
-                Ok(None)
-            }
-        }
-    }
-
-    fn acl(&self, program: &Program, rules: Rules, limits: Limits) -> Option<Box<dyn Contender>> {
-        match program.start(rules, limits, &self.expansion, &self.question) {
-            Ok(acl) => {
-                println!("{}: {}\n", rules.name(), acl.built);
-                Some(Box::new(acl))
-            }
-            Err(error) => {
-                left_out(rules.name(), &error);
-                None
-            }
-        }
-    }
-
-    /// Rows of the busy set and of the flood.
-    fn measure(&self, contenders: &mut [Box<dyn Contender + '_>], rounds: usize) -> Result<[Vec<Row>; 2]> {
-        let patterns = [Pattern::Busy, Pattern::Flood];
-        let ways: Vec<(usize, usize, String)> = contenders
-            .iter()
-            .enumerate()
-            .flat_map(|(c, contender)| {
-                let ways = contender.ways().into_iter().enumerate();
-                ways.map(move |(way, name)| (c, way, name))
-            })
-            .collect();
-        let mut rows = patterns.map(|_| ways.iter().map(|(_, _, name)| Row::new(name)).collect::<Vec<_>>());
-        for _ in 0..rounds {
-            for (row, (contender, way, _)) in ways.iter().enumerate() {
-                for (pattern, rows) in patterns.iter().zip(&mut rows) {
-                    let nanos = contenders[*contender].measure(*way, *pattern, &self.question)?;
-                    rows[row].push(nanos);
-                }
-            }
-        }
-        Ok(rows)
-    }
 }
