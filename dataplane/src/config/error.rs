@@ -7,7 +7,7 @@ use headgate_ring::message::{Direction, Frontend, Key};
 #[error("{object}{field}{reason}", object = Lead(object), field = Lead(field))]
 pub struct ConfigError {
     /// The object, where it is one.
-    pub key: Option<Key>,
+    pub key: Option<Box<Key>>,
     /// Kind and name, as `Service 198.51.100.10 TCP 80`; empty where the reason names it.
     pub object: String,
     /// The field, as `backends[3]`; empty where the reason names it.
@@ -20,7 +20,7 @@ impl ConfigError {
     /// An error in a field of the object with this key.
     pub(super) fn new(key: &Key, fault: Fault) -> Self {
         Self {
-            key: Some(key.clone()),
+            key: Some(Box::new(key.clone())),
             object: describe(key),
             field: fault.field,
             reason: fault.reason,

@@ -44,7 +44,7 @@ impl From<ConfigError> for Refusal {
     fn from(error: ConfigError) -> Self {
         Self {
             reason: error.to_string(),
-            object: error.key,
+            object: error.key.map(|key| *key),
         }
     }
 }
