@@ -67,7 +67,12 @@ impl Snapshot {
             }
             return Ok(End {
                 addresses: Cow::Borrowed(&endpoint.addresses),
-                note: None,
+                note: self.planned.contains(text).then(|| {
+                    format!(
+                        "{text} does not run yet: {} stands in for its address",
+                        endpoint.addresses[0]
+                    )
+                }),
             });
         }
         if let Ok(address) = text.parse::<IpAddr>() {

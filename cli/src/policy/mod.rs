@@ -12,6 +12,7 @@ mod explain;
 pub(crate) mod flags;
 mod lint;
 mod names;
+mod planned;
 mod ports;
 #[cfg(test)]
 mod property;

@@ -1,6 +1,6 @@
 //! One state, ready to be asked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ pub(super) struct Snapshot {
     groups: BTreeMap<GroupId, String>,
     /// Pods and nodes that policies cannot see, by name; unknown of a running gateway.
     pub(super) absent: BTreeMap<String, Absent>,
+    /// Pods that do not run yet, and have an address that stands in.
+    pub(super) planned: BTreeSet<String>,
     /// The manifests; unknown of a running gateway.
     pub(super) model: Option<Model>,
     /// What is wrong with the manifests, as far as it may change who reaches whom.
@@ -111,6 +113,7 @@ impl Snapshot {
             policies,
             groups,
             absent: BTreeMap::new(),
+            planned: BTreeSet::new(),
             model: None,
             problems: Vec::new(),
             tables,
@@ -141,7 +144,8 @@ impl Snapshot {
             .map(|(id, text)| Object::Group(Group { id, text }));
         let policies = self.policies.into_iter().map(Object::Policy);
         let mut apart = Self::new(endpoints.chain(groups).chain(policies).collect())?;
-        (apart.absent, apart.model, apart.problems) = (self.absent, self.model, self.problems);
+        (apart.absent, apart.planned) = (self.absent, self.planned);
+        (apart.model, apart.problems) = (self.model, self.problems);
         Ok(apart)
     }
 

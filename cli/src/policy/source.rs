@@ -1,6 +1,6 @@
 //! Where a [`Snapshot`] comes from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use headgate_dataplane::telemetry::PolicyState;
 use headgate_ring::message::{EndpointPort, Object};
 
 use super::flags::SourceFlags;
+use super::planned;
 use super::snapshot::{Absent, Snapshot};
 use crate::socket;
 
@@ -35,19 +36,35 @@ pub(super) fn silent(flags: &SourceFlags) -> Result<Snapshot> {
 
 /// What a gateway that follows this directory would work by.
 pub(super) fn manifests(directory: &Path) -> Result<Snapshot> {
-    let (objects, store, problems) = compiled(directory)?;
+    let Compiled {
+        objects,
+        store,
+        planned,
+        problems,
+    } = compiled(directory)?;
     let mut snapshot = Snapshot::new(objects)
         .with_context(|| format!("the dataplane would refuse the state of {}", directory.display()))?;
     snapshot.absent = absent(store.model());
+    snapshot.planned = planned;
     snapshot.model = Some(store.model().clone());
     snapshot.problems = problems;
     Ok(snapshot)
 }
 
-/// What the control plane would send of this directory, as far as policies are concerned, what it has read, and what is
-/// wrong with it.
-fn compiled(directory: &Path) -> Result<(Vec<Object>, Store, Vec<Problem>)> {
-    let files = directory::read(directory)?;
+/// What the control plane makes of a directory.
+struct Compiled {
+    /// What it would send, as far as policies are concerned.
+    objects: Vec<Object>,
+    /// What it has read.
+    store: Store,
+    /// Pods that do not run yet.
+    planned: BTreeSet<String>,
+    /// What is wrong, likewise.
+    problems: Vec<Problem>,
+}
+
+fn compiled(directory: &Path) -> Result<Compiled> {
+    let mut files = directory::read(directory)?;
     ensure!(
         files
             .iter()
@@ -55,6 +72,7 @@ fn compiled(directory: &Path) -> Result<(Vec<Object>, Store, Vec<Problem>)> {
         "there is no manifest (*.yaml, *.yml, *.json) in {}",
         directory.display()
     );
+    let planned = planned::plan(&mut files);
     let mut store = Store::default();
     store.update(files);
     let compiled = compile(store.model(), &settings(), 0);
@@ -65,7 +83,12 @@ fn compiled(directory: &Path) -> Result<(Vec<Object>, Store, Vec<Problem>)> {
     }));
     problems.retain(|problem| problem.object.as_ref().is_none_or(|id| matters(id.kind)));
     let objects = compiled.state.into_values().filter(concerns_policies);
-    Ok((objects.collect(), store, problems))
+    Ok(Compiled {
+        objects: objects.collect(),
+        store,
+        planned,
+        problems,
+    })
 }
 
 /// Whether objects of this kind may change who reaches whom.
@@ -165,7 +188,7 @@ mod tests {
     fn a_gateway_and_its_manifests_make_the_same_snapshot() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("a.yaml"), [SHOP, DENY].join("---\n")).unwrap();
-        let (objects, ..) = compiled(directory.path()).unwrap();
+        let objects = compiled(directory.path()).unwrap().objects;
         let transaction = Transaction {
             generation: 1,
             full: true,

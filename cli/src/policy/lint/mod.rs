@@ -56,6 +56,8 @@ struct Facts<'a> {
     snapshot: &'a Snapshot,
     /// Who is in a group, by place among the endpoints; ascending.
     members: HashMap<GroupId, Vec<usize>>,
+    /// The policies of a direction that have a group for their subjects, by place; in the order of their turns.
+    by_subjects: HashMap<(Direction, GroupId), Vec<usize>>,
     /// How many rules the manifest of a policy has for a direction; unknown of a running gateway.
     written: HashMap<(String, Direction), usize>,
 }
@@ -211,10 +213,18 @@ impl<'a> Facts<'a> {
                 members.entry(*group).or_default().push(index);
             }
         }
+        let mut by_subjects: HashMap<_, Vec<usize>> = HashMap::new();
+        for (index, policy) in snapshot.policies.iter().enumerate() {
+            by_subjects
+                .entry((policy.direction, policy.subjects))
+                .or_default()
+                .push(index);
+        }
         let written = snapshot.model.as_ref().map(written).unwrap_or_default();
         Self {
             snapshot,
             members,
+            by_subjects,
             written,
         }
     }

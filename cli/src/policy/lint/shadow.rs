@@ -75,11 +75,15 @@ fn rivals<'a>(facts: &Facts<'a>, policy: &Policy) -> Vec<&'a Policy> {
     let Some(first) = first.map(|i| &facts.snapshot.endpoints[*i]) else {
         return Vec::new();
     };
-    let policies = facts.snapshot.policies.iter();
-    let selects = |other: &&Policy| first.groups.binary_search(&other.subjects).is_ok();
-    policies
-        .filter(|other| other.direction == policy.direction)
-        .filter(selects)
+    let selecting = first
+        .groups
+        .iter()
+        .filter_map(|group| facts.by_subjects.get(&(policy.direction, *group)));
+    let mut places: Vec<usize> = selecting.flatten().copied().collect();
+    places.sort_unstable();
+    places
+        .into_iter()
+        .map(|place| &facts.snapshot.policies[place])
         .collect()
 }
 
