@@ -23,12 +23,14 @@ struct Case {
     policies: Vec<Policy>,
 }
 
+type Make = fn() -> Case;
+
 const EVERYBODY: GroupId = GroupId(1);
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
 
 fn main() {
     let only = std::env::args().nth(1);
-    let cases: [(&str, fn() -> Case); 10] = [
+    let cases: [(&str, Make); 10] = [
         ("from all namespaces, each pod of its own kind", all_namespaces),
         ("all pods but one, 400 times", all_but_one),
         ("500 times 0.0.0.0/0 except 100 blocks", excepts),

@@ -32,7 +32,7 @@ pub enum ListenerKind {
 #[derive(Debug)]
 pub(super) struct UpstreamEndpoints {
     pub(super) name: Arc<str>,
-    pub(super) endpoints: Vec<SocketAddr>,
+    pub(super) endpoints: Arc<[SocketAddr]>,
 }
 
 /// Why a set of objects is no configuration. Each names the object at fault.
@@ -144,7 +144,7 @@ fn compile_upstreams<'a>(
             }
             Ok(UpstreamEndpoints {
                 name: u.name.as_str().into(),
-                endpoints: u.endpoints.clone(),
+                endpoints: u.endpoints.as_slice().into(),
             })
         })
         .collect()

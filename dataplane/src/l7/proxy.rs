@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE};
@@ -150,18 +151,19 @@ async fn forward(
     };
     let host =
         Host::of(request.uri(), request.headers()).map_err(|_| bad("the Host header is not a host"))?;
-    let state = shared
-        .state()
-        .ok_or_else(|| refused(StatusCode::NOT_FOUND, "there is no configuration yet"))?;
     let name = host.as_ref().map_or("", |host| &host.name);
     let path = route::normal(request.uri().path()).map_err(|_| bad("the path is not valid"))?;
-    let target = state.config.routes.find(name, &path).ok_or_else(|| {
-        shared.tally.count(|c| c.no_route += 1);
-        refused(StatusCode::NOT_FOUND, "no rule matches this host and path")
-    })?;
-    let endpoints = target
-        .upstream
-        .map_or(&[][..], |place| &state.config.upstreams[place].endpoints);
+    let endpoints = shared
+        .configured(|config| {
+            let target = config.routes.find(name, &path)?;
+            let endpoints = |place: usize| Arc::clone(&config.upstreams[place].endpoints);
+            Some(target.upstream.map_or_else(Arc::default, endpoints))
+        })
+        .ok_or_else(|| refused(StatusCode::NOT_FOUND, "there is no configuration yet"))?
+        .ok_or_else(|| {
+            shared.tally.count(|c| c.no_route += 1);
+            refused(StatusCode::NOT_FOUND, "no rule matches this host and path")
+        })?;
     if endpoints.is_empty() {
         shared.tally.count(|c| c.no_endpoint += 1);
         return Err(refused(
@@ -176,7 +178,10 @@ async fn forward(
     drop(path);
     let upgrade = wanted_upgrade(&request);
     let outgoing = prepare(request, &session.client, header, id, upgrade.as_ref())?;
-    let attempt = Attempt { session, endpoints };
+    let attempt = Attempt {
+        session,
+        endpoints: &endpoints,
+    };
     let (response, lease) = attempt.run(outgoing).await?;
     answer_with(session, response, lease, exchange, upgrade.is_some()).await
 }
@@ -301,11 +306,10 @@ impl Attempt<'_> {
 
     fn choose(&self, tried: &[SocketAddr]) -> Option<SocketAddr> {
         let (client, shared) = (self.session.client.ip(), &self.session.shared);
-        // Not those that the request began with: policies may have changed while it waited.
-        let state = shared.state()?;
+        // By the policies of now: they may have changed while the request waited.
         shared
             .pool
-            .choose(self.endpoints, tried, |endpoint| (state.allows)(client, endpoint))
+            .choose(self.endpoints, tried, |endpoint| shared.allows(client, endpoint))
     }
 
     async fn lease(&self, endpoint: SocketAddr) -> Result<Lease, Refused> {

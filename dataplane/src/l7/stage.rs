@@ -66,22 +66,31 @@ pub(super) struct Shared {
     pub(super) active: Rc<Cell<usize>>,
     /// Tasks that serve clients.
     clients: Cell<usize>,
-    state: RefCell<Option<Rc<State>>>,
+    state: RefCell<Option<State>>,
 }
 
-/// What requests are answered by.
-pub(super) struct State {
-    pub(super) config: Arc<Config>,
-    pub(super) allows: Allows,
+/// What requests are answered by. Tasks look at it and never hold on to it: a slow request would keep the tables of its
+/// time, whose memory would be freed on the worker then, between two packets.
+struct State {
+    config: Arc<Config>,
+    allows: Allows,
     /// Of the tables that `allows` asks.
     generation: u64,
     endpoints: HashSet<SocketAddr>,
 }
 
 impl Shared {
-    /// `None` before the first configuration.
-    pub(super) fn state(&self) -> Option<Rc<State>> {
-        self.state.borrow().clone()
+    /// What `look` finds in the configuration; `None` before the first one.
+    pub(super) fn configured<T>(&self, look: impl FnOnce(&Config) -> T) -> Option<T> {
+        self.state.borrow().as_ref().map(|state| look(&state.config))
+    }
+
+    /// Whether policies let a client reach an endpoint, as they are now.
+    pub(super) fn allows(&self, client: IpAddr, endpoint: SocketAddr) -> bool {
+        self.state
+            .borrow()
+            .as_ref()
+            .is_some_and(|state| (state.allows)(client, endpoint))
     }
 
     /// Whether requests may still be sent to an endpoint.
@@ -173,30 +182,38 @@ impl Stage {
 
     /// New state, of the tables of `generation`: connections live on, their next requests are answered by it.
     pub fn configure(&mut self, config: Arc<Config>, allows: Allows, generation: u64) {
-        self.shared
-            .stack
-            .listen(config.listeners().map(|(address, _)| address));
-        let endpoints = config.endpoints();
-        self.shared.pool.retain(&endpoints);
-        let state = Rc::new(State {
+        let shared = &self.shared;
+        let state = shared.state.borrow();
+        let same = state
+            .as_ref()
+            .is_some_and(|state| Arc::ptr_eq(&state.config, &config));
+        drop(state);
+        if !same {
+            let listeners = config.listeners().map(|(address, _)| address);
+            shared.stack.listen(listeners);
+            shared.pool.retain(&config.endpoints());
+        }
+        let before = shared.state.take().filter(|_| same);
+        let state = State {
+            endpoints: before.map_or_else(|| config.endpoints(), |state| state.endpoints),
             config,
             allows,
             generation,
-            endpoints,
-        });
-        *self.shared.state.borrow_mut() = Some(state);
+        };
+        shared.state.replace(Some(state));
     }
 
     /// Cuts the requests and tunnels under way that the state of the last [`configure`](Self::configure) does not allow:
     /// who waits for an answer is told, who has a part of one finds the connection reset.
     pub fn re_examine(&mut self) {
         let shared = &self.shared;
-        let Some(state) = shared.state() else { return };
         let cut = |run: &Run| {
             shared.tally.count(|c| c.cut += 1);
             shared.record(Event::RequestCut, run.client, run.listener, run.endpoint);
         };
-        shared.running.cut(&*state.allows, cut);
+        shared
+            .running
+            .cut(|client, endpoint| shared.allows(client, endpoint), cut);
     }
 
     /// Takes in an IP packet without its link-layer header. Must be called within a tokio `LocalRuntime` or
@@ -241,7 +258,7 @@ impl Stage {
 
     #[cfg(test)]
     pub(super) fn config(&self) -> Arc<Config> {
-        Arc::clone(&self.shared.state().expect("configured").config)
+        Arc::clone(&self.shared.state.borrow().as_ref().expect("configured").config)
     }
 
     /// What the stage holds and has counted.

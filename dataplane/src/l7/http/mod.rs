@@ -23,7 +23,6 @@ pub(super) use scan::Refusal;
 use scan::{MAX_HEAD, Scanner};
 
 use super::answer::PLAIN_ON_TLS;
-use super::config::Config;
 use super::middleware::Client;
 use super::proxy::{Session, Tunnel, handle};
 use super::{ListenerKind, Shared};
@@ -34,17 +33,15 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 /// Serves a client's connection until it ends.
 pub(super) async fn serve(shared: Rc<Shared>, stream: TcpStream) {
-    let Some(state) = shared.state() else {
-        return stream.abort();
-    };
-    let Some(kind) = state.config.listeners.get(&stream.local_addr()) else {
+    let kind = shared.configured(|config| config.listeners.get(&stream.local_addr()).copied());
+    let Some(kind) = kind.flatten() else {
         return stream.abort();
     };
     shared.tally.count(|c| c.connections += 1);
-    let tls = *kind == ListenerKind::Https;
+    let tls = kind == ListenerKind::Https;
     let client = Client::new(stream.peer_addr(), stream.local_addr(), tls);
     let transport = if tls {
-        let handshake = handshake(&shared, &state.config, stream);
+        let handshake = handshake(&shared, stream);
         match tokio::time::timeout(shared.limits.handshake, handshake).await {
             Ok(Some(transport)) => transport,
             Ok(None) => return,
@@ -53,14 +50,13 @@ pub(super) async fn serve(shared: Rc<Shared>, stream: TcpStream) {
     } else {
         Transport::Plain(stream)
     };
-    drop(state);
     if let Err(error) = speak_http(&shared, client, transport).await {
         tracing::debug!(%error, "a client's connection ended");
         shared.tally.count(|c| c.client_errors += 1);
     }
 }
 
-async fn handshake(shared: &Shared, config: &Config, mut stream: TcpStream) -> Option<Transport> {
+async fn handshake(shared: &Shared, mut stream: TcpStream) -> Option<Transport> {
     // A method's first letter is no TLS record's type (RFC 8446 section 5.1).
     if stream.peek().await.is_some_and(|byte| byte.is_ascii_alphabetic()) {
         shared.tally.count(|c| c.plain_on_tls += 1);
@@ -75,13 +71,16 @@ async fn handshake(shared: &Shared, config: &Config, mut stream: TcpStream) -> O
             return None;
         }
     };
-    let certificate = config.certificates.find(start.client_hello().server_name());
-    if certificate.is_none() {
+    let tls = shared.configured(|config| {
+        let certificate = config.certificates.find(start.client_hello().server_name());
+        certificate.map(|_| Arc::clone(&config.tls))
+    });
+    let Some(tls) = tls.flatten() else {
         shared.tally.count(|c| c.unknown_names += 1);
         drop(start.io.write_all(&UNRECOGNIZED_NAME).await);
         return None;
-    }
-    match start.into_stream(Arc::clone(&config.tls)).await {
+    };
+    match start.into_stream(tls).await {
         Ok(stream) => {
             let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
             shared.tally.count(|c| {

@@ -1,6 +1,7 @@
 //! What becomes of requests and tunnels under way when policies change.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -122,6 +123,40 @@ fn a_tunnel_is_cut_at_both_ends() {
         ended.notified().await;
         assert_eq!(world.status().counters.cut, 1);
         drop(stream);
+        world.quiet().await;
+    });
+}
+
+/// Tables are large, and who lets them go last pays for it: that must not be a worker.
+#[test]
+fn nobody_keeps_the_tables_before() {
+    run(async {
+        let world = World::new(Limits::default());
+        let asked = Rc::new(Notify::new());
+        let told = Rc::clone(&asked);
+        world.script(move |mut stream| {
+            let told = Rc::clone(&told);
+            async move {
+                drop(stream.read(&mut [0; 4096]).await);
+                told.notify_one();
+                drop(stream.read(&mut [0; 4096]).await);
+            }
+        });
+        // One waits for its pod's answer, the other is in the middle of a handshake.
+        let mut waiting = world.connect(80).await;
+        waiting.write_all(REQUEST).await.unwrap();
+        asked.notified().await;
+        let mut greeting = world.connect(443).await;
+        greeting.write_all(&[22, 3, 1]).await.unwrap();
+        while world.status().clients < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let before = Arc::downgrade(&world.stage.borrow().config());
+        world.configure(&world.objects);
+        assert!(before.upgrade().is_none());
+        // The world's own, and that of the policies in force.
+        assert_eq!(Rc::strong_count(&world.denied), 2);
+        drop((waiting, greeting));
         world.quiet().await;
     });
 }
