@@ -9,7 +9,7 @@ use std::sync::Arc;
 use headgate_controlplane::compile::{Changes, Compiler, Settings};
 use headgate_controlplane::source::decode::Document;
 use headgate_controlplane::source::store::{Contents, Store};
-use headgate_dataplane::config::{State, Tables};
+use headgate_dataplane::config::{ConfigError, State, Tables};
 use headgate_ring::{Operation, Transaction};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ impl Bed {
     }
 
     /// Puts each manifest into a file of its own, by number, and says what the dataplane makes of it.
-    fn take(&mut self, files: impl IntoIterator<Item = (u8, Option<Value>)>) -> Result<(), String> {
+    fn take(&mut self, files: impl IntoIterator<Item = (u8, Option<Value>)>) -> Result<(), ConfigError> {
         let contents = |value| match value {
             Some(value) => Contents::Documents(vec![Document { line: 1, value }]),
             None => Contents::Gone,
@@ -62,7 +62,7 @@ impl Bed {
         self.publish(changes)
     }
 
-    fn publish(&mut self, changes: Changes) -> Result<(), String> {
+    fn publish(&mut self, changes: Changes) -> Result<(), ConfigError> {
         let operation = |(key, object): (_, Option<Arc<_>>)| match object {
             Some(object) => Operation::Put(Arc::unwrap_or_clone(object)),
             None => Operation::Delete(key),
@@ -75,7 +75,7 @@ impl Bed {
             operations: gone.into_iter().chain(put).map(operation).collect(),
         };
         let tables = self.state.transact(transaction, self.tables.as_ref());
-        self.tables = Some(tables.map_err(|error| error.to_string())?);
+        self.tables = Some(tables?);
         Ok(())
     }
 }
@@ -115,14 +115,18 @@ fn most_of_it_is_in_force() {
 }
 
 #[test]
-fn the_dataplane_does_refuse_what_is_wrong() {
+fn the_dataplane_does_refuse_what_is_wrong_and_names_it() {
     let mut bed = Bed::new();
     let wrong = headgate_ring::message::Object::Group(headgate_ring::message::Group {
         id: headgate_ring::message::GroupId(1),
         text: String::new(),
     });
-    let changes = Changes::from([(wrong.key(), Some(Arc::new(wrong)))]);
-    let refused = bed.publish(changes);
-    assert!(refused.is_err_and(|reason| reason.contains("text")));
+    let key = wrong.key();
+    let changes = Changes::from([(key.clone(), Some(Arc::new(wrong)))]);
+    let refused = bed.publish(changes).expect_err("a refusal");
+    assert_eq!(
+        (refused.field.as_str(), refused.key.as_deref()),
+        ("text", Some(&key))
+    );
     assert_eq!(bed.take([(0, Some(json!({"kind": "Pod"})))]), Ok(()));
 }
