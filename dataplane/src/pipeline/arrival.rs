@@ -87,7 +87,7 @@ impl<A: Address> Packet<'_, A> {
         }
     }
 
-    fn give_to_l7(&mut self) -> Verdict {
+    pub(super) fn give_to_l7(&mut self) -> Verdict {
         self.frame.set_len(self.headers.end.into());
         self.desk.counters.to_l7 += 1;
         Verdict::ToL7

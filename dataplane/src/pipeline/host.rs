@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use headgate_xsk::Frame;
 
 use super::{Context, Desk, Packet};
+use crate::flow::Part;
 use crate::packet::quote::{self, Quote};
 use crate::packet::{self, Address, Headers, Tuple, arp, echo, ndp};
 use crate::verdict::{Answer, Kernel, Reason, Verdict};
@@ -134,14 +135,7 @@ impl<A: Address> Packet<'_, A> {
         let tuple = quoted.reversed();
         let hash = self.flows.hash(&tuple, quote.headers.protocol);
         let Some(slot) = self.flows.find(hash, &tuple, quote.headers.protocol) else {
-            let owner = match self.reserved(&tuple) {
-                Some((owner, _)) => self.other(owner),
-                None => self.owner_by_hash(hash),
-            };
-            return match owner {
-                Some(owner) => self.hand_over(owner),
-                None => self.unrelated(told.ip()),
-            };
+            return self.error_about_unknown(&tuple, quote.headers.protocol, hash);
         };
         let allowed = self.flows.entry(slot).is_allowed_by(self.ctx.tables.generation);
         if !allowed && !self.re_examine(slot) {
@@ -157,6 +151,33 @@ impl<A: Address> Packet<'_, A> {
         let way = self.way(slot);
         quote::translate(self.frame.data_mut(), &self.headers, quote, &before);
         self.leave(way)
+    }
+
+    /// An ICMP error about a packet that this worker has no flow for: it may be another's, or of the L7 stage. `tuple` is
+    /// what an answer to the quoted packet would have.
+    fn error_about_unknown(&mut self, tuple: &Tuple<A>, protocol: u8, hash: u64) -> Verdict {
+        let reserved = self.reserved(tuple);
+        let owner = match reserved {
+            Some((owner, _)) => self.other(owner),
+            None => self.owner_by_hash(hash),
+        };
+        if let Some(owner) = owner {
+            return self.hand_over(owner);
+        }
+        let ours = tuple.destination.ip();
+        let listener = || {
+            let listeners = &self.ctx.tables.listeners;
+            listeners.lookup(ours, tuple.destination_port).is_some()
+        };
+        let l7 = match reserved {
+            Some((_, part)) => part == Part::L7,
+            None => listener(),
+        };
+        if l7 && protocol == packet::TCP {
+            self.give_to_l7()
+        } else {
+            self.unrelated(ours)
+        }
     }
 
     /// An ICMP error about no flow. The kernel may know what it is about if the address is the host's; nobody else has

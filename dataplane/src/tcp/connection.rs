@@ -31,6 +31,8 @@ pub(super) struct Connection {
     /// Bytes read since the peer was last told about the window.
     pub(super) untold: usize,
     pub(super) numbers: Numbers,
+    /// What a router on the path takes, if that is less than our own link.
+    pub(super) mtu: Option<usize>,
     /// Once established.
     pub(super) recovery: Option<Recovery>,
     /// Whether something else than new data is due: an acknowledgement, a retransmission, a larger window.
@@ -125,6 +127,7 @@ impl Connection {
             armed: None,
             untold: 0,
             numbers: Numbers::default(),
+            mtu: None,
             recovery: None,
             urgent: true,
             heard: Nanos(0),

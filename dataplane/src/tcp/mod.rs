@@ -30,6 +30,7 @@ mod segment;
 mod socket;
 mod stack;
 mod stream;
+mod too_big;
 
 use std::cell::RefCell;
 use std::future::poll_fn;

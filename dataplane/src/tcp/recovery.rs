@@ -271,6 +271,22 @@ impl Recovery {
         Action::Retransmit
     }
 
+    /// Whether the byte with this number is sent and not acknowledged.
+    pub(super) fn is_under_way(&self, sequence: u32) -> bool {
+        sequence.wrapping_sub(self.first) < ahead(self.high, self.first)
+    }
+
+    /// What is under way is too large for the path, and lost, though not for want of room: it is sent again in smaller
+    /// pieces, one by one as each is acknowledged, and the window stays. The caller retransmits the first.
+    pub(super) fn narrowed(&mut self, now: Nanos) {
+        self.threshold = self.threshold.min(self.window.max(2 * self.mss));
+        self.until = Some(self.high);
+        self.duplicates = 0;
+        self.timed = None;
+        self.demanded = true;
+        self.timer = Some(now.after(self.interval()));
+    }
+
     /// RFC 6298 section 2.
     fn measure(&mut self, first: u32, now: Nanos) {
         let Some((_, sent)) = self.timed.filter(|(end, _)| ahead(*end, first) == 0) else {

@@ -461,4 +461,5 @@ fn ports_in_use_or_time_wait_are_not_taken_again() {
     });
 }
 
+mod narrow;
 mod packets;

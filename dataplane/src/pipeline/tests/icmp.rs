@@ -247,6 +247,45 @@ fn errors_about_nothing_do_not_pass() {
 }
 
 #[test]
+fn errors_about_terminated_connections_are_for_the_l7_stage() {
+    for workers in [1, 2] {
+        let mut gateway = Gateway::new(workers, Ownership::Hash);
+        let owner_of = |out: &Outcome| out.worker;
+        let opened = gateway.client_sends(CLIENT, LISTENER, tcp(SYN));
+        assert_eq!(opened.verdict, Verdict::ToL7);
+        // To the client of a listener, and to a pod from a port of the stage.
+        let answer = craft::frame(
+            [GATEWAY_MACS[0], PEER_MAC],
+            socket(LISTENER),
+            socket(CLIENT),
+            tcp(ACK),
+        );
+        let last = WorkerId(workers - 1);
+        let source = SocketAddr::new(ip("10.244.1.1"), *gateway.ports.slice(last, Part::L7).start());
+        let request = craft::frame(
+            [GATEWAY_MACS[1], PEER_MAC],
+            source,
+            socket("10.244.1.10:8080"),
+            tcp(ACK),
+        );
+        for (sent, port, owner) in [(answer, CLIENTS, owner_of(&opened)), (request, PODS, last.0)] {
+            let error = error_about(&sent, ip("203.0.113.77"), ERRORS[1][0], 28, usize::from(port.0));
+            for worker in 0..workers {
+                let out = gateway.receive(worker, port, &error);
+                assert_eq!((out.verdict, out.worker), (Verdict::ToL7, owner));
+            }
+        }
+        // There is no UDP at a listener, and no error about it.
+        let datagram = craft::frame([GATEWAY_MACS[0], PEER_MAC], socket(LISTENER), socket(CLIENT), UDP);
+        let error = error_about(&datagram, ip("203.0.113.77"), ERRORS[0][0], 28, 0);
+        assert_eq!(
+            gateway.receive(0, CLIENTS, &error).verdict,
+            Verdict::Drop(Reason::NoFlow)
+        );
+    }
+}
+
+#[test]
 fn an_error_goes_to_whoever_sent_the_packet_or_nowhere() {
     // Somebody tells the frontend that a packet to the pod was lost: it never sent one.
     let mut refused = Refused::new(CLIENT, VIP, UDP, true, 1);

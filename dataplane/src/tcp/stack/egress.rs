@@ -11,6 +11,7 @@ use crate::tcp::connection::{End, Linger};
 use crate::tcp::handshake::TimeWait;
 use crate::tcp::packets::{Emit, Outlet};
 use crate::tcp::recovery::{Action, Recovery};
+use crate::tcp::socket::Stateless;
 
 /// Packets that one connection may send before the next one gets its turn.
 const BURST: usize = 64;
@@ -58,6 +59,10 @@ impl Inner {
     /// Sends what a connection may send, up to [`BURST`] packets; returns how many.
     fn burst(&mut self, id: usize, outlet: &mut Outlet<'_, '_>) -> usize {
         let connection = &mut self.connections[id];
+        let interface = match connection.mtu {
+            None => &mut self.interface,
+            Some(mtu) => self.narrow.entry(mtu).or_insert_with(|| Stateless::new(mtu, 0)),
+        };
         let mut sent = 0;
         while sent < BURST && outlet.stash.is_none() {
             let Some(socket) = &mut connection.socket else {
@@ -72,7 +77,7 @@ impl Inner {
             }
             connection.urgent = false;
             outlet.next = connection.numbers.next;
-            let made = socket.egress(&mut self.interface, self.now, outlet);
+            let made = socket.egress(interface, self.now, outlet);
             // smoltcp closes a socket while it sends for one reason alone: the peer was silent for too long.
             if open && !socket.tcp().is_open() && socket.tcp().state() == State::Closed {
                 connection.end = End::TimedOut;

@@ -13,10 +13,17 @@ use crate::tcp::packets::{Nowhere, Small, acknowledgement};
 use crate::tcp::recovery::{Action, Heard, Recovery};
 use crate::tcp::segment::{ACK, Malformed, RST, SYN, Segment};
 use crate::tcp::socket::Stateless;
+use crate::tcp::too_big::TooBig;
 
 impl Inner {
     pub(in crate::tcp) fn ingress(&mut self, packet: &[u8], now: Nanos) {
         self.now = now;
+        if TooBig::is_icmp(packet) {
+            if let Some(told) = TooBig::parse(packet) {
+                self.narrow(&told);
+            }
+            return;
+        }
         let segment = match Segment::parse(packet) {
             Ok(segment) => segment,
             Err(malformed) => return self.count_malformed(malformed),
@@ -32,6 +39,27 @@ impl Inner {
             }
             None => self.refuse(&segment),
         }
+    }
+
+    /// A router cannot pass on a segment of ours. It is believed if the segment is under way, which nobody who does not
+    /// see our packets can know (RFC 5927, section 7.2); the connection sends smaller ones from then on.
+    fn narrow(&mut self, told: &TooBig) {
+        let Some(Entry::Connection(id)) = self.index.get(&Key::new(told.local, told.remote)) else {
+            return;
+        };
+        let id = *id;
+        let connection = &mut self.connections[id];
+        let Some(recovery) = &mut connection.recovery else {
+            return;
+        };
+        if told.mtu >= connection.mtu.unwrap_or(self.config.mtu) || !recovery.is_under_way(told.sequence) {
+            return;
+        }
+        connection.mtu = Some(told.mtu);
+        self.counters.narrowed += 1;
+        recovery.narrowed(self.now);
+        connection.retransmit(&mut self.interface, self.now);
+        self.enqueue(id);
     }
 
     fn count_malformed(&mut self, malformed: Malformed) {

@@ -4,7 +4,7 @@ mod egress;
 mod ingress;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -53,6 +53,8 @@ pub(super) struct Inner {
     /// A packet that was made and that nobody took.
     stash: Option<Vec<u8>>,
     interface: Stateless,
+    /// For connections over narrower paths, by MTU; as many as [`TooBig`](super::too_big::TooBig) tells apart.
+    narrow: BTreeMap<usize, Stateless>,
     /// Answers SYNs: a socket that forgets each at once.
     greeter: Socket,
     pool: Vec<Socket>,
@@ -125,6 +127,7 @@ impl Inner {
             replies: Replies::default(),
             stash: None,
             interface: Stateless::new(config.mtu, 0),
+            narrow: BTreeMap::new(),
             greeter,
             pool: Vec::new(),
             ports: Ports::new(config.source_ports.clone(), seeds.next() as u32),
