@@ -26,7 +26,7 @@ test: setup fmt lint deny check-xdp doc unit e2e
 # Without namespaces, packages or the eBPF toolchain: what an editor's save is worth.
 test-quick: fmt lint
 	cargo test --workspace --lib --bins
-	cargo test -p headgate --test accepted --test decisions --test policy --test tour
+	cargo test -p headgate --test accepted --test decisions --test policy --test policy_tools --test tour
 
 setup:
 	scripts/setup
@@ -50,7 +50,7 @@ doc:
 # Everything but the end-to-end tests. Those of the lab, xsk and dataplane make namespaces, hence root.
 unit:
 	$(CARGO) test --workspace --locked --exclude headgate
-	$(CARGO) test -p headgate --locked --bins --test accepted --test decisions --test policy --test tour
+	$(CARGO) test -p headgate --locked --bins --test accepted --test decisions --test policy --test policy_tools --test tour
 
 # One at a time; a debug build, whose assertions and overflow checks are worth more here than speed.
 e2e:
