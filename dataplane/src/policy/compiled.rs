@@ -20,9 +20,9 @@ use std::sync::Arc;
 
 use headgate_ring::message::{Direction, Endpoint, Group, GroupId, Policy};
 
-use super::buckets::Buckets;
 use super::hosts::{Hosts, Owners};
 use super::ports::{ALL, Lines, PortsId, port_key};
+use super::slots::{Cell, Slots, Wide};
 use super::{Decision, Denial, PolicyId};
 use crate::lpm::Lpm;
 use crate::tracked::Tracked;
@@ -36,7 +36,7 @@ pub struct Compiled {
     pub(super) blocks: Lpm,
     pub(super) classes: Tracked<Class>,
     /// By guard and column, see [`cell_key`].
-    pub(super) cells: Buckets<u64, 5>,
+    pub(super) cells: Slots<Cell>,
     pub(super) lines: Lines,
     /// The policies of each guard in the order of their turns, by their places in `policies`.
     pub(super) guards: Tracked<Arc<[u32]>>,
@@ -48,7 +48,7 @@ pub struct Compiled {
     pub(super) nodes: Hosts,
     pub(super) groups: Tracked<Option<Arc<Group>>>,
     /// Places in `groups`, plus 1.
-    pub(super) group_places: Buckets<u128, 3>,
+    pub(super) group_places: Slots<Wide>,
     pub(super) counts: Counts,
 }
 

@@ -15,7 +15,6 @@
 
 pub mod reference;
 
-mod buckets;
 mod build;
 mod compiled;
 mod explain;

@@ -259,7 +259,7 @@ impl Compiled {
             hosts: super::hosts::Hosts::default(),
             blocks: Lpm::build([], 0),
             classes: Tracked::filled(Class::OPEN, 1),
-            cells: super::buckets::Buckets::default(),
+            cells: super::slots::Slots::default(),
             lines: super::ports::Lines::default(),
             guards: Tracked::filled(Arc::default(), 1),
             policies: Tracked::default(),
@@ -267,7 +267,7 @@ impl Compiled {
             owners: super::hosts::Owners::default(),
             nodes: super::hosts::Hosts::default(),
             groups: Tracked::default(),
-            group_places: super::buckets::Buckets::default(),
+            group_places: super::slots::Slots::default(),
             counts: Counts::default(),
         }
     }
