@@ -90,6 +90,7 @@ fn decide(cases: &[Case], src: &str, dst: &str, protocol: u8, port: u16) -> Deci
 const CLIENT: &str = "192.0.2.10";
 const POD: &str = "10.244.1.10";
 const OTHER: &str = "10.244.1.11";
+const CLIENT_BLOCK: &str = "192.0.2.10/32";
 
 fn denied(policy: u32, direction: Direction) -> Decision {
     Decision::Deny(Denial {
@@ -337,4 +338,86 @@ fn peers_that_hold_nearly_everybody_cost_what_differs() {
         let stranger = compiled.decide([192, 0, 2, i].into(), [10, 244, 0, j].into(), 6, 80);
         assert!(!stranger.is_allowed());
     }
+}
+
+/// What somebody writes in a namespace must not take the cluster's own policies away.
+#[test]
+fn who_takes_most_gives_way() {
+    let own = |name: &str, tier| {
+        let (policy, subjects) = policy(name, Direction::Ingress, &[POD], vec![rule(&[CLIENT_BLOCK], &[])]);
+        let mut policy = Policy::clone(&policy);
+        (policy.tier, policy.subjects) = (tier, GroupId(7));
+        (Arc::new(policy), subjects)
+    };
+    let rules = (0..250).map(|i| rule(&[&format!("192.0.{i}.0/24")], &[(Protocol::Tcp, i + 1, i + 1)]));
+    let mut large = policy("a/large", Direction::Ingress, &[POD], rules.collect());
+    Arc::make_mut(&mut large.0).subjects = GroupId(7);
+    let small = policy(
+        "z/small",
+        Direction::Ingress,
+        &[OTHER],
+        vec![rule(&[CLIENT_BLOCK], &[])],
+    );
+    let (admin, baseline) = (own("admin", Tier::Admin), own("zz", Tier::Baseline));
+    let cases = [admin, large, small, baseline];
+    let mut classifier = Classifier::with_limits(build::Limits {
+        bytes: 20_000,
+        ..Default::default()
+    });
+    let changes = Changes {
+        endpoints: endpoints(&cases)
+            .into_iter()
+            .map(|e| (e.name.clone(), Some(e)))
+            .collect(),
+        groups: Vec::new(),
+        policies: policies(&cases)
+            .into_iter()
+            .map(|p| ((p.name.clone(), p.direction), Some(p)))
+            .collect(),
+    };
+    let refused = classifier.update(changes).expect_err("too large");
+    assert_eq!(refused.policy.0, "a/large");
+}
+
+/// Lists of sets are memory, too, where no cell comes of them.
+#[test]
+fn what_the_builder_lists_is_limited() {
+    let rules: Vec<PolicyRule> = std::iter::once(rule(&[], &[]))
+        .chain((0..200).map(|i| rule(&[&format!("192.0.{i}.0/24")], &[])))
+        .collect();
+    let mut classifier = Classifier::with_limits(build::Limits {
+        bytes: 50_000,
+        ..Default::default()
+    });
+    let group = |i: u32| GroupId(100 + u128::from(i));
+    let pod = |i: u32| {
+        let endpoint = Endpoint {
+            name: format!("a/pod-{i}"),
+            addresses: vec![[10, 244, 0, u8::try_from(i).expect("few pods")].into()],
+            hosts: Vec::new(),
+            labels: Vec::new(),
+            ports: Vec::new(),
+            groups: vec![GroupId(1), group(i)],
+        };
+        (endpoint.name.clone(), Some(Arc::new(endpoint)))
+    };
+    let policy = |name: &str, subjects, rules| {
+        let (policy, _) = policy(name, Direction::Ingress, &[], rules);
+        let policy = Policy {
+            subjects,
+            ..Policy::clone(&policy)
+        };
+        ((policy.name.clone(), policy.direction), Some(Arc::new(policy)))
+    };
+    let mut policies = vec![policy("a/all", GroupId(1), rules)];
+    policies.extend((0..100).map(|i| policy(&format!("a/p{i}"), group(i), Vec::new())));
+    let changes = Changes {
+        endpoints: (0..100).map(pod).collect(),
+        groups: Vec::new(),
+        policies,
+    };
+    let refused = classifier
+        .update(changes)
+        .expect_err("100 guards list 200 sets each");
+    assert_eq!(refused.policy.0, "a/all");
 }

@@ -71,9 +71,11 @@ impl<'a> Change<'a> {
         self.settle_hosts();
         self.rekey();
         self.settle_regions();
+        self.bound()?;
         let dead = self.sweep();
         self.settle_widths();
         self.settle_regions();
+        self.bound()?;
         self.sweep_regions();
         self.extend_guards()?;
         self.rebuild_guards()?;

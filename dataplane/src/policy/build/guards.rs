@@ -3,12 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use headgate_ring::message::{Direction, Tier};
+
 use super::change::Change;
+use super::policies::Rule;
 use super::program::Program;
-use super::{TooLarge, enter, leave};
+use super::{PolicyKey, TooLarge, enter, leave};
 use crate::hash::Keyed;
 use crate::policy::compiled::{Guard, REGION, REGIONS, cell_key};
 use crate::policy::ports::PortsId;
+
+/// Bytes for each set in the list of a guard or region, which stands in that of the set in turn.
+pub(super) const LISTED: usize = 2 * size_of::<u32>();
 
 /// The policies of one direction that select an identity, by the guard's number; 0 is none.
 #[derive(Debug)]
@@ -111,6 +117,7 @@ impl Change<'_> {
         for set in &sets {
             let info = &mut self.model.set_info[*set as usize];
             enter(&mut info.users, guard);
+            self.model.listed_sets += 1;
             columns.extend(&info.members);
             columns.extend(info.regions.iter().map(|region| REGION | *region));
             regions |= if info.wide { REGIONS } else { 0 };
@@ -171,6 +178,7 @@ impl Change<'_> {
         }
         for set in std::mem::take(&mut info.sets) {
             leave(&mut self.model.set_info[set as usize].users, guard);
+            self.model.listed_sets -= 1;
         }
     }
 
@@ -215,7 +223,7 @@ impl Change<'_> {
         info.sets = sets;
         info.cells.extend(added);
         info.cells.sort_unstable();
-        self.bound(program)
+        self.bound()
     }
 
     /// The ports for peers in these sets; those in `known` are used once by it.
@@ -231,14 +239,48 @@ impl Change<'_> {
         ports
     }
 
-    fn bound(&self, program: &Program) -> Result<(), TooLarge> {
-        match program.last() {
-            Some(rules) if self.out.verdicts_bytes() > self.limits.bytes => Err(TooLarge {
-                policy: (rules.policy.name.clone(), rules.policy.direction),
-                limit: self.limits.bytes,
-            }),
-            _ => Ok(()),
+    /// Ends the change where there is no room for what it makes.
+    pub(super) fn bound(&self) -> Result<(), TooLarge> {
+        let listed = (self.model.listed_sets + self.model.listed_regions) * LISTED;
+        if self.out.verdicts_bytes().saturating_add(listed) <= self.limits.bytes {
+            return Ok(());
         }
+        Err(TooLarge {
+            policy: self.heaviest(),
+            limit: self.limits.bytes,
+        })
+    }
+
+    /// Who is to give way where there is no room: the policy that takes most. That is a NetworkPolicy where there is one: what
+    /// somebody writes in a namespace must not cost the cluster its own policies.
+    fn heaviest(&self) -> PolicyKey {
+        let model = &*self.model;
+        let mut guards = vec![0; model.rules.len()];
+        for guard in (1..).take(model.guard_info.len() - 1) {
+            if model.guards.is_used(guard) {
+                let (side, groups) = model.guards.key(guard);
+                let of_group = |group: &u32| &model.group_info[*group as usize].policies[*side];
+                groups
+                    .iter()
+                    .flat_map(of_group)
+                    .for_each(|place| guards[*place as usize] += 1);
+            }
+        }
+        let weight = |rule: &Rule| {
+            let info = |set: &u32| &model.set_info[*set as usize];
+            let sets = rule.sets.iter().flat_map(|sets| sets.iter().map(info));
+            let columns: usize = sets.map(|set| set.members.len() + set.regions.len()).sum();
+            (1 + columns) * (1 + rule.ranges.len())
+        };
+        let heaviest = model.rules.iter().flatten().max_by_key(|rules| {
+            let weights: usize = rules.rules.iter().map(weight).sum();
+            let guards: usize = guards[rules.place as usize];
+            (rules.policy.tier == Tier::NetworkPolicy, weights * guards)
+        });
+        heaviest.map_or_else(
+            || (String::new(), Direction::Ingress),
+            |rules| (rules.policy.name.clone(), rules.policy.direction),
+        )
     }
 }
 

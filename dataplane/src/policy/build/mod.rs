@@ -41,7 +41,7 @@ use crate::lpm::Lpm;
 use crate::tracked::Tracked;
 use change::Change;
 use endpoints::{ClassInfo, GroupInfo, Identity};
-use guards::GuardInfo;
+use guards::{GuardInfo, LISTED};
 use intern::Interner;
 use policies::Rules;
 use sets::SetInfo;
@@ -54,10 +54,10 @@ pub const MEMORY_LIMIT: usize = 1 << 29;
 /// The policies tell too many kinds of addresses and ports apart.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the policies up to this one need tables of more than {limit} bytes: name fewer different peers or ports"
+    "the policies need tables of more than {limit} bytes, this one most of them: name fewer different peers or ports"
 )]
 pub struct TooLarge {
-    /// At which the limit was passed.
+    /// That takes most; a NetworkPolicy, where there is one.
     pub policy: PolicyKey,
     /// The limit, in bytes.
     pub limit: usize,
@@ -138,6 +138,9 @@ struct Model {
     /// By side and sorted groups.
     guards: Interner<(usize, Arc<[u32]>)>,
     guard_info: Vec<GuardInfo>,
+    /// How many sets the guards list, and the regions.
+    listed_sets: usize,
+    listed_regions: usize,
     lines: LineCounts,
 }
 
@@ -157,7 +160,12 @@ impl Classifier {
             level: true,
             limits,
         };
-        classifier.revert(Changes::default());
+        let unlimited = Limits {
+            bytes: usize::MAX,
+            ..limits
+        };
+        let begun = classifier.change(Changes::default(), unlimited);
+        begun.expect("there is no limit");
         classifier
     }
 
@@ -180,6 +188,9 @@ impl Classifier {
 
     /// Takes an update back, by what it changed the other way round.
     pub fn revert(&mut self, changes: Changes) {
+        if changes.is_empty() {
+            return;
+        }
         let bytes = usize::MAX;
         let limits = Limits { bytes, ..self.limits };
         self.change(changes, limits).expect("there is no limit");
@@ -301,7 +312,8 @@ impl Model {
         // Lists of a few numbers each, and nodes of maps: what a large cluster was measured to need for each.
         let objects = self.endpoint_places.by_key.len() + self.policy_places.by_key.len();
         let listed = self.hosts.len() + self.classes.len() + self.identities.len() + self.trie.len();
-        objects * 96 + (listed + self.sets.len() + self.guards.len()) * 160
+        let lists = (self.listed_sets + self.listed_regions) * LISTED;
+        objects * 96 + (listed + self.sets.len() + self.guards.len()) * 160 + lists
     }
 }
 
@@ -325,6 +337,8 @@ impl Default for Model {
             regions: Interner::new(Arc::default()),
             guards: Interner::new((0, Arc::default())),
             guard_info: vec![GuardInfo::default()],
+            listed_sets: 0,
+            listed_regions: 0,
             lines: LineCounts::default(),
         }
     }

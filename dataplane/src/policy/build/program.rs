@@ -58,11 +58,6 @@ impl Program {
         self.policies.iter().map(|p| p.place).collect()
     }
 
-    /// The policy to be named where the limit is passed.
-    pub(super) fn last(&self) -> Option<&Rules> {
-        self.policies.last().map(AsRef::as_ref)
-    }
-
     /// Every set that rules name, sorted.
     pub(super) fn sets(&self) -> Vec<u32> {
         let mut sets: Vec<u32> = self.by_set.iter().map(|(set, _)| *set).collect();

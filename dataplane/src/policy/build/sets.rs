@@ -6,6 +6,7 @@ use headgate_ring::message::Peer;
 use ipnet::IpNet;
 
 use super::change::Change;
+use super::guards::LISTED;
 use super::{drop_from, enter, leave, slot};
 use crate::policy::compiled::REGION;
 
@@ -268,9 +269,15 @@ impl Change<'_> {
 
     /// The region of sorted wide sets, with a user more.
     fn acquire_region(&mut self, sets: Vec<u32>) -> u32 {
+        if self.model.listed_regions.saturating_mul(LISTED) > self.limits.bytes {
+            // The change is not to be; until its end is reached it takes no more memory.
+            self.model.regions.retain(0);
+            return 0;
+        }
         let sets: Arc<[u32]> = sets.into();
         let (region, new) = self.model.regions.acquire(Arc::clone(&sets));
         if new {
+            self.model.listed_regions += sets.len();
             for set in sets.iter() {
                 enter(&mut self.model.set_info[*set as usize].regions, region);
             }
@@ -282,6 +289,7 @@ impl Change<'_> {
     /// Takes regions out that no class has any more, and their cells.
     pub(super) fn sweep_regions(&mut self) {
         for (region, sets) in self.model.regions.take_orphans() {
+            self.model.listed_regions -= sets.len();
             for set in sets.iter() {
                 let info = &mut self.model.set_info[*set as usize];
                 leave(&mut info.regions, region);
