@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use headgate_controlplane::model::Model;
 use headgate_controlplane::problem::Problem;
 use headgate_dataplane::config::State;
 use headgate_dataplane::policy::{Compiled, Decision, Explanation};
+use headgate_dataplane::telemetry::{DecisionStatus, Question};
 use headgate_ring::message::{Direction, Endpoint, EndpointPort, Group, GroupId, Object, Policy, Protocol};
 use headgate_ring::{Operation, Transaction};
+
+use crate::socket;
 
 /// What policies are about, and the tables that the dataplane decides by.
 #[derive(Debug)]
@@ -29,9 +33,20 @@ pub(super) struct Snapshot {
     pub(super) model: Option<Model>,
     /// What is wrong with the manifests, as far as it may change who reaches whom.
     pub(super) problems: Vec<Problem>,
+    /// The gateway that it is of.
+    pub(super) live: Option<Live>,
     tables: Arc<Compiled>,
     by_name: HashMap<String, usize>,
     by_address: HashMap<IpAddr, Vec<usize>>,
+}
+
+/// A running gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Live {
+    /// Where its sockets are.
+    pub(super) run_dir: PathBuf,
+    /// The publication of the tables that were in force.
+    pub(super) generation: u64,
 }
 
 /// Why a pod is no endpoint.
@@ -116,6 +131,7 @@ impl Snapshot {
             planned: BTreeSet::new(),
             model: None,
             problems: Vec::new(),
+            live: None,
             tables,
             by_name,
             by_address,
@@ -145,7 +161,7 @@ impl Snapshot {
         let policies = self.policies.into_iter().map(Object::Policy);
         let mut apart = Self::new(endpoints.chain(groups).chain(policies).collect())?;
         (apart.absent, apart.planned) = (self.absent, self.planned);
-        (apart.model, apart.problems) = (self.model, self.problems);
+        (apart.model, apart.problems, apart.live) = (self.model, self.problems, self.live);
         Ok(apart)
     }
 
@@ -179,6 +195,36 @@ impl Snapshot {
             decided,
             explained,
         })
+    }
+
+    /// Asks a running gateway's own tables, which have changed by changes and may be older than a compile from nothing, and
+    /// compares. A state that changed meanwhile is nothing to compare with.
+    ///
+    /// # Errors
+    /// When they say something else, or the gateway does not answer.
+    pub(super) fn confirm(&self, connection: Connection, denied_by: Option<&str>) -> Result<()> {
+        let Some(live) = &self.live else { return Ok(()) };
+        let Connection {
+            from,
+            to,
+            protocol,
+            port,
+        } = connection;
+        let question = Question {
+            from,
+            to,
+            protocol,
+            port,
+        };
+        let answer: DecisionStatus =
+            serde_json::from_str(&socket::ask(&live.run_dir, &format!("decide {question}"))?)?;
+        ensure!(
+            answer.generation != live.generation || answer.denied_by.as_deref() == denied_by,
+            "the tables in force ({answer:?}) and a compile of the same objects (denied by {denied_by:?}) disagree on \
+             {question}: this is a bug of headgate, please report it together with the answer to `policy` of its status \
+             socket"
+        );
+        Ok(())
     }
 
     /// Whether the dataplane lets the connection be, without a reason.

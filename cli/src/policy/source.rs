@@ -16,7 +16,7 @@ use headgate_ring::message::{EndpointPort, Object};
 
 use super::flags::SourceFlags;
 use super::planned;
-use super::snapshot::{Absent, Snapshot};
+use super::snapshot::{Absent, Live, Snapshot};
 use crate::socket;
 
 /// The state that the flags name. Problems of manifests are told on standard error, and do not stop the answer.
@@ -108,11 +108,17 @@ pub(super) fn gateway(run_dir: &Path) -> Result<Snapshot> {
     let endpoints = state.endpoints.into_iter().map(Arc::unwrap_or_clone);
     let groups = state.groups.into_iter().map(Arc::unwrap_or_clone);
     let policies = state.policies.into_iter().map(Arc::unwrap_or_clone);
+    let generation = state.generation;
     let objects = endpoints.map(Object::Endpoint);
     let objects = objects
         .chain(groups.map(Object::Group))
         .chain(policies.map(Object::Policy));
-    Snapshot::new(objects.collect()).context("the state of the running dataplane")
+    let mut snapshot = Snapshot::new(objects.collect()).context("the state of the running dataplane")?;
+    snapshot.live = Some(Live {
+        run_dir: run_dir.to_owned(),
+        generation,
+    });
+    Ok(snapshot)
 }
 
 /// Nothing of it matters to policies.
@@ -166,21 +172,24 @@ fn absent(model: &Model) -> BTreeMap<String, Absent> {
 
 #[cfg(test)]
 mod tests {
-    use headgate_dataplane::config::State;
-    use headgate_dataplane::telemetry::{Answers, Server, Status};
+    use headgate_dataplane::config::{State, Tables};
+    use headgate_dataplane::telemetry::{Answers, DecisionStatus, Question, Server, Status};
     use headgate_ring::{Operation, Transaction};
 
     use super::*;
     use crate::policy::testing::{DENY, SHOP};
 
-    struct Desk(PolicyState);
+    struct Desk(Tables);
 
     impl Answers for Desk {
         fn status(&self) -> Status {
             Status::default()
         }
         fn policy(&self) -> PolicyState {
-            self.0.clone()
+            PolicyState::of(&self.0)
+        }
+        fn decide(&self, question: &Question) -> DecisionStatus {
+            DecisionStatus::of(&self.0, question)
         }
     }
 
@@ -196,7 +205,7 @@ mod tests {
         };
         let tables = State::default().transact(transaction, None).unwrap();
         let path = directory.path().join("status.sock");
-        let _server = Server::start(&path, Desk(PolicyState::of(&tables))).unwrap();
+        let _server = Server::start(&path, Desk(tables)).unwrap();
         let (live, offline) = (
             gateway(directory.path()).unwrap(),
             manifests(directory.path()).unwrap(),
@@ -213,6 +222,11 @@ mod tests {
             live.decide(connection).unwrap(),
             offline.decide(connection).unwrap()
         );
+        live.confirm(connection, Some("ingress")).unwrap();
+        let error = live.confirm(connection, None).unwrap_err().to_string();
+        assert!(error.contains("bug of headgate"), "{error}");
+        // Of manifests there is nobody to ask.
+        offline.confirm(connection, None).unwrap();
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::control::Control;
 use crate::steering::Steerer;
 use crate::telemetry::flow_log::{self, FlowLogStatus};
 use crate::telemetry::{
-    Answers, ControlStatus, DenialStatus, FrameStatus, ListenerStatus, PolicyState, PortStatus,
-    ServiceStatus, Status,
+    Answers, ControlStatus, DecisionStatus, DenialStatus, FrameStatus, ListenerStatus, PolicyState,
+    PortStatus, Question, ServiceStatus, Status,
 };
 use crate::worker::{Peer, Shared};
 
@@ -37,6 +37,10 @@ impl Answers for Desk {
 
     fn policy(&self) -> PolicyState {
         PolicyState::of(&self.reporter.shared.tables.load())
+    }
+
+    fn decide(&self, question: &Question) -> DecisionStatus {
+        DecisionStatus::of(&self.reporter.shared.tables.load(), question)
     }
 }
 

@@ -1,5 +1,5 @@
 //! What a running dataplane tells about itself: one JSON document to each connection on `status.sock`, a [`Status`], or
-//! a [`PolicyState`] to a client that sends the line `policy`.
+//! a [`PolicyState`] or a [`DecisionStatus`] to a client that sends a line that asks for it.
 
 pub mod flow_log;
 mod policy;
@@ -10,7 +10,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use policy::PolicyState;
+pub use policy::{DecisionStatus, PolicyState, Question};
 pub use server::{Answers, Server};
 pub use status::{
     ControlStatus, Counts, DenialStatus, FrameStatus, HeldFrames, KernelPathStatus, LinkState,

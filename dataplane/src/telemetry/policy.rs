@@ -1,11 +1,15 @@
 //! What policies are made of, as the dataplane has it.
 
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 
-use headgate_ring::message::{Endpoint, Group, Policy};
+use headgate_ring::message::{Direction, Endpoint, Group, Policy, Protocol};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Tables;
+use crate::policy::Decision;
 
 /// The objects that the policy tables in force were compiled from. Whoever compiles them again gets tables that decide
 /// the same.
@@ -41,6 +45,90 @@ impl PolicyState {
                 .map(|(_, policy)| Arc::clone(policy))
                 .collect(),
         }
+    }
+}
+
+/// What the tables in force say of one connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionStatus {
+    /// The publication of the tables, as [`Tables::generation`].
+    pub generation: u64,
+    /// Whether it may be made.
+    pub allowed: bool,
+    /// `egress` or `ingress`: whose policies deny; egress where both do.
+    pub denied_by: Option<String>,
+}
+
+impl DecisionStatus {
+    /// Asks the very tables that workers look into.
+    #[must_use]
+    pub fn of(tables: &Tables, question: &Question) -> Self {
+        let Question {
+            from,
+            to,
+            protocol,
+            port,
+        } = *question;
+        let decision = tables.policy.decide(from, to, protocol.number(), port);
+        Self {
+            generation: tables.generation,
+            allowed: decision.is_allowed(),
+            denied_by: match decision {
+                Decision::Allow => None,
+                Decision::Deny(denial) => Some(match denial.direction {
+                    Direction::Egress => "egress".to_owned(),
+                    Direction::Ingress => "ingress".to_owned(),
+                }),
+            },
+        }
+    }
+}
+
+/// A connection that is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The client's address.
+    pub from: IpAddr,
+    /// The pod's.
+    pub to: IpAddr,
+    /// Of the connection.
+    pub protocol: Protocol,
+    /// The destination's.
+    pub port: u16,
+}
+
+/// As the status socket takes it: `10.244.1.11 10.244.1.12 TCP 80`.
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} {}", self.from, self.to, self.protocol, self.port)
+    }
+}
+
+impl FromStr for Question {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut words = text.split_ascii_whitespace();
+        let mut word = || {
+            words
+                .next()
+                .ok_or("it takes two addresses, a protocol and a port")
+        };
+        let address = |text: &str| text.parse().map_err(|_| "an address is none");
+        let (from, to) = (address(word()?)?, address(word()?)?);
+        let protocol = word()?;
+        let all = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+        let protocol = all.into_iter().find(|known| known.to_string() == protocol);
+        let port = word()?.parse().map_err(|_| "the port is none")?;
+        if word().is_ok() {
+            return Err("there is more than two addresses, a protocol and a port");
+        }
+        Ok(Self {
+            from,
+            to,
+            protocol: protocol.ok_or("the protocol is none of TCP, UDP, SCTP")?,
+            port,
+        })
     }
 }
 

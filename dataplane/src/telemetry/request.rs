@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use super::Question;
 use super::server::left;
 
 /// The longest request.
@@ -22,6 +23,8 @@ pub(super) enum Request {
     Status,
     /// [`PolicyState`](super::PolicyState): `policy`.
     Policy,
+    /// [`DecisionStatus`](super::DecisionStatus): `decide`, and a [`Question`].
+    Decide(Question),
 }
 
 impl Request {
@@ -58,11 +61,19 @@ impl Request {
         match line.trim_ascii() {
             b"" | b"status" => Ok(Self::Status),
             b"policy" => Ok(Self::Policy),
-            other => Err(format!(
-                "the request {:?} is unknown to headgate {}; known are status and policy",
-                String::from_utf8_lossy(other),
-                env!("CARGO_PKG_VERSION")
-            )),
+            other => {
+                let line = String::from_utf8_lossy(other);
+                match line.strip_prefix("decide ") {
+                    Some(question) => {
+                        let question = question.parse().map_err(|reason| format!("{line:?}: {reason}"))?;
+                        Ok(Self::Decide(question))
+                    }
+                    None => Err(format!(
+                        "the request {line:?} is unknown to headgate {}; known are status, policy and decide",
+                        env!("CARGO_PKG_VERSION")
+                    )),
+                }
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use serde::Serialize;
 
 use super::request::Request;
-use super::{PolicyState, Status};
+use super::{DecisionStatus, PolicyState, Question, Status};
 
 /// A reader that takes longer than this for all of an answer is cut off.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -31,6 +31,8 @@ pub trait Answers: Send + Sync + 'static {
     fn status(&self) -> Status;
     /// What the policy tables in force were made from.
     fn policy(&self) -> PolicyState;
+    /// What the policy tables in force say of a connection.
+    fn decide(&self, question: &Question) -> DecisionStatus;
 }
 
 /// Answers until it is dropped.
@@ -155,6 +157,7 @@ fn answer(connection: &UnixStream, answers: &impl Answers) -> io::Result<()> {
     match Request::read(connection) {
         Ok(Request::Status) => send(connection, &answers.status()),
         Ok(Request::Policy) => send(connection, &answers.policy()),
+        Ok(Request::Decide(question)) => send(connection, &answers.decide(&question)),
         Err(reason) => send(connection, &Refusal::new(reason)),
     }
 }

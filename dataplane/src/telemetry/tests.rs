@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headgate_ring::message::{Endpoint, GroupId};
+use headgate_ring::message::{Endpoint, GroupId, Protocol};
 
 use super::*;
 use crate::verdict::{Counters, Reason};
@@ -82,6 +82,9 @@ impl Answers for Desk {
     fn policy(&self) -> PolicyState {
         self.0.clone()
     }
+    fn decide(&self, question: &Question) -> DecisionStatus {
+        DecisionStatus::of(&crate::config::Tables::default(), question)
+    }
 }
 
 /// A server with this many pods, and how to connect to it.
@@ -141,6 +144,34 @@ fn who_says_policy_gets_what_policies_are_made_of() {
         text.contains(r#""groups":["00000000000000070000000000000000"]"#),
         "{text}"
     );
+}
+
+#[test]
+fn who_asks_about_a_connection_gets_the_tables_word() {
+    let (_server, connect) = serve(0);
+    let question = Question {
+        from: Ipv4Addr::new(10, 0, 0, 1).into(),
+        to: Ipv4Addr::new(10, 0, 0, 2).into(),
+        protocol: Protocol::Sctp,
+        port: 80,
+    };
+    let text = ask(connect(), &format!("decide {question}\n"));
+    let allowed = DecisionStatus {
+        allowed: true,
+        ..DecisionStatus::default()
+    };
+    assert_eq!(serde_json::from_str::<DecisionStatus>(&text).unwrap(), allowed);
+    for (wrong, reason) in [
+        ("decide", "unknown"),
+        ("decide 10.0.0.1", "it takes two addresses"),
+        ("decide 10.0.0.1 10.0.0 TCP 80", "an address is none"),
+        ("decide 10.0.0.1 10.0.0.2 tcp 80", "none of TCP"),
+        ("decide 10.0.0.1 10.0.0.2 TCP 70000", "the port is none"),
+        ("decide 10.0.0.1 10.0.0.2 TCP 80 90", "there is more"),
+    ] {
+        let text = ask(connect(), &format!("{wrong}\n"));
+        assert!(text.starts_with("{\"error\":") && text.contains(reason), "{text}");
+    }
 }
 
 #[test]

@@ -36,6 +36,9 @@ pub(crate) struct Answer {
     pub(crate) notes: Vec<String>,
     #[serde(flatten)]
     extra: Map<String, Value>,
+    /// Each pair of addresses, and the end that denies.
+    #[serde(skip)]
+    pub(crate) decided: Vec<(Connection, Option<&'static str>)>,
     /// What selects the source and the destination, in the order of turns, for the text.
     #[serde(skip)]
     pub(crate) selecting: [Vec<String>; 2],
@@ -133,6 +136,10 @@ pub(super) fn answer(snapshot: &Snapshot, mut query: Query) -> Result<Answer, St
         notes: [from.note, to.note, own_node(explanation)]
             .into_iter()
             .flatten()
+            .collect(),
+        decided: decided
+            .iter()
+            .map(|(connection, e)| (*connection, denied_by(e)))
             .collect(),
         selecting: [&explanation.egress, &explanation.ingress]
             .map(|end| end.policies.iter().map(|p| p.name.clone()).collect()),

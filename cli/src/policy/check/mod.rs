@@ -37,6 +37,9 @@ pub(super) fn run(options: &CheckOptions) -> Result<Outcome> {
     }
     let query = Query::of_flags(options);
     let answer = answer::answer(&snapshot, query).map_err(anyhow::Error::msg)?;
+    for (connection, denied_by) in &answer.decided {
+        snapshot.confirm(*connection, *denied_by)?;
+    }
     match options.format {
         Format::Text => print(&text::render(&answer))?,
         Format::Json => print(&(serde_json::to_string(&answer)? + "\n"))?,
