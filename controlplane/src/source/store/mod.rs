@@ -106,7 +106,13 @@ impl Store {
             self.resolve(id.clone());
             before.as_ref() != self.model.get(id)
         });
-        self.model.forget_unreferenced();
+        // No other change can end what an Ingress refers to.
+        if affected
+            .iter()
+            .any(|id| matches!(id.kind, Kind::Ingress | Kind::Secret))
+        {
+            self.model.forget_unreferenced();
+        }
         affected
     }
 

@@ -1,4 +1,6 @@
-//! After any changes the state is what a compile from nothing makes of the model.
+//! After any changes the state is what a compile from nothing makes of the model, and what the manifests say.
+//!
+//! For long: `PROPTEST_CASES=4000 cargo test -p headgate-controlplane --lib incremental`.
 
 mod manifests;
 mod oracle;
