@@ -1,5 +1,7 @@
 //! A hash table in which most look-ups touch one slot: of eight bytes for IPv4 addresses, of 16 for cells, of 32 for IPv6.
 
+use std::hash::{BuildHasher, RandomState};
+
 use crate::tracked::Tracked;
 
 /// Fewer would make collisions likely where they cost most, in small clusters.
@@ -14,8 +16,8 @@ pub(super) trait Slot: Copy {
     fn new(key: Self::Key, value: u32) -> Self;
     fn key(self) -> Self::Key;
     fn value(self) -> u32;
-    /// The upper bits count.
-    fn hash(key: Self::Key) -> u64;
+    /// The upper bits count. Of whom neither has the `secret`, nobody can prepare keys that collide.
+    fn hash(key: Self::Key, secret: u64) -> u64;
 }
 
 /// From keys to numbers other than 0.
@@ -27,20 +29,23 @@ pub(super) struct Slots<S> {
     slots: Tracked<S>,
     /// 64 less the number of bits of a slot's index.
     shift: u32,
+    /// There are clusters where who makes a pod chooses its address.
+    secret: u64,
     len: usize,
 }
 
 impl<S: Slot> Default for Slots<S> {
     fn default() -> Self {
-        Self::with_slots(SLOTS_MIN)
+        Self::with_slots(SLOTS_MIN, RandomState::new().hash_one(0_u64))
     }
 }
 
 impl<S: Slot> Slots<S> {
-    fn with_slots(count: usize) -> Self {
+    fn with_slots(count: usize, secret: u64) -> Self {
         Self {
             slots: Tracked::filled(S::EMPTY, count),
             shift: 64 - count.trailing_zeros(),
+            secret,
             len: 0,
         }
     }
@@ -114,13 +119,13 @@ impl<S: Slot> Slots<S> {
     /// See [`Tracked::catch_up`].
     pub(super) fn catch_up(&mut self, newer: &Self) {
         self.slots.catch_up(&newer.slots);
-        (self.shift, self.len) = (newer.shift, newer.len);
+        (self.shift, self.secret, self.len) = (newer.shift, newer.secret, newer.len);
     }
 
     #[inline(always)]
     fn home(&self, key: S::Key) -> usize {
         #[expect(clippy::cast_possible_truncation, reason = "an index of the table")]
-        let home = (S::hash(key) >> self.shift) as usize;
+        let home = (S::hash(key, self.secret) >> self.shift) as usize;
         home
     }
 
@@ -138,7 +143,7 @@ impl<S: Slot> Slots<S> {
     }
 
     fn grow(&mut self) {
-        let mut larger = Self::with_slots(self.slots.len() * 2);
+        let mut larger = Self::with_slots(self.slots.len() * 2, self.secret);
         for slot in self.slots.iter().filter(|slot| slot.value() != 0) {
             larger.insert(slot.key(), slot.value());
         }
@@ -170,8 +175,8 @@ impl Slot for u64 {
     }
 
     #[inline(always)]
-    fn hash(address: u32) -> u64 {
-        u64::from(address).wrapping_mul(GOLDEN)
+    fn hash(address: u32, secret: u64) -> u64 {
+        (u64::from(address) ^ secret).wrapping_mul(GOLDEN)
     }
 }
 
@@ -202,9 +207,9 @@ impl Slot for Cell {
     }
 
     #[inline(always)]
-    fn hash(key: u64) -> u64 {
-        // Both halves count, neither has been chosen by a stranger, and a few collisions do no harm.
-        key.wrapping_mul(0xd6e8_feb8_6659_fd93)
+    fn hash(key: u64, secret: u64) -> u64 {
+        // Both halves count, and a few collisions do no harm.
+        (key ^ secret).wrapping_mul(0xd6e8_feb8_6659_fd93)
     }
 }
 
@@ -235,11 +240,12 @@ impl Slot for Wide {
     }
 
     #[inline(always)]
-    fn hash(address: u128) -> u64 {
+    fn hash(address: u128, secret: u64) -> u64 {
         #[expect(clippy::cast_possible_truncation, reason = "the halves of the address")]
         let (network, host) = ((address >> 64) as u64, address as u64);
         // Hosts of a network have numbers next to each other, or none that have anything in common.
-        network.wrapping_mul(0xd6e8_feb8_6659_fd93) ^ host.wrapping_mul(GOLDEN)
+        (network ^ secret.rotate_left(32)).wrapping_mul(0xd6e8_feb8_6659_fd93)
+            ^ (host ^ secret).wrapping_mul(GOLDEN)
     }
 }
 
@@ -286,6 +292,15 @@ mod tests {
         let table = Slots::<u64>::default();
         let last = |address: &u32| table.home(*address) >= SLOTS_MIN - 3;
         (0..20_000).filter(last).collect()
+    }
+
+    #[test]
+    fn addresses_that_collide_in_one_table_do_not_in_another() {
+        let (known, other) = (Slots::<u64>::default(), Slots::<u64>::default());
+        let prepared: Vec<u32> = (0..100_000).filter(|address| known.home(*address) < 2).collect();
+        assert!(prepared.len() > 500);
+        let homes: std::collections::HashSet<_> = prepared.iter().map(|a| other.home(*a)).collect();
+        assert!(homes.len() > 32, "{} homes", homes.len());
     }
 
     proptest! {

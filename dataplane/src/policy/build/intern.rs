@@ -99,6 +99,23 @@ impl<K: Clone + Eq + Hash> Interner<K> {
         self.free.push(number);
     }
 
+    /// Gives a number another key, if no other number has that.
+    pub(super) fn rename(&mut self, number: u32, key: &K) -> bool {
+        if self.numbers.contains_key(key) {
+            return false;
+        }
+        let entry = &mut self.entries[number as usize];
+        let old = entry.key.replace(key.clone()).expect("the number is in use");
+        self.numbers.remove(&old);
+        self.numbers.insert(key.clone(), number);
+        true
+    }
+
+    /// How many users a number has.
+    pub(super) fn users(&self, number: u32) -> u32 {
+        self.entries[number as usize].users
+    }
+
     /// The key of a number in use.
     pub(super) fn key(&self, number: u32) -> &K {
         self.entries[number as usize]
@@ -141,5 +158,11 @@ mod tests {
         assert_eq!(names.acquire("b"), (2, true), "not free yet");
         names.free(a);
         assert_eq!((names.acquire("a"), names.len()), ((a, true), 3));
+        assert!(!names.rename(a, &"b") && names.rename(a, &"c"));
+        assert_eq!(
+            (names.acquire("c"), names.users(a), *names.key(a)),
+            ((a, false), 2, "c")
+        );
+        assert_eq!((names.acquire("a"), names.len()), ((3, true), 4));
     }
 }

@@ -10,6 +10,9 @@ use super::guards::LISTED;
 use super::{drop_from, enter, leave, slot};
 use crate::policy::compiled::REGION;
 
+/// A region, wide sets that a class of it joins (or else leaves), and the class.
+type Mover = (u32, Vec<(u32, bool)>, u32);
+
 /// One peer of rules, by its number.
 #[derive(Debug, Default)]
 pub(super) struct SetInfo {
@@ -252,19 +255,60 @@ impl Change<'_> {
     pub(super) fn settle_regions(&mut self) {
         let mut moves = std::mem::take(&mut self.moves);
         moves.sort_unstable();
-        for of_class in moves.chunk_by(|a, b| a.0 == b.0) {
-            let class = of_class[0].0;
-            let old = self.model.class_info[class as usize].region;
-            let left = |set: &u32| of_class.binary_search(&(class, *set, false)).is_ok();
-            let stayed = self.model.regions.key(old).iter().filter(|set| !left(set));
-            let joined = of_class.iter().filter(|(_, _, joins)| *joins);
-            let mut sets: Vec<u32> = stayed.chain(joined.map(|(_, set, _)| set)).copied().collect();
-            sets.sort_unstable();
-            sets.dedup();
-            self.model.class_info[class as usize].region = self.acquire_region(sets);
-            self.model.regions.release(old);
-            self.stale.push(class);
+        let of_class = moves.chunk_by(|a, b| a.0 == b.0);
+        // Classes by where they come from and what they do, since most do the same.
+        let mut movers: Vec<Mover> = of_class
+            .map(|of_class| {
+                let class = of_class[0].0;
+                let sets = of_class.iter().map(|(_, set, joins)| (*set, *joins)).collect();
+                (self.model.class_info[class as usize].region, sets, class)
+            })
+            .collect();
+        movers.sort_unstable();
+        for alike in movers.chunk_by(|a, b| (a.0, &a.1) == (b.0, &b.1)) {
+            let (old, moves, _) = &alike[0];
+            let classes: Vec<u32> = alike.iter().map(|(_, _, class)| *class).collect();
+            self.move_classes(*old, moves, &classes);
         }
+    }
+
+    /// Has some classes of a region join or leave sets, sorted.
+    fn move_classes(&mut self, old: u32, moves: &[(u32, bool)], classes: &[u32]) {
+        let before = Arc::clone(self.model.regions.key(old));
+        let left = |set: &u32| moves.binary_search(&(*set, false)).is_ok();
+        let stayed = before.iter().filter(|set| !left(set));
+        let joined = moves.iter().filter(|(_, joins)| *joins).map(|(set, _)| set);
+        let mut sets: Vec<u32> = stayed.chain(joined).copied().collect();
+        sets.sort_unstable();
+        sets.dedup();
+        let all = old != 0 && self.model.regions.users(old) as usize == classes.len();
+        if all && self.rename_region(old, &sets, moves) {
+            return;
+        }
+        for class in classes {
+            self.model.class_info[*class as usize].region = self.acquire_region(sets.clone());
+            self.model.regions.release(old);
+            self.stale.push(*class);
+        }
+    }
+
+    /// Makes a region that of other sets, if there is none of these yet. It keeps its cells: guards that use one of the sets
+    /// that came or went are computed anew, and to all others it is what it was.
+    fn rename_region(&mut self, region: u32, sets: &[u32], moves: &[(u32, bool)]) -> bool {
+        let before = self.model.regions.key(region).len();
+        if sets.is_empty() || !self.model.regions.rename(region, &sets.into()) {
+            return false;
+        }
+        self.model.listed_regions = self.model.listed_regions + sets.len() - before;
+        for (set, joins) in moves {
+            let regions = &mut self.model.set_info[*set as usize].regions;
+            if *joins {
+                enter(regions, region);
+            } else {
+                leave(regions, region);
+            }
+        }
+        true
     }
 
     /// The region of sorted wide sets, with a user more.
