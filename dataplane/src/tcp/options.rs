@@ -131,6 +131,8 @@ pub struct StackCounters {
     pub accepted: u64,
     /// Connections opened.
     pub connected: u64,
+    /// ICMP messages taken in, whatever they say.
+    pub icmp: u64,
     /// Connections that send smaller packets since a router said so.
     pub narrowed: u64,
     /// Connections that were not opened because no source port was free.

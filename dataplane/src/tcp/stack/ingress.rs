@@ -19,6 +19,7 @@ impl Inner {
     pub(in crate::tcp) fn ingress(&mut self, packet: &[u8], now: Nanos) {
         self.now = now;
         if TooBig::is_icmp(packet) {
+            self.counters.icmp += 1;
             if let Some(told) = TooBig::parse(packet) {
                 self.narrow(&told);
             }

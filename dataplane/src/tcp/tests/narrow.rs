@@ -199,3 +199,34 @@ fn who_does_not_see_our_packets_cannot_make_them_small() {
         assert_eq!(&got, b"still here");
     });
 }
+
+proptest! {
+    #[test]
+    fn whatever_the_bytes_are(
+        mut packet in proptest::collection::vec(any::<u8>(), 0..120),
+        v6 in any::<bool>(),
+        quoted_length in any::<u8>(),
+    ) {
+        // Enough of a header to come past the first checks more often than by chance.
+        if packet.len() > 20 {
+            packet[0] = if v6 { 0x60 } else { 0x45 };
+            packet[if v6 { 6 } else { 9 }] = if v6 { 58 } else { 1 };
+        }
+        let _ = TooBig::parse(&packet);
+        // A right error whose quotation is cut off anywhere and lies about its header.
+        let mut quoted = segment(7);
+        quoted[0] = quoted_length;
+        quoted.truncate(usize::from(quoted_length));
+        let mut error = error_about(&segment(7), 1_400);
+        error.truncate(28);
+        error.extend_from_slice(&quoted);
+        let total = u16::try_from(error.len()).unwrap().to_be_bytes();
+        error[2..4].copy_from_slice(&total);
+        error[22..24].fill(0);
+        let sum = super::super::checksum::fold(super::super::checksum::sum(&error[20..]));
+        error[22..24].copy_from_slice(&sum);
+        if let Some(told) = TooBig::parse(&error) {
+            prop_assert_eq!(told.local.ip(), ip(SERVER));
+        }
+    }
+}

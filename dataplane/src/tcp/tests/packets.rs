@@ -419,7 +419,7 @@ proptest! {
         stack.ingress(&packet, Nanos(1));
         let counters = stack.status().counters;
         prop_assert_eq!(counters.segments_in + counters.bad_header + counters.bad_checksum
-            + counters.fragments + counters.bad_address, 2);
+            + counters.fragments + counters.bad_address + counters.icmp, 2);
     }
 
     #[test]
