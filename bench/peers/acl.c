@@ -7,7 +7,7 @@
  *        there once for each of its pods.
  * guard: a hash table (rte_hash) takes pods to numbers of guards, and ACLs hold (guard, peer prefix, protocol,
  *        ports) of both directions. They are several, each with the rules of some guards: building takes some
- *        five kilobytes for each rule of the one that is built.
+ *        five kilobytes for each rule of the one that is built, and more where addresses are longer.
  *
  * Takes MEMORY_MB for tables and ends if they are not built in SECONDS. Prints "built SECONDS RULES BYTES" or
  * "failed STAGE ERRNO SECONDS", then answers each line "CONNECTIONS ALGORITHM BATCH" on stdin (the first CONNECTIONS of
@@ -54,7 +54,7 @@ struct connection {
 
 enum { EGRESS, INGRESS };
 enum { ALLOW = 1, DENY = 2 };
-enum { MAX_BATCH = 64, KEY = 40, CHUNK = 1000, CHUNKS = 200, MAX_ACLS = 16, RULES_OF_ACL = 1250000 };
+enum { MAX_BATCH = 64, KEY = 40, CHUNK = 1000, CHUNKS = 200, MAX_ACLS = 16, RULES_OF_ACL = 1250000, RULES_OF_ACL_V6 = 625000 };
 
 static struct header head;
 static struct pod *pods;
@@ -204,14 +204,14 @@ static uint32_t *starts(uint32_t *guards)
 static uint64_t build_by_guard(double since)
 {
 	struct rte_acl_config config;
-	uint32_t guards, *start = starts(&guards);
+	uint32_t guards, *start = starts(&guards), most = head.v6 ? RULES_OF_ACL_V6 : RULES_OF_ACL;
 	acl_of = calloc(guards + 1, 1);
 	for (uint32_t from = 1, to; from <= guards; from = to) {
 		if (acl_count == MAX_ACLS) {
 			rte_errno = E2BIG;
 			fail("create", since);
 		}
-		for (to = from; to <= guards && (to == from || start[to + 1] - start[from] <= RULES_OF_ACL); to++)
+		for (to = from; to <= guards && (to == from || start[to + 1] - start[from] <= most); to++)
 			acl_of[to] = acl_count;
 		char name[16];
 		snprintf(name, sizeof name, "acl-%u", acl_count);

@@ -103,6 +103,15 @@ impl Expansion {
         [&self.egress, &self.ingress].map(Side::rules).iter().sum()
     }
 
+    /// How many there are when each pod has its guard's for itself.
+    pub(crate) fn rules_of_pods(&self) -> usize {
+        let of = |side: &Side| {
+            let rules: Vec<usize> = side.guards.iter().map(Guard::rules).collect();
+            side.pods.values().map(|guard| rules[*guard]).sum::<usize>()
+        };
+        of(&self.egress) + of(&self.ingress)
+    }
+
     /// Looks through all rules of the guards of both ends.
     #[cfg(test)]
     pub(crate) fn allows(&self, connection: Connection) -> bool {
@@ -167,12 +176,15 @@ impl Side {
 
     /// A peer and a range of ports each.
     pub(crate) fn rules(&self) -> usize {
-        let of = |g: &Guard| g.any.len() + g.peers.iter().map(|(_, p)| p.len()).sum::<usize>();
-        self.guards.iter().map(of).sum()
+        self.guards.iter().map(Guard::rules).sum()
     }
 }
 
 impl Guard {
+    fn rules(&self) -> usize {
+        self.any.len() + self.peers.iter().map(|(_, ports)| ports.len()).sum::<usize>()
+    }
+
     fn new<'a>(rules: impl Iterator<Item = &'a PolicyRule>, members: &HashMap<GroupId, Vec<IpAddr>>) -> Self {
         let mut any = Vec::new();
         let mut spans: Vec<(Span, Vec<Ports>)> = Vec::new();

@@ -192,6 +192,16 @@ fn no_two_rules_of_a_guard_overlap() {
 }
 
 #[test]
+fn told_by_pods_the_rules_of_a_guard_are_there_for_each() {
+    let mut cluster = Cluster::new(TINY, false);
+    cluster.policies.truncate(1);
+    cluster.policies[0].subjects = cluster.groups[0].id;
+    cluster.policies[0].rules = vec![rule(&[("10.0.0.0/8", &[])], &[(80, 80), (443, 443)])];
+    let expansion = Expansion::new(&cluster);
+    assert_eq!((expansion.rules(), expansion.rules_of_pods()), (2, 20));
+}
+
+#[test]
 fn changes_told_one_by_one_are_the_changed_cluster() {
     let mut changing = Changing::new(Cluster::new(TINY, false));
     let (mut state, mut tables) = compiled(&changing.cluster);

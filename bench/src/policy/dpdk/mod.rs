@@ -86,6 +86,9 @@ pub(super) struct Built {
     pub(super) bytes: u64,
 }
 
+/// What the library was seen to need for building, at least, for each rule of the two ACLs together.
+const BYTES_A_RULE: u64 = 3_000;
+
 /// `scalar` or `simd`, and packets for each call.
 const WAYS: [(&str, u32); 4] = [("scalar", 1), ("simd", 1), ("scalar", 32), ("simd", 32)];
 
@@ -133,6 +136,10 @@ impl Program {
         expansion: &Expansion,
         question: &Question,
     ) -> Result<Acl> {
+        let tuples = expansion.rules_of_pods() as u64;
+        if rules == Rules::Tuple && tuples * BYTES_A_RULE > limits.megabytes << 20 {
+            bail!("{tuples} rules, and it takes some {BYTES_A_RULE} bytes to build each");
+        }
         let input = self.path("rules");
         let mut out = BufWriter::new(File::create(&input)?);
         file::write(&mut out, expansion, &question.connections, &question.allowed)?;
