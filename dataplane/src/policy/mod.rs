@@ -18,6 +18,7 @@ pub mod reference;
 mod build;
 mod compiled;
 mod explain;
+mod fuzz;
 mod hosts;
 mod ports;
 mod ranges;
@@ -29,6 +30,7 @@ use headgate_ring::message::Policy;
 
 pub use build::{Changes, Classifier, MEMORY_LIMIT, PolicyKey, TooLarge};
 pub use compiled::{Compiled, Size};
+pub use fuzz::fuzz;
 pub use headgate_ring::message::Direction;
 
 /// What becomes of a new connection.
