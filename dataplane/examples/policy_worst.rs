@@ -30,9 +30,10 @@ const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
 
 fn main() {
     let only = std::env::args().nth(1);
-    let cases: [(&str, Make); 10] = [
+    let cases: [(&str, Make); 11] = [
         ("from all namespaces, each pod of its own kind", all_namespaces),
-        ("all pods but one, 400 times", all_but_one),
+        ("all pods but one, 400 times", || all_but_one(400, 2_000)),
+        ("5,000 pods but one, 2,000 times", || all_but_one(2_000, 5_000)),
         ("500 times 0.0.0.0/0 except 100 blocks", excepts),
         ("20 times 0.0.0.0/0 except 5,000 blocks", many_excepts),
         ("a StatefulSet of 5,000, a policy for each pod", stateful_set),
@@ -222,22 +223,15 @@ fn all_namespaces() -> Case {
     }
 }
 
-fn all_but_one() -> Case {
+fn all_but_one(policies: u32, count: u32) -> Case {
     let but = |i: u32| GroupId(3 << 32 | u128::from(i));
+    let rules = |i| vec![rule(Some(vec![Peer::Group(but(i))]), [1_000 + i])];
     Case {
-        endpoints: pods(2_000, |i| {
-            let all = (0..400).filter(|n| *n != i).map(but);
-            all.chain([own(i), namespace(i % 400)]).collect()
+        endpoints: pods(count, |i| {
+            let all = (0..policies).filter(|n| *n != i).map(but);
+            all.chain([own(i), namespace(i % policies)]).collect()
         }),
-        policies: (0..400)
-            .map(|i| {
-                policy(
-                    i,
-                    namespace(i),
-                    vec![rule(Some(vec![Peer::Group(but(i))]), [1_000 + i])],
-                )
-            })
-            .collect(),
+        policies: (0..policies).map(|i| policy(i, namespace(i), rules(i))).collect(),
     }
 }
 
