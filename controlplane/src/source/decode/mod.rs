@@ -94,10 +94,13 @@ fn options() -> Options {
 fn json(text: &str) -> Result<Vec<Document>, Unreadable> {
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Strict>();
     let mut documents = Vec::new();
+    // Lines are counted on from the last document: from the top each time would cost the square of the file.
+    let (mut line, mut counted) = (1, 0);
     loop {
         let rest = &text[stream.byte_offset()..];
         let start = text.len() - rest.trim_start().len();
-        let line = text[..start].bytes().filter(|b| *b == b'\n').count() as u64 + 1;
+        line += text[counted..start].bytes().filter(|b| *b == b'\n').count() as u64;
+        counted = start;
         match stream.next() {
             None => return Ok(documents),
             Some(Ok(Strict(Value::Null))) => {}

@@ -154,3 +154,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn each_document_of_a_stream_knows_its_line() {
+    let text = "{\"a\": 1}\n\n{\n\"b\": 2}  {\"c\": 3}\nnull\n  {\"d\": 4}\n";
+    let lines: Vec<u64> = decode(text.as_bytes(), Syntax::Json)
+        .unwrap()
+        .iter()
+        .map(|d| d.line)
+        .collect();
+    assert_eq!(lines, [1, 3, 4, 6]);
+}
