@@ -9,8 +9,8 @@ use super::blocks::{Blocks, Outside};
 use super::ports::{Cuts, PortSet};
 use super::snapshot::{Connection, Snapshot};
 
-/// The most pairs of classes that are looked at: a few seconds.
-pub(super) const PAIRS: usize = 4_000_000;
+/// The most pairs of classes that are looked at: some ten seconds.
+pub(super) const PAIRS: usize = 10_000_000;
 
 /// Pods, or addresses outside, that are alike in every state that is looked at.
 #[derive(Debug)]

@@ -73,25 +73,44 @@ pub(super) fn groups(
         .filter_map(|members| group(&members, by, &class_of))
         .collect();
     groups.sort_by(|a, b| (a.namespace.is_empty(), &a.name).cmp(&(b.namespace.is_empty(), &b.name)));
-    for (index, class) in classes.iter().enumerate() {
-        let Kind::Outside(outside) = &class.kind else {
-            continue;
-        };
-        // Of a family that no pod has there is nothing to say.
-        let family = |a: &IpAddr| a.is_ipv4() == outside.block.addr().is_ipv4();
-        if endpoints
+    groups.extend(outside(&endpoints, classes));
+    (by, groups)
+}
+
+/// Addresses outside, of the families that pods have: block by block, or, where those are too many to read, together.
+fn outside(endpoints: &[&Endpoint], classes: &[Class]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (family, is_v4) in [("IPv4", true), ("IPv6", false)] {
+        let here = |a: &IpAddr| a.is_ipv4() == is_v4;
+        if !endpoints
             .iter()
-            .any(|endpoint| endpoint.addresses.iter().any(family))
+            .any(|endpoint| endpoint.addresses.iter().any(here))
         {
-            groups.push(Group {
-                name: outside.to_string(),
-                namespace: String::new(),
-                pods: 0,
-                classes: vec![(index, 1)],
-            });
+            continue;
+        }
+        let of_family = |(index, class): (usize, &Class)| match &class.kind {
+            Kind::Outside(outside) if here(&outside.block.addr()) => Some((index, outside.to_string())),
+            _ => None,
+        };
+        let blocks: Vec<(usize, String)> = classes.iter().enumerate().filter_map(of_family).collect();
+        let group = |name, classes| Group {
+            name,
+            namespace: String::new(),
+            pods: 0,
+            classes,
+        };
+        if blocks.len() > READABLE {
+            let name = format!("{} blocks of {family}", blocks.len());
+            groups.push(group(name, blocks.iter().map(|(index, _)| (*index, 1)).collect()));
+        } else {
+            groups.extend(
+                blocks
+                    .into_iter()
+                    .map(|(index, name)| group(name, vec![(index, 1)])),
+            );
         }
     }
-    (by, groups)
+    groups
 }
 
 /// The endpoints of each group; a node is always one of its own.

@@ -156,8 +156,13 @@ fn check_size(groups: &[Group], options: &ReachOptions) -> Result<()> {
         groups.len()
     );
     let kinds: usize = groups.iter().map(|group| group.classes.len()).sum();
+    let outside: usize = groups
+        .iter()
+        .filter(|group| group.pods == 0)
+        .map(|group| group.classes.len())
+        .sum();
     ensure!(
-        kinds * kinds <= PAIRS,
+        kinds * kinds - outside * outside <= PAIRS,
         "the policies tell {kinds} kinds of pods and addresses apart, and {PAIRS} pairs are the most that are looked \
          at; --namespace NAME makes them fewer"
     );
