@@ -1,5 +1,6 @@
 //! Random clusters in few words, so that selectors, blocks and ports meet.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use proptest::collection::{btree_map, vec};
@@ -70,7 +71,7 @@ pub(crate) fn cluster() -> impl Strategy<Value = Vec<Value>> {
                     })
                     .collect::<Vec<_>>()
             };
-            objects.extend(numbered("pod", pods));
+            objects.extend(numbered("pod", each_its_own(pods)));
             objects.extend(numbered("policy", policies));
             objects.extend(numbered("tier", tiers));
             objects.extend(numbered("node", nodes));
@@ -78,12 +79,23 @@ pub(crate) fn cluster() -> impl Strategy<Value = Vec<Value>> {
         })
 }
 
+/// Takes addresses from pods that an earlier one has: the API does not say whose port a name then means.
+fn each_its_own(mut pods: Vec<Value>) -> Vec<Value> {
+    let mut taken = BTreeSet::new();
+    for pod in &mut pods {
+        if let Some(addresses) = pod["status"]["podIPs"].as_array_mut() {
+            addresses.retain(|address| taken.insert(address["ip"].to_string()));
+        }
+    }
+    pods
+}
+
 pub(crate) fn labels() -> impl Strategy<Value = Value> {
     btree_map(select(&KEYS[..2]), select(&VALUES[..]), 0..3).prop_map(|map| json!(map))
 }
 
 fn pod() -> impl Strategy<Value = Value> {
-    // Few hosts: now and then two pods have the same address.
+    // Few hosts, so that blocks meet them.
     let addresses = (0_u8..2, 0_u8..8, 0_u8..8).prop_map(|(net, host, kind)| {
         let v4 = json!({"ip": format!("10.0.{net}.{host}")});
         let v6 = json!({"ip": IpAddr::from([0xfd00, 0, 0, u16::from(net), 0, 0, 0, u16::from(host) + 1]).to_string()});
