@@ -16,16 +16,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use headgate_dataplane::clock::Nanos;
 use headgate_dataplane::config::{State, Tables};
-use headgate_dataplane::fib::{self, Fib, NextHop, Route, RouteKind, Snapshot, Table};
-use headgate_dataplane::flow::{Ownership, SourcePorts, Timeouts};
 use headgate_dataplane::options::EstablishedFlows;
-use headgate_dataplane::packet::craft::{self, Segment, Transport};
-use headgate_dataplane::packet::{self, Address, Parsed, Tuple, tcp_flag};
 use headgate_dataplane::pipeline::{Context, Pipeline, PipelineConfig};
 use headgate_dataplane::telemetry::flow_log::{FlowLog, Recorded, Settings};
-use headgate_dataplane::verdict::{PortId, Reason, Verdict, WorkerId};
+use headgate_net::clock::Nanos;
+use headgate_net::fib::{self, Fib, NextHop, Route, RouteKind, Snapshot, Table};
+use headgate_net::flow::{Ownership, SourcePorts, Timeouts};
+use headgate_net::packet::craft::{self, Segment, Transport};
+use headgate_net::packet::{self, Address, Parsed, Tuple, tcp_flag};
+use headgate_net::verdict::{PortId, Reason, Verdict, WorkerId};
 use headgate_ring::message::{
     Direction, Endpoint, Frontend, Group, GroupId, Object, Policy, Protocol, Service, Tier,
 };
@@ -344,9 +344,7 @@ fn tables() -> Tables {
         full: true,
         operations,
     };
-    State::default()
-        .transact(transaction, None)
-        .expect("a sound state")
+    Tables::transact(&mut State::default(), transaction, None).expect("a sound state")
 }
 
 /// A Service of one pod, which a policy closes to all.

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headgate_dataplane::policy::{Changes, Classifier, Compiled, Decision};
+use headgate_net::policy::{Changes, Classifier, Compiled, Decision};
 use headgate_ring::message::{
     Action, Direction, Endpoint, GroupId, Peer, Policy, PolicyRule, PortRange, Protocol, Tier,
 };

@@ -13,8 +13,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use headgate_dataplane::clock::Nanos;
-use headgate_dataplane::tcp::{Connecting, SourceAddress, Stack, StackConfig, TcpStream};
+use headgate_net::clock::Nanos;
+use headgate_tcp::{Connecting, SourceAddress, Stack, StackConfig, TcpStream};
 use tokio::io::AsyncWrite;
 
 const ROUNDS: usize = 11;

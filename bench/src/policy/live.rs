@@ -11,15 +11,17 @@ use std::{
 use anyhow::{Context, Result, bail};
 use headgate_dataplane::telemetry::flow_log::FlowLog;
 use headgate_dataplane::{
-    clock::Clock,
     config::Tables,
     control::{Applier, Control},
-    flow::{Ownership, SourcePorts, Timeouts},
     options::{EstablishedFlows, Idle, PortRange},
     pipeline::PipelineConfig,
     steering::Steerer,
-    verdict::WorkerId,
     worker::{self, KernelPath, Shared, WorkerConfig},
+};
+use headgate_net::{
+    clock::Clock,
+    flow::{Ownership, SourcePorts, Timeouts},
+    verdict::WorkerId,
 };
 use headgate_ring::{ControlSession, Operation, Transaction, message::ToControl};
 use headgate_xsk::Umem;

@@ -3,7 +3,7 @@
 use std::{hint::black_box, time::Instant};
 
 use anyhow::{Result, ensure};
-use headgate_dataplane::policy::Compiled;
+use headgate_net::policy::Compiled;
 
 use super::{
     cluster::Connection,

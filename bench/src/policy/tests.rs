@@ -1,9 +1,7 @@
 use std::sync::Arc;
 
-use headgate_dataplane::{
-    config::{State, Tables},
-    policy::reference,
-};
+use headgate_dataplane::config::{State, Tables};
+use headgate_net::policy::reference;
 use headgate_ring::{
     Operation, Transaction,
     message::{Peer, PolicyRule},
@@ -33,9 +31,7 @@ fn transaction(generation: u64, operations: Vec<Operation>) -> Transaction {
 
 fn compiled(cluster: &Cluster) -> (State, Tables) {
     let mut state = State::default();
-    let tables = state
-        .transact(transaction(1, cluster.operations()), None)
-        .unwrap();
+    let tables = Tables::transact(&mut state, transaction(1, cluster.operations()), None).unwrap();
     (state, tables)
 }
 
@@ -208,9 +204,8 @@ fn changes_told_one_by_one_are_the_changed_cluster() {
     for generation in 2..20 {
         for change in Change::ALL {
             let operations = changing.change(change);
-            tables = state
-                .transact(transaction(generation, operations), Some(&tables))
-                .unwrap();
+            tables =
+                Tables::transact(&mut state, transaction(generation, operations), Some(&tables)).unwrap();
         }
     }
     let (whole, from_nothing) = compiled(&changing.cluster);

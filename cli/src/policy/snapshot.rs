@@ -8,9 +8,9 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use headgate_controlplane::model::Model;
 use headgate_controlplane::problem::Problem;
-use headgate_dataplane::config::State;
-use headgate_dataplane::policy::{Compiled, Decision, Explanation};
-use headgate_dataplane::telemetry::{DecisionStatus, Question};
+use headgate_net::config::State;
+use headgate_net::policy::{Compiled, Decision, Explanation};
+use headgate_net::policy::{DecisionStatus, Question};
 use headgate_ring::message::{Direction, Endpoint, EndpointPort, Group, GroupId, Object, Policy, Protocol};
 use headgate_ring::{Operation, Transaction};
 
@@ -106,7 +106,9 @@ impl Snapshot {
             full: true,
             operations: objects.into_iter().map(Operation::Put).collect(),
         };
-        let tables = State::default().transact(transaction, None)?.policy;
+        let mut state = State::default();
+        state.apply(transaction)?;
+        let tables = Arc::clone(state.policy());
         endpoints.sort_by(|a, b| a.name.cmp(&b.name));
         policies.sort_by(|a, b| {
             let turn = |p: &Policy| (p.direction, p.tier, p.priority);

@@ -11,7 +11,7 @@ use headgate_controlplane::model::{Kind, Model};
 use headgate_controlplane::problem::Problem;
 use headgate_controlplane::source::directory;
 use headgate_controlplane::source::store::{Contents, Store};
-use headgate_dataplane::telemetry::PolicyState;
+use headgate_net::policy::PolicyState;
 use headgate_ring::message::{EndpointPort, Object};
 
 use super::flags::SourceFlags;
@@ -186,10 +186,10 @@ mod tests {
             Status::default()
         }
         fn policy(&self) -> PolicyState {
-            PolicyState::of(&self.0)
+            PolicyState::of(&self.0.policy, self.0.generation)
         }
         fn decide(&self, question: &Question) -> DecisionStatus {
-            DecisionStatus::of(&self.0, question)
+            DecisionStatus::of(&self.0.policy, self.0.generation, question)
         }
     }
 
@@ -203,7 +203,7 @@ mod tests {
             full: true,
             operations: objects.into_iter().map(Operation::Put).collect(),
         };
-        let tables = State::default().transact(transaction, None).unwrap();
+        let tables = Tables::transact(&mut State::default(), transaction, None).unwrap();
         let path = directory.path().join("status.sock");
         let _server = Server::start(&path, Desk(tables)).unwrap();
         let (live, offline) = (

@@ -74,7 +74,7 @@ impl Bed {
             full: self.tables.is_none(),
             operations: gone.into_iter().chain(put).map(operation).collect(),
         };
-        let tables = self.state.transact(transaction, self.tables.as_ref());
+        let tables = Tables::transact(&mut self.state, transaction, self.tables.as_ref());
         self.tables = Some(tables?);
         Ok(())
     }

@@ -9,7 +9,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use headgate_dataplane::policy::{End, Explanation};
+use headgate_net::policy::{End, Explanation};
 use headgate_ring::message::Protocol;
 
 use super::gateway::Gateway;

@@ -8,7 +8,7 @@ use headgate_controlplane::compile::{Compiler, Settings};
 use headgate_controlplane::source::decode::{Syntax, decode};
 use headgate_controlplane::source::store::{Contents, Store};
 use headgate_dataplane::config::{State, Tables};
-use headgate_dataplane::policy::{Decision, Explanation};
+use headgate_net::policy::{Decision, Explanation};
 use headgate_ring::message::Protocol;
 use headgate_ring::{Operation, Transaction};
 
@@ -63,7 +63,7 @@ impl Gateway {
             full: false,
             operations: changes.into_iter().map(operation).collect(),
         };
-        let tables = self.state.transact(transaction, Some(&self.tables));
+        let tables = Tables::transact(&mut self.state, transaction, Some(&self.tables));
         self.tables = tables.expect("what the dataplane takes");
         self.state.settle();
         let mut problems = self.store.problems();

@@ -11,10 +11,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headgate_dataplane::config::State;
-use headgate_dataplane::fib::{Fib, Link, Neighbour, NextHop, Route, RouteKind, Snapshot, Table};
-use headgate_dataplane::lb::{Maglev, Service};
-use headgate_dataplane::verdict::PortId;
+use headgate_dataplane::config::{State, Tables};
+use headgate_net::fib::{Fib, Link, Neighbour, NextHop, Route, RouteKind, Snapshot, Table};
+use headgate_net::lb::{Maglev, Service};
+use headgate_net::verdict::PortId;
 use headgate_ring::message::{self, Frontend, Object, Protocol};
 use headgate_ring::{Operation, Transaction};
 use random::Random;
@@ -126,7 +126,7 @@ fn services() {
         full,
         operations,
     };
-    let mut tables = state.transact(transaction(1, true, operations), None).ok();
+    let mut tables = Tables::transact(&mut state, transaction(1, true, operations), None).ok();
     let mut generation = 1;
     once(
         "1,000 Services, one with new backends: state and tables",
@@ -134,9 +134,12 @@ fn services() {
         || {
             generation += 1;
             let operations = vec![service(7, generation as u32 % 2)];
-            tables = state
-                .transact(transaction(generation, false, operations), tables.as_ref())
-                .ok();
+            tables = Tables::transact(
+                &mut state,
+                transaction(generation, false, operations),
+                tables.as_ref(),
+            )
+            .ok();
         },
     );
     let Some(tables) = tables else { return };

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use headgate_ring::message::{Certificate, Listener, Upstream, VirtualHost};
 
-use super::error::ConfigError;
-use super::state::{State, Stored};
 use super::tables::same;
-use crate::l7;
+use headgate_l7 as l7;
+use headgate_net::config::{ConfigError, State, Stored};
 
 /// What the L7 stage works by, and the objects that it was compiled from, to know whether they changed.
 #[derive(Clone, Debug)]

@@ -5,14 +5,10 @@
 //! tables before. The control plane is trusted to mean well, not to be free of bugs: whatever it sends is
 //! checked, and an error names the object and the field.
 
-mod check;
-mod error;
 mod http;
-mod state;
 mod tables;
 
-pub use error::ConfigError;
-pub use state::{State, Undo};
+pub use headgate_net::config::{ConfigError, State, Undo};
 pub use tables::{Listeners, Managed, Tables};
 
 #[cfg(test)]

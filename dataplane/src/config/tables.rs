@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use headgate_ring::Transaction;
 use headgate_ring::message::{Generation, Key, Listener, Protocol, Service};
 
-use super::error::{ConfigError, Fault};
 use super::http::Http;
-use super::state::{State, Stored};
-use crate::{hash, l7, lb, policy};
+use headgate_l7 as l7;
+use headgate_net::config::{ConfigError, Fault, State, Stored};
+use headgate_net::{hash, lb, policy};
 
 /// Everything that the packet path needs of one state. Never changed once built.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +29,7 @@ pub struct Tables {
 }
 
 /// An address of Services or listeners, and their ports there. Whether the whole address is ours (nobody
-/// answers ARP for it but us) or the host's own depends on the [`Fib`](crate::fib::Fib).
+/// answers ARP for it but us) or the host's own depends on the [`Fib`](headgate_net::fib::Fib).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Managed {
     /// The address.
@@ -78,6 +79,23 @@ impl Tables {
                     .collect(),
             },
         })
+    }
+
+    /// Applies a transaction to a state and compiles it, or leaves the state as it was.
+    ///
+    /// # Errors
+    /// Names the first object and field that is wrong.
+    pub fn transact(
+        state: &mut State,
+        transaction: Transaction,
+        previous: Option<&Self>,
+    ) -> Result<Self, ConfigError> {
+        let undo = state.apply(transaction)?;
+        let compiled = Self::compile(state, previous);
+        if compiled.is_err() {
+            state.revert(undo);
+        }
+        compiled
     }
 
     /// What the L7 stage works by; `None` before the first state.

@@ -160,11 +160,7 @@ fn hosts_are_checked() {
     // A rule whose upstream is missing is no error: it answers 503.
     let fine = [(PathKind::Exact, "/a"), (PathKind::Prefix, "/")];
     let fine = put([Object::VirtualHost(host("*.shop.example", &fine, "missing"))]);
-    assert!(
-        State::default()
-            .transact(transaction(1, true, fine), None)
-            .is_ok()
-    );
+    assert!(Tables::transact(&mut State::default(), transaction(1, true, fine), None).is_ok());
 }
 
 #[test]
@@ -267,17 +263,14 @@ fn a_transaction_applies_whole_or_not_at_all() {
         Object::Service(service(10, &[])),
         Object::Service(service(11, &[])),
     ]);
-    let before = state
-        .transact(transaction(1, true, first), None)
-        .expect("two services");
+    let before = Tables::transact(&mut state, transaction(1, true, first), None).expect("two services");
     let mut changes = put([Object::Service(service(12, &[]))]);
     changes.push(Operation::Delete(Key::Service(service(10, &[]).frontend)));
     changes.extend(put([Object::Listener(listener("198.51.100.11:80"))]));
     for full in [false, true] {
         let mut changes = changes.clone();
         changes.extend(put([Object::Service(service(11, &[]))]));
-        let error = state
-            .transact(transaction(2, full, changes), Some(&before))
+        let error = Tables::transact(&mut state, transaction(2, full, changes), Some(&before))
             .map(|_| ())
             .expect_err("a service and a listener");
         assert!(
@@ -291,8 +284,7 @@ fn a_transaction_applies_whole_or_not_at_all() {
     }
     // In one transaction the service can make room.
     changes.push(Operation::Delete(Key::Service(service(11, &[]).frontend)));
-    let after = state
-        .transact(transaction(2, false, changes), Some(&before))
+    let after = Tables::transact(&mut state, transaction(2, false, changes), Some(&before))
         .expect("service and listener change places");
     assert_eq!(after.services.len(), 1);
     assert!(after.listeners.lookup([198, 51, 100, 11].into(), 80).is_some());
@@ -311,16 +303,15 @@ fn what_stays_is_taken_over() {
         .chain([Object::Policy(policy("default/p"))])
     };
     let mut state = State::default();
-    let first = state
-        .transact(transaction(1, true, put(objects(&[]))), None)
-        .expect("it is fine");
+    let first =
+        Tables::transact(&mut state, transaction(1, true, put(objects(&[]))), None).expect("it is fine");
     // A control plane that comes back sends everything again; one Service has a new backend.
-    let again = state
-        .transact(
-            transaction(2, true, put(objects(&["10.244.1.11:80"]))),
-            Some(&first),
-        )
-        .expect("it is fine");
+    let again = Tables::transact(
+        &mut state,
+        transaction(2, true, put(objects(&["10.244.1.11:80"]))),
+        Some(&first),
+    )
+    .expect("it is fine");
     assert!(Arc::ptr_eq(&first.policy, &again.policy));
     let table = |tables: &Tables, last: u8| {
         Arc::clone(
@@ -333,12 +324,12 @@ fn what_stays_is_taken_over() {
     };
     assert!(Arc::ptr_eq(&table(&first, 11), &table(&again, 11)));
     assert!(!Arc::ptr_eq(&table(&first, 10), &table(&again, 10)));
-    let third = state
-        .transact(
-            transaction(3, false, put([Object::Policy(policy("default/q"))])),
-            Some(&again),
-        )
-        .expect("fine");
+    let third = Tables::transact(
+        &mut state,
+        transaction(3, false, put([Object::Policy(policy("default/q"))])),
+        Some(&again),
+    )
+    .expect("fine");
     assert!(!Arc::ptr_eq(&third.policy, &again.policy));
 }
 
@@ -352,8 +343,7 @@ fn managed_lists_each_address_once_with_its_ports() {
         Object::Listener(listener("198.51.100.10:443")),
         Object::Listener(listener("[2001:db8:f::10]:443")),
     ];
-    let tables = State::default()
-        .transact(transaction(1, true, put(objects)), None)
+    let tables = Tables::transact(&mut State::default(), transaction(1, true, put(objects)), None)
         .expect("it is fine");
     let expected = [
         Managed {

@@ -9,14 +9,14 @@ use headgate_xsk::{AddressRule, SteeringError, Umem};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::clock::Clock;
-use crate::flow::{Ownership, SourcePorts, Timeouts};
 use crate::options::{EstablishedFlows, Idle, PortRange};
 use crate::pipeline::PipelineConfig;
 use crate::steering::{Rules, Steerer};
 use crate::telemetry::flow_log::FlowLog;
-use crate::verdict::WorkerId;
 use crate::worker::{self, KernelPath, Shared, WorkerConfig};
+use headgate_net::clock::Clock;
+use headgate_net::flow::{Ownership, SourcePorts, Timeouts};
+use headgate_net::verdict::WorkerId;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -92,8 +92,8 @@ pub struct Options {
     pub flow_log: Option<flow_log::Target>,
 
     /// Which decisions are recorded; while somebody follows with `headgate flows --follow`, those that they ask for are, too
-    #[arg(long, value_enum, default_value_t = flow_log::Recorded::Denied)]
-    pub flow_log_verdicts: flow_log::Recorded,
+    #[arg(long, value_enum, default_value_t = FlowLogVerdicts::Denied)]
+    pub flow_log_verdicts: FlowLogVerdicts,
 
     /// Record one of so many allowed flows
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -151,6 +151,27 @@ pub enum EstablishedFlows {
     Cut,
     /// They go on to their end; what is new is decided by the new policies
     Keep,
+}
+
+/// `--flow-log-verdicts`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FlowLogVerdicts {
+    /// None
+    None,
+    /// Those that deny or cut
+    Denied,
+    /// All
+    All,
+}
+
+impl From<FlowLogVerdicts> for flow_log::Recorded {
+    fn from(choice: FlowLogVerdicts) -> Self {
+        match choice {
+            FlowLogVerdicts::None => Self::None,
+            FlowLogVerdicts::Denied => Self::Denied,
+            FlowLogVerdicts::All => Self::All,
+        }
+    }
 }
 
 /// `--ownership`.

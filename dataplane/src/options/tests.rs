@@ -41,7 +41,7 @@ fn the_flow_log_and_established_flows() {
         options.flow_log_sample,
         options.flow_log_rate,
     );
-    assert_eq!(recorded, (flow_log::Recorded::Denied, 1, 1_000));
+    assert_eq!(recorded, (FlowLogVerdicts::Denied, 1, 1_000));
     assert_eq!(options.flow_log, None);
     let flags = [
         "--established-flows",
@@ -57,7 +57,7 @@ fn the_flow_log_and_established_flows() {
     assert_eq!(options.established_flows, EstablishedFlows::Keep);
     assert_eq!(options.flow_log, Some(flow_log::Target::Stdout));
     let recorded = (options.flow_log_verdicts, options.flow_log_sample);
-    assert_eq!(recorded, (flow_log::Recorded::All, 100));
+    assert_eq!(recorded, (FlowLogVerdicts::All, 100));
     assert!(
         parse(&["--flow-log", ""])
             .unwrap_err()

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::Packet;
-use crate::clock::Nanos;
-use crate::packet::error::{self, Error};
-use crate::packet::{Address, reset, tcp_flag};
-use crate::verdict::{Answer, Reason, Verdict};
+use headgate_net::clock::Nanos;
+use headgate_net::packet::error::{self, Error};
+use headgate_net::packet::{Address, reset, tcp_flag};
+use headgate_net::verdict::{Answer, Reason, Verdict};
 
 impl<A: Address> Packet<'_, A> {
     /// Turns the packet into an ICMP error about it; `reason` counts where nothing can be sent.

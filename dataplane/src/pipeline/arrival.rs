@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 
 use super::{Origin, Packet};
-use crate::fib::Lookup;
-use crate::flow::{self, NewFlow, NoRoom, Ownership, Part};
-use crate::lb::Service;
-use crate::packet::error::Error;
-use crate::packet::{self, Address, Tuple, tcp_flag};
-use crate::policy::Decision;
 use crate::telemetry::flow_log::Event;
-use crate::verdict::{Answer, Kernel, Reason, Verdict, WorkerId};
+use headgate_net::fib::Lookup;
+use headgate_net::flow::{self, NewFlow, NoRoom, Ownership, Part};
+use headgate_net::lb::Service;
+use headgate_net::packet::error::Error;
+use headgate_net::packet::{self, Address, Tuple, tcp_flag};
+use headgate_net::policy::Decision;
+use headgate_net::verdict::{Answer, Kernel, Reason, Verdict, WorkerId};
 
 impl<A: Address> Packet<'_, A> {
     /// Decides on a TCP or UDP packet that is of no flow in this worker's table.

@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use headgate_xsk::Frame;
 
 use super::{Context, Desk, Packet};
-use crate::flow::Part;
-use crate::packet::quote::{self, Quote};
-use crate::packet::{self, Address, Headers, Tuple, arp, echo, ndp};
-use crate::verdict::{Answer, Kernel, Reason, Verdict};
+use headgate_net::flow::Part;
+use headgate_net::packet::quote::{self, Quote};
+use headgate_net::packet::{self, Address, Headers, Tuple, arp, echo, ndp};
+use headgate_net::verdict::{Answer, Kernel, Reason, Verdict};
 
 /// Whether Headgate alone answers for an address.
 pub(super) fn is_owned(ctx: &Context<'_>, address: IpAddr) -> bool {

@@ -17,17 +17,18 @@ mod transit;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use headgate_xsk::{Frame, prefetch};
+use headgate_memory::prefetch;
+use headgate_xsk::Frame;
 
-use crate::clock::Nanos;
 use crate::config::Tables;
-use crate::fib::Fib;
-use crate::flow::{Entry, Flows, Ownership, Part, Secret, SourcePorts, Timeouts};
 use crate::options::EstablishedFlows;
-use crate::packet::{self, Address, Headers, Malformed, Parsed, Tuple};
 use crate::telemetry::flow_log::{Event, FlowLog, Record, Recorder};
-use crate::verdict::{Counters, Kernel, PortId, Reason, Verdict, WorkerId};
 use answer::Limiter;
+use headgate_net::clock::Nanos;
+use headgate_net::fib::Fib;
+use headgate_net::flow::{Entry, Flows, Ownership, Part, Secret, SourcePorts, Timeouts};
+use headgate_net::packet::{self, Address, Headers, Malformed, Parsed, Tuple};
+use headgate_net::verdict::{Counters, Kernel, PortId, Reason, Verdict, WorkerId};
 
 /// What a worker's pipeline is made of; all but `worker` is the same for every worker of a process.
 #[derive(Clone, Debug)]

@@ -18,11 +18,11 @@ use ipnet::IpNet;
 
 use super::*;
 use crate::config::State;
-use crate::fib::{self, NextHop, Route, RouteKind, Snapshot, Table};
-use crate::packet::craft::{self, Segment, Transport};
-use crate::packet::tcp_flag;
 use crate::telemetry::flow_log::{Recorded, Settings};
-use crate::verdict::Answer;
+use headgate_net::fib::{self, NextHop, Route, RouteKind, Snapshot, Table};
+use headgate_net::packet::craft::{self, Segment, Transport};
+use headgate_net::packet::tcp_flag;
+use headgate_net::verdict::Answer;
 
 const CLIENTS: PortId = PortId(0);
 const PODS: PortId = PortId(1);
@@ -272,10 +272,8 @@ impl Gateway {
             full: true,
             operations: objects.into_iter().map(Operation::Put).collect(),
         };
-        self.tables = self
-            .state
-            .transact(transaction, Some(&self.tables))
-            .expect("a sound state");
+        self.tables =
+            Tables::transact(&mut self.state, transaction, Some(&self.tables)).expect("a sound state");
     }
 
     fn pass(&mut self, seconds: u64) {

@@ -3,13 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Packet;
-use crate::fib::{HopId, Lookup};
-use crate::flow::{Direction, NextHop, State, Tick, Tracked};
 use crate::options::EstablishedFlows;
-use crate::packet::error::Error;
-use crate::packet::{self, Address, link};
 use crate::telemetry::flow_log::Event;
-use crate::verdict::{Answer, Kernel, PortId, Reason, Verdict};
+use headgate_net::fib::{HopId, Lookup};
+use headgate_net::flow::{Direction, NextHop, State, Tick, Tracked};
+use headgate_net::packet::error::Error;
+use headgate_net::packet::{self, Address, link};
+use headgate_net::verdict::{Answer, Kernel, PortId, Reason, Verdict};
 
 /// How a packet leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

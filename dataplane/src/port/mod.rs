@@ -5,8 +5,11 @@
 //! * [`Faulty`]: any port behind a bad line: loss, duplicates, reordering, corruption.
 //! * [`pcap`]: capture files as a source and as a sink.
 
+#[cfg(any(test, feature = "harness"))]
 pub mod faults;
+#[cfg(any(test, feature = "harness"))]
 pub mod memory;
+#[cfg(any(test, feature = "harness"))]
 pub mod pcap;
 mod xdp;
 
@@ -19,6 +22,7 @@ use headgate_xsk::{Frame, FrameCache};
 
 use crate::telemetry::QueueStatus;
 
+#[cfg(any(test, feature = "harness"))]
 pub use faults::{Faults, Faulty};
 pub use xdp::XdpPort;
 

@@ -7,10 +7,10 @@ use headgate_xsk::tap::TapError;
 use headgate_xsk::{AttachError, BindError, SteeringError, UmemError};
 
 use crate::control::ControlError;
-use crate::fib::mirror::MirrorError;
-use crate::flow::InvalidSourcePorts;
 use crate::host::{MissingPrivileges, RunDirError, SourcePortsError};
+use crate::mirror::MirrorError;
 use crate::telemetry::flow_log::FlowLogError;
+use headgate_net::flow::InvalidSourcePorts;
 
 /// The messages say what to do; where one only names what failed, that of its [`source`](std::error::Error::source)
 /// does.

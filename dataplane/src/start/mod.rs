@@ -26,17 +26,17 @@ use tokio::sync::mpsc;
 
 pub use error::RunError;
 
-use crate::clock::Clock;
 use crate::control::{Announce, Applier, Control};
-use crate::fib::mirror::Mirror;
 use crate::host::{ReservedPorts, RunDir, check_privileges};
+use crate::mirror::Mirror;
 use crate::options::Options;
-use crate::packet::{arp, ndp};
 use crate::steering::Steerer;
 use crate::telemetry;
 use crate::telemetry::flow_log::{self, FlowLog};
-use crate::verdict::PortId;
 use crate::worker::{self, Shared};
+use headgate_net::clock::Clock;
+use headgate_net::packet::{arp, ndp};
+use headgate_net::verdict::PortId;
 use kernel_path::TapPath;
 use ports::OpenPort;
 use report::Reporter;
@@ -255,7 +255,7 @@ fn announcer(shared: &Arc<Shared>, umem: &'static Umem, macs: Vec<[u8; 6]>) -> A
 }
 
 /// The host's addresses that packets of others can be for.
-fn local_addresses(kernel: &crate::fib::mirror::Kernel) -> BTreeSet<IpAddr> {
+fn local_addresses(kernel: &crate::mirror::Kernel) -> BTreeSet<IpAddr> {
     let all = kernel
         .addresses
         .iter()

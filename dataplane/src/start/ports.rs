@@ -5,7 +5,7 @@ use std::path::Path;
 use headgate_xsk::{BusyPoll, Queue, QueueConfig, Steering, Umem, XdpMode};
 
 use super::RunError;
-use crate::fib::mirror::{Device, Kernel};
+use crate::mirror::{Device, Kernel};
 use crate::options::{Mode, Options, ZeroCopy};
 use crate::steering::Rules;
 

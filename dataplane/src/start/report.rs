@@ -36,11 +36,17 @@ impl Answers for Desk {
     }
 
     fn policy(&self) -> PolicyState {
-        PolicyState::of(&self.reporter.shared.tables.load())
+        {
+            let tables = self.reporter.shared.tables.load();
+            PolicyState::of(&tables.policy, tables.generation)
+        }
     }
 
     fn decide(&self, question: &Question) -> DecisionStatus {
-        DecisionStatus::of(&self.reporter.shared.tables.load(), question)
+        {
+            let tables = self.reporter.shared.tables.load();
+            DecisionStatus::of(&tables.policy, tables.generation, question)
+        }
     }
 }
 
@@ -142,7 +148,7 @@ impl Reporter {
 
     fn add_state(&self, status: &mut Status) {
         let tables = self.shared.tables.load();
-        let service = |service: &crate::lb::Service| {
+        let service = |service: &headgate_net::lb::Service| {
             let source = service.source();
             ServiceStatus {
                 name: source.name.clone(),

@@ -9,12 +9,12 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::local_addresses;
-use crate::fib::Fib;
-use crate::fib::mirror::{Asker, Device, Mirror};
+use crate::mirror::{Asker, Device, Mirror};
 use crate::steering::Steerer;
 use crate::telemetry::{LinkState, RouteStatus};
-use crate::verdict::PortId;
 use crate::worker::{Shared, Wanted};
+use headgate_net::fib::Fib;
+use headgate_net::verdict::PortId;
 
 /// How often neighbours are refreshed that nobody has confirmed for a while, and how many at a time. The kernel does not see
 /// our packets to them: left alone, it would never notice that one has moved.

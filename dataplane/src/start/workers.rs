@@ -7,15 +7,15 @@ use headgate_xsk::{FRAME_CAPACITY, Umem};
 use super::RunError;
 use super::kernel_path::TapPath;
 use super::ports::{self, OpenPort};
-use crate::fib::mirror::Device;
-use crate::flow::{Ownership, SourcePorts, Timeouts};
+use crate::mirror::Device;
 use crate::options::{Options, OwnershipChoice};
-use crate::packet::link::HEADER;
 use crate::pipeline::PipelineConfig;
 use crate::port::{Port, XdpPort};
 use crate::telemetry::flow_log::{FlowLog, Settings};
-use crate::verdict::WorkerId;
 use crate::worker::{KernelPath, WorkerConfig};
+use headgate_net::flow::{Ownership, SourcePorts, Timeouts};
+use headgate_net::packet::link::HEADER;
+use headgate_net::verdict::WorkerId;
 
 /// What follows from the flags and the machine.
 #[derive(Debug)]
@@ -146,7 +146,7 @@ pub(super) fn configs(
 /// The log that workers write to, by the flags.
 pub(super) fn flow_log(options: &Options, plan: &Plan) -> FlowLog {
     let settings = Settings {
-        recorded: options.flow_log_verdicts,
+        recorded: options.flow_log_verdicts.into(),
         sample: options.flow_log_sample,
         rate: options.flow_log_rate,
     };

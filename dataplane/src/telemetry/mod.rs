@@ -2,7 +2,6 @@
 //! a [`PolicyState`] or a [`DecisionStatus`] to a client that sends a line that asks for it.
 
 pub mod flow_log;
-mod policy;
 mod request;
 mod server;
 mod status;
@@ -10,7 +9,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use policy::{DecisionStatus, PolicyState, Question};
+pub use headgate_net::policy::{DecisionStatus, PolicyState, Question};
 pub use server::{Answers, Server};
 pub use status::{
     ControlStatus, Counts, DenialStatus, FrameStatus, HeldFrames, KernelPathStatus, LinkState,

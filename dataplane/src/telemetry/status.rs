@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::flow_log::FlowLogStatus;
-use crate::fib::mirror::MirrorStatistics;
-use crate::verdict::{Answer, Counters, Kernel, Reason};
+use crate::mirror::MirrorStatistics;
+use headgate_net::verdict::{Answer, Counters, Kernel, Reason};
 
 /// Everything, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -143,7 +143,7 @@ pub struct WorkerStatus {
     /// Its queues.
     pub queues: Vec<QueueStatus>,
     /// The L7 stage.
-    pub l7: crate::l7::L7Status,
+    pub l7: headgate_l7::L7Status,
 }
 
 /// Packets by how they ended.

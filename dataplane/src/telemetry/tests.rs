@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use headgate_ring::message::{Endpoint, GroupId, Protocol};
 
 use super::*;
-use crate::verdict::{Counters, Reason};
+use headgate_net::verdict::{Counters, Reason};
 
 fn worker(number: u8, drops: usize) -> WorkerStatus {
     let mut counters = Counters::default();
@@ -83,7 +83,7 @@ impl Answers for Desk {
         self.0.clone()
     }
     fn decide(&self, question: &Question) -> DecisionStatus {
-        DecisionStatus::of(&crate::config::Tables::default(), question)
+        DecisionStatus::of(&headgate_net::policy::Compiled::default(), 0, question)
     }
 }
 

@@ -9,12 +9,12 @@ use super::line::Line;
 use super::parked::{Outcome, Parked};
 use super::stage::Terminator;
 use super::{Peer, Shared, WorkerConfig};
-use crate::clock::Nanos;
-use crate::fib::Lookup;
-use crate::packet::set_link;
 use crate::pipeline::{Context, Pipeline};
 use crate::telemetry::{Counts, DenialStatus, HeldFrames, QueueStatus, WorkerStatus};
-use crate::verdict::{Kernel, PortId, Reason, Verdict, WorkerId};
+use headgate_net::clock::Nanos;
+use headgate_net::fib::Lookup;
+use headgate_net::packet::set_link;
+use headgate_net::verdict::{Kernel, PortId, Reason, Verdict, WorkerId};
 
 /// Frames of one port that go through the pipeline together.
 const BATCH: usize = 64;

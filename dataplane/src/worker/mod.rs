@@ -28,13 +28,13 @@ use headgate_xsk::Umem;
 pub use peer::Peer;
 pub use shared::{Shared, Wanted};
 
-use crate::clock::Clock;
 use crate::config::Tables;
-use crate::fib::Fib;
 use crate::options::Idle;
 use crate::pipeline::{Context, PipelineConfig};
 use crate::port::Port;
 use engine::Engine;
+use headgate_net::clock::Clock;
+use headgate_net::fib::Fib;
 use sleep::Sleeper;
 
 /// Turns without work before the worker sleeps: a short look-out saves the system call where packets come in a
@@ -55,7 +55,7 @@ pub trait KernelPath: Send + Sync {
 pub struct WorkerConfig {
     /// Pin to this core.
     pub core: Option<usize>,
-    /// Its share of each interface, in the order of [`PortId`](crate::verdict::PortId).
+    /// Its share of each interface, in the order of [`PortId`](headgate_net::verdict::PortId).
     pub ports: Vec<Box<dyn Port>>,
     /// Where its frames are from.
     pub umem: &'static Umem,

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use headgate_xsk::Frame;
 
-use crate::clock::Nanos;
-use crate::fib::{Fib, Hop};
-use crate::packet::set_link;
-use crate::verdict::PortId;
+use headgate_net::clock::Nanos;
+use headgate_net::fib::{Fib, Hop};
+use headgate_net::packet::set_link;
+use headgate_net::verdict::PortId;
 
 /// Frames of one worker that wait, for all neighbours together.
 const CAPACITY: usize = 512;

@@ -10,7 +10,7 @@ use headgate_xsk::Frame;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::telemetry::WorkerStatus;
-use crate::verdict::{PortId, WorkerId};
+use headgate_net::verdict::{PortId, WorkerId};
 
 /// Frames under way to one worker from all others.
 const INBOX: usize = 2048;

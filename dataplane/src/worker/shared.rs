@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 
 use super::Peer;
 use crate::config::Tables;
-use crate::fib::Fib;
-use crate::verdict::PortId;
+use headgate_net::fib::Fib;
+use headgate_net::verdict::PortId;
 
 /// A neighbour that a worker needs the link-layer address of.
 pub type Wanted = (PortId, IpAddr);
@@ -23,7 +23,7 @@ pub struct Shared {
     pub tables: Arc<ArcSwap<Tables>>,
     /// The kernel's routes and neighbours.
     pub fib: Arc<ArcSwap<Fib>>,
-    /// By [`WorkerId`](crate::verdict::WorkerId).
+    /// By [`WorkerId`](headgate_net::verdict::WorkerId).
     pub peers: Vec<Peer>,
     /// Questions for the kernel.
     pub wanted: mpsc::Sender<Wanted>,
@@ -35,7 +35,7 @@ impl Shared {
     /// # Errors
     /// When there are no descriptors left.
     pub fn new(workers: u8, wanted: mpsc::Sender<Wanted>) -> std::io::Result<Self> {
-        let peers = (0..workers).map(|id| Peer::new(crate::verdict::WorkerId(id)));
+        let peers = (0..workers).map(|id| Peer::new(headgate_net::verdict::WorkerId(id)));
         Ok(Self {
             tables: Arc::default(),
             fib: Arc::default(),

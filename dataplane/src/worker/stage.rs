@@ -9,18 +9,18 @@ use headgate_xsk::{Frame, FrameCache};
 use tokio::sync::Notify;
 
 use super::Shared;
-use crate::clock::Nanos;
 use crate::config::Tables;
-use crate::fib::{Fib, Lookup};
-use crate::flow::Part;
-use crate::l7::{L7Status, Stage, StageConfig};
 use crate::options::EstablishedFlows;
-use crate::packet;
-use crate::packet::link::HEADER;
 use crate::pipeline::PipelineConfig;
-use crate::policy::Compiled;
-use crate::tcp::StackConfig;
 use crate::telemetry::flow_log::Recorder;
+use headgate_l7::{L7Status, Stage, StageConfig};
+use headgate_net::clock::Nanos;
+use headgate_net::fib::{Fib, Lookup};
+use headgate_net::flow::Part;
+use headgate_net::packet;
+use headgate_net::packet::link::HEADER;
+use headgate_net::policy::Compiled;
+use headgate_tcp::StackConfig;
 
 /// The stage, and what joins it to the worker.
 pub(super) struct Terminator {

@@ -11,18 +11,18 @@ use proptest::prelude::*;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::clock::Nanos;
 use crate::config::State;
-use crate::fib::{Address, Link, Neighbour, NextHop, Route, RouteKind, Snapshot, Table};
-use crate::flow::{Ownership, SourcePorts, Timeouts};
 use crate::options::EstablishedFlows;
-use crate::packet::craft::{Transport, frame};
-use crate::packet::ip_packet;
 use crate::port::memory::{MemoryPort, pair};
 use crate::port::{Faults, Faulty};
 use crate::telemetry::WorkerStatus;
 use crate::telemetry::flow_log::FlowLog;
-use crate::verdict::{PortId, WorkerId};
+use headgate_net::clock::Nanos;
+use headgate_net::fib::{Address, Link, Neighbour, NextHop, Route, RouteKind, Snapshot, Table};
+use headgate_net::flow::{Ownership, SourcePorts, Timeouts};
+use headgate_net::packet::craft::{Transport, frame};
+use headgate_net::packet::ip_packet;
+use headgate_net::verdict::{PortId, WorkerId};
 
 const FRAMES: u32 = 8192;
 const WIRE: usize = 256;
@@ -55,16 +55,16 @@ fn tables(epoch: u64) -> Tables {
     let services = [(SERVICE, "10.244.1.10:7"), (MISSING, "10.244.1.99:7")];
     let operations = services.into_iter().map(service).map(Operation::Put).collect();
     let mut state = State::default();
-    state
-        .transact(
-            Transaction {
-                generation: epoch,
-                full: true,
-                operations,
-            },
-            None,
-        )
-        .unwrap()
+    Tables::transact(
+        &mut state,
+        Transaction {
+            generation: epoch,
+            full: true,
+            operations,
+        },
+        None,
+    )
+    .unwrap()
 }
 
 /// A gateway with one network on each port; of the pods only those in `known` have told their addresses.

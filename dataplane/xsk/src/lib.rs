@@ -10,17 +10,15 @@
 //! All `unsafe` of the packet path is in this crate. What the kernel hands back is checked in release
 //! builds too: a descriptor that cannot be true is counted and left alone, never followed.
 
-mod huge;
 mod interface;
-mod prefetch;
+
 mod queue;
 mod steering;
 pub mod tap;
 mod umem;
 
 pub use headgate_abi::Outcome;
-pub use huge::prefer_huge_pages;
-pub use prefetch::prefetch;
+
 pub use queue::{
     BATCH, BindError, BusyPoll, KernelStatistics, Queue, QueueConfig, QueueStatistics, XdpMode, ZeroCopy,
 };

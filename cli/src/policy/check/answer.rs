@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use headgate_dataplane::policy::{self, Explanation};
+use headgate_net::policy::{self, Explanation};
 use headgate_ring::message::{Action, Direction, Protocol, Tier};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};

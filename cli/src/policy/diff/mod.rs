@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use anyhow::{Result, ensure};
-use headgate_dataplane::policy::Explanation;
+use headgate_net::policy::Explanation;
 use serde::Serialize;
 
 use super::check::{By, Sides};

@@ -90,7 +90,7 @@ fn an_error_of_a_router_that_finds_a_flow_denied_tells_of_the_flow() {
     error.resize(1024, 0);
     let length = packet::error::answer(&mut error, &h, packet::error::Error::PortUnreachable).unwrap();
     error.truncate(length);
-    gateway.flow_log.take();
+    let _ = gateway.flow_log.take();
     gateway.publish(doors_shut());
     assert_eq!(gateway.receive(0, PODS, &error).verdict, Verdict::ToKernel);
     let told = gateway.flow_log.take();
@@ -104,7 +104,7 @@ fn an_error_of_a_router_that_finds_a_flow_denied_tells_of_the_flow() {
 fn what_has_no_service_any_more_is_no_decision() {
     let mut gateway = gateway(all());
     gateway.client_sends(CLIENT, VIP, UDP);
-    gateway.flow_log.take();
+    let _ = gateway.flow_log.take();
     gateway.publish(vec![service(
         "198.51.100.10:81",
         Protocol::Udp,

@@ -1,8 +1,8 @@
 //! Each verdict, its reason and its counter.
 
 use super::*;
-use crate::packet::error::{self, Error};
-use crate::packet::{ICMP, arp};
+use headgate_net::packet::error::{self, Error};
+use headgate_net::packet::{ICMP, arp};
 
 fn gateway() -> Gateway {
     Gateway::new(1, Ownership::Hash)

@@ -9,7 +9,7 @@ use headgate_ring::message::{Endpoint, PolicyRule};
 use super::line::{End, Flow, Labels, Layer, Occasion, Place, Reason, Side, Verdict, Word};
 use super::{Event, Record};
 use crate::config::Tables;
-use crate::policy::{self, Compiled};
+use headgate_net::policy::{self, Compiled};
 
 /// Answers that are kept for connections alike.
 const KEPT: usize = 8_192;

@@ -10,14 +10,11 @@
 //! A worker writes down addresses and ports and nothing else; names, labels and rules are looked up on the log's thread.
 //! Every step has a bound and drops what does not fit; what was dropped is counted and told.
 
-mod channel;
 mod explain;
 mod file;
 mod filter;
 mod followers;
 mod line;
-mod record;
-mod recorder;
 mod repeats;
 mod service;
 mod time;
@@ -25,10 +22,8 @@ mod time;
 #[cfg(test)]
 mod tests;
 
-pub use channel::{FlowLog, FlowLogStatus, Recorded, Settings};
 pub use file::Target;
 pub use filter::{EndFilter, Filter, LabelFilter, ParseFilterError, Query};
+pub use headgate_net::record::{Event, FlowLog, FlowLogStatus, Record, Recorded, Recorder, Settings};
 pub use line::{End, Flow, Labels, Layer, Line, Loss, Lost, Occasion, Place, Reason, Side, Verdict, Word};
-pub use record::{Event, Record};
-pub use recorder::Recorder;
 pub use service::{FlowLogError, Service, Sources};

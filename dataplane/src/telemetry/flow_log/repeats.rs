@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::{Event, Record};
-use crate::clock::Nanos;
+use headgate_net::clock::Nanos;
 
 /// How long repetitions of a denial are only counted.
 const WINDOW: Duration = Duration::from_secs(10);

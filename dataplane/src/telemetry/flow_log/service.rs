@@ -21,8 +21,8 @@ use super::line::{Flow, Loss, Lost};
 use super::repeats::Repeats;
 use super::time::Moment;
 use super::{FlowLog, FlowLogStatus, Record, Recorded, Target};
-use crate::clock::{Clock, Nanos};
 use crate::config::Tables;
+use headgate_net::clock::{Clock, Nanos};
 
 /// How often the workers' records are collected: workers ring no bell, which would be a system call of theirs.
 const COLLECT: Duration = Duration::from_millis(20);
@@ -209,7 +209,7 @@ impl Desk {
 
     /// False when it is time to end.
     fn wait(&self, end: &OwnedFd) -> bool {
-        let pause = match (self.followers.is_empty(), self.log.settings.recorded) {
+        let pause = match (self.followers.is_empty(), self.log.settings().recorded) {
             (true, Recorded::None) => None,
             (true, _) if self.writer.is_none() => Some(COLLECT_SLOWLY),
             _ => Some(COLLECT),
@@ -294,7 +294,7 @@ impl Desk {
             self.states.see(&self.sources.tables.load_full());
         }
         let sample = if record.event.is_allowed() {
-            self.log.settings.sample
+            self.log.settings().sample
         } else {
             1
         };
@@ -311,7 +311,7 @@ impl Desk {
         if let Some(writer) = self
             .writer
             .as_mut()
-            .filter(|_| self.log.settings.recorded >= kind)
+            .filter(|_| self.log.settings().recorded >= kind)
             && let Ok(line) = serde_json::to_vec(&*flow)
         {
             writer.line(&line);
@@ -375,7 +375,7 @@ impl Desk {
         let wanted = if self.followers.want_allowed() {
             Recorded::All
         } else {
-            self.log.settings.recorded
+            self.log.settings().recorded
         };
         self.log.set_recorded(wanted);
         if wanted == Recorded::None {

@@ -13,9 +13,9 @@ use headgate_ring::message::{
 use headgate_ring::{Operation, Transaction};
 
 use super::*;
-use crate::clock::Nanos;
 use crate::config::{State, Tables};
-use crate::verdict::WorkerId;
+use headgate_net::clock::Nanos;
+use headgate_net::verdict::WorkerId;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -118,11 +118,11 @@ fn tables(objects: Vec<Object>, generation: u64, previous: Option<(&mut State, &
         operations: objects.into_iter().map(Operation::Put).collect(),
     };
     if let Some((state, tables)) = previous {
-        let next = state.transact(transaction, Some(tables)).unwrap();
+        let next = Tables::transact(state, transaction, Some(tables)).unwrap();
         return (State::default(), next);
     }
     let mut state = State::default();
-    let tables = state.transact(transaction, None).unwrap();
+    let tables = Tables::transact(&mut state, transaction, None).unwrap();
     (state, tables)
 }
 

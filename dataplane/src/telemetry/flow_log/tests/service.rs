@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use super::*;
-use crate::clock::Clock;
+use headgate_net::clock::Clock;
 
 /// A log with one worker, and its socket.
 struct World {

@@ -1,0 +1,226 @@
+//! TLS: which certificate a client sees, and what becomes of clients that are refused.
+
+use std::io;
+use std::sync::Arc;
+
+use headgate_ring::message::{Certificate, PrivateKey};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion, version};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::world::{Objects, World, has_line, host, mirror, read_to_end, upstream};
+use crate::{Config, ConfigError, Limits};
+use headgate_tcp::TcpStream;
+use headgate_tcp::network::{Channel, run};
+
+/// A self-signed certificate for names, served for hosts.
+fn certificate(name: &str, hosts: &[&str], names: &[&str]) -> Certificate {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let pair = rcgen::generate_simple_self_signed(names).unwrap();
+    Certificate {
+        name: name.into(),
+        hosts: hosts.iter().map(ToString::to_string).collect(),
+        chain: vec![pair.cert.der().to_vec()],
+        key: PrivateKey(pair.signing_key.serialize_der().into()),
+    }
+}
+
+fn world(certificates: Vec<Certificate>) -> World {
+    let objects = Objects {
+        hosts: vec![host("", &[("/", "web")])],
+        upstreams: vec![upstream("web", &[10])],
+        certificates,
+    };
+    let world = World::with(objects, Limits::default(), Channel::perfect());
+    world.serve(mirror);
+    world
+}
+
+fn client(trusted: &[&Certificate], versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in trusted {
+        roots
+            .add(CertificateDer::from(certificate.chain[0].clone()))
+            .unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+async fn connect(world: &World, config: &Arc<ClientConfig>, name: &str) -> io::Result<TlsStream<TcpStream>> {
+    let stream = world.connect(443).await;
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    TlsConnector::from(Arc::clone(config)).connect(name, stream).await
+}
+
+/// One request; the connection is closed after it.
+async fn request(stream: &mut TlsStream<TcpStream>, host: &str) -> String {
+    let text = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(text.as_bytes()).await.unwrap();
+    read_to_end(stream).await
+}
+
+#[test]
+fn the_certificate_follows_the_server_name() {
+    run(async {
+        let one = certificate("ns/one", &["one.example"], &["one.example"]);
+        let wild = certificate("ns/wild", &["*.w.example"], &["*.w.example"]);
+        let world = world(vec![one.clone(), wild.clone()]);
+        for versions in [&[&version::TLS12], &[&version::TLS13]] {
+            for (name, trusted, good) in [
+                ("one.example", &one, true),
+                ("ONE.example", &one, true),
+                ("one.example", &wild, false),
+                ("two.w.example", &wild, true),
+            ] {
+                let config = client(&[trusted], versions);
+                let connected = connect(&world, &config, name).await;
+                assert_eq!(connected.is_ok(), good, "{name} {connected:?}");
+                if let Ok(mut stream) = connected {
+                    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+                    let seen = request(&mut stream, name).await;
+                    has_line(&seen, "x-forwarded-proto: https");
+                    has_line(&seen, "x-forwarded-port: 443");
+                }
+            }
+        }
+        let error = connect(&world, &client(&[&wild], &[&version::TLS13]), "a.b.w.example")
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("UnrecognisedName"), "{error}");
+        let counters = world.status().counters;
+        assert_eq!((counters.unknown_names, counters.handshakes), (1, 6));
+        world.quiet().await;
+    });
+}
+
+#[test]
+fn a_default_certificate_serves_every_other_name() {
+    run(async {
+        let default = certificate("ns/default", &[""], &["any.example", "198.51.100.10"]);
+        let world = world(vec![default.clone()]);
+        let config = client(&[&default], &[&version::TLS13]);
+        let mut stream = connect(&world, &config, "any.example").await.unwrap();
+        assert!(
+            request(&mut stream, "another.example")
+                .await
+                .starts_with("HTTP/1.1 200 OK")
+        );
+        // An address is no server name: the client sends none.
+        let mut stream = connect(&world, &config, "198.51.100.10").await.unwrap();
+        assert!(
+            request(&mut stream, "198.51.100.10")
+                .await
+                .starts_with("HTTP/1.1 200 OK")
+        );
+    });
+}
+
+#[test]
+fn sessions_are_resumed_across_configurations() {
+    for versions in [&[&version::TLS12], &[&version::TLS13]] {
+        run(async {
+            let one = certificate("ns/one", &["one.example"], &["one.example"]);
+            let world = world(vec![one.clone()]);
+            let config = client(&[&one], versions);
+            let mut first = connect(&world, &config, "one.example").await.unwrap();
+            request(&mut first, "one.example").await;
+            let next = world.objects.build(Some(&*world.stage.borrow().config()));
+            world
+                .stage
+                .borrow_mut()
+                .configure(Arc::new(next), std::rc::Rc::new(|_, _| true), 2);
+            let mut second = connect(&world, &config, "one.example").await.unwrap();
+            assert_eq!(second.get_ref().1.handshake_kind(), Some(HandshakeKind::Resumed));
+            assert!(
+                request(&mut second, "one.example")
+                    .await
+                    .starts_with("HTTP/1.1 200 OK")
+            );
+            assert_eq!(world.status().counters.resumed, 1);
+        });
+    }
+}
+
+#[test]
+fn plain_http_on_a_tls_port_is_told_so_and_garbage_is_not() {
+    run(async {
+        let world = world(vec![certificate("ns/one", &["one.example"], &["one.example"])]);
+        let mut stream = world.connect(443).await;
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: one.example\r\n\r\n")
+            .await
+            .unwrap();
+        let answer = read_to_end(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer:?}");
+        assert!(answer.contains("this port speaks HTTPS"), "{answer:?}");
+        let body = answer.split_once("\r\n\r\n").unwrap().1;
+        has_line(&answer, &format!("content-length: {}", body.len()));
+        // A record that says it is a handshake, and is none.
+        let mut stream = world.connect(443).await;
+        stream.write_all(&[22, 3, 1, 0, 5, 9, 9, 9, 9, 9]).await.unwrap();
+        let mut got = Vec::new();
+        drop(stream.read_to_end(&mut got).await);
+        assert!(!got.starts_with(b"HTTP"), "{got:?}");
+        let counters = world.status().counters;
+        assert_eq!((counters.plain_on_tls, counters.handshakes_failed), (1, 1));
+        // A client that says nothing is not waited for for ever.
+        let start = tokio::time::Instant::now();
+        let mut stream = world.connect(443).await;
+        read_to_end(&mut stream).await;
+        assert_eq!(start.elapsed().as_secs(), 10);
+        drop(stream);
+        world.quiet().await;
+    });
+}
+
+#[test]
+fn certificates_that_are_no_use_are_refused_by_name() {
+    let good = certificate("ns/good", &["good.example"], &["good.example"]);
+    let other = certificate("ns/other", &["other.example"], &["other.example"]);
+    let build = |certificates: &[Certificate]| Config::build([], [], certificates, [], None);
+    assert!(build(&[good.clone(), other.clone()]).is_ok());
+    let swapped = Certificate {
+        key: other.key.clone(),
+        ..good.clone()
+    };
+    let garbage = Certificate {
+        key: PrivateKey(b"garbage".to_vec().into()),
+        ..good.clone()
+    };
+    let empty = Certificate {
+        chain: Vec::new(),
+        ..good.clone()
+    };
+    let broken = Certificate {
+        chain: vec![b"garbage".to_vec()],
+        ..good.clone()
+    };
+    for bad in [swapped, garbage, empty, broken] {
+        let error = build(&[other.clone(), bad]).unwrap_err();
+        assert!(matches!(error, ConfigError::Certificate { .. }), "{error}");
+        assert!(error.to_string().starts_with("certificate ns/good: "), "{error}");
+    }
+    let twice = Certificate {
+        name: "ns/twice".into(),
+        ..good.clone()
+    };
+    let error = build(&[good.clone(), twice]).unwrap_err();
+    assert!(
+        error.to_string().contains("ns/twice") && error.to_string().contains("good.example"),
+        "{error}"
+    );
+    let odd = Certificate {
+        hosts: vec!["Good.Example".into()],
+        ..good
+    };
+    assert!(matches!(build(&[odd]).unwrap_err(), ConfigError::Host { .. }));
+}

@@ -1,0 +1,331 @@
+//! Clients, a stage and pods on a virtual network.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use headgate_ring::message::{Certificate, Listener, PathKind, PathRule, Upstream, VirtualHost};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+use hyper::service::service_fn;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+
+use crate::http::Io;
+use crate::stage::L7Status;
+use crate::{Config, Limits, Stage, StageConfig};
+use headgate_net::clock::Nanos;
+use headgate_net::record::{FlowLog, Recorded, Recorder, Settings};
+use headgate_net::verdict::WorkerId;
+use headgate_tcp::network::{Channel, Network, Node};
+use headgate_tcp::{Emit, SourceAddress, Stack, StackConfig, TcpStream};
+
+pub(super) const CLIENT: &str = "192.0.2.10";
+pub(super) const VIP: &str = "198.51.100.10";
+pub(super) const GATEWAY: &str = "10.244.1.1";
+
+pub(super) type PodBody = BoxBody<Bytes, Infallible>;
+pub(super) type Answer = Pin<Box<dyn Future<Output = Response<PodBody>>>>;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn stack(address: &'static str, listen: &[SocketAddr]) -> Stack {
+    let source: SourceAddress = Rc::new(move |_| Some(ip(address)));
+    let stack = Stack::new(StackConfig {
+        buffer: 64 << 10,
+        ..StackConfig::new(40_000..=60_000, source)
+    });
+    stack.listen(listen.iter().copied());
+    stack
+}
+
+pub(super) struct World {
+    pub(super) client: Stack,
+    pub(super) stage: Rc<RefCell<Stage>>,
+    pub(super) pods: Stack,
+    pub(super) objects: Objects,
+    pub(super) denied: Rc<RefCell<Vec<SocketAddr>>>,
+    pub(super) flow_log: Arc<FlowLog>,
+}
+
+/// What a configuration is built from.
+#[derive(Clone, Default)]
+pub(super) struct Objects {
+    pub(super) hosts: Vec<VirtualHost>,
+    pub(super) upstreams: Vec<Upstream>,
+    pub(super) certificates: Vec<Certificate>,
+}
+
+pub(super) fn endpoint(pod: u8) -> SocketAddr {
+    SocketAddr::new(ip(&format!("10.244.1.{pod}")), 8080)
+}
+
+pub(super) fn host(name: &str, rules: &[(&str, &str)]) -> VirtualHost {
+    let rule = |(path, upstream): &(&str, &str)| PathRule {
+        kind: PathKind::Prefix,
+        path: (*path).into(),
+        ingress: "test/ingress".into(),
+        upstream: (*upstream).into(),
+    };
+    VirtualHost {
+        host: name.into(),
+        rules: rules.iter().map(rule).collect(),
+    }
+}
+
+pub(super) fn upstream(name: &str, pods: &[u8]) -> Upstream {
+    Upstream {
+        name: name.into(),
+        endpoints: pods.iter().map(|pod| endpoint(*pod)).collect(),
+    }
+}
+
+impl Objects {
+    pub(super) fn build(&self, previous: Option<&Config>) -> Config {
+        let listen = |port, tls| Listener {
+            address: SocketAddr::new(ip(VIP), port),
+            tls,
+        };
+        let listeners = [listen(80, false), listen(443, true)];
+        Config::build(
+            &self.hosts,
+            &self.upstreams,
+            &self.certificates,
+            &listeners,
+            previous,
+        )
+        .unwrap()
+    }
+}
+
+impl World {
+    /// One host, `web.example`, whose paths all go to pods 10, 11 and 12.
+    pub(super) fn new(limits: Limits) -> Self {
+        let objects = Objects {
+            hosts: vec![host("web.example", &[("/", "web")])],
+            upstreams: vec![upstream("web", &[10, 11, 12])],
+            certificates: Vec::new(),
+        };
+        Self::with(objects, limits, Channel::perfect())
+    }
+
+    pub(super) fn with(objects: Objects, limits: Limits, channel: Channel) -> Self {
+        let client = stack(CLIENT, &[]);
+        let pods = stack("10.244.1.10", &(10..20).map(endpoint).collect::<Vec<_>>());
+        let source: SourceAddress = Rc::new(|_| Some(ip(GATEWAY)));
+        let tcp = StackConfig {
+            buffer: 64 << 10,
+            ..StackConfig::new(32_768..=33_768, source)
+        };
+        let settings = Settings {
+            recorded: Recorded::All,
+            ..Settings::default()
+        };
+        let flow_log = Arc::new(FlowLog::new(settings, 1));
+        let stage = Rc::new(RefCell::new(Stage::new(StageConfig {
+            limits,
+            recorder: Recorder::new(Arc::clone(&flow_log), WorkerId(0)),
+            ..StageConfig::new(tcp)
+        })));
+        let mut network = Network::new(channel, 1);
+        network.join(client.clone(), [ip(CLIENT)]);
+        network.join(StageNode(Rc::clone(&stage)), [ip(VIP), ip(GATEWAY)]);
+        network.join(pods.clone(), (10..20).map(|pod| endpoint(pod).ip()));
+        tokio::task::spawn_local(network.run());
+        let world = Self {
+            client,
+            stage,
+            pods,
+            objects,
+            denied: Rc::default(),
+            flow_log,
+        };
+        world.configure(&world.objects);
+        world
+    }
+
+    pub(super) fn configure(&self, objects: &Objects) {
+        let denied = Rc::clone(&self.denied);
+        let allows =
+            move |client: IpAddr, pod: SocketAddr| client == ip(CLIENT) && !denied.borrow().contains(&pod);
+        self.stage
+            .borrow_mut()
+            .configure(Arc::new(objects.build(None)), Rc::new(allows), 1);
+    }
+
+    /// Has policies deny pods to the client, and requests under way looked at if `cut`.
+    pub(super) fn deny(&self, pods: &[u8], cut: bool) {
+        self.denied
+            .borrow_mut()
+            .extend(pods.iter().map(|pod| endpoint(*pod)));
+        if cut {
+            self.stage.borrow_mut().re_examine();
+        }
+    }
+
+    pub(super) fn status(&self) -> L7Status {
+        self.stage.borrow().status()
+    }
+
+    /// Serves every connection to every pod with hyper.
+    pub(super) fn serve(
+        &self,
+        answer: impl Fn(SocketAddr, Request<Incoming>) -> Answer + 'static,
+    ) -> Rc<Cell<usize>> {
+        let (answer, pods, accepted) = (Rc::new(answer), self.pods.clone(), Rc::new(Cell::new(0)));
+        let count = Rc::clone(&accepted);
+        tokio::task::spawn_local(async move {
+            loop {
+                let stream = pods.accept().await;
+                count.set(count.get() + 1);
+                let (answer, local) = (Rc::clone(&answer), stream.local_addr());
+                let service = service_fn(move |request| {
+                    let answer = answer(local, request);
+                    async move { Ok::<_, Infallible>(answer.await) }
+                });
+                let server = hyper::server::conn::http1::Builder::new()
+                    .half_close(true)
+                    .serve_connection(Io::upstream(stream), service);
+                tokio::task::spawn_local(server);
+            }
+        });
+        accepted
+    }
+
+    /// Serves every connection to every pod by hand.
+    pub(super) fn script<F: Future<Output = ()> + 'static>(&self, script: impl Fn(TcpStream) -> F + 'static) {
+        let pods = self.pods.clone();
+        tokio::task::spawn_local(async move {
+            loop {
+                tokio::task::spawn_local(script(pods.accept().await));
+            }
+        });
+    }
+
+    pub(super) async fn connect(&self, port: u16) -> TcpStream {
+        self.client
+            .connect(SocketAddr::new(ip(VIP), port))
+            .unwrap()
+            .await
+            .unwrap()
+    }
+
+    /// A client connection driven by hyper.
+    pub(super) async fn browser(&self) -> SendRequest<PodBody> {
+        let io = Io::upstream(self.connect(80).await);
+        let (sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::task::spawn_local(connection);
+        sender
+    }
+
+    /// One request over a connection of its own, by hand; returns everything that came back.
+    pub(super) async fn raw(&self, request: &str) -> String {
+        let mut stream = self.connect(80).await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        read_to_end(&mut stream).await
+    }
+
+    /// Waits until no connection, task or request is left.
+    pub(super) async fn quiet(&self) {
+        let left = |status: &L7Status| {
+            let tcp = status.tcp;
+            status.clients
+                + status.active
+                + status.upstream_idle
+                + status.upstream_busy
+                + tcp.connections
+                + tcp.half_open
+                + tcp.time_wait
+        };
+        let start = tokio::time::Instant::now();
+        while left(&self.status()) > 0 {
+            assert!(start.elapsed() < Duration::from_secs(600), "{:#?}", self.status());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+pub(super) async fn read_to_end(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+    let mut got = Vec::new();
+    drop(stream.read_to_end(&mut got).await);
+    String::from_utf8_lossy(&got).into_owned()
+}
+
+pub(super) fn full(bytes: impl Into<Bytes>) -> PodBody {
+    Full::new(bytes.into()).boxed()
+}
+
+pub(super) fn get(path: &str) -> Request<PodBody> {
+    Request::builder()
+        .uri(path)
+        .header("host", "web.example")
+        .body(full(""))
+        .unwrap()
+}
+
+/// Sends a request and reads the whole answer.
+pub(super) async fn fetch(
+    browser: &mut SendRequest<PodBody>,
+    request: Request<PodBody>,
+) -> (StatusCode, HeaderMap, String) {
+    browser.ready().await.unwrap();
+    let response = browser.send_request(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (
+        head.status,
+        head.headers,
+        String::from_utf8_lossy(&body).into_owned(),
+    )
+}
+
+/// Answers with the pod's address, the request line and the headers, one in a line.
+pub(super) fn mirror(local: SocketAddr, request: Request<Incoming>) -> Answer {
+    Box::pin(async move {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let mut text = format!("{local}\n{} {}\n", head.method, head.uri);
+        for (name, value) in &head.headers {
+            text += &format!("{name}: {}\n", value.to_str().unwrap());
+        }
+        text += &format!("\n{}", String::from_utf8_lossy(&body));
+        Response::new(full(text))
+    })
+}
+
+/// Checks that a text has a line.
+#[track_caller]
+pub(super) fn has_line(text: &str, line: &str) {
+    assert!(text.lines().any(|l| l == line), "no line {line:?} in\n{text}");
+}
+
+struct StageNode(Rc<RefCell<Stage>>);
+
+impl Node for StageNode {
+    fn ingress(&mut self, packet: &[u8], now: Nanos) {
+        self.0.borrow_mut().ingress(packet, now);
+    }
+
+    fn egress(&mut self, now: Nanos, emit: &mut Emit<'_>) {
+        self.0.borrow_mut().egress(now, emit);
+    }
+
+    fn next_timer(&self) -> Option<Nanos> {
+        self.0.borrow().next_timer()
+    }
+
+    fn wake(&self) -> Rc<Notify> {
+        self.0.borrow().wake()
+    }
+}

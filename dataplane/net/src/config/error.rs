@@ -1,0 +1,93 @@
+//! What is wrong with a transaction.
+
+use headgate_ring::message::{Direction, Frontend, Key};
+
+/// Why a transaction was refused: one object's field, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{object}{field}{reason}", object = Lead(object), field = Lead(field))]
+pub struct ConfigError {
+    /// The object, where it is one.
+    pub key: Option<Box<Key>>,
+    /// Kind and name, as `Service 198.51.100.10 TCP 80`; empty where the reason names it.
+    pub object: String,
+    /// The field, as `backends[3]`; empty where the reason names it.
+    pub field: String,
+    /// What is wrong with it, and what it should be.
+    pub reason: String,
+}
+
+impl ConfigError {
+    /// An error in a field of the object with this key.
+    pub fn new(key: &Key, fault: Fault) -> Self {
+        Self {
+            key: Some(Box::new(key.clone())),
+            object: describe(key),
+            field: fault.field,
+            reason: fault.reason,
+        }
+    }
+}
+
+/// What stands before the reason, if anything does.
+struct Lead<'a>(&'a str);
+
+impl std::fmt::Display for Lead<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "{}: ", self.0)
+        }
+    }
+}
+
+/// An error in a field of an object whose name the caller adds.
+#[derive(Debug)]
+pub struct Fault {
+    field: String,
+    reason: String,
+}
+
+impl Fault {
+    /// `field` may be empty where the caller adds the path to it.
+    pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            reason: reason.into(),
+        }
+    }
+
+    /// Puts the path to the field's owner in front: `port` becomes `backends[3].port`.
+    #[must_use]
+    pub fn within(mut self, path: impl std::fmt::Display) -> Self {
+        self.field = if self.field.is_empty() {
+            path.to_string()
+        } else {
+            format!("{path}.{}", self.field)
+        };
+        self
+    }
+}
+
+fn describe(key: &Key) -> String {
+    match key {
+        Key::Service(Frontend {
+            address,
+            protocol,
+            port,
+        }) => {
+            format!(
+                "Service {address} {} {port}",
+                format!("{protocol:?}").to_uppercase()
+            )
+        }
+        Key::Listener(address) => format!("Listener {address}"),
+        Key::VirtualHost(host) => format!("VirtualHost {host:?}"),
+        Key::Upstream(name) => format!("Upstream {name:?}"),
+        Key::Certificate(name) => format!("Certificate {name:?}"),
+        Key::Endpoint(name) => format!("Endpoint {name:?}"),
+        Key::Group(id) => format!("Group {id}"),
+        Key::Policy(name, Direction::Ingress) => format!("Policy {name:?} (ingress)"),
+        Key::Policy(name, Direction::Egress) => format!("Policy {name:?} (egress)"),
+    }
+}

@@ -1,0 +1,131 @@
+//! Open addressing over whole cache lines.
+
+use headgate_memory::{prefer_huge_pages, prefetch};
+
+use super::{Entry, Secret};
+use crate::packet::{Address, Tuple};
+
+/// Entries by key, probed one slot after another from the one that the hash names. At most three quarters of the slots
+/// are taken, and removal moves later entries up instead of leaving marks, so that a look-up that finds touches
+/// mostly one slot, and one that does not touches few, however long the table has been in use.
+pub(super) struct Table<A> {
+    slots: Box<[Entry<A>]>,
+    secret: Secret,
+    len: usize,
+}
+
+impl<A> std::fmt::Debug for Table<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Table({} of {} slots)", self.len, self.slots.len())
+    }
+}
+
+impl<A: Address> Table<A> {
+    /// Makes a table that can hold `entries`.
+    pub(super) fn new(entries: usize, secret: Secret) -> Self {
+        let size = (entries + entries.div_ceil(3)).next_power_of_two();
+        let mut slots = Vec::with_capacity(size);
+        prefer_huge_pages(&mut slots);
+        slots.resize(size, Entry::default());
+        Self {
+            slots: slots.into(),
+            secret,
+            len: 0,
+        }
+    }
+
+    pub(super) const fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) const fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "masked to the size of the table")]
+    const fn home(&self, hash: u64) -> usize {
+        hash as usize & (self.slots.len() - 1)
+    }
+
+    #[inline]
+    const fn after(&self, slot: usize) -> usize {
+        (slot + 1) & (self.slots.len() - 1)
+    }
+
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        prefetch(&self.slots[self.home(hash)]);
+    }
+
+    #[inline]
+    pub(super) fn find(&self, hash: u64, key: &Tuple<A>, protocol: u8) -> Option<usize> {
+        let mut slot = self.home(hash);
+        loop {
+            let entry = &self.slots[slot];
+            if entry.key == *key && entry.protocol == protocol {
+                return Some(slot);
+            }
+            if entry.is_free() {
+                return None;
+            }
+            slot = self.after(slot);
+        }
+    }
+
+    pub(super) fn at(&self, slot: usize) -> &Entry<A> {
+        &self.slots[slot]
+    }
+
+    pub(super) fn at_mut(&mut self, slot: usize) -> &mut Entry<A> {
+        &mut self.slots[slot]
+    }
+
+    /// Inserts an entry whose key is not there; the caller keeps to the number of entries of `new`.
+    pub(super) fn insert(&mut self, entry: Entry<A>) -> usize {
+        debug_assert!(self.len < self.slots.len() - 1);
+        let mut slot = self.home(self.secret.hash(&entry.key, entry.protocol));
+        while !self.slots[slot].is_free() {
+            slot = self.after(slot);
+        }
+        self.slots[slot] = entry;
+        self.len += 1;
+        slot
+    }
+
+    /// Removes the entry of a slot, and moves up those behind it that would not be found any more.
+    pub(super) fn remove(&mut self, slot: usize) {
+        let mut hole = slot;
+        let mut next = self.after(slot);
+        while !self.slots[next].is_free() {
+            let entry = &self.slots[next];
+            let home = self.home(self.secret.hash(&entry.key, entry.protocol));
+            // Whether its home lies outside of the slots between the hole and itself, around the end or not.
+            let mask = self.slots.len() - 1;
+            if (next.wrapping_sub(home) & mask) >= (next.wrapping_sub(hole) & mask) {
+                self.slots[hole] = self.slots[next];
+                hole = next;
+            }
+            next = self.after(next);
+        }
+        self.slots[hole] = Entry::default();
+        self.len -= 1;
+    }
+
+    /// Removes two entries; the second is found anew, since removing the first may have moved it.
+    pub(super) fn remove_two(&mut self, one: usize, other: usize) {
+        let (key, protocol) = (self.slots[other].key, self.slots[other].protocol);
+        self.remove(one);
+        if let Some(other) = self.find(self.secret.hash(&key, protocol), &key, protocol) {
+            self.remove(other);
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry<A>> {
+        self.slots.iter().filter(|e| !e.is_free())
+    }
+}

@@ -1,0 +1,18 @@
+//! What a packet means and what becomes of it: bytes and [times](clock::Nanos) in, decisions out.
+//!
+//! Nothing here does I/O, reads a clock while it decides, or knows of tasks. Tables are compiled from what the control plane
+//! says ([`config`]) and then only read.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod config;
+pub mod fib;
+pub mod flow;
+pub mod hash;
+pub mod lb;
+pub mod lpm;
+pub mod packet;
+pub mod policy;
+pub mod record;
+mod tracked;
+pub mod verdict;

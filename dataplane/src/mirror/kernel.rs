@@ -1,0 +1,255 @@
+//! Netlink's messages as the plain data that a [`Snapshot`] is made of.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHop, RouteNextHopFlags,
+    RouteType, RouteVia,
+};
+
+use headgate_net::fib::{Address, Link, Neighbour, NextHop, Route, RouteKind, Snapshot, Table};
+use headgate_net::verdict::PortId;
+
+const TABLE_MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
+/// `RT_TABLE_LOCAL` of `linux/rtnetlink.h`.
+const TABLE_LOCAL: u32 = 255;
+
+/// A network device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// What forwarding needs of it.
+    pub link: Link,
+    /// `IFLA_IFNAME`.
+    pub name: String,
+    /// `IFF_LOWER_UP`: there is a carrier.
+    pub carrier: bool,
+    /// `IFLA_INFO_KIND` is `veth`.
+    pub veth: bool,
+    /// `IFLA_NUM_RX_QUEUES`: as many as the driver could have, not as many as are on.
+    pub rx_queues: u32,
+}
+
+/// [`Neighbour::mac`] by interface index and address.
+pub type Neighbours = BTreeMap<(u32, IpAddr), Option<[u8; 6]>>;
+
+/// An element of [`Neighbours`].
+type Row = ((u32, IpAddr), Option<[u8; 6]>);
+
+/// The kernel's network state, as far as forwarding needs it.
+#[derive(Clone, Debug, Default)]
+pub struct Kernel {
+    /// By interface index.
+    pub devices: BTreeMap<u32, Device>,
+    /// In the kernel's order.
+    pub addresses: Vec<Address>,
+    /// Of the tables local and main.
+    pub routes: Vec<Route>,
+    /// Of all devices.
+    pub neighbours: Neighbours,
+}
+
+impl Kernel {
+    /// The device of this name.
+    #[must_use]
+    pub fn device(&self, name: &str) -> Option<&Device> {
+        self.devices.values().find(|device| device.name == name)
+    }
+
+    /// What a forwarding table is built from. Neighbours are left out where they are not on one of `ports`, and so
+    /// cost nothing on a node with thousands of pods behind other devices.
+    #[must_use]
+    pub fn snapshot(&self, ports: &[(PortId, u32)]) -> Snapshot {
+        let ours = |interface: u32| ports.iter().any(|(_, port)| *port == interface);
+        let neighbour = |(&(interface, address), &mac): (&(u32, IpAddr), &Option<[u8; 6]>)| {
+            ours(interface).then_some(Neighbour {
+                interface,
+                address,
+                mac,
+            })
+        };
+        Snapshot {
+            links: self.devices.values().map(|device| device.link).collect(),
+            addresses: self.addresses.clone(),
+            routes: self.routes.clone(),
+            neighbours: self.neighbours.iter().filter_map(neighbour).collect(),
+            ports: ports.to_vec(),
+        }
+    }
+}
+
+pub(super) fn device(message: &LinkMessage) -> Device {
+    let up = message.header.flags.contains(LinkFlags::Up);
+    let link = Link {
+        index: message.header.index,
+        mac: None,
+        mtu: 0,
+        up,
+    };
+    let mut device = Device {
+        link,
+        name: String::new(),
+        carrier: message.header.flags.contains(LinkFlags::LowerUp),
+        veth: false,
+        rx_queues: 1,
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => device.name.clone_from(name),
+            LinkAttribute::Address(bytes) => device.link.mac = bytes.as_slice().try_into().ok(),
+            LinkAttribute::Mtu(mtu) => device.link.mtu = *mtu,
+            LinkAttribute::NumRxQueues(count) => device.rx_queues = *count,
+            LinkAttribute::LinkInfo(infos) => {
+                device.veth = infos
+                    .iter()
+                    .any(|info| matches!(info, LinkInfo::Kind(InfoKind::Veth)));
+            }
+            _ => {}
+        }
+    }
+    device
+}
+
+/// `None` for families other than IP.
+pub(super) fn address(message: &AddressMessage) -> Option<Address> {
+    let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
+    let (mut local, mut address) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(ip) => local = Some(*ip),
+            AddressAttribute::Address(ip) => address = Some(*ip),
+            AddressAttribute::Flags(bits) => flags = *bits,
+            _ => {}
+        }
+    }
+    let avoided = AddressFlags::Tentative | AddressFlags::Dadfailed | AddressFlags::Deprecated;
+    Some(Address {
+        interface: message.header.index,
+        // On point-to-point links IFA_ADDRESS is the peer's; IPv6 leaves IFA_LOCAL out elsewhere.
+        address: IpNet::new(local.or(address)?, message.header.prefix_len).ok()?,
+        global: message.header.scope == AddressScope::Universe,
+        avoided: flags.intersects(avoided),
+    })
+}
+
+/// `None` for routes that forwarding does not ask: of other tables, of other protocols, of types unknown.
+pub(super) fn route(message: &RouteMessage) -> Option<Route> {
+    let header = &message.header;
+    let any: IpAddr = match header.address_family {
+        AddressFamily::Inet => Ipv4Addr::UNSPECIFIED.into(),
+        AddressFamily::Inet6 => Ipv6Addr::UNSPECIFIED.into(),
+        _ => return None,
+    };
+    let mut table = u32::from(header.table);
+    let mut destination = any;
+    let mut route = Route {
+        table: Table::Main,
+        destination: IpNet::new(any, 0).ok()?,
+        kind: kind(header.kind)?,
+        metric: 0,
+        preferred_source: None,
+        hops: Vec::new(),
+    };
+    let mut single = NextHop {
+        gateway: None,
+        interface: 0,
+        weight: 1,
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Table(number) => table = *number,
+            RouteAttribute::Destination(to) => destination = ip(to)?,
+            RouteAttribute::Priority(metric) => route.metric = *metric,
+            RouteAttribute::PrefSource(from) => route.preferred_source = ip(from),
+            RouteAttribute::MultiPath(paths) => route.hops.extend(paths.iter().filter_map(next_hop)),
+            // A tunnel's header is the kernel's to write.
+            RouteAttribute::EncapType(_) => route.kind = RouteKind::Kernel,
+            other => apply(&mut single, other),
+        }
+    }
+    if single.interface != 0 && !header.flags.contains(RouteFlags::Dead) {
+        route.hops.push(single);
+    }
+    route.table = match table {
+        TABLE_MAIN => Table::Main,
+        TABLE_LOCAL => Table::Local,
+        _ => return None,
+    };
+    route.destination = IpNet::new(destination, header.destination_prefix_length).ok()?;
+    Some(route)
+}
+
+fn kind(kind: RouteType) -> Option<RouteKind> {
+    match kind {
+        RouteType::Unicast => Some(RouteKind::Unicast),
+        RouteType::Local => Some(RouteKind::Local),
+        RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit => Some(RouteKind::Reject),
+        RouteType::Broadcast | RouteType::Anycast | RouteType::Multicast => Some(RouteKind::Kernel),
+        // `throw` ends the search of this table, and the next one is not mirrored.
+        RouteType::Throw | RouteType::Nat | RouteType::ExternalResolve => Some(RouteKind::Kernel),
+        _ => None,
+    }
+}
+
+/// What the attributes of a single next hop and those of one path of several have in common.
+fn apply(hop: &mut NextHop, attribute: &RouteAttribute) {
+    match attribute {
+        RouteAttribute::Oif(index) => hop.interface = *index,
+        RouteAttribute::Gateway(address) => hop.gateway = ip(address),
+        RouteAttribute::Via(RouteVia::Inet(address)) => hop.gateway = Some((*address).into()),
+        RouteAttribute::Via(RouteVia::Inet6(address)) => hop.gateway = Some((*address).into()),
+        _ => {}
+    }
+}
+
+fn next_hop(path: &RouteNextHop) -> Option<NextHop> {
+    if path.flags.contains(RouteNextHopFlags::Dead) {
+        return None;
+    }
+    // The kernel counts weights from 0 (rtnh_hops).
+    let mut hop = NextHop {
+        gateway: None,
+        interface: path.interface_index,
+        weight: u16::from(path.hops) + 1,
+    };
+    path.attributes
+        .iter()
+        .for_each(|attribute| apply(&mut hop, attribute));
+    Some(hop)
+}
+
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(v4) => Some((*v4).into()),
+        RouteAddress::Inet6(v6) => Some((*v6).into()),
+        _ => None,
+    }
+}
+
+/// The key and the usable link-layer address of a neighbour; `None` for other families, such as a bridge's forwarding
+/// entries.
+pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Row> {
+    use NeighbourState as S;
+    let (mut to, mut mac) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => to = Some(IpAddr::V4(*v4)),
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => to = Some(IpAddr::V6(*v6)),
+            NeighbourAttribute::LinkLayerAddress(bytes) => mac = bytes.as_slice().try_into().ok(),
+            _ => {}
+        }
+    }
+    // NUD_VALID of net/neighbour.h.
+    let valid = [S::Permanent, S::Noarp, S::Reachable, S::Probe, S::Stale, S::Delay];
+    Some((
+        (message.header.ifindex, to?),
+        mac.filter(|_| valid.contains(&message.header.state)),
+    ))
+}

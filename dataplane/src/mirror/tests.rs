@@ -1,0 +1,187 @@
+use std::net::IpAddr;
+
+use super::*;
+use crate::testing::Namespace;
+use headgate_net::fib::{Fib, Lookup, NextHop, RouteKind, Table};
+use headgate_net::verdict::PortId;
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// Two veth ends in one namespace, both up, the near one with addresses.
+fn lan(tag: &str) -> Namespace {
+    let namespace = Namespace::new(tag);
+    namespace.ip("link add near numrxqueues 2 numtxqueues 2 type veth peer name far");
+    for link in ["near", "far"] {
+        namespace.ip(&format!("link set {link} up"));
+    }
+    namespace.ip("addr add 192.0.2.1/24 dev near");
+    namespace.ip("addr add 2001:db8::1/64 dev near nodad");
+    namespace
+}
+
+fn near(kernel: &Kernel) -> &Device {
+    kernel.device("near").expect("the device")
+}
+
+async fn until(mirror: &mut Mirror, what: impl Fn(&Kernel) -> bool) {
+    while !what(mirror.kernel()) {
+        mirror.changed().await.unwrap();
+    }
+}
+
+#[test]
+fn the_first_dump_has_everything() {
+    let namespace = lan("dump");
+    namespace.ip("neigh add 192.0.2.7 lladdr 02:00:00:00:00:07 dev near nud permanent");
+    namespace.ip("route add 198.51.100.0/24 via 192.0.2.7 mtu 1400 src 192.0.2.1 metric 5");
+    namespace.ip("route add 203.0.113.0/24 nexthop via 192.0.2.7 weight 3 nexthop via 192.0.2.8");
+    namespace.ip("route add default via 2001:db8::9");
+    namespace.ip("route add blackhole 10.9.0.0/16");
+    namespace.ip("route add 10.8.0.0/16 via 192.0.2.7 table 77");
+    namespace.block_on(async || {
+        let mirror = Mirror::open().await.unwrap();
+        let kernel = mirror.kernel();
+        let device = near(kernel);
+        let link = device.link;
+        assert!(device.veth && link.up && link.mac.is_some());
+        assert_eq!((link.mtu, device.rx_queues), (1500, 2));
+        let has = |net: &str| {
+            let address = kernel
+                .addresses
+                .iter()
+                .find(|a| a.address == net.parse().unwrap());
+            address.is_some_and(|a| a.global && !a.avoided)
+        };
+        assert!(
+            has("192.0.2.1/24") && has("2001:db8::1/64"),
+            "{:?}",
+            kernel.addresses
+        );
+        let route = |to: &str| {
+            kernel
+                .routes
+                .iter()
+                .find(|r| r.destination == to.parse().unwrap())
+        };
+        let via = NextHop {
+            interface: link.index,
+            gateway: Some(address("192.0.2.7")),
+            weight: 1,
+        };
+        let plain = route("198.51.100.0/24").unwrap();
+        assert_eq!(
+            (plain.preferred_source, plain.metric),
+            (Some(address("192.0.2.1")), 5)
+        );
+        assert_eq!(plain.hops, [via]);
+        let several: Vec<_> = route("203.0.113.0/24")
+            .unwrap()
+            .hops
+            .iter()
+            .map(|hop| hop.weight)
+            .collect();
+        assert_eq!(several, [3, 1]);
+        assert_eq!(
+            route("::/0").unwrap().hops[0].gateway,
+            Some(address("2001:db8::9"))
+        );
+        assert_eq!(route("10.9.0.0/16").unwrap().kind, RouteKind::Reject);
+        assert_eq!(route("192.0.2.0/24").unwrap().hops[0].gateway, None);
+        let own = route("192.0.2.1/32").unwrap();
+        assert_eq!((own.table, own.kind), (Table::Local, RouteKind::Local));
+        assert!(
+            route("10.8.0.0/16").is_none(),
+            "other tables are not ours to read"
+        );
+        let neighbour = kernel.neighbours[&(link.index, address("192.0.2.7"))];
+        assert_eq!(neighbour, Some([2, 0, 0, 0, 0, 7]));
+
+        let fib = Fib::build(&kernel.snapshot(&[(PortId(0), link.index)]), 1);
+        let Lookup::Hop(hop) = fib.lookup(address("198.51.100.1")) else {
+            panic!("a resolved next hop")
+        };
+        assert_eq!(fib.hop(hop).destination_mac, [2, 0, 0, 0, 0, 7]);
+        assert_eq!(fib.lookup(address("192.0.2.1")), Lookup::Local);
+    });
+}
+
+#[test]
+fn changes_arrive() {
+    let namespace = lan("changes");
+    namespace.block_on(async || {
+        let mut mirror = Mirror::open().await.unwrap();
+        let link = near(mirror.kernel()).link.index;
+        let key = (link, address("2001:db8::7"));
+        namespace.ip("neigh add 2001:db8::7 lladdr 02:00:00:00:00:07 dev near nud permanent");
+        until(&mut mirror, |kernel| kernel.neighbours.contains_key(&key)).await;
+        namespace.ip("neigh replace 2001:db8::7 lladdr 02:00:00:00:00:08 dev near nud permanent");
+        until(&mut mirror, |kernel| {
+            kernel.neighbours[&key] == Some([2, 0, 0, 0, 0, 8])
+        })
+        .await;
+        namespace.ip("neigh del 2001:db8::7 dev near");
+        until(&mut mirror, |kernel| {
+            kernel.neighbours.get(&key).is_none_or(Option::is_none)
+        })
+        .await;
+
+        let via = |kernel: &Kernel| {
+            kernel
+                .routes
+                .iter()
+                .any(|r| r.destination == "10.0.0.0/8".parse().unwrap())
+        };
+        namespace.ip("route add 10.0.0.0/8 via 192.0.2.7");
+        until(&mut mirror, via).await;
+        // The kernel removes this route with the address, without a word about the route.
+        namespace.ip("addr del 192.0.2.1/24 dev near");
+        until(&mut mirror, |kernel| !via(kernel)).await;
+        namespace.ip("link set near down");
+        until(&mut mirror, |kernel| !near(kernel).link.up).await;
+    });
+}
+
+#[test]
+fn asking_makes_the_kernel_resolve() {
+    let namespace = lan("ask");
+    let pods = Namespace::new("askpeer");
+    namespace.ip(&format!("link set far netns {}", pods.name()));
+    pods.ip("addr add 192.0.2.9/24 dev far");
+    pods.ip("link set far up");
+    namespace.block_on(async || {
+        let mut mirror = Mirror::open().await.unwrap();
+        until(&mut mirror, |kernel| near(kernel).link.up).await;
+        let link = near(mirror.kernel()).link.index;
+        let key = (link, address("192.0.2.9"));
+        mirror.asker().ask(link, key.1).await.unwrap();
+        until(&mut mirror, |kernel| {
+            kernel.neighbours.get(&key).is_some_and(Option::is_some)
+        })
+        .await;
+        mirror
+            .asker()
+            .ask(link, key.1)
+            .await
+            .expect("asking for a known neighbour is fine");
+        assert!(mirror.asker().ask(9999, key.1).await.is_err());
+    });
+}
+
+#[test]
+fn a_lost_notification_leads_to_a_new_dump() {
+    let namespace = lan("overrun");
+    namespace.block_on(async || {
+        let mut mirror = Mirror::open().await.unwrap();
+        let link = near(mirror.kernel()).link.index;
+        let ghost = (link, address("192.0.2.200"));
+        mirror.kernel.neighbours.insert(ghost, Some([1; 6]));
+        mirror.take(&Message::new(
+            Default::default(),
+            NetlinkPayload::Overrun(Vec::new()),
+        ));
+        until(&mut mirror, |kernel| !kernel.neighbours.contains_key(&ghost)).await;
+        assert_eq!(mirror.statistics().overruns, 1);
+    });
+}

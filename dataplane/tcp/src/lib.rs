@@ -1,0 +1,184 @@
+//! TCP termination in user space.
+//!
+//! A [`Stack`] holds all connections of a worker. Whole IP packets go in by [`Stack::ingress`] and come out by
+//! [`Stack::egress`]; both take the time, and nothing here reads a clock. Tasks on the same thread see connections as
+//! [`TcpStream`]s, accepted or opened.
+//!
+//! The protocol is smoltcp's, with one socket set for each connection, since smoltcp scans a set for each packet. What
+//! smoltcp lacks for a server stands around it: an index of connections by a keyed hash, timers, handshakes and
+//! TIME-WAIT as records without buffers, random initial sequence numbers, checksums, and a parser in front of it that
+//! lets no packet through that could upset it.
+//!
+//! ```text
+//! ingress ─ Segment::parse ─ index ┬─ connection ─ smoltcp ─ wakes its task
+//!                                  ├─ half-open ─ on its ACK: a connection, for accept
+//!                                  ├─ TIME-WAIT ─ acknowledges a FIN again
+//!                                  └─ none ─ SYN: half-open; else reset
+//! egress ── timers ─ replies ─ queue of connections ─ smoltcp ─ checksums ─ emit
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod checksum;
+mod connection;
+mod device;
+mod handshake;
+mod key;
+mod options;
+mod packets;
+mod ports;
+mod recovery;
+mod segment;
+mod socket;
+mod stack;
+mod stream;
+mod too_big;
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Poll;
+
+use tokio::sync::Notify;
+
+pub use options::{SourceAddress, StackConfig, StackCounters, StackStatus};
+pub use packets::Emit;
+pub use stream::{Connecting, Reset, TcpStream};
+
+use headgate_net::clock::Nanos;
+use stack::Inner;
+
+/// All TCP connections of a worker; `!Send`, cheap to clone.
+#[derive(Clone)]
+pub struct Stack {
+    shared: Rc<Shared>,
+}
+
+struct Shared {
+    inner: RefCell<Inner>,
+    /// Streams that were dropped while `inner` was borrowed.
+    left: RefCell<Vec<usize>>,
+}
+
+impl Stack {
+    /// A stack without connections or listeners.
+    ///
+    /// # Panics
+    /// If the system's random generator does not work.
+    #[must_use]
+    pub fn new(config: StackConfig) -> Self {
+        Self {
+            shared: Rc::new(Shared {
+                inner: RefCell::new(Inner::new(config)),
+                left: RefCell::default(),
+            }),
+        }
+    }
+
+    /// Replaces the addresses at which connections are accepted; connections live on.
+    pub fn listen(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
+        self.shared.inner.borrow_mut().listeners = addresses.into_iter().collect();
+    }
+
+    /// Takes an IP packet in. Bad ones are counted.
+    pub fn ingress(&self, packet: &[u8], now: Nanos) {
+        self.shared.inner.borrow_mut().ingress(packet, now);
+        self.collect_left();
+    }
+
+    /// Fires timers, then hands out packets until there are no more or `emit` returns `false`. `emit` must not call
+    /// the stack.
+    pub fn egress(&self, now: Nanos, emit: &mut Emit<'_>) {
+        self.shared.inner.borrow_mut().egress(now, emit);
+        self.collect_left();
+    }
+
+    /// When `egress` next has something to do, if nothing happens before: now, a time, or `None` for never.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Nanos> {
+        self.shared.inner.borrow().next_timer()
+    }
+
+    /// Told when tasks have made work for `egress`.
+    #[must_use]
+    pub fn wake(&self) -> Rc<Notify> {
+        Rc::clone(&self.shared.inner.borrow().wake)
+    }
+
+    /// A connection that a client has opened, if there is one.
+    #[must_use]
+    pub fn try_accept(&self) -> Option<TcpStream> {
+        let id = self.shared.inner.borrow_mut().accepted.pop_front()?;
+        Some(TcpStream::new(&self.shared, id))
+    }
+
+    /// Waits for a connection that a client has opened. One task may wait at a time.
+    pub async fn accept(&self) -> TcpStream {
+        poll_fn(|context| match self.try_accept() {
+            Some(stream) => Poll::Ready(stream),
+            None => {
+                self.shared.inner.borrow_mut().acceptor = Some(context.waker().clone());
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// Opens a connection from the configured source address and ports.
+    ///
+    /// # Errors
+    /// `AddrNotAvailable` if there is no source address for `remote`, no free port, or no room for a connection. The
+    /// future fails with `ConnectionRefused` if the peer resets, and with `TimedOut` if it is silent for the user
+    /// timeout; the caller may well give up earlier.
+    pub fn connect(&self, remote: SocketAddr) -> io::Result<Connecting> {
+        let id = self.shared.inner.borrow_mut().connect(remote).ok_or_else(|| {
+            let text = format!("no source address, port or room for a connection to {remote}");
+            io::Error::new(io::ErrorKind::AddrNotAvailable, text)
+        })?;
+        Ok(Connecting::new(TcpStream::new(&self.shared, id)))
+    }
+
+    /// The time that the worker told last.
+    #[must_use]
+    pub fn now(&self) -> Nanos {
+        self.shared.inner.borrow().now
+    }
+
+    /// A number from the system's random generator.
+    #[must_use]
+    pub fn random(&self) -> u64 {
+        self.shared.inner.borrow_mut().random()
+    }
+
+    /// What the stack holds and has counted.
+    #[must_use]
+    pub fn status(&self) -> StackStatus {
+        let inner = self.shared.inner.borrow();
+        StackStatus {
+            connections: inner.connections.len(),
+            half_open: inner.half_open(),
+            time_wait: inner.in_time_wait(),
+            pooled: inner.pooled(),
+            counters: inner.counters(),
+        }
+    }
+
+    fn collect_left(&self) {
+        while let Some(id) = self.shared.left.borrow_mut().pop() {
+            self.shared.inner.borrow_mut().leave(id);
+        }
+    }
+}
+
+impl std::fmt::Debug for Stack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stack({:?})", self.status())
+    }
+}
+
+#[cfg(any(test, feature = "harness"))]
+pub mod network;
+#[cfg(test)]
+mod tests;

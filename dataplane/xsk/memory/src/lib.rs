@@ -1,0 +1,9 @@
+//! Hints about memory: none of them changes what a program computes.
+//!
+//! They stand apart from AF_XDP so that tables can be built and asked without linking it.
+
+mod huge;
+mod prefetch;
+
+pub use huge::prefer_huge_pages;
+pub use prefetch::prefetch;
