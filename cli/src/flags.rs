@@ -33,7 +33,7 @@ SSH to this machine, goes to the kernel as before. SIGINT or SIGTERM ends both p
 const STATUS_EXAMPLES: &str = "\
 Examples:
   headgate status
-  headgate status --json | jq '.counters'
+  headgate status --json | jq .totals.drops
   watch -n1 headgate status";
 
 /// A gateway for Kubernetes ingress nodes: NetworkPolicy, Services and Ingress on packets straight from the NIC
@@ -155,6 +155,27 @@ mod tests {
     fn a_value_out_of_range_names_flag_and_range() {
         let error = parse("headgate run --manifests . --port a0 --workers 0").unwrap_err();
         assert!(error.contains("--workers") && error.contains("1..=64"), "{error}");
+    }
+
+    /// The paths that the examples of a help text give to jq, as JSON pointers.
+    fn jq_paths(help: &str) -> Vec<String> {
+        let expressions = help.split("| jq ").skip(1);
+        expressions
+            .map(|rest| {
+                let path = rest.lines().next().unwrap_or_default();
+                path.trim().trim_matches('\'').replace('.', "/")
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_the_examples_ask_of_the_status_is_there() {
+        let status = serde_json::to_value(headgate_dataplane::telemetry::Status::default()).unwrap();
+        let paths: Vec<_> = [EXAMPLES, RUN_EXAMPLES, STATUS_EXAMPLES].map(jq_paths).concat();
+        assert_eq!(paths, ["/generation", "/totals/drops"]);
+        for path in paths {
+            assert!(status.pointer(&path).is_some(), "{path} in {status}");
+        }
     }
 
     #[test]

@@ -15,7 +15,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::PATIENCE;
 use crate::plane::SUPERVISOR;
 
 /// What to run.
@@ -24,6 +23,8 @@ pub(super) struct Plane {
     pub(super) name: &'static str,
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<OsString>,
+    /// How long it may take to end when asked to; then it is killed.
+    pub(super) patience: Duration,
 }
 
 /// When a plane is started again.
@@ -120,7 +121,7 @@ async fn end(plane: &Plane, mut child: Child) -> Result<()> {
         // It may just have ended.
         let _ = kill_process(pid, Signal::TERM);
     }
-    match timeout(PATIENCE, child.wait()).await {
+    match timeout(plane.patience, child.wait()).await {
         Ok(status) => {
             let status = status.with_context(|| format!("waiting for the {}", plane.name))?;
             if !status.success() {
@@ -128,7 +129,7 @@ async fn end(plane: &Plane, mut child: Child) -> Result<()> {
             }
         }
         Err(_) => {
-            tracing::warn!(plane = plane.name, patience = ?PATIENCE, "a plane did not end when asked: killing it");
+            tracing::warn!(plane = plane.name, patience = ?plane.patience, "a plane did not end when asked: killing it");
             child
                 .kill()
                 .await
@@ -163,6 +164,7 @@ mod tests {
             name: "plane",
             program: "/bin/sh".into(),
             arguments,
+            patience: Duration::from_secs(20),
         }
     }
 
@@ -207,6 +209,7 @@ mod tests {
             name: "dataplane",
             program: "/nonexistent/headgate".into(),
             arguments: Vec::new(),
+            patience: Duration::ZERO,
         };
         let error = QUICK.keep(plane, stopped).await.unwrap_err();
         assert!(

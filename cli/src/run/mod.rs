@@ -20,10 +20,10 @@ pub(crate) fn run(options: &RunOptions, log: &LogFlags) -> Result<ExitCode> {
     // The very file that runs, though an upgrade may have replaced it on disk.
     let program = PathBuf::from("/proc/self/exe");
     let planes = [
-        ("dataplane", &options.dataplane),
-        ("controlplane", &options.controlplane),
+        ("dataplane", &options.dataplane, DATAPLANE_PATIENCE),
+        ("controlplane", &options.controlplane, CONTROLPLANE_PATIENCE),
     ]
-    .map(|(name, own)| {
+    .map(|(name, own, patience)| {
         let mut arguments = vec![name.into()];
         arguments.extend(own.iter().cloned());
         arguments.extend(log_arguments(log));
@@ -31,6 +31,7 @@ pub(crate) fn run(options: &RunOptions, log: &LogFlags) -> Result<ExitCode> {
             name,
             program: program.clone(),
             arguments,
+            patience,
         }
     });
     // On this thread alone: the kernel ends the children when the thread that started them ends.
@@ -58,30 +59,35 @@ async fn supervise(planes: [Plane; 2], keeper: Keeper) -> Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let (stop, stopped) = watch::channel(false);
+    let names = planes.each_ref().map(|plane| plane.name);
     let [first, second] = planes.map(|plane| keeper.keep(plane, stopped.clone()));
     let (mut first, mut second) = (Box::pin(first), Box::pin(second));
-    let ended = tokio::select! {
-        _ = interrupt.recv() => None,
-        _ = terminate.recv() => None,
-        ended = &mut first => Some((ended, true)),
-        ended = &mut second => Some((ended, false)),
+    let (ended, other) = tokio::select! {
+        _ = interrupt.recv() => (None, None),
+        _ = terminate.recv() => (None, None),
+        ended = &mut first => (Some((names[0], ended)), Some(second.as_mut())),
+        ended = &mut second => (Some((names[1], ended)), Some(first.as_mut())),
     };
     stop.send_replace(true);
-    match ended {
-        None => {
-            tracing::info!("stopping");
-            let (first, second) = tokio::join!(first, second);
-            first.and(second).map(|_| ExitCode::SUCCESS)
-        }
-        Some((ended, was_first)) => {
-            if was_first { second.await } else { first.await }?;
-            ended.map(|ended| match ended {
-                Ended::Stopped => ExitCode::SUCCESS,
-                Ended::CannotStart { code } => ExitCode::from(code),
-            })
-        }
+    let (Some((name, ended)), Some(other)) = (ended, other) else {
+        tracing::info!("stopping");
+        let (first, second) = tokio::join!(first, second);
+        return first.and(second).map(|_| ExitCode::SUCCESS);
+    };
+    if let Ok(Ended::CannotStart { code }) = ended {
+        tracing::error!("the {name} cannot start and has said why (exit code {code}): stopping");
     }
+    other.await?;
+    ended.map(|ended| match ended {
+        Ended::Stopped => ExitCode::SUCCESS,
+        Ended::CannotStart { code } => ExitCode::from(code),
+    })
 }
 
-/// How long a plane may take to end when asked to; then it is killed.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the dataplane may take to put back what it has changed on the machine; then it is killed.
+const DATAPLANE_PATIENCE: Duration = Duration::from_secs(5);
+/// Likewise the control plane, which has nothing to put back.
+const CONTROLPLANE_PATIENCE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests;
