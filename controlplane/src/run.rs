@@ -10,7 +10,7 @@ use rcgen::{CertificateParams, KeyPair};
 use zeroize::Zeroizing;
 
 use crate::compile::{Compiler, Settings};
-use crate::model::invalid::is_unicast;
+use crate::model::address::is_unicast;
 use crate::model::name::is_subdomain;
 use crate::options::Options;
 use crate::privileges;

@@ -15,7 +15,7 @@ use crate::problem::Problem;
 /// An object whose backends stand behind a port of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Fed {
-    /// The place of the port in `spec.ports`.
+    /// Which of the Service's ports.
     pub(super) port: usize,
     /// A frontend or an upstream.
     pub(super) key: Key,
@@ -41,8 +41,10 @@ pub(super) fn fill(world: &World<'_>, name: &ObjectName, service: &Service, fed:
         let found = endpoints(world, name, service, port);
         let balanced = of_port.iter().any(|key| matches!(key, Key::Service(_)));
         if let (true, true, Target::Name(target)) = (balanced, found.unknown_port_name, &port.target) {
-            let text =
-                format!("spec.ports[{index}].targetPort: no selected pod has a port named \"{target}\"");
+            let text = format!(
+                "spec.ports[{}].targetPort: no selected pod has a port named \"{target}\"",
+                port.place
+            );
             filling.problems.push(Problem::warning(id(name), text));
         }
         for key in of_port {
@@ -50,7 +52,7 @@ pub(super) fn fill(world: &World<'_>, name: &ObjectName, service: &Service, fed:
                 Key::Service(frontend) => of_family(frontend.address.is_ipv6(), &found),
                 _ => one_family(service, &found),
             };
-            let backends = at_most(backends, name, index, &mut filling.problems);
+            let backends = at_most(backends, name, port.place, &mut filling.problems);
             filling.backends.push((key.clone(), backends));
         }
     }

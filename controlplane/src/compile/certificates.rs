@@ -29,8 +29,8 @@ pub(super) fn compile(
 ) {
     let mut hosts = Hosts::default();
     for (name, ingress) in ingresses {
-        for (index, tls) in ingress.tls.iter().enumerate() {
-            hosts.add(world, name, ingress, tls, index, plan);
+        for tls in &ingress.tls {
+            hosts.add(world, name, ingress, tls, plan);
         }
     }
     let mut secrets: BTreeMap<ObjectName, BTreeSet<String>> = BTreeMap::new();
@@ -84,10 +84,10 @@ impl Hosts {
         ingress_name: &ObjectName,
         ingress: &Ingress,
         tls: &Tls,
-        index: usize,
         plan: &mut Plan,
     ) {
         let id = Id::new(Kind::Ingress, ingress_name.clone());
+        let index = tls.place;
         // Without a Secret the default certificate serves.
         let Some(secret_name) = tls.secret.as_deref().map(|s| ingress_name.sibling(s)) else {
             return;
@@ -99,7 +99,8 @@ impl Hosts {
         let Some(secret) = find(world, &secret_name) else {
             return;
         };
-        for (h, host) in tls.hosts.iter().enumerate() {
+        for host in &tls.hosts {
+            let (h, host) = (host.place, &host.name);
             if !secret.names(host) {
                 let text = format!(
                     "spec.tls[{index}].hosts[{h}]: the certificate of Secret {secret_name} does not name \"{host}\""
@@ -117,7 +118,7 @@ impl Hosts {
         let hosts: BTreeSet<&String> = if tls.hosts.is_empty() {
             implied().collect()
         } else {
-            tls.hosts.iter().collect()
+            tls.hosts.iter().map(|host| &host.name).collect()
         };
         for host in hosts {
             let claim = (secret_name.clone(), ingress_name.clone());

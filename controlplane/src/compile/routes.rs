@@ -96,9 +96,9 @@ pub(super) fn compile(world: &World<'_>, ingresses: &Ingresses<'_>, plan: &mut P
 impl Routes {
     fn add_rules(&mut self, world: &World<'_>, name: &ObjectName, ingress: &Ingress, plan: &mut Plan) {
         let mut told = BTreeSet::new();
-        for (r, rule) in ingress.rules.iter().enumerate() {
-            for (p, path) in rule.paths.iter().enumerate() {
-                let field = format!("spec.rules[{r}].http.paths[{p}]");
+        for rule in &ingress.rules {
+            for path in &rule.paths {
+                let field = format!("spec.rules[{}].http.paths[{}]", rule.place, path.place);
                 if path.looks_like_regex {
                     let text = format!(
                         "{field}.path: \"{}\" is compared literally, not as a regular expression",

@@ -43,8 +43,9 @@ fn refused(service: &Service) -> Option<&'static str> {
 
 fn balance(name: &ObjectName, service: &Service, plan: &mut Plan) {
     for (index, port) in service.ports.iter().enumerate() {
+        let place = port.place;
         if port.protocol == Protocol::Sctp {
-            let text = format!("spec.ports[{index}].protocol: SCTP is not balanced");
+            let text = format!("spec.ports[{place}].protocol: SCTP is not balanced");
             plan.problems.push(Problem::error(id(name), text));
             continue;
         }
@@ -57,7 +58,7 @@ fn balance(name: &ObjectName, service: &Service, plan: &mut Plan) {
             if let Some(holder) = holder(plan, &frontend) {
                 let at = std::net::SocketAddr::new(frontend.address, frontend.port);
                 let text = format!(
-                    "spec.ports[{index}].port: {:?} {at} belongs to {holder}",
+                    "spec.ports[{place}].port: {:?} {at} belongs to {holder}",
                     port.protocol
                 );
                 plan.problems.push(Problem::error(id(name), text));

@@ -3,8 +3,10 @@
 use headgate_ring::message::PathKind;
 use k8s_openapi::api::networking::v1 as k8s;
 
-use super::invalid::{Invalid, each, port};
-use super::name::{host, is_port_name, is_subdomain};
+use super::address::parse_ip;
+use super::invalid::{Invalid, port};
+use super::name::{host, is_label, is_port_name, is_subdomain};
+use super::sieve::Sieve;
 use super::{Age, age};
 
 /// `spec.controller` of the IngressClasses that Headgate serves.
@@ -55,6 +57,8 @@ pub struct Ingress {
 /// An element of `spec.rules`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
+    /// Its index in `spec.rules`.
+    pub place: usize,
     /// Lower case; `*.name`, or empty for any host.
     pub host: String,
     /// `http.paths`; empty sends everything to the default backend.
@@ -64,6 +68,8 @@ pub struct Rule {
 /// An element of `http.paths`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
+    /// Its index in `http.paths`.
+    pub place: usize,
     /// `ImplementationSpecific` is read as `Prefix`.
     pub kind: PathKind,
     /// Begins with `/`; a prefix does not end with one unless it is `/`.
@@ -104,19 +110,30 @@ impl std::fmt::Display for BackendPort {
 /// An element of `spec.tls`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// Lower case; empty stands for those of the rules' hosts that the certificate names.
-    pub hosts: Vec<String>,
+    /// Its index in `spec.tls`.
+    pub place: usize,
+    /// Empty stands for those of the rules' hosts that the certificate names.
+    pub hosts: Vec<TlsHost>,
     /// `None` where it is missing: the default certificate serves.
     pub secret: Option<String>,
 }
 
+/// An element of `hosts` of `spec.tls`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsHost {
+    /// Its index in `hosts`.
+    pub place: usize,
+    /// Lower case; `*.name`, or a name.
+    pub name: String,
+}
+
 impl Ingress {
-    /// Reads an Ingress.
+    /// Reads an Ingress; rules, paths, hosts and backends that are none are left out.
     ///
     /// # Errors
     ///
-    /// A field that Kubernetes would refuse, or a backend that is no Service.
-    pub fn parse(ingress: &k8s::Ingress) -> Result<Self, Invalid> {
+    /// Where nothing remains that could be served.
+    pub fn parse(ingress: &k8s::Ingress, sieve: &mut Sieve) -> Result<Self, Invalid> {
         let spec = ingress.spec.clone().unwrap_or_default();
         let annotation = || {
             ingress
@@ -126,26 +143,37 @@ impl Ingress {
                 .get(CLASS_ANNOTATION)
                 .cloned()
         };
-        let default_backend = spec.default_backend.as_ref().map(backend).transpose();
-        let parsed = Self {
+        let written = (
+            spec.default_backend.as_ref(),
+            spec.rules.as_deref().unwrap_or_default(),
+        );
+        let (default_backend, rules) = match written {
+            (None, []) => return Err(Invalid::new("spec", "must have rules or a defaultBackend")),
+            (Some(only), []) => {
+                let only = backend(only).map_err(|e| e.under("spec.defaultBackend"))?;
+                (Some(only), Vec::new())
+            }
+            (None, rules) => (None, sieve.some("spec.rules", rules, rule)?),
+            (Some(default), rules) => match sieve.part("spec.defaultBackend", |_| backend(default)) {
+                Some(default) => (Some(default), sieve.each("spec.rules", rules, rule)),
+                None => (None, sieve.some("spec.rules", rules, rule)?),
+            },
+        };
+        Ok(Self {
             age: age(&ingress.metadata),
             class: spec
                 .ingress_class_name
                 .clone()
                 .filter(|c| !c.is_empty())
                 .or_else(annotation),
-            default_backend: default_backend.map_err(|e| e.under("spec.defaultBackend"))?,
-            rules: each("spec.rules", spec.rules.as_deref().unwrap_or_default(), rule)?,
-            tls: each("spec.tls", spec.tls.as_deref().unwrap_or_default(), tls)?,
-        };
-        if parsed.rules.is_empty() && parsed.default_backend.is_none() {
-            return Err(Invalid::new("spec", "must have rules or a defaultBackend"));
-        }
-        Ok(parsed)
+            default_backend,
+            rules,
+            tls: sieve.each("spec.tls", spec.tls.as_deref().unwrap_or_default(), tls),
+        })
     }
 }
 
-fn rule(rule: &k8s::IngressRule) -> Result<Rule, Invalid> {
+fn rule(rule: &k8s::IngressRule, sieve: &mut Sieve) -> Result<Rule, Invalid> {
     let name = rule.host.as_deref().unwrap_or_default();
     let host = if name.is_empty() {
         Ok(String::new())
@@ -154,12 +182,13 @@ fn rule(rule: &k8s::IngressRule) -> Result<Rule, Invalid> {
     };
     let paths = rule.http.as_ref().map_or(&[][..], |http| &http.paths);
     Ok(Rule {
+        place: sieve.place(),
         host: host?,
-        paths: each("http.paths", paths, path)?,
+        paths: sieve.some("http.paths", paths, |p, sieve| path(p, sieve.place()))?,
     })
 }
 
-fn path(p: &k8s::HTTPIngressPath) -> Result<Path, Invalid> {
+fn path(p: &k8s::HTTPIngressPath, place: usize) -> Result<Path, Invalid> {
     let text = p.path.as_deref().unwrap_or_default();
     let (kind, specific) = match p.path_type.as_str() {
         "Exact" => (PathKind::Exact, false),
@@ -184,6 +213,7 @@ fn path(p: &k8s::HTTPIngressPath) -> Result<Path, Invalid> {
         text
     };
     Ok(Path {
+        place,
         kind,
         path: if trimmed.is_empty() {
             "/".to_owned()
@@ -195,12 +225,13 @@ fn path(p: &k8s::HTTPIngressPath) -> Result<Path, Invalid> {
     })
 }
 
-/// What Kubernetes' validation of `Exact` and `Prefix` refuses: such a path could not equal a normalised one.
+/// What the API server refuses (`validateHTTPIngressPath`): a path that does not begin with `/`, and, of `Exact` and
+/// `Prefix`, one that could not equal a normalised one.
 fn check_path(path: &str, specific: bool) -> Result<(), Invalid> {
     if !path.starts_with('/') {
         return Err(Invalid::new("path", format!("\"{path}\" must begin with \"/\"")));
     }
-    // The dataplane refuses such a path, and with it the whole state.
+    // The API server takes it; no request has such a path, and the dataplane refuses it.
     if path.chars().any(char::is_control) {
         return Err(Invalid::new(
             "path",
@@ -227,6 +258,7 @@ fn check_path(path: &str, specific: bool) -> Result<(), Invalid> {
     }
 }
 
+/// `validateIngressBackend`, but for resources, which Headgate has none of.
 fn backend(backend: &k8s::IngressBackend) -> Result<Backend, Invalid> {
     let Some(service) = &backend.service else {
         let (field, reason) = match &backend.resource {
@@ -235,7 +267,8 @@ fn backend(backend: &k8s::IngressBackend) -> Result<Backend, Invalid> {
         };
         return Err(Invalid::new(field, reason));
     };
-    if !is_subdomain(&service.name) {
+    // As the API server has it with the gate RelaxedServiceNameValidation; without, it must begin with a letter.
+    if !is_label(&service.name) {
         return Err(Invalid::new(
             "service.name",
             format!("\"{}\" is not a Service's name", service.name),
@@ -267,11 +300,27 @@ fn backend(backend: &k8s::IngressBackend) -> Result<Backend, Invalid> {
     })
 }
 
-fn tls(tls: &k8s::IngressTLS) -> Result<Tls, Invalid> {
+fn tls(tls: &k8s::IngressTLS, sieve: &mut Sieve) -> Result<Tls, Invalid> {
     let hosts = tls.hosts.as_deref().unwrap_or_default();
-    let hosts = each("hosts", hosts, |h| host(h).map_err(|e| Invalid::new("", e)))?;
     Ok(Tls {
-        hosts,
+        place: sieve.place(),
+        // Without hosts it would be for all that the certificate names, which nobody has asked for.
+        hosts: sieve.some("hosts", hosts, |host, sieve| tls_host(host, sieve.place()))?,
         secret: tls.secret_name.clone().filter(|s| !s.is_empty()),
     })
+}
+
+/// `validateIngressTLS`: other than in a rule, an address is taken. It cannot select a certificate: clients name no
+/// address in their greeting (RFC 6066 section 3).
+fn tls_host(text: &str, place: usize) -> Result<TlsHost, Invalid> {
+    if is_subdomain(text) && parse_ip(text).is_some() {
+        return Err(Invalid::new(
+            "",
+            format!(
+                "\"{text}\" is an IP address, for which clients cannot ask in TLS: it names no certificate"
+            ),
+        ));
+    }
+    let name = host(text).map_err(|e| Invalid::new("", e))?;
+    Ok(TlsHost { place, name })
 }

@@ -1,5 +1,6 @@
 //! Kubernetes objects as checked types: what is not here does not matter for traffic, what is here holds.
 
+pub mod address;
 pub mod cluster_policy;
 pub mod ingress;
 pub mod invalid;
@@ -11,9 +12,11 @@ pub mod policy;
 pub mod secret;
 pub mod selector;
 pub mod service;
+pub mod sieve;
 pub mod slice;
 #[cfg(test)]
 mod tests;
+mod typed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::address::parse_ip;
+
 /// The kinds that Headgate reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -80,6 +82,22 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// What is wrong with a `metadata.name` of this kind, to follow the field's path. The API server asks a label of
+    /// Namespaces (`ValidateNamespaceName`) and Services (`NameIsDNSLabel`; it must also begin with a letter where the
+    /// gate `RelaxedServiceNameValidation` is off), and a subdomain of all others (`NameIsDNSSubdomain`).
+    pub(super) fn refuses_name(self, name: &str) -> Option<String> {
+        match self {
+            Self::Namespace | Self::Service if !is_label(name) => {
+                Some(format!("\"{name}\" is not an RFC 1123 label"))
+            }
+            Self::Namespace | Self::Service => None,
+            _ if !is_subdomain(name) => Some(format!("\"{name}\" is not an RFC 1123 subdomain")),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -144,38 +162,62 @@ impl fmt::Display for Id {
     }
 }
 
-/// RFC 1123 label: 1 to 63 lower-case letters, digits and hyphens, a letter or digit at both ends.
+/// RFC 1123 label (`IsDNS1123Label`): 1 to 63 lower-case letters, digits and hyphens, a letter or digit at both ends.
 #[must_use]
 pub fn is_label(s: &str) -> bool {
+    s.len() <= 63 && is_labelled(s)
+}
+
+/// Labels joined by dots, at most 253 characters in all (`IsDNS1123Subdomain`). What the DNS says of one label, at most
+/// 63, Kubernetes does not ask of the labels of a name.
+#[must_use]
+pub fn is_subdomain(s: &str) -> bool {
+    s.len() <= 253 && s.split('.').all(is_labelled)
+}
+
+/// A label of whatever length.
+fn is_labelled(s: &str) -> bool {
     let alphanumeric = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    s.len() <= 63
-        && alphanumeric(s.bytes().next())
+    alphanumeric(s.bytes().next())
         && alphanumeric(s.bytes().last())
         && s.bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// RFC 1123 subdomain: labels joined by dots, at most 253 characters.
-#[must_use]
-pub fn is_subdomain(s: &str) -> bool {
-    s.len() <= 253 && s.split('.').all(is_label)
-}
-
-/// A name of a port as `IANA_SVC_NAME` has it: 1 to 15 lower-case letters, digits and single inner hyphens, at
-/// least one letter.
+/// A name of a port (`IsValidPortName`): 1 to 15 lower-case letters, digits and single inner hyphens, at least one
+/// letter.
 #[must_use]
 pub fn is_port_name(s: &str) -> bool {
     s.len() <= 15 && is_label(s) && !s.contains("--") && s.bytes().any(|b| b.is_ascii_lowercase())
 }
 
-/// The host of an Ingress rule in lower case: a subdomain, or `*.` in front of one.
+/// The key of a label (`IsQualifiedName`): a name of up to 63 letters, digits, `-`, `_` and `.`, a letter or digit at
+/// both ends; in front of it, where there is one, a subdomain and a slash.
+#[must_use]
+pub fn is_label_key(s: &str) -> bool {
+    let (prefix, name) = match s.split_once('/') {
+        Some((prefix, name)) => (Some(prefix), name),
+        None => (None, s),
+    };
+    prefix.is_none_or(is_subdomain) && !name.is_empty() && is_label_value(name)
+}
+
+/// The value of a label (`IsValidLabelValue`): empty, or like the name in its key.
+#[must_use]
+pub fn is_label_value(s: &str) -> bool {
+    let alphanumeric = |b: Option<u8>| b.is_none_or(|b| b.is_ascii_alphanumeric());
+    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    s.len() <= 63 && alphanumeric(s.bytes().next()) && alphanumeric(s.bytes().last()) && s.bytes().all(inner)
+}
+
+/// The host of an Ingress rule in lower case: a subdomain, or `*.` in front of one (`validateIngressRules`).
 ///
 /// # Errors
 ///
 /// What is wrong with it, to follow the field's path.
 pub fn host(s: &str) -> Result<String, String> {
     let lower = s.to_ascii_lowercase();
-    if lower.parse::<std::net::IpAddr>().is_ok() {
+    if parse_ip(&lower).is_some() {
         return Err(format!("\"{s}\" is an IP address; a host must be a DNS name"));
     }
     let rest = lower.strip_prefix("*.").unwrap_or(&lower);
@@ -186,7 +228,7 @@ pub fn host(s: &str) -> Result<String, String> {
     }
     if !is_subdomain(rest) || lower.len() > 253 {
         return Err(format!(
-            "\"{s}\" is not a host: it must consist of RFC 1123 labels, as in \"www.example.com\""
+            "\"{s}\" is not a host: it must consist of letters, digits, hyphens and dots, as in \"www.example.com\""
         ));
     }
     Ok(lower)

@@ -4,8 +4,10 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as k8s;
 
-use super::invalid::{Invalid, address, each};
+use super::address::address;
+use super::invalid::Invalid;
 use super::selector::Labels;
+use super::sieve::Sieve;
 
 /// A Node as far as policies are concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,18 +19,20 @@ pub struct Node {
 }
 
 impl Node {
-    /// Reads what matters of a Node.
+    /// Reads what matters of a Node; addresses that are none are left out.
     ///
     /// # Errors
     ///
-    /// An address that is none.
-    pub fn parse(node: &k8s::Node) -> Result<Self, Invalid> {
+    /// Where none of its addresses is one.
+    pub fn parse(node: &k8s::Node, sieve: &mut Sieve) -> Result<Self, Invalid> {
         let status = node.status.clone().unwrap_or_default();
         let listed = status.addresses.as_deref().unwrap_or_default();
-        let addresses = each("status.addresses", listed, |entry| match entry.type_.as_str() {
-            "InternalIP" | "ExternalIP" => address("address", &entry.address).map(Some),
-            // Names of the host; DNS knows them, packets do not.
-            _ => Ok(None),
+        let addresses = sieve.some("status.addresses", listed, |entry, _| {
+            match entry.type_.as_str() {
+                "InternalIP" | "ExternalIP" => address("address", &entry.address).map(Some),
+                // Names of the host; DNS knows them, packets do not.
+                _ => Ok(None),
+            }
         })?;
         Ok(Self {
             labels: node.metadata.labels.clone().unwrap_or_default(),

@@ -1,12 +1,13 @@
 //! From a manifest's value to a checked object.
 
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery, networking::v1 as networking};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zeroize::Zeroize;
 
 use super::invalid::Invalid;
-use super::name::{Id, Kind, ObjectName, is_subdomain};
+use super::name::{Id, Kind, ObjectName, is_label};
+use super::sieve::Sieve;
+use super::typed::{Notes, sifted, typed};
 use super::{
     ClusterPolicy, Ingress, IngressClass, NetworkPolicy, Node, Object, Pod, Service, Slice, TlsSecret,
 };
@@ -88,13 +89,10 @@ pub fn identify(value: &Value) -> Result<Identity, Invalid> {
 
 fn object_name(kind: Kind, metadata: &Value) -> Result<ObjectName, Invalid> {
     let name = match &metadata["name"] {
-        Value::String(name) if is_subdomain(name) => name.clone(),
-        Value::String(name) => {
-            return Err(Invalid::new(
-                "metadata.name",
-                format!("\"{name}\" is not an RFC 1123 subdomain"),
-            ));
-        }
+        Value::String(name) => match kind.refuses_name(name) {
+            None => name.clone(),
+            Some(reason) => return Err(Invalid::new("metadata.name", reason)),
+        },
         Value::Null => return Err(Invalid::new("metadata.name", "is missing")),
         _ => {
             return Err(Invalid::new(
@@ -107,7 +105,8 @@ fn object_name(kind: Kind, metadata: &Value) -> Result<ObjectName, Invalid> {
         _ if !kind.namespaced() => String::new(),
         Value::Null => "default".to_owned(),
         Value::String(namespace) if namespace.is_empty() => "default".to_owned(),
-        Value::String(namespace) if is_subdomain(namespace) => namespace.clone(),
+        // `ValidateNamespaceName`
+        Value::String(namespace) if is_label(namespace) => namespace.clone(),
         _ => return Err(Invalid::new("metadata.namespace", "is not an RFC 1123 label")),
     };
     Ok(ObjectName { namespace, name })
@@ -126,65 +125,50 @@ pub struct Parsed {
 
 /// Checks a value of a known kind.
 pub fn parse(id: &Id, value: &mut Value) -> Parsed {
-    let (mut unknown, mut closed) = (Vec::new(), Vec::new());
-    let object = match id.kind {
-        Kind::Namespace => typed::<core::Namespace>(value, &mut unknown)
-            .map(|n| Object::Namespace(n.metadata.labels.unwrap_or_default())),
-        Kind::Pod => typed::<core::Pod>(value, &mut unknown)
-            .and_then(|p| Pod::parse(&p))
-            .map(Object::Pod),
-        Kind::Service => typed::<core::Service>(value, &mut unknown)
-            .and_then(|s| Service::parse(&s))
-            .map(Object::Service),
-        Kind::EndpointSlice => typed::<discovery::EndpointSlice>(value, &mut unknown)
-            .and_then(|s| Slice::parse(&s, &id.name.namespace))
-            .map(Object::EndpointSlice),
-        Kind::IngressClass => typed::<networking::IngressClass>(value, &mut unknown)
-            .map(|c| Object::IngressClass(IngressClass::parse(&c))),
-        Kind::Ingress => typed::<networking::Ingress>(value, &mut unknown)
-            .and_then(|i| Ingress::parse(&i))
-            .map(Object::Ingress),
-        Kind::Secret => secret(value, &mut unknown),
-        Kind::NetworkPolicy => typed::<networking::NetworkPolicy>(value, &mut unknown)
-            .and_then(|p| NetworkPolicy::parse(&p))
-            .map(Object::NetworkPolicy),
-        Kind::ClusterNetworkPolicy => {
-            ClusterPolicy::parse(value, &mut unknown, &mut closed).map(Object::ClusterNetworkPolicy)
-        }
-        Kind::Node => typed::<core::Node>(value, &mut unknown)
-            .and_then(|n| Node::parse(&n))
-            .map(Object::Node),
-    };
+    let (mut notes, mut closed) = (Notes::default(), Vec::new());
+    let object = object(id, value, &mut notes, &mut closed);
+    closed.extend(notes.left_out.into_iter().map(|mut invalid| {
+        invalid.reason.push_str("; the entry is left out");
+        invalid
+    }));
     Parsed {
         object,
-        unknown,
+        unknown: notes.unknown,
         closed,
     }
 }
 
-/// Reads a value as what it should be, and notes the paths of fields that this does not have.
-pub(super) fn typed<T: DeserializeOwned>(value: &Value, unknown: &mut Vec<String>) -> Result<T, Invalid> {
-    let mut track = serde_path_to_error::Track::new();
-    let mut note = |path: serde_ignored::Path<'_>| unknown.push(dotted(&path));
-    let strict = serde_ignored::Deserializer::new(value, &mut note);
-    T::deserialize(serde_path_to_error::Deserializer::new(strict, &mut track)).map_err(|e| {
-        let path = track.path().to_string();
-        Invalid::new(if path == "." { String::new() } else { path }, e.to_string())
-    })
-}
-
-/// A path as error lines write it, `spec.ports[0].name`.
-fn dotted(path: &serde_ignored::Path<'_>) -> String {
-    use serde_ignored::Path;
-    match path {
-        Path::Root => String::new(),
-        Path::Seq { parent, index } => format!("{}[{index}]", dotted(parent)),
-        Path::Map { parent, key } => match dotted(parent) {
-            parent if parent.is_empty() => key.clone(),
-            parent => format!("{parent}.{key}"),
-        },
-        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
-            dotted(parent)
+/// An odd entry costs itself alone, but for policies.
+fn object(
+    id: &Id,
+    value: &mut Value,
+    notes: &mut Notes,
+    closed: &mut Vec<Invalid>,
+) -> Result<Object, Invalid> {
+    let namespace = &id.name.namespace;
+    match id.kind {
+        Kind::Namespace => {
+            let labels = |n: &core::Namespace, _: &mut Sieve| Ok(n.metadata.labels.clone());
+            sifted(value, notes, labels).map(|labels| Object::Namespace(labels.unwrap_or_default()))
+        }
+        Kind::Pod => sifted(value, notes, Pod::parse).map(Object::Pod),
+        Kind::Service => sifted(value, notes, Service::parse).map(Object::Service),
+        Kind::EndpointSlice => {
+            let slice = |s: &discovery::EndpointSlice, sieve: &mut Sieve| Slice::parse(s, namespace, sieve);
+            sifted(value, notes, slice).map(Object::EndpointSlice)
+        }
+        Kind::IngressClass => {
+            let class = |c: &networking::IngressClass, _: &mut Sieve| Ok(IngressClass::parse(c));
+            sifted(value, notes, class).map(Object::IngressClass)
+        }
+        Kind::Ingress => sifted(value, notes, Ingress::parse).map(Object::Ingress),
+        Kind::Node => sifted(value, notes, Node::parse).map(Object::Node),
+        Kind::Secret => secret(value, &mut notes.unknown),
+        Kind::NetworkPolicy => typed::<networking::NetworkPolicy>(value, &mut notes.unknown)
+            .and_then(|p| NetworkPolicy::parse(&p))
+            .map(Object::NetworkPolicy),
+        Kind::ClusterNetworkPolicy => {
+            ClusterPolicy::parse(value, &mut notes.unknown, closed).map(Object::ClusterNetworkPolicy)
         }
     }
 }

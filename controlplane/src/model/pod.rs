@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use headgate_ring::message::Protocol;
 use k8s_openapi::api::core::v1 as k8s;
 
-use super::invalid::{Invalid, address, each, port, protocol};
+use super::address::address;
+use super::invalid::{Invalid, port, protocol};
 use super::selector::Labels;
+use super::sieve::Sieve;
 
 /// A Pod as far as traffic is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,23 +31,27 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// Reads what matters of a Pod.
+    /// Reads what matters of a Pod; addresses and ports that are none are left out.
     ///
     /// # Errors
     ///
-    /// A field that Kubernetes would refuse.
-    pub fn parse(pod: &k8s::Pod) -> Result<Self, Invalid> {
+    /// Where it has addresses, and none of them is one.
+    pub fn parse(pod: &k8s::Pod, sieve: &mut Sieve) -> Result<Self, Invalid> {
         let spec = pod.spec.clone().unwrap_or_default();
         let status = pod.status.clone().unwrap_or_default();
         let finished = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
         Ok(Self {
             labels: pod.metadata.labels.clone().unwrap_or_default(),
-            addresses: if finished { Vec::new() } else { addresses(&status)? },
-            hosts: hosts(&status)?,
+            addresses: if finished {
+                Vec::new()
+            } else {
+                addresses(&status, sieve)?
+            },
+            hosts: hosts(&status, sieve),
             host_network: spec.host_network.unwrap_or(false),
             ready: !finished && ready(&status),
             terminating: pod.metadata.deletion_timestamp.is_some(),
-            ports: ports(&spec)?,
+            ports: ports(&spec, sieve),
         })
     }
 
@@ -57,23 +63,29 @@ impl Pod {
     }
 }
 
-fn hosts(status: &k8s::PodStatus) -> Result<Vec<IpAddr>, Invalid> {
+fn hosts(status: &k8s::PodStatus, sieve: &mut Sieve) -> Vec<IpAddr> {
     let listed = status.host_ips.as_deref().unwrap_or_default();
-    let mut hosts = each("status.hostIPs", listed, |host| address("ip", &host.ip))?;
+    let mut hosts = sieve.each("status.hostIPs", listed, |host, _| address("ip", &host.ip));
     if let Some(ip) = status.host_ip.as_deref().filter(|ip| !ip.is_empty()) {
-        hosts.push(address("status.hostIP", ip)?);
+        hosts.extend(sieve.part("status.hostIP", |_| address("", ip)));
     }
-    Ok(hosts)
+    hosts
 }
 
-fn addresses(status: &k8s::PodStatus) -> Result<Vec<IpAddr>, Invalid> {
+fn addresses(status: &k8s::PodStatus, sieve: &mut Sieve) -> Result<Vec<IpAddr>, Invalid> {
     let listed = status.pod_ips.as_deref().unwrap_or_default();
-    let mut addresses = each("status.podIPs", listed, |ip| address("ip", &ip.ip))?;
-    if let Some(ip) = status.pod_ip.as_deref().filter(|ip| !ip.is_empty()) {
-        let first = address("status.podIP", ip)?;
-        if !addresses.contains(&first) {
-            addresses.insert(0, first);
-        }
+    let single = status.pod_ip.as_deref().filter(|ip| !ip.is_empty());
+    let first = match single {
+        Some(ip) if listed.is_empty() => Some(address("status.podIP", ip)?),
+        Some(ip) => sieve.part("status.podIP", |_| address("", ip)),
+        None => None,
+    };
+    let mut addresses = match first {
+        Some(_) => sieve.each("status.podIPs", listed, |ip, _| address("ip", &ip.ip)),
+        None => sieve.some("status.podIPs", listed, |ip, _| address("ip", &ip.ip))?,
+    };
+    if let Some(first) = first.filter(|first| !addresses.contains(first)) {
+        addresses.insert(0, first);
     }
     Ok(addresses)
 }
@@ -91,27 +103,29 @@ fn ready(status: &k8s::PodStatus) -> bool {
 }
 
 /// Ports of containers, then of sidecars (init containers that are restarted always), as Kubernetes looks them up.
-fn ports(spec: &k8s::PodSpec) -> Result<Vec<(String, Protocol, u16)>, Invalid> {
-    let mut ports = Vec::new();
-    let sidecar = |c: &&k8s::Container| c.restart_policy.as_deref() == Some("Always");
+fn ports(spec: &k8s::PodSpec, sieve: &mut Sieve) -> Vec<(String, Protocol, u16)> {
     let init = spec.init_containers.as_deref().unwrap_or_default();
-    let containers = spec
-        .containers
-        .iter()
-        .enumerate()
-        .map(|(i, c)| (format!("spec.containers[{i}]"), c));
-    let sidecars = init.iter().enumerate().filter(|(_, c)| sidecar(c));
-    let sidecars = sidecars.map(|(i, c)| (format!("spec.initContainers[{i}]"), c));
-    for (path, container) in containers.chain(sidecars) {
-        let listed = container.ports.as_deref().unwrap_or_default();
-        let parsed = each("ports", listed, |p| {
-            Ok((
-                p.name.clone().unwrap_or_default(),
-                protocol("protocol", p.protocol.as_deref())?,
-                port("containerPort", p.container_port)?,
-            ))
+    let mut ports = Vec::new();
+    for (list, containers) in [
+        ("spec.containers", &spec.containers[..]),
+        ("spec.initContainers", init),
+    ] {
+        let is_sidecar = |c: &k8s::Container| c.restart_policy.as_deref() == Some("Always");
+        sieve.each(list, containers, |container, sieve| {
+            if list == "spec.containers" || is_sidecar(container) {
+                let listed = container.ports.as_deref().unwrap_or_default();
+                ports.extend(sieve.each("ports", listed, |p, _| container_port(p)));
+            }
+            Ok(())
         });
-        ports.extend(parsed.map_err(|e| e.under(&path))?);
     }
-    Ok(ports)
+    ports
+}
+
+fn container_port(p: &k8s::ContainerPort) -> Result<(String, Protocol, u16), Invalid> {
+    Ok((
+        p.name.clone().unwrap_or_default(),
+        protocol("protocol", p.protocol.as_deref())?,
+        port("containerPort", p.container_port)?,
+    ))
 }

@@ -7,8 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 
+use super::address::network;
 use super::invalid::{Invalid, each, port, protocol};
-use super::name::is_port_name;
+use super::name::{is_label_key, is_label_value, is_port_name};
 use super::selector::Selector;
 
 /// A NetworkPolicy.
@@ -70,7 +71,7 @@ impl NetworkPolicy {
         let subjects = spec
             .pod_selector
             .as_ref()
-            .map_or(Ok(Selector::default()), Selector::parse);
+            .map_or(Ok(Selector::default()), selector);
         let (isolates_ingress, isolates_egress) = directions(&spec)?;
         let ingress = each("spec.ingress", spec.ingress.as_deref().unwrap_or_default(), |r| {
             rule("from", r.from.as_deref(), r.ports.as_deref())
@@ -144,11 +145,37 @@ fn rule(
     Ok(Rule { peers, ports })
 }
 
+/// `ValidateLabelSelector`: keys, and the values of `matchLabels`. Those of `matchExpressions` are not looked at, since
+/// there are old policies with others.
+fn selector(written: &LabelSelector) -> Result<Selector, Invalid> {
+    for (key, value) in written.match_labels.iter().flatten() {
+        if !is_label_key(key) {
+            return Err(no_label_key("matchLabels", key));
+        }
+        if !is_label_value(value) {
+            let reason = format!("\"{value}\" of {key} is not a label's value");
+            return Err(Invalid::new("matchLabels", reason));
+        }
+    }
+    let expressions = written.match_expressions.as_deref().unwrap_or_default();
+    each("matchExpressions", expressions, |expression| {
+        match &*expression.key {
+            key if key.is_empty() || is_label_key(key) => Ok(()),
+            key => Err(no_label_key("key", key)),
+        }
+    })?;
+    Selector::parse(written)
+}
+
+fn no_label_key(field: &str, key: &str) -> Invalid {
+    Invalid::new(field, format!("\"{key}\" is not a label's key"))
+}
+
 fn peer(peer: &k8s::NetworkPolicyPeer) -> Result<Peer, Invalid> {
     let parse = |field: &str, selector: &Option<LabelSelector>| {
         selector
             .as_ref()
-            .map(Selector::parse)
+            .map(self::selector)
             .transpose()
             .map_err(|e| e.under(field))
     };
@@ -171,6 +198,7 @@ fn peer(peer: &k8s::NetworkPolicyPeer) -> Result<Peer, Invalid> {
     }
 }
 
+/// `ValidateIPBlock`.
 fn ip_block(block: &k8s::IPBlock) -> Result<Peer, Invalid> {
     let cidr = network("cidr", &block.cidr)?;
     let except = each("except", block.except.as_deref().unwrap_or_default(), |text| {
@@ -186,17 +214,7 @@ fn ip_block(block: &k8s::IPBlock) -> Result<Peer, Invalid> {
     Ok(Peer::Block { block: cidr, except })
 }
 
-/// A network in CIDR notation; bits behind the prefix are ignored, as Kubernetes does.
-pub(super) fn network(field: &str, text: &str) -> Result<IpNet, Invalid> {
-    let parsed: Result<IpNet, _> = text.parse();
-    parsed.map(|net| net.trunc()).map_err(|_| {
-        Invalid::new(
-            field,
-            format!("\"{text}\" is not a network in CIDR notation, as in \"10.0.0.0/8\""),
-        )
-    })
-}
-
+/// `ValidateNetworkPolicyPort`.
 fn policy_port(p: &k8s::NetworkPolicyPort) -> Result<Port, Invalid> {
     let protocol = protocol("protocol", p.protocol.as_deref())?;
     match (&p.port, p.end_port) {

@@ -7,9 +7,11 @@ use headgate_ring::message::Protocol;
 use k8s_openapi::api::core::v1 as k8s;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::invalid::{Invalid, each, port, protocol, public_address};
+use super::address::public_address;
+use super::invalid::{Invalid, port, protocol};
 use super::name::is_port_name;
 use super::selector::Selector;
+use super::sieve::Sieve;
 use super::{Age, age};
 
 /// `spec.sessionAffinityConfig.clientIP.timeoutSeconds` where it is missing.
@@ -54,6 +56,8 @@ pub enum ServiceKind {
 /// An element of `spec.ports`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServicePort {
+    /// Its index in `spec.ports`.
+    pub place: usize,
     /// Empty where it is missing, which only a Service's sole port may be.
     pub name: String,
     /// Missing means TCP.
@@ -74,20 +78,15 @@ pub enum Target {
 }
 
 impl Service {
-    /// Reads what matters of a Service.
+    /// Reads what matters of a Service; ports and addresses that are none are left out.
     ///
     /// # Errors
     ///
-    /// A field that Kubernetes would refuse.
-    pub fn parse(service: &k8s::Service) -> Result<Self, Invalid> {
+    /// A field that Kubernetes would refuse, or ports of which none can be read.
+    pub fn parse(service: &k8s::Service, sieve: &mut Sieve) -> Result<Self, Invalid> {
         let spec = service.spec.clone().unwrap_or_default();
         let kind = kind(&spec)?;
-        let ports = each(
-            "spec.ports",
-            spec.ports.as_deref().unwrap_or_default(),
-            service_port,
-        )?;
-        check_ports(&ports, kind)?;
+        let ports = ports(spec.ports.as_deref().unwrap_or_default(), kind, sieve)?;
         Ok(Self {
             age: age(&service.metadata),
             kind,
@@ -97,7 +96,7 @@ impl Service {
                 .filter(|s| !s.is_empty())
                 .map(Selector::of_labels),
             ports,
-            addresses: addresses(&spec, service.status.as_ref())?,
+            addresses: addresses(&spec, service.status.as_ref(), sieve)?,
             source_ranges: spec
                 .load_balancer_source_ranges
                 .as_ref()
@@ -125,7 +124,7 @@ fn kind(spec: &k8s::ServiceSpec) -> Result<ServiceKind, Invalid> {
     }
 }
 
-fn service_port(p: &k8s::ServicePort) -> Result<ServicePort, Invalid> {
+fn service_port(p: &k8s::ServicePort, place: usize) -> Result<ServicePort, Invalid> {
     let number = port("port", p.port)?;
     let target = match &p.target_port {
         None | Some(IntOrString::Int(0)) => Target::Number(number),
@@ -141,6 +140,7 @@ fn service_port(p: &k8s::ServicePort) -> Result<ServicePort, Invalid> {
     };
     let name = p.name.clone().unwrap_or_default();
     Ok(ServicePort {
+        place,
         name,
         protocol: protocol("protocol", p.protocol.as_deref())?,
         port: number,
@@ -148,54 +148,71 @@ fn service_port(p: &k8s::ServicePort) -> Result<ServicePort, Invalid> {
     })
 }
 
-fn check_ports(ports: &[ServicePort], kind: ServiceKind) -> Result<(), Invalid> {
-    if ports.is_empty() && kind == ServiceKind::Balanced {
+/// Of two ports of one name, or of one number and protocol, the first stands (`ValidateService`).
+fn ports(
+    list: &[k8s::ServicePort],
+    kind: ServiceKind,
+    sieve: &mut Sieve,
+) -> Result<Vec<ServicePort>, Invalid> {
+    if list.is_empty() && kind == ServiceKind::Balanced {
         return Err(Invalid::new("spec.ports", "must name at least one port"));
     }
     let (mut names, mut numbers) = (BTreeSet::new(), BTreeSet::new());
-    for (index, port) in ports.iter().enumerate() {
-        let at = |field: &str| format!("spec.ports[{index}].{field}");
-        if port.name.is_empty() && ports.len() > 1 {
+    sieve.some("spec.ports", list, |written, sieve| {
+        let port = service_port(written, sieve.place())?;
+        let (name, number) = (&port.name, port.port);
+        if name.is_empty() && list.len() > 1 {
+            let reason = "must be given where a Service has several ports";
+            return Err(Invalid::new("name", reason));
+        }
+        if names.contains(name) {
             return Err(Invalid::new(
-                at("name"),
-                "must be given where a Service has several ports",
+                "name",
+                format!("\"{name}\" is the name of an earlier port"),
             ));
         }
-        if !names.insert(&port.name) {
+        if !numbers.insert((port.protocol, number)) {
             return Err(Invalid::new(
-                at("name"),
-                format!("\"{}\" is the name of an earlier port", port.name),
+                "port",
+                format!("{number} is an earlier port of that protocol"),
             ));
         }
-        if !numbers.insert((port.protocol, port.port)) {
-            return Err(Invalid::new(
-                at("port"),
-                format!("{} is an earlier port of that protocol", port.port),
-            ));
-        }
-    }
-    Ok(())
+        names.insert(name.clone());
+        Ok(port)
+    })
 }
 
-fn addresses(spec: &k8s::ServiceSpec, status: Option<&k8s::ServiceStatus>) -> Result<Vec<IpAddr>, Invalid> {
-    let external = spec.external_ips.as_deref().unwrap_or_default();
-    let mut addresses = BTreeSet::from_iter(each("spec.externalIPs", external, |ip| public_address("", ip))?);
+/// `externalIPs`, and what a load balancer has been given.
+fn addresses(
+    spec: &k8s::ServiceSpec,
+    status: Option<&k8s::ServiceStatus>,
+    sieve: &mut Sieve,
+) -> Result<Vec<IpAddr>, Invalid> {
+    let mut addresses = BTreeSet::new();
     if spec.type_.as_deref() == Some("LoadBalancer") {
         if let Some(ip) = spec.load_balancer_ip.as_deref().filter(|ip| !ip.is_empty()) {
-            addresses.insert(public_address("spec.loadBalancerIP", ip)?);
+            addresses.extend(sieve.part("spec.loadBalancerIP", |_| public_address("", ip)));
         }
         let balancer = status
             .and_then(|s| s.load_balancer.as_ref())
             .and_then(|b| b.ingress.as_deref());
-        for (index, ingress) in balancer.unwrap_or_default().iter().enumerate() {
-            if let Some(ip) = ingress.ip.as_deref().filter(|ip| !ip.is_empty()) {
-                addresses.insert(public_address(
-                    &format!("status.loadBalancer.ingress[{index}].ip"),
-                    ip,
-                )?);
-            }
-        }
+        let given = sieve.each(
+            "status.loadBalancer.ingress",
+            balancer.unwrap_or_default(),
+            |ingress, _| {
+                let ip = ingress.ip.as_deref().filter(|ip| !ip.is_empty());
+                ip.map(|ip| public_address("ip", ip)).transpose()
+            },
+        );
+        addresses.extend(given.into_iter().flatten());
     }
+    let external = spec.external_ips.as_deref().unwrap_or_default();
+    let read = |ip: &String, _: &mut Sieve| public_address("", ip);
+    addresses.extend(if addresses.is_empty() {
+        sieve.some("spec.externalIPs", external, read)?
+    } else {
+        sieve.each("spec.externalIPs", external, read)
+    });
     Ok(addresses.into_iter().collect())
 }
 

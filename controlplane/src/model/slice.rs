@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use headgate_ring::message::Protocol;
 use k8s_openapi::api::discovery::v1 as k8s;
 
-use super::invalid::{Invalid, address, each, port, protocol};
+use super::address::address;
+use super::invalid::{Invalid, port, protocol};
 use super::name::ObjectName;
+use super::sieve::Sieve;
 
 /// The label that names a slice's Service.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
@@ -36,7 +38,7 @@ pub struct SlicePort {
 /// Who can be sent traffic, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The first of `addresses`: what more of them would mean is not defined.
+    /// The first of `addresses` that is one: what more of them would mean is not defined.
     pub address: IpAddr,
     /// `conditions.ready`; missing means true.
     pub ready: bool,
@@ -46,21 +48,23 @@ pub struct Endpoint {
 }
 
 impl Slice {
-    /// Reads what matters of an EndpointSlice in `namespace`.
+    /// Reads what matters of an EndpointSlice in `namespace`; endpoints and ports that are none are left out.
     ///
     /// # Errors
     ///
-    /// A field that Kubernetes would refuse.
-    pub fn parse(slice: &k8s::EndpointSlice, namespace: &str) -> Result<Self, Invalid> {
+    /// An `addressType` that is none, or lists of which no entry can be read.
+    pub fn parse(slice: &k8s::EndpointSlice, namespace: &str, sieve: &mut Sieve) -> Result<Self, Invalid> {
         let labels = slice.metadata.labels.as_ref();
         let service = labels
             .and_then(|l| l.get(SERVICE_LABEL))
             .map(|name| ObjectName::new(namespace, name));
-        let ports = each("ports", slice.ports.as_deref().unwrap_or_default(), slice_port)?;
+        let ports = slice.ports.as_deref().unwrap_or_default();
+        let ports = sieve.some("ports", ports, |p, _| slice_port(p))?;
+        let endpoints = &slice.endpoints;
         let endpoints = match slice.address_type.as_str() {
             "FQDN" => Vec::new(),
-            "IPv4" => each("endpoints", &slice.endpoints, |e| endpoint(e, false))?,
-            "IPv6" => each("endpoints", &slice.endpoints, |e| endpoint(e, true))?,
+            "IPv4" => sieve.some("endpoints", endpoints, |e, sieve| endpoint(e, false, sieve))?,
+            "IPv6" => sieve.some("endpoints", endpoints, |e, sieve| endpoint(e, true, sieve))?,
             other => {
                 return Err(Invalid::new(
                     "addressType",
@@ -86,21 +90,22 @@ fn slice_port(p: &k8s::EndpointPort) -> Result<Option<SlicePort>, Invalid> {
     }))
 }
 
-fn endpoint(e: &k8s::Endpoint, ipv6: bool) -> Result<Endpoint, Invalid> {
-    let Some(first) = e.addresses.first() else {
+fn endpoint(e: &k8s::Endpoint, ipv6: bool, sieve: &mut Sieve) -> Result<Endpoint, Invalid> {
+    let of_type = |text: &String, _: &mut Sieve| match address("", text)? {
+        address if address.is_ipv6() == ipv6 => Ok(address),
+        _ => Err(Invalid::new(
+            "",
+            format!("\"{text}\" is not of the slice's addressType"),
+        )),
+    };
+    let addresses = sieve.some("addresses", &e.addresses, of_type)?;
+    let Some(address) = addresses.first() else {
         return Err(Invalid::new("addresses", "must hold at least one address"));
     };
-    let address = address("addresses[0]", first)?;
-    if address.is_ipv6() != ipv6 {
-        return Err(Invalid::new(
-            "addresses[0]",
-            format!("\"{first}\" is not of the slice's addressType"),
-        ));
-    }
     let conditions = e.conditions.clone().unwrap_or_default();
     let serving = conditions.serving.unwrap_or(true);
     Ok(Endpoint {
-        address,
+        address: *address,
         ready: conditions.ready.unwrap_or(true),
         draining: serving && conditions.terminating.unwrap_or(false),
     })

@@ -15,8 +15,8 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::invalid::Invalid;
-use super::parse::typed;
 use super::selector::Selector;
+use super::typed::typed;
 use rule::Side;
 use written::{Map, Written, WrittenSpec, WrittenSubject};
 

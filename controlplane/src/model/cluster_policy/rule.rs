@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::port::ports;
 use super::written::{Map, WrittenPeer, WrittenPods, WrittenProtocol, WrittenRule};
 use super::{Action, LIST_LIMIT, Matches, Peer, Pods, Rule};
+use crate::model::address::plain_network;
 use crate::model::invalid::{Invalid, each};
-use crate::model::parse::typed;
-use crate::model::policy::network;
 use crate::model::selector::Selector;
+use crate::model::typed::typed;
 
 /// The longest `name` of a rule, in characters.
 const NAME_LIMIT: usize = 100;
@@ -249,7 +249,7 @@ fn networks(list: &[String]) -> Result<Vec<IpNet>, Invalid> {
             return Err(Invalid::new(format!("networks[{index}]"), reason));
         }
     }
-    each("networks", list, |text| match network("", text)? {
+    each("networks", list, |text| match plain_network("", text)? {
         // Packets never carry such an address, so nobody can have meant it.
         IpNet::V6(net) if net.addr().to_ipv4_mapped().is_some() => {
             let reason = format!("\"{text}\" must not be an IPv4 network in IPv6 notation");
