@@ -1,5 +1,6 @@
 //! From a file's bytes to the values of its objects.
 
+mod encoding;
 mod strict;
 #[cfg(test)]
 mod tests;
@@ -41,22 +42,40 @@ pub enum Syntax {
 ///
 /// What makes the file unreadable; then none of its objects can be trusted to be whole.
 pub fn decode(bytes: &[u8], syntax: Syntax) -> Result<Vec<Document>, Unreadable> {
-    let text = std::str::from_utf8(bytes).map_err(|e| {
-        let line = bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count() as u64 + 1;
-        Unreadable {
-            line: Some(line),
-            reason: "is not UTF-8 text".to_owned(),
-        }
-    })?;
+    let text = encoding::text(bytes)?;
     let documents = match syntax {
-        Syntax::Yaml => yaml(text)?,
-        Syntax::Json => json(text)?,
+        Syntax::Yaml if text.trim_start().starts_with('{') => yaml_or_json(&text)?,
+        Syntax::Yaml => yaml(&text)?,
+        Syntax::Json => json(&text)?,
     };
     let mut flat = Vec::with_capacity(documents.len());
-    for document in documents {
+    for mut document in documents {
+        whole_numbers(&mut document.value);
         flatten(document, &mut flat, 0);
     }
     Ok(flat)
+}
+
+/// Like kubectl, which takes what begins with a brace for JSON, and for YAML where it is not that.
+fn yaml_or_json(text: &str) -> Result<Vec<Document>, Unreadable> {
+    json(text).or_else(|_| yaml(text))
+}
+
+/// `80.0` is `80` for Kubernetes, which makes JSON of YAML, and of a whole number one without a point.
+fn whole_numbers(value: &mut Value) {
+    /// Up to here each whole number has a float of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let whole = number.as_f64().filter(|n| n.fract() == 0.0 && n.abs() < EXACT);
+            if let Some(whole) = whole {
+                *number = (whole as i64).into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        _ => {}
+    }
 }
 
 fn yaml(text: &str) -> Result<Vec<Document>, Unreadable> {
@@ -92,27 +111,33 @@ fn options() -> Options {
 }
 
 fn json(text: &str) -> Result<Vec<Document>, Unreadable> {
-    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Strict>();
     let mut documents = Vec::new();
     // Lines are counted on from the last document: from the top each time would cost the square of the file.
-    let (mut line, mut counted) = (1, 0);
+    let (mut rest, mut line) = (text, 1);
     loop {
-        let rest = &text[stream.byte_offset()..];
-        let start = text.len() - rest.trim_start().len();
-        line += text[counted..start].bytes().filter(|b| *b == b'\n').count() as u64;
-        counted = start;
+        // Files that were put together have a mark in front of each.
+        let value = rest.trim_start_matches(|c: char| c.is_whitespace() || c == encoding::MARK);
+        line += newlines(&rest[..rest.len() - value.len()]);
+        let mut stream = serde_json::Deserializer::from_str(value).into_iter::<Strict>();
         match stream.next() {
             None => return Ok(documents),
             Some(Ok(Strict(Value::Null))) => {}
             Some(Ok(Strict(value))) => documents.push(Document { line, value }),
             Some(Err(e)) => {
                 return Err(Unreadable {
-                    line: Some(e.line() as u64),
+                    line: Some(line + e.line() as u64 - 1),
                     reason: json_reason(&e),
                 });
             }
         }
+        let read = stream.byte_offset();
+        line += newlines(&value[..read]);
+        rest = &value[read..];
     }
+}
+
+fn newlines(text: &str) -> u64 {
+    text.bytes().filter(|b| *b == b'\n').count() as u64
 }
 
 /// The error without its position, which stands in front of the line.

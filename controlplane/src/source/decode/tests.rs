@@ -165,3 +165,79 @@ fn each_document_of_a_stream_knows_its_line() {
         .collect();
     assert_eq!(lines, [1, 3, 4, 6]);
 }
+
+/// A text as UTF-16 with its mark.
+fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    "\u{feff}"
+        .encode_utf16()
+        .chain(text.encode_utf16())
+        .flat_map(bytes)
+        .collect()
+}
+
+#[test]
+fn byte_order_marks_are_read_in_both_syntaxes() {
+    for (text, syntax) in [
+        ("{\"a\": \"é\"}\n{\"b\": 2}", Syntax::Json),
+        ("a: é\n---\nb: 2\n", Syntax::Yaml),
+        ("---\na: é\n---\nb: 2\n", Syntax::Yaml),
+        ("# comment\r\na: é\r\n---\r\nb: 2\r\n", Syntax::Yaml),
+    ] {
+        let plain = decode(text.as_bytes(), syntax).unwrap();
+        assert_eq!(plain.len(), 2);
+        for bytes in [
+            format!("\u{feff}{text}").into_bytes(),
+            utf16(text, u16::to_le_bytes),
+            utf16(text, u16::to_be_bytes),
+        ] {
+            assert_eq!(decode(&bytes, syntax).as_ref(), Ok(&plain), "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn marks_where_files_were_put_together() {
+    assert_eq!(
+        json_values("{\"a\": 1}\n\u{feff}{\"b\": 2}\u{feff}\n{\"c\": 3}"),
+        [(1, json!({"a": 1})), (2, json!({"b": 2})), (3, json!({"c": 3}))]
+    );
+    assert_eq!(
+        yaml_values("a: 1\n---\n\u{feff}b: 2\n\u{feff}---\nc: 3\n"),
+        [(1, json!({"a": 1})), (3, json!({"b": 2})), (5, json!({"c": 3}))]
+    );
+    assert_eq!(json_values("\u{feff}"), []);
+    assert_eq!(yaml_values("\u{feff}"), []);
+}
+
+#[test]
+fn a_mark_inside_of_a_text_stays() {
+    assert_eq!(yaml_values("a: x\u{feff}y"), [(1, json!({"a": "x\u{feff}y"}))]);
+}
+
+#[test]
+fn other_encodings_are_told() {
+    let mut half = utf16("a: b\nc: d", u16::to_le_bytes);
+    half.pop();
+    let broken = "is not UTF-16 text, as its byte order mark says";
+    assert_eq!(refusal(&half, Syntax::Yaml), format!("2: {broken}"));
+    assert_eq!(
+        refusal(&[0xfe, 0xff, 0xd8, 0, 0, b'a'], Syntax::Json),
+        format!("1: {broken}")
+    );
+    assert_eq!(
+        refusal(&[0, 0, 0xfe, 0xff, 0, 0, 0, b'a'], Syntax::Yaml),
+        "1: is UTF-32 text, which is not read"
+    );
+}
+
+#[test]
+fn json_in_a_file_of_yaml_and_whole_numbers() {
+    assert_eq!(
+        yaml_values(" {\"a\": 80.0}\n{\"b\": [-1.0, 0.5, 1e300]}\n"),
+        [(1, json!({"a": 80})), (2, json!({"b": [-1, 0.5, 1e300]}))]
+    );
+    assert_eq!(
+        yaml_values("{a: b}\n---\nc: 8e1"),
+        [(1, json!({"a": "b"})), (3, json!({"c": 80}))]
+    );
+}

@@ -228,14 +228,11 @@ fn unicast(address: IpAddr) -> Result<(), Fault> {
     ))
 }
 
-/// A host name in lower case, `*.` before one, or nothing (RFC 1123 labels, as Kubernetes checks them).
+/// A host name in lower case, `*.` before one, or nothing (labels of whatever length, as Kubernetes checks them).
 fn host_pattern(host: &str) -> Result<(), Fault> {
     let label = |label: &str| {
         let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        (1..=63).contains(&label.len())
-            && label.chars().all(inner)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
+        !label.is_empty() && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-')
     };
     let plain = host.strip_prefix("*.").unwrap_or(host);
     if host.is_empty() || (host.len() <= 253 && plain.split('.').all(label)) {
