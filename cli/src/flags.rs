@@ -6,7 +6,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use headgate_lab::pod::PodCommand;
 
 use crate::flows::FlowsOptions;
-use crate::policy::flags::PolicyCommand;
 use crate::run::RunOptions;
 
 const EXAMPLES: &str = "\
@@ -76,8 +75,7 @@ pub(crate) enum Command {
     #[command(after_help = STATUS_EXAMPLES)]
     Status(StatusOptions),
     /// Ask who may connect to whom, and why: of a directory of manifests, or of the running gateway
-    #[command(subcommand)]
-    Policy(PolicyCommand),
+    Policy(headgate_policy::Question),
     /// Show which flows and requests were allowed and denied, by which policy, as they come or as they were
     #[command(after_help = crate::flows::EXAMPLES)]
     Flows(FlowsOptions),

@@ -6,9 +6,7 @@ mod flags;
 mod flows;
 mod log;
 mod plane;
-mod policy;
 mod run;
-mod socket;
 mod status;
 
 use std::{io::Write, process::ExitCode};
@@ -30,7 +28,7 @@ fn dispatch(flags: Flags) -> Result<ExitCode> {
         Command::Run(options) => run::run(&options, &flags.log),
         Command::Dataplane(options) => plane::dataplane(options).map(|()| ExitCode::SUCCESS),
         Command::Controlplane(options) => plane::controlplane(options).map(|()| ExitCode::SUCCESS),
-        Command::Policy(command) => Ok(policy::run(&command)),
+        Command::Policy(command) => Ok(headgate_policy::run(&command)),
         Command::Status(options) => status::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Flows(options) => flows::run(&options),
         Command::Demo(options) => demo::run(&options),
@@ -50,32 +48,6 @@ fn sweep() -> Result<()> {
 /// Tells the error with its causes; the log may be off, this is not.
 fn fail(error: &anyhow::Error) -> ExitCode {
     // With standard error closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "error: {}", told(error));
+    let _ = writeln!(std::io::stderr(), "error: {}", headgate_policy::told(error));
     ExitCode::FAILURE
-}
-
-/// The error and its causes, without those that the one before has told already.
-fn told(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text = text + ": " + &cause;
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cause_that_is_told_already_is_not_told_again() {
-        let error = anyhow::anyhow!("no such device")
-            .context("port eth9: no such device")
-            .context("starting");
-        assert_eq!(told(&error), "starting: port eth9: no such device");
-    }
 }

@@ -18,7 +18,8 @@ pub(crate) use options::{EXAMPLES, FlowsOptions};
 /// Prints what the log has, and with `--follow` what comes, until the gateway ends or the reader of our output does.
 pub(crate) fn run(options: &FlowsOptions) -> Result<ExitCode> {
     let path = options.run_dir.join("flows.sock");
-    let mut socket = UnixStream::connect(&path).map_err(|error| crate::socket::explain(&path, error))?;
+    let mut socket =
+        UnixStream::connect(&path).map_err(|error| headgate_policy::socket::explain(&path, error))?;
     ask(&mut socket, &options.query())?;
     let mut out = std::io::stdout().lock();
     match print(BufReader::new(socket), &mut out, options.format) {

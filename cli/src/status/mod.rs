@@ -10,7 +10,9 @@ use std::{
 use anyhow::{Context, Result};
 use headgate_dataplane::telemetry::Status;
 
-use crate::{flags::StatusOptions, socket};
+use headgate_policy::socket;
+
+use crate::flags::StatusOptions;
 
 /// What is asked for.
 const REQUEST: &str = "status";

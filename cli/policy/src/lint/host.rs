@@ -8,7 +8,7 @@ use headgate_controlplane::model::policy::{Peer, Rule};
 use headgate_controlplane::model::{Labels, Model, ObjectName, Selector};
 
 use super::{Finding, Severity};
-use crate::policy::snapshot::Snapshot;
+use crate::snapshot::Snapshot;
 
 /// The label that every namespace carries without anybody writing it.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use headgate_ring::message::{Direction, Endpoint, Protocol, Tier};
 
 use super::{Facts, Finding, Severity};
-use crate::policy::classes::{Class, classes};
-use crate::policy::names::{Census, namespace};
-use crate::policy::snapshot::{Connection, Snapshot};
+use crate::classes::{Class, classes};
+use crate::names::{Census, namespace};
+use crate::snapshot::{Connection, Snapshot};
 
 /// The port that resolvers ask at (RFC 1035, section 4.2).
 const PORT: u16 = 53;

@@ -212,7 +212,7 @@ impl Class {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::testing::{SHOP, snapshot};
+    use crate::testing::{SHOP, snapshot};
 
     #[test]
     fn pods_are_told_apart_by_groups_and_blocks() {

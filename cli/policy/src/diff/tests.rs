@@ -1,6 +1,6 @@
 use super::*;
-use crate::policy::ports::PROTOCOLS;
-use crate::policy::testing::{DENY, SHOP, snapshot};
+use crate::ports::PROTOCOLS;
+use crate::testing::{DENY, SHOP, snapshot};
 
 /// `now from -> to ports` of each change.
 fn lines(difference: &Difference) -> Vec<String> {

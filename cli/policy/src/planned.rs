@@ -133,9 +133,9 @@ fn labelled(metadata: &Value) -> Labelled {
 
 #[cfg(test)]
 mod tests {
-    use crate::policy::ends::Port;
-    use crate::policy::snapshot::Snapshot;
-    use crate::policy::testing::snapshot;
+    use crate::ends::Port;
+    use crate::snapshot::Snapshot;
+    use crate::testing::snapshot;
     use headgate_ring::message::Protocol;
 
     /// A repository: no status anywhere.
@@ -187,7 +187,7 @@ spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {
         let port = Port::Name("http".to_owned());
         assert_eq!(repository.port("shop/web", &web, &port, Protocol::Tcp), Ok(8080));
         let allowed = |from: &str| {
-            let connection = crate::policy::snapshot::Connection {
+            let connection = crate::snapshot::Connection {
                 from: repository.end(from).unwrap().addresses[0],
                 to: web.addresses[0],
                 protocol: Protocol::Tcp,

@@ -5,10 +5,10 @@ use headgate_ring::message::Protocol;
 use serde::Serialize;
 
 use super::groups::{self, By, Group};
-use crate::policy::classes::{Class, PAIRS, classes};
-use crate::policy::flags::{ReachFormat, ReachOptions};
-use crate::policy::ports::PortSet;
-use crate::policy::snapshot::Snapshot;
+use crate::classes::{Class, PAIRS, classes};
+use crate::flags::{ReachFormat, ReachOptions};
+use crate::ports::PortSet;
+use crate::snapshot::Snapshot;
 
 /// The most rows of a picture or a table.
 const ROWS: usize = 250;

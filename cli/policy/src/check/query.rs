@@ -4,8 +4,8 @@ use headgate_ring::message::Protocol;
 use serde_json::{Map, Value};
 
 use super::LINE_BYTES;
-use crate::policy::ends::{self, Port};
-use crate::policy::flags::CheckOptions;
+use crate::ends::{self, Port};
+use crate::flags::CheckOptions;
 
 /// Whether a connection is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]

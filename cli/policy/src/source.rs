@@ -172,24 +172,30 @@ fn absent(model: &Model) -> BTreeMap<String, Absent> {
 
 #[cfg(test)]
 mod tests {
-    use headgate_dataplane::config::{State, Tables};
-    use headgate_dataplane::telemetry::{Answers, DecisionStatus, Question, Server, Status};
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::net::UnixListener;
+
+    use headgate_net::config::State;
+    use headgate_net::policy::DecisionStatus;
     use headgate_ring::{Operation, Transaction};
 
     use super::*;
-    use crate::policy::testing::{DENY, SHOP};
+    use crate::testing::{DENY, SHOP};
 
-    struct Desk(Tables);
-
-    impl Answers for Desk {
-        fn status(&self) -> Status {
-            Status::default()
-        }
-        fn policy(&self) -> PolicyState {
-            PolicyState::of(&self.0.policy, self.0.generation)
-        }
-        fn decide(&self, question: &Question) -> DecisionStatus {
-            DecisionStatus::of(&self.0.policy, self.0.generation, question)
+    /// Answers so many questions as a dataplane does; the end-to-end tests ask a real one.
+    fn serve(listener: &UnixListener, state: &State, questions: usize) {
+        let policy = state.policy();
+        for _ in 0..questions {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line).unwrap();
+            let document = match line.trim().strip_prefix("decide ") {
+                Some(question) => {
+                    serde_json::to_vec(&DecisionStatus::of(policy, 1, &question.parse().unwrap()))
+                }
+                None => serde_json::to_vec(&PolicyState::of(policy, 1)),
+            };
+            stream.write_all(&document.unwrap()).unwrap();
         }
     }
 
@@ -203,16 +209,17 @@ mod tests {
             full: true,
             operations: objects.into_iter().map(Operation::Put).collect(),
         };
-        let tables = Tables::transact(&mut State::default(), transaction, None).unwrap();
-        let path = directory.path().join("status.sock");
-        let _server = Server::start(&path, Desk(tables)).unwrap();
+        let mut state = State::default();
+        state.apply(transaction).unwrap();
+        let listener = UnixListener::bind(directory.path().join("status.sock")).unwrap();
+        let server = std::thread::spawn(move || serve(&listener, &state, 3));
         let (live, offline) = (
             gateway(directory.path()).unwrap(),
             manifests(directory.path()).unwrap(),
         );
         assert_eq!(live.endpoints, offline.endpoints);
         assert_eq!(live.endpoints.len(), 3);
-        let connection = crate::policy::snapshot::Connection {
+        let connection = crate::snapshot::Connection {
             from: live.endpoints[0].addresses[0],
             to: live.endpoints[1].addresses[0],
             protocol: headgate_ring::message::Protocol::Tcp,
@@ -225,6 +232,7 @@ mod tests {
         live.confirm(connection, Some("ingress")).unwrap();
         let error = live.confirm(connection, None).unwrap_err().to_string();
         assert!(error.contains("bug of headgate"), "{error}");
+        server.join().unwrap();
         // Of manifests there is nobody to ask.
         offline.confirm(connection, None).unwrap();
     }

@@ -2,8 +2,8 @@ use clap::Parser;
 
 use super::matrix::{Cell, Extent, Matrix};
 use super::*;
-use crate::policy::snapshot::{Connection, Snapshot};
-use crate::policy::testing::{DENY, SHOP, snapshot};
+use crate::snapshot::{Connection, Snapshot};
+use crate::testing::{DENY, SHOP, snapshot};
 
 #[derive(Debug, Parser)]
 struct Line {
@@ -63,7 +63,7 @@ fn every_cell_is_what_single_questions_say() {
         for from in &shop.endpoints {
             for to in shop.endpoints.iter().filter(|to| to.name != from.name) {
                 let cell = cell(&matrix, &from.name, &to.name);
-                for (protocol, port) in crate::policy::ports::PROTOCOLS
+                for (protocol, port) in crate::ports::PROTOCOLS
                     .into_iter()
                     .flat_map(|p| ports.map(|n| (p, n)))
                 {

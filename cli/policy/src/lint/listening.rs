@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use headgate_ring::message::{Action, Direction, Endpoint, GroupId, Peer, Policy, PolicyRule, PortRange};
 
 use super::{Facts, Finding, Severity, rules};
-use crate::policy::ports::PortSet;
+use crate::ports::PortSet;
 
 /// Finds ports that are accepted, and that nobody listens on as far as manifests say. Containers need not name
 /// their ports: where one of the destinations names none, nothing is said.

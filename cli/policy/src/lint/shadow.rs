@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use headgate_ring::message::{Action, Endpoint, GroupId, Peer, Policy, PolicyRule, Tier};
 
 use super::{Facts, Finding, Severity, rules, subject_field};
-use crate::policy::ports::PortSet;
+use crate::ports::PortSet;
 
 /// How sure it is that one thing covers another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,8 +9,8 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::query::Query;
-use crate::policy::ends::End;
-use crate::policy::snapshot::{Connection, Snapshot};
+use crate::ends::End;
+use crate::snapshot::{Connection, Snapshot};
 
 /// What becomes of a connection.
 #[derive(Debug, Serialize)]

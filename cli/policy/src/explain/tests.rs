@@ -1,5 +1,5 @@
 use super::*;
-use crate::policy::testing::{DENY, SHOP, snapshot};
+use crate::testing::{DENY, SHOP, snapshot};
 
 /// A ClusterNetworkPolicy of each tier around the shop's policies.
 const TIERS: &str = r"

@@ -7,9 +7,9 @@ use clap::ValueEnum;
 use headgate_ring::message::Endpoint;
 use serde::Serialize;
 
-use crate::policy::classes::{Class, Kind};
-use crate::policy::names::namespace;
-use crate::policy::snapshot::Snapshot;
+use crate::classes::{Class, Kind};
+use crate::names::namespace;
+use crate::snapshot::Snapshot;
 
 /// So many groups are readable: with more, pods are grouped where nobody says how.
 const READABLE: usize = 50;

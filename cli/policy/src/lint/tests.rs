@@ -1,5 +1,5 @@
 use super::*;
-use crate::policy::testing::{SHOP, snapshot};
+use crate::testing::{SHOP, snapshot};
 
 /// Three pods that say where they listen, one that does not, and one on its node's network.
 const PODS: &str = r#"

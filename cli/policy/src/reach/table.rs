@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::matrix::{Extent, Matrix};
-use crate::policy::table;
+use crate::table;
 
 /// So many of the cells that are allowed in part are told in words.
 const TOLD: usize = 100;

@@ -2,6 +2,7 @@
 //!
 //! Every question is asked of a [`Snapshot`](snapshot::Snapshot): the tables that the dataplane decides by, compiled
 //! from a directory of manifests or from the objects of a running gateway, and the objects themselves.
+#![forbid(unsafe_code)]
 
 mod blocks;
 mod check;
@@ -9,7 +10,7 @@ mod classes;
 mod diff;
 mod ends;
 mod explain;
-pub(crate) mod flags;
+mod flags;
 mod lint;
 mod names;
 mod planned;
@@ -19,6 +20,7 @@ mod property;
 mod reach;
 mod reasons;
 mod snapshot;
+pub mod socket;
 mod source;
 mod table;
 #[cfg(test)]
@@ -51,9 +53,16 @@ impl From<Outcome> for ExitCode {
     }
 }
 
+/// What stands behind `headgate policy`.
+#[derive(Debug, clap::Args)]
+pub struct Question {
+    #[command(subcommand)]
+    command: PolicyCommand,
+}
+
 /// Runs a command. Errors end with exit code 2: 1 is an answer.
-pub(crate) fn run(command: &PolicyCommand) -> ExitCode {
-    let outcome = match command {
+pub fn run(question: &Question) -> ExitCode {
+    let outcome = match &question.command {
         PolicyCommand::Check(options) => check::run(options),
         PolicyCommand::Explain(options) => explain::run(options),
         PolicyCommand::Reach(options) => reach::run(options),
@@ -65,7 +74,7 @@ pub(crate) fn run(command: &PolicyCommand) -> ExitCode {
         // `headgate policy check | head` is no fault.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _nobody_to_tell = writeln!(std::io::stderr(), "error: {}", crate::told(&error));
+            let _nobody_to_tell = writeln!(std::io::stderr(), "error: {}", told(&error));
             ExitCode::from(2)
         }
     }
@@ -81,4 +90,31 @@ fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
+}
+
+/// The error and its causes, without those that the one before has told already.
+#[must_use]
+pub fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = text + ": " + &cause;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_is_told_already_is_not_told_again() {
+        let error = anyhow::anyhow!("no such device")
+            .context("port eth9: no such device")
+            .context("starting");
+        assert_eq!(told(&error), "starting: port eth9: no such device");
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Explained, PolicyText, Side};
-use crate::policy::{reasons, table};
+use crate::{reasons, table};
 
 /// Characters of a line of peers.
 const PEERS: usize = 44;

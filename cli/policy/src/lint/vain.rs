@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use headgate_ring::message::{Peer, Policy, PolicyRule};
 
 use super::{Facts, Finding, Severity, peers_field, rules, subject_field};
-use crate::policy::blocks::is_empty;
-use crate::policy::explain::peer_text;
+use crate::blocks::is_empty;
+use crate::explain::peer_text;
 
 /// Policies that select nothing; rules and peers that never match.
 pub(super) fn check(facts: &Facts<'_>, findings: &mut Vec<Finding>) {

@@ -13,7 +13,9 @@ use anyhow::{Context, Result, anyhow};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Sends a request line to the dataplane whose sockets are in `run_dir`, and returns its document.
-pub(crate) fn ask(run_dir: &Path, request: &str) -> Result<String> {
+/// # Errors
+/// When nobody answers, or the answer is a refusal; says what to do.
+pub fn ask(run_dir: &Path, request: &str) -> Result<String> {
     let path = run_dir.join("status.sock");
     let mut socket = UnixStream::connect(&path).map_err(|error| explain(&path, error))?;
     socket.set_read_timeout(Some(PATIENCE))?;
@@ -37,7 +39,9 @@ fn refusal(document: &str) -> Option<String> {
     value["error"].as_str().map(str::to_owned)
 }
 
-pub(crate) fn explain(path: &Path, error: std::io::Error) -> anyhow::Error {
+/// Why the socket cannot be used, and what to do.
+#[must_use]
+pub fn explain(path: &Path, error: std::io::Error) -> anyhow::Error {
     let hint = match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
             "no gateway runs here; start one with `headgate run`, or name its directory with --run-dir"

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::policy::testing::{DENY, SHOP, snapshot};
+use crate::testing::{DENY, SHOP, snapshot};
 
 /// The answers to these lines.
 fn ask(snapshot: &Snapshot, lines: &[&str]) -> (Vec<Value>, Outcome) {

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::{Change, Difference, Now};
-use crate::policy::names::few;
-use crate::policy::{reasons, table};
+use crate::names::few;
+use crate::{reasons, table};
 
 /// Characters of a line of names.
 const NAMES: usize = 32;
