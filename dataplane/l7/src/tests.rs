@@ -6,6 +6,7 @@ mod framing;
 mod log;
 mod streams;
 mod tls;
+mod version_1;
 mod world;
 
 use std::rc::Rc;

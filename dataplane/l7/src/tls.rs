@@ -8,7 +8,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, version};
+use rustls::{CertificateError, InconsistentKeys, ServerConfig, version};
 
 use super::config::{ConfigError, is_host_pattern};
 
@@ -131,8 +131,17 @@ fn load(source: &Certificate) -> Result<Loaded, ConfigError> {
         .map(|der| CertificateDer::from(der.clone()))
         .collect();
     let key = PrivateKeyDer::try_from(source.key.0.to_vec()).map_err(|e| fault(CertificateFault::Key(e)))?;
-    let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
-        .map_err(|e| fault(CertificateFault::Pair(e)))?;
+    let pair = |e| fault(CertificateFault::Pair(e));
+    let key = aws_lc_rs::sign::any_supported_type(&key).map_err(pair)?;
+    let key = CertifiedKey::new(chain, key);
+    match key.keys_match() {
+        // rustls reads no certificate of X.509 version 1, but sends it like any other: it is told as `Other`. Who has
+        // put it has compared the key.
+        Ok(())
+        | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown))
+        | Err(rustls::Error::InvalidCertificate(CertificateError::Other(_))) => {}
+        Err(e) => return Err(pair(e)),
+    }
     Ok(Loaded {
         source: source.clone(),
         key: Arc::new(key),

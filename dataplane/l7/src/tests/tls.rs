@@ -27,7 +27,7 @@ fn certificate(name: &str, hosts: &[&str], names: &[&str]) -> Certificate {
     }
 }
 
-fn world(certificates: Vec<Certificate>) -> World {
+pub(super) fn world(certificates: Vec<Certificate>) -> World {
     let objects = Objects {
         hosts: vec![host("", &[("/", "web")])],
         upstreams: vec![upstream("web", &[10])],
@@ -55,14 +55,18 @@ fn client(trusted: &[&Certificate], versions: &[&'static SupportedProtocolVersio
     Arc::new(config)
 }
 
-async fn connect(world: &World, config: &Arc<ClientConfig>, name: &str) -> io::Result<TlsStream<TcpStream>> {
+pub(super) async fn connect(
+    world: &World,
+    config: &Arc<ClientConfig>,
+    name: &str,
+) -> io::Result<TlsStream<TcpStream>> {
     let stream = world.connect(443).await;
     let name = ServerName::try_from(name.to_owned()).unwrap();
     TlsConnector::from(Arc::clone(config)).connect(name, stream).await
 }
 
 /// One request; the connection is closed after it.
-async fn request(stream: &mut TlsStream<TcpStream>, host: &str) -> String {
+pub(super) async fn request(stream: &mut TlsStream<TcpStream>, host: &str) -> String {
     let text = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
     stream.write_all(text.as_bytes()).await.unwrap();
     read_to_end(stream).await
