@@ -10,8 +10,11 @@ use super::routes::Ingresses;
 use super::traffic::Plan;
 use super::world::World;
 use crate::model::ingress::Tls;
-use crate::model::{Id, Ingress, Kind, ObjectName, TlsSecret};
+use crate::model::{Id, Ingress, Kind, ObjectName, Secret, TlsSecret};
 use crate::problem::Problem;
+
+/// In seconds.
+const DAY: i64 = 86_400;
 
 #[derive(Default)]
 struct Hosts {
@@ -53,28 +56,28 @@ pub(super) fn compile(
     }
 }
 
-/// The Secret, also where it was removed under an Ingress that uses it.
+/// The certificate of a Secret; the last good one where the Secret is gone, or has none any more, under an Ingress that
+/// uses it.
 fn find<'a>(world: &World<'a>, name: &ObjectName) -> Option<&'a TlsSecret> {
-    match world.model.secret(name) {
-        Some(secret) => secret,
-        None => world.model.removed_secret(name),
-    }
+    let secret = world.model.secret(name).and_then(|secret| secret.tls().ok());
+    secret.or_else(|| world.model.last_good_certificate(name))
 }
 
 /// Why there is nothing, or not what was asked for.
 fn missing(world: &World<'_>, name: &ObjectName) -> Option<String> {
-    match world.model.secret(name) {
-        Some(Some(_)) => None,
-        Some(None) => Some(format!(
-            "Secret {name} is not of type kubernetes.io/tls; the default certificate serves"
-        )),
-        None if world.model.removed_secret(name).is_some() => Some(format!(
-            "Secret {name} is gone; its last good certificate stays in force"
-        )),
-        None => Some(format!(
-            "Secret {name} does not exist or has never been good; the default certificate serves"
-        )),
-    }
+    let kept = world.model.last_good_certificate(name).is_some();
+    let reason = match world.model.secret(name).map(Secret::tls) {
+        Some(Ok(_)) => return None,
+        Some(Err(reason)) => format!("has no certificate that can be used: {reason}"),
+        None if kept => "is gone".to_owned(),
+        None => "does not exist or has never been good".to_owned(),
+    };
+    let consequence = if kept {
+        "its last good certificate stays in force"
+    } else {
+        "the default certificate serves"
+    };
+    Some(format!("Secret {name} {reason}; {consequence}"))
 }
 
 impl Hosts {
@@ -165,13 +168,27 @@ fn check_validity(name: &ObjectName, secret: &TlsSecret, now: i64, plan: &mut Pl
         .into_iter()
         .filter(|t| *t > now)
         .fold(plan.valid_until, i64::min);
-    let (verb, at) = match () {
-        () if now > not_after => ("expired at", not_after),
-        () if now < not_before => ("is not valid before", not_before),
-        () => return,
+    let warn = |text: String| Problem::warning(Id::new(Kind::Secret, name.clone()), text);
+    if secret.version == 1 {
+        let text = "data[tls.crt]: the certificate is an X.509 version 1 certificate: it names no host, and clients may refuse it";
+        plan.problems.push(warn(text.to_owned()));
+    }
+    let written = |at: i64| Timestamp::from_second(at).map_or_else(|_| at.to_string(), |t| t.to_string());
+    let days = |seconds: i64| match seconds / DAY {
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
     };
-    let at = Timestamp::from_second(at).map_or_else(|_| at.to_string(), |t| t.to_string());
-    let text = format!("data[tls.crt]: the certificate {verb} {at}; clients will refuse it");
-    plan.problems
-        .push(Problem::warning(Id::new(Kind::Secret, name.clone()), text));
+    let trouble = if now > not_after {
+        format!("expired {} ago, at {}", days(now - not_after), written(not_after))
+    } else if now < not_before {
+        format!(
+            "is not valid before {}, in {}",
+            written(not_before),
+            days(not_before - now)
+        )
+    } else {
+        return;
+    };
+    let text = format!("data[tls.crt]: the certificate {trouble}; clients will refuse it");
+    plan.problems.push(warn(text));
 }

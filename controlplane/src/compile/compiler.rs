@@ -69,6 +69,12 @@ impl Compiler {
                     let services = self.slices.set(&id.name, object);
                     self.traffic.endpoints_changed(services);
                 }
+                Kind::Endpoints => {
+                    let service = self.slices.set_mirrored(&id.name, object);
+                    self.traffic.endpoints_changed(vec![service]);
+                }
+                // Nothing is made of them yet.
+                Kind::ConfigMap => {}
                 Kind::Service | Kind::IngressClass | Kind::Ingress | Kind::Secret => {
                     self.traffic.object_changed(id, object);
                 }

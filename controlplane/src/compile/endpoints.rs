@@ -44,7 +44,8 @@ impl Candidates {
     }
 }
 
-/// EndpointSlices speak for a Service where there are any; otherwise its selector does.
+/// EndpointSlices speak for a Service where there are any, and Endpoints where it has no selector; otherwise its
+/// selector does.
 pub(super) fn endpoints(
     world: &World<'_>,
     name: &ObjectName,
@@ -53,7 +54,8 @@ pub(super) fn endpoints(
 ) -> Endpoints {
     let mut candidates = Candidates::default();
     let mut unknown_port_name = false;
-    if let Some(slices) = world.slices(name) {
+    let mut slices = world.slices(name, service).peekable();
+    if slices.peek().is_some() {
         for slice in slices {
             for p in slice
                 .ports

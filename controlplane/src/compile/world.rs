@@ -7,7 +7,7 @@ use foldhash::HashMap;
 
 use super::index::Index;
 use crate::model::slice::Slice;
-use crate::model::{Model, Object, ObjectName, Pod, Selector};
+use crate::model::{Model, Object, ObjectName, Pod, Selector, Service};
 
 #[derive(Clone, Copy)]
 pub(super) struct World<'a> {
@@ -23,10 +23,13 @@ impl<'a> World<'a> {
         selected.filter_map(|id| self.index.pod(id).map(|(_, pod)| pod))
     }
 
-    /// The slices of a Service; `None` where there is none.
-    pub(super) fn slices(&self, service: &ObjectName) -> Option<impl Iterator<Item = &'a Slice>> {
-        let slices = self.slices.of_service.get(service)?;
-        Some(slices.values().map(|object| slice(object)))
+    /// The slices of a Service, and what is mirrored of its Endpoints if it has no selector; none where there is neither.
+    pub(super) fn slices(&self, name: &ObjectName, service: &Service) -> impl Iterator<Item = &'a Slice> {
+        let written = self.slices.of_service.get(name).into_iter().flatten();
+        let written = written.map(|(_, object)| slice(object));
+        let mirrored = self.slices.mirrored.get(name);
+        let mirrored = mirrored.filter(|_| service.selector.is_none());
+        written.chain(mirrored.into_iter().flat_map(|object| mirrored_slices(object)))
     }
 }
 
@@ -35,6 +38,8 @@ impl<'a> World<'a> {
 pub(super) struct Slices {
     all: HashMap<ObjectName, Arc<Object>>,
     of_service: HashMap<ObjectName, BTreeMap<ObjectName, Arc<Object>>>,
+    /// Endpoints objects, which have their Services' names.
+    mirrored: HashMap<ObjectName, Arc<Object>>,
 }
 
 fn slice(object: &Object) -> &Slice {
@@ -44,7 +49,23 @@ fn slice(object: &Object) -> &Slice {
     }
 }
 
+fn mirrored_slices(object: &Object) -> &[Slice] {
+    match object {
+        Object::Endpoints(mirrored) => &mirrored.0,
+        _ => unreachable!("only Endpoints are kept as such"),
+    }
+}
+
 impl Slices {
+    /// Adds, replaces or removes an Endpoints object. Gives the Service that it speaks for.
+    pub(super) fn set_mirrored(&mut self, name: &ObjectName, new: Option<&Arc<Object>>) -> ObjectName {
+        match new {
+            Some(object) => self.mirrored.insert(name.clone(), object.clone()),
+            None => self.mirrored.remove(name),
+        };
+        name.clone()
+    }
+
     /// Adds, replaces or removes a slice. Gives the Services that it spoke for and speaks for.
     pub(super) fn set(&mut self, name: &ObjectName, new: Option<&Arc<Object>>) -> Vec<ObjectName> {
         let old = match new {
@@ -76,6 +97,6 @@ impl Slices {
 #[cfg(test)]
 impl Slices {
     pub(super) fn is_empty(&self) -> bool {
-        self.all.is_empty() && self.of_service.is_empty()
+        self.all.is_empty() && self.of_service.is_empty() && self.mirrored.is_empty()
     }
 }

@@ -7,7 +7,7 @@ use super::address::parse_ip;
 use super::invalid::{Invalid, port};
 use super::name::{host, is_label, is_port_name, is_subdomain};
 use super::sieve::Sieve;
-use super::{Age, age};
+use super::{Age, Annotations, age, annotations};
 
 /// `spec.controller` of the IngressClasses that Headgate serves.
 pub const CONTROLLER: &str = "headgate.dev/ingress";
@@ -52,6 +52,8 @@ pub struct Ingress {
     pub rules: Vec<Rule>,
     /// `spec.tls`.
     pub tls: Vec<Tls>,
+    /// `metadata.annotations`, all of them.
+    pub annotations: Annotations,
 }
 
 /// An element of `spec.rules`.
@@ -135,14 +137,7 @@ impl Ingress {
     /// Where nothing remains that could be served.
     pub fn parse(ingress: &k8s::Ingress, sieve: &mut Sieve) -> Result<Self, Invalid> {
         let spec = ingress.spec.clone().unwrap_or_default();
-        let annotation = || {
-            ingress
-                .metadata
-                .annotations
-                .as_ref()?
-                .get(CLASS_ANNOTATION)
-                .cloned()
-        };
+        let annotations = annotations(&ingress.metadata);
         let written = (
             spec.default_backend.as_ref(),
             spec.rules.as_deref().unwrap_or_default(),
@@ -165,10 +160,11 @@ impl Ingress {
                 .ingress_class_name
                 .clone()
                 .filter(|c| !c.is_empty())
-                .or_else(annotation),
+                .or_else(|| annotations.get(CLASS_ANNOTATION).cloned()),
             default_backend,
             rules,
             tls: sieve.each("spec.tls", spec.tls.as_deref().unwrap_or_default(), tls),
+            annotations,
         })
     }
 }

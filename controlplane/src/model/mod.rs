@@ -2,6 +2,8 @@
 
 pub mod address;
 pub mod cluster_policy;
+pub mod config_map;
+pub mod endpoints;
 pub mod ingress;
 pub mod invalid;
 pub mod name;
@@ -9,6 +11,7 @@ pub mod node;
 pub mod parse;
 pub mod pod;
 pub mod policy;
+mod retention;
 pub mod secret;
 pub mod selector;
 pub mod service;
@@ -18,19 +21,22 @@ pub mod slice;
 mod tests;
 mod typed;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 
 pub use cluster_policy::ClusterPolicy;
+pub use config_map::ConfigMap;
+pub use endpoints::Mirrored;
 pub use ingress::{Ingress, IngressClass};
 pub use name::{Id, Kind, ObjectName};
 pub use node::Node;
 pub use pod::Pod;
 pub use policy::NetworkPolicy;
-pub use secret::TlsSecret;
+use retention::Retention;
+pub use secret::{Secret, TlsSecret};
 pub use selector::{Labels, Selector};
 pub use service::Service;
 pub use slice::Slice;
@@ -45,6 +51,15 @@ pub struct Age(bool, Option<Timestamp>);
 pub fn age(metadata: &ObjectMeta) -> Age {
     let created = metadata.creation_timestamp.as_ref().map(|t| t.0);
     Age(created.is_none(), created)
+}
+
+/// `metadata.annotations`, sorted by key; shared, since routes keep those of their Ingress.
+pub type Annotations = Arc<BTreeMap<String, String>>;
+
+/// The annotations of an object.
+#[must_use]
+pub fn annotations(metadata: &ObjectMeta) -> Annotations {
+    Arc::new(metadata.annotations.clone().unwrap_or_default())
 }
 
 /// One object, checked.
@@ -62,53 +77,38 @@ pub enum Object {
     IngressClass(IngressClass),
     /// An Ingress.
     Ingress(Ingress),
-    /// A Secret; `None` where its type is not `kubernetes.io/tls`.
-    Secret(Option<TlsSecret>),
+    /// A Secret.
+    Secret(Secret),
     /// A NetworkPolicy.
     NetworkPolicy(NetworkPolicy),
     /// A ClusterNetworkPolicy.
     ClusterNetworkPolicy(ClusterPolicy),
     /// A Node.
     Node(Node),
+    /// Endpoints, as the slices that are made of them.
+    Endpoints(Mirrored),
+    /// A ConfigMap; `None` where nothing names it.
+    ConfigMap(Option<ConfigMap>),
 }
 
 /// Everything that is in force, by kind and name.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     objects: BTreeMap<Id, Arc<Object>>,
-    /// Secrets that were removed while an Ingress refers to them.
-    removed_secrets: BTreeMap<Id, Arc<Object>>,
+    retention: Retention,
 }
 
 impl Model {
     /// Adds or replaces an object.
     pub fn insert(&mut self, id: Id, object: Arc<Object>) {
-        self.removed_secrets.remove(&id);
+        self.retention.changed(&id, self.objects.get(&id), Some(&object));
         self.objects.insert(id, object);
     }
 
-    /// Removes an object. A Secret stays at hand until [`Self::forget_unreferenced`] finds no use of it.
+    /// Removes an object. The certificate of a Secret stays at hand as long as an Ingress names it.
     pub fn remove(&mut self, id: &Id) {
-        if let (Some(object), Kind::Secret) = (self.objects.remove(id), id.kind) {
-            self.removed_secrets.insert(id.clone(), object);
-        }
-    }
-
-    /// Drops removed Secrets to which no Ingress refers any more.
-    pub fn forget_unreferenced(&mut self) {
-        if self.removed_secrets.is_empty() {
-            return;
-        }
-        let referenced: BTreeSet<Id> = self
-            .ingresses()
-            .flat_map(|(name, i)| {
-                i.tls
-                    .iter()
-                    .filter_map(|tls| Some(name.sibling(tls.secret.as_deref()?)))
-            })
-            .map(|name| Id::new(Kind::Secret, name))
-            .collect();
-        self.removed_secrets.retain(|id, _| referenced.contains(id));
+        let old = self.objects.remove(id);
+        self.retention.changed(id, old.as_ref(), None);
     }
 
     /// Whether there is such an object.
@@ -223,16 +223,22 @@ impl Model {
         }
     }
 
-    /// One Secret; `Some(None)` where it is not of type `kubernetes.io/tls`.
+    /// One Secret.
     #[must_use]
-    pub fn secret(&self, name: &ObjectName) -> Option<Option<&TlsSecret>> {
-        secret(&self.objects, name)
+    pub fn secret(&self, name: &ObjectName) -> Option<&Secret> {
+        match self.get(&Id::new(Kind::Secret, name.clone())).map(Arc::as_ref) {
+            Some(Object::Secret(secret)) => Some(secret),
+            _ => None,
+        }
     }
 
-    /// A Secret that was removed while an Ingress refers to it.
+    /// The last certificate of a Secret that is gone, or has none that can be used, while an Ingress names it.
     #[must_use]
-    pub fn removed_secret(&self, name: &ObjectName) -> Option<&TlsSecret> {
-        secret(&self.removed_secrets, name).flatten()
+    pub fn last_good_certificate(&self, name: &ObjectName) -> Option<&TlsSecret> {
+        match self.retention.last_good(name).map(Arc::as_ref) {
+            Some(Object::Secret(secret)) => secret.tls().ok(),
+            _ => None,
+        }
     }
 
     fn of<'a, T: 'a>(
@@ -247,12 +253,5 @@ impl Model {
             .range(first..)
             .take_while(move |(id, _)| id.kind == kind);
         objects.filter_map(move |(id, object)| pick(object).map(|x| (&id.name, x)))
-    }
-}
-
-fn secret<'a>(objects: &'a BTreeMap<Id, Arc<Object>>, name: &ObjectName) -> Option<Option<&'a TlsSecret>> {
-    match objects.get(&Id::new(Kind::Secret, name.clone())).map(Arc::as_ref) {
-        Some(Object::Secret(secret)) => Some(secret.as_ref()),
-        _ => None,
     }
 }

@@ -27,11 +27,15 @@ pub enum Kind {
     ClusterNetworkPolicy,
     /// `v1`
     Node,
+    /// `v1`
+    Endpoints,
+    /// `v1`
+    ConfigMap,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Namespace,
         Self::Pod,
         Self::Service,
@@ -42,6 +46,8 @@ impl Kind {
         Self::NetworkPolicy,
         Self::ClusterNetworkPolicy,
         Self::Node,
+        Self::Endpoints,
+        Self::ConfigMap,
     ];
 
     /// `kind` as manifests spell it.
@@ -58,6 +64,8 @@ impl Kind {
             Self::NetworkPolicy => "NetworkPolicy",
             Self::ClusterNetworkPolicy => "ClusterNetworkPolicy",
             Self::Node => "Node",
+            Self::Endpoints => "Endpoints",
+            Self::ConfigMap => "ConfigMap",
         }
     }
 
@@ -65,7 +73,13 @@ impl Kind {
     #[must_use]
     pub const fn api_version(self) -> &'static str {
         match self {
-            Self::Namespace | Self::Pod | Self::Service | Self::Secret | Self::Node => "v1",
+            Self::Namespace
+            | Self::Pod
+            | Self::Service
+            | Self::Secret
+            | Self::Node
+            | Self::Endpoints
+            | Self::ConfigMap => "v1",
             Self::EndpointSlice => "discovery.k8s.io/v1",
             Self::IngressClass | Self::Ingress | Self::NetworkPolicy => "networking.k8s.io/v1",
             Self::ClusterNetworkPolicy => "policy.networking.k8s.io/v1alpha2",

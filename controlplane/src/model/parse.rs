@@ -2,14 +2,15 @@
 
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery, networking::v1 as networking};
 use serde_json::Value;
-use zeroize::Zeroize;
 
+use super::config_map::WantedConfigMaps;
 use super::invalid::Invalid;
 use super::name::{Id, Kind, ObjectName, is_label};
 use super::sieve::Sieve;
 use super::typed::{Notes, sifted, typed};
 use super::{
-    ClusterPolicy, Ingress, IngressClass, NetworkPolicy, Node, Object, Pod, Service, Slice, TlsSecret,
+    ClusterPolicy, ConfigMap, Ingress, IngressClass, Mirrored, NetworkPolicy, Node, Object, Pod, Secret,
+    Service, Slice,
 };
 
 /// What a manifest's value turned out to be.
@@ -123,10 +124,15 @@ pub struct Parsed {
     pub closed: Vec<Invalid>,
 }
 
-/// Checks a value of a known kind.
-pub fn parse(id: &Id, value: &mut Value) -> Parsed {
+/// Checks a value of a known kind. Of ConfigMaps only those are kept that are `wanted`.
+pub fn parse(id: &Id, value: &mut Value, wanted: &WantedConfigMaps) -> Parsed {
     let (mut notes, mut closed) = (Notes::default(), Vec::new());
-    let object = object(id, value, &mut notes, &mut closed);
+    let object = match id.kind {
+        // Neither kept nor looked into.
+        Kind::ConfigMap if !wanted.contains(&id.name) => Ok(Object::ConfigMap(None)),
+        _ => object(id, value, &mut notes, &mut closed),
+    };
+    closed.append(&mut notes.remarks);
     closed.extend(notes.left_out.into_iter().map(|mut invalid| {
         invalid.reason.push_str("; the entry is left out");
         invalid
@@ -163,34 +169,20 @@ fn object(
         }
         Kind::Ingress => sifted(value, notes, Ingress::parse).map(Object::Ingress),
         Kind::Node => sifted(value, notes, Node::parse).map(Object::Node),
-        Kind::Secret => secret(value, &mut notes.unknown),
+        Kind::Secret => Secret::parse(value, notes).map(Object::Secret),
+        Kind::Endpoints => {
+            let slices = |e: &core::Endpoints, sieve: &mut Sieve| Mirrored::parse(e, &id.name, sieve);
+            sifted(value, notes, slices).map(Object::Endpoints)
+        }
+        Kind::ConfigMap => {
+            let map = |map: &core::ConfigMap, _: &mut Sieve| Ok(Some(ConfigMap::parse(map)));
+            sifted(value, notes, map).map(Object::ConfigMap)
+        }
         Kind::NetworkPolicy => typed::<networking::NetworkPolicy>(value, &mut notes.unknown)
             .and_then(|p| NetworkPolicy::parse(&p))
             .map(Object::NetworkPolicy),
         Kind::ClusterNetworkPolicy => {
             ClusterPolicy::parse(value, &mut notes.unknown, closed).map(Object::ClusterNetworkPolicy)
         }
-    }
-}
-
-/// As the others, but nothing of the data may reach an error line, or stay in memory.
-fn secret(value: &mut Value, unknown: &mut Vec<String>) -> Result<Object, Invalid> {
-    let parsed = typed::<core::Secret>(value, unknown);
-    wipe(&mut value["data"]);
-    wipe(&mut value["stringData"]);
-    match parsed {
-        Ok(mut secret) => TlsSecret::parse(&mut secret).map(Object::Secret),
-        Err(e) if e.field.starts_with("data") => Err(Invalid::new(e.field, "must be text in base64")),
-        Err(e) if e.field.starts_with("stringData") => Err(Invalid::new(e.field, "must be text")),
-        Err(e) => Err(e),
-    }
-}
-
-fn wipe(value: &mut Value) {
-    match value {
-        Value::String(text) => text.zeroize(),
-        Value::Array(items) => items.iter_mut().for_each(wipe),
-        Value::Object(fields) => fields.values_mut().for_each(wipe),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

@@ -18,6 +18,8 @@ use super::{Age, age};
 pub const AFFINITY_SECONDS: u32 = 10_800;
 /// Its largest value: a day.
 const AFFINITY_SECONDS_MAX: u32 = 86_400;
+/// What `spec.loadBalancerSourceRanges` was before it was a field.
+const SOURCE_RANGES_ANNOTATION: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 
 /// A Service as far as traffic from outside is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +34,7 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// Where clients outside reach it, sorted, without duplicates.
     pub addresses: Vec<IpAddr>,
-    /// `spec.loadBalancerSourceRanges` restricts who may connect.
+    /// `spec.loadBalancerSourceRanges`, or the annotation that it was before, restricts who may connect.
     pub source_ranges: bool,
     /// Whether `spec.ipFamilies` names IPv6 first; `None` where it names none.
     pub prefers_ipv6: Option<bool>,
@@ -97,10 +99,7 @@ impl Service {
                 .map(Selector::of_labels),
             ports,
             addresses: addresses(&spec, service.status.as_ref(), sieve)?,
-            source_ranges: spec
-                .load_balancer_source_ranges
-                .as_ref()
-                .is_some_and(|r| !r.is_empty()),
+            source_ranges: restricts_sources(service, &spec),
             prefers_ipv6: spec
                 .ip_families
                 .as_ref()
@@ -110,6 +109,14 @@ impl Service {
             publish_not_ready: spec.publish_not_ready_addresses.unwrap_or(false),
         })
     }
+}
+
+/// The API server reads the annotation where the field is empty (`GetLoadBalancerSourceRanges`).
+fn restricts_sources(service: &k8s::Service, spec: &k8s::ServiceSpec) -> bool {
+    let field = spec.load_balancer_source_ranges.as_deref().unwrap_or_default();
+    let annotations = service.metadata.annotations.as_ref();
+    let annotation = annotations.and_then(|annotations| annotations.get(SOURCE_RANGES_ANNOTATION));
+    !field.is_empty() || annotation.is_some_and(|ranges| !ranges.trim().is_empty())
 }
 
 fn kind(spec: &k8s::ServiceSpec) -> Result<ServiceKind, Invalid> {

@@ -15,6 +15,7 @@ pub struct Sieve {
     /// What the object's lists have lost before.
     gaps: Gaps,
     left_out: Vec<Invalid>,
+    remarks: Vec<Invalid>,
 }
 
 /// What a [`Sieve`] leaves.
@@ -22,6 +23,8 @@ pub struct Sieve {
 pub(super) struct Sifted {
     /// Entries that are left out, with their paths as they are written.
     pub(super) left_out: Vec<Invalid>,
+    /// What else is not in force as it is written.
+    pub(super) remarks: Vec<Invalid>,
     /// The entries that were lost before.
     pub(super) entries: Gaps,
 }
@@ -80,10 +83,10 @@ impl Sieve {
         kept
     }
 
-    /// Notes something of the entry at hand that is left out.
-    pub fn note(&mut self, invalid: Invalid) {
-        let invalid = self.absolute(invalid);
-        self.left_out.push(invalid);
+    /// Notes something of the entry at hand that is not in force as it is written, and what is instead.
+    pub fn remark(&mut self, field: &str, reason: impl Into<String>) {
+        let remark = self.absolute(Invalid::new(field, reason));
+        self.remarks.push(remark);
     }
 
     /// The index that the entry at hand has in the manifest, for problems that are found later.
@@ -96,21 +99,24 @@ impl Sieve {
 
     /// What was left out.
     pub(super) fn finish(self) -> Sifted {
-        let written = self.left_out.into_iter().map(|note| self.gaps.restore(note));
+        let written = |notes: Vec<Invalid>| notes.into_iter().map(|note| self.gaps.restore(note)).collect();
         Sifted {
-            left_out: written.collect(),
+            left_out: written(self.left_out),
+            remarks: written(self.remarks),
             entries: self.gaps,
         }
     }
 
     fn try_entry<U>(&mut self, parse: impl FnOnce(&mut Self) -> Result<U, Invalid>) -> Option<U> {
-        let noted = self.left_out.len();
+        let (noted, remarked) = (self.left_out.len(), self.remarks.len());
         match parse(self) {
             Ok(entry) => Some(entry),
             Err(invalid) => {
                 // The whole entry goes; what is odd inside of it no longer matters.
                 self.left_out.truncate(noted);
-                self.note(invalid);
+                self.remarks.truncate(remarked);
+                let invalid = self.absolute(invalid);
+                self.left_out.push(invalid);
                 None
             }
         }

@@ -19,6 +19,8 @@ pub(super) struct Notes {
     pub(super) unknown: Vec<String>,
     /// Entries that are left out, and why.
     pub(super) left_out: Vec<Invalid>,
+    /// What else is not in force as it is written, and what is instead.
+    pub(super) remarks: Vec<Invalid>,
 }
 
 /// Reads a value as what it should be, and notes the paths of fields that this does not have.
@@ -48,6 +50,7 @@ pub(super) fn sifted<T: DeserializeOwned, U>(
     let parsed = parsed.map_err(|invalid| cause(sifted.entries.restore(invalid)));
     notes.left_out.append(&mut removed.notes);
     notes.left_out.extend(sifted.left_out);
+    notes.remarks.extend(sifted.remarks);
     parsed
 }
 

@@ -85,7 +85,7 @@ fn what_does_not_fit_is_told_and_served() {
         result.lines,
         [
             "Ingress shop/i: spec.tls[0].hosts[0]: the certificate of Secret shop/cert does not name \"a.h.test\"",
-            "Secret shop/cert: data[tls.crt]: the certificate expired at 2025-01-01T00:00:00Z; clients will refuse it",
+            "Secret shop/cert: data[tls.crt]: the certificate expired 690 days ago, at 2025-01-01T00:00:00Z; clients will refuse it",
         ]
     );
     let (crt, key) = pem_valid(&["a.h.test"], (2030, 2031));
@@ -93,7 +93,7 @@ fn what_does_not_fit_is_told_and_served() {
     assert_eq!(
         compiled(&text).lines,
         [
-            "Secret shop/cert: data[tls.crt]: the certificate is not valid before 2030-01-01T00:00:00Z; clients will refuse it"
+            "Secret shop/cert: data[tls.crt]: the certificate is not valid before 2030-01-01T00:00:00Z, in 1136 days; clients will refuse it"
         ]
     );
 }
@@ -113,7 +113,7 @@ fn a_missing_secret_and_one_of_another_type() {
     assert_eq!(
         compiled(&(text + opaque)).lines,
         [
-            "Ingress shop/i: spec.tls[0].secretName: Secret shop/cert is not of type kubernetes.io/tls; the default certificate serves"
+            "Ingress shop/i: spec.tls[0].secretName: Secret shop/cert has no certificate that can be used: data[tls.crt]: is missing; the default certificate serves"
         ]
     );
 }
@@ -146,6 +146,40 @@ fn a_removed_secret_serves_as_long_as_it_is_asked_for() {
         [],
         "it was forgotten meanwhile"
     );
+}
+
+#[test]
+fn an_opaque_secret_that_is_no_longer_good_leaves_its_last_certificate() {
+    let (crt, key) = pem(&["a.h.test"]);
+    let ingress = ingress("i", "[{hosts: [a.h.test], secretName: cert}]");
+    let opaque = |key: &str| secret("cert", &crt, key).replace("kubernetes.io/tls", "Opaque");
+    let state = |store: &Store| {
+        let result = compiled_store(store, &settings());
+        let certificates = result.certificates().len();
+        (certificates, result.lines)
+    };
+    let line = |consequence: &str| {
+        vec![format!(
+            "Ingress shop/i: spec.tls[0].secretName: Secret shop/cert has no certificate that can be used: \
+             data[tls.key]: is not a private key in PEM; {consequence}"
+        )]
+    };
+    let (kept, lost) = (
+        line("its last good certificate stays in force"),
+        line("the default certificate serves"),
+    );
+    let mut store = Store::default();
+    put(&mut store, &[("i.yaml", &ingress), ("s.yaml", &opaque("x"))]);
+    assert_eq!(state(&store), (0, lost.clone()));
+    put(&mut store, &[("s.yaml", &opaque(&key))]);
+    assert_eq!(state(&store), (1, vec![]));
+    put(&mut store, &[("s.yaml", &opaque("x"))]);
+    assert_eq!(state(&store), (1, kept.clone()));
+    put(&mut store, &[("s.yaml", &opaque("y"))]);
+    assert_eq!(state(&store), (1, kept), "it is not lost by a second mistake");
+    put(&mut store, &[("i.yaml", "")]);
+    put(&mut store, &[("i.yaml", &ingress)]);
+    assert_eq!(state(&store), (0, lost), "it was forgotten meanwhile");
 }
 
 #[test]
@@ -214,11 +248,11 @@ fn bad_secrets_are_told_without_their_data() {
     assert_eq!(line(head), error("data[tls.key]: is missing"));
     assert_eq!(
         line(&format!("{head}  tls.key: 's3cret!'\n")),
-        error("data.tls.key: must be text in base64")
+        error("data[tls.key]: must be text in base64")
     );
     assert_eq!(
         line(&format!("{head}  tls.key: 1234567\n")),
-        error("data.tls.key: must be text in base64")
+        error("data[tls.key]: must be text in base64")
     );
     let broken = crt.replace("MII", "AII");
     assert_eq!(

@@ -2,6 +2,7 @@ mod certificates;
 mod cluster_policies;
 mod incremental;
 mod limits;
+mod mirrored;
 mod pods;
 mod policies;
 mod routes;

@@ -89,7 +89,10 @@ pub(super) fn certificates(key: &str, pem: &[u8]) -> Result<Vec<Vec<u8>>, Invali
         let reason = format!("its certificate number {} is empty", place + 1);
         return Err(wrong(key, reason));
     }
-    Ok(chain.into_iter().map(|certificate| certificate.to_vec()).collect())
+    Ok(chain
+        .into_iter()
+        .map(|certificate| certificate.to_vec())
+        .collect())
 }
 
 /// Why a text holds no key that can be read.

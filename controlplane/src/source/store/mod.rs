@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::decode::{Document, Unreadable};
+use crate::model::config_map::WantedConfigMaps;
 use crate::model::parse::{Identity, Parsed, identify, parse};
 use crate::model::{ClusterPolicy, Id, Kind, Model, NetworkPolicy, Object};
 use crate::problem::{Origin, Problem, Severity};
@@ -37,6 +38,7 @@ pub struct Store {
     contested: BTreeSet<Id>,
     /// Policies in the model that stand in for one that was never good.
     closed: BTreeSet<Id>,
+    wanted: WantedConfigMaps,
     model: Model,
 }
 
@@ -69,6 +71,15 @@ struct Broken {
 }
 
 impl Store {
+    /// A store that keeps these ConfigMaps; of others the names. It must be known before files are read.
+    #[must_use]
+    pub fn keeping(wanted: WantedConfigMaps) -> Self {
+        Self {
+            wanted,
+            ..Self::default()
+        }
+    }
+
     /// The model that is in force.
     #[must_use]
     pub fn model(&self) -> &Model {
@@ -86,7 +97,7 @@ impl Store {
                 self.remove_definer(id, &path);
                 affected.insert(id.clone());
             }
-            if let Some(file) = File::read(&path, contents, old) {
+            if let Some(file) = File::read(&path, contents, old, &self.wanted) {
                 for id in file.definitions.keys() {
                     self.definers.entry(id.clone()).or_default().insert(path.clone());
                     affected.insert(id.clone());
@@ -106,13 +117,6 @@ impl Store {
             self.resolve(id.clone());
             before.as_ref() != self.model.get(id)
         });
-        // No other change can end what an Ingress refers to.
-        if affected
-            .iter()
-            .any(|id| matches!(id.kind, Kind::Ingress | Kind::Secret))
-        {
-            self.model.forget_unreferenced();
-        }
         affected
     }
 
@@ -253,7 +257,7 @@ impl Store {
 
 impl File {
     /// The file after a change; `None` where it is gone.
-    fn read(path: &Arc<Path>, contents: Contents, old: Self) -> Option<Self> {
+    fn read(path: &Arc<Path>, contents: Contents, old: Self, wanted: &WantedConfigMaps) -> Option<Self> {
         match contents {
             Contents::Gone => None,
             Contents::Unreadable(e) => {
@@ -282,7 +286,7 @@ impl File {
                 };
                 documents
                     .into_iter()
-                    .for_each(|document| file.add(path, document));
+                    .for_each(|document| file.add(path, document, wanted));
                 if !file.whole {
                     // Any of them may be the one that cannot be told.
                     for (id, definition) in old.definitions {
@@ -296,7 +300,7 @@ impl File {
         }
     }
 
-    fn add(&mut self, path: &Arc<Path>, mut document: Document) {
+    fn add(&mut self, path: &Arc<Path>, mut document: Document, wanted: &WantedConfigMaps) {
         let origin = Some(Origin {
             file: path.clone(),
             line: Some(document.line),
@@ -337,7 +341,7 @@ impl File {
                     problem(Some(id), text);
                 }
                 None => {
-                    let definition = Definition::read(&id, &mut document);
+                    let definition = Definition::read(&id, &mut document, wanted);
                     self.definitions.insert(id, definition);
                 }
             },
@@ -350,12 +354,12 @@ impl Definition {
         self.object.is_err() || !self.unknown.is_empty() || !self.closed.is_empty()
     }
 
-    fn read(id: &Id, document: &mut Document) -> Self {
+    fn read(id: &Id, document: &mut Document, wanted: &WantedConfigMaps) -> Self {
         let Parsed {
             object,
             unknown,
             closed,
-        } = parse(id, &mut document.value);
+        } = parse(id, &mut document.value, wanted);
         // Of an object that is refused, no part is in force in any way that its own lines could tell.
         let closed = if object.is_ok() { closed } else { Vec::new() };
         let object = object.map(Arc::new).map_err(|invalid| Broken {

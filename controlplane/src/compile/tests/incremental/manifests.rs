@@ -22,6 +22,7 @@ pub(super) fn any_change() -> impl Strategy<Value = Change> {
         2 => cluster_policy(),
         1 => service(),
         1 => slice(),
+        1 => endpoints(),
         1 => ingress(),
     ];
     (manifest, prop::bool::weighted(0.25)).prop_map(|(manifest, gone)| Change { manifest, gone })
@@ -253,6 +254,16 @@ fn slice() -> impl Strategy<Value = Value> {
                 "endpoints": [{"addresses": [format!("10.9.9.{address}")], "conditions": {"ready": ready}}],
             })
         })
+}
+
+fn endpoints() -> impl Strategy<Value = Value> {
+    (namespace_name(), 0..2u8, 1..4u8).prop_map(|(namespace, service, address)| {
+        json!({
+            "apiVersion": "v1", "kind": "Endpoints",
+            "metadata": {"name": format!("s{service}"), "namespace": namespace},
+            "subsets": [{"addresses": [{"ip": format!("10.9.8.{address}")}], "ports": [{"name": "a", "port": 9}]}],
+        })
+    })
 }
 
 fn ingress() -> impl Strategy<Value = Value> {

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::compile::{Compiler, State, compile};
+use crate::model::config_map::WantedConfigMaps;
 use crate::model::parse::{Identity, identify, parse};
 use crate::model::{Id, Model};
 use crate::testing::{NOW, settings};
@@ -39,7 +40,6 @@ impl Bed {
         for change in changes {
             changed.insert(self.make(&change.manifest, change.gone));
         }
-        self.model.forget_unreferenced();
         for (key, object) in self.compiler.update(&self.model, &changed, NOW) {
             match object {
                 Some(object) => {
@@ -59,7 +59,7 @@ impl Bed {
         if gone {
             self.model.remove(&id);
         } else {
-            let parsed = parse(&id, &mut manifest.clone());
+            let parsed = parse(&id, &mut manifest.clone(), &WantedConfigMaps::default());
             let object = parsed.object.unwrap_or_else(|e| panic!("{e} in {manifest}"));
             self.model.insert(id.clone(), Arc::new(object));
         }
@@ -79,7 +79,6 @@ impl Bed {
     fn clear(&mut self) {
         let all: BTreeSet<Id> = self.model.ids().cloned().collect();
         all.iter().for_each(|id| self.model.remove(id));
-        self.model.forget_unreferenced();
         self.compiler.update(&self.model, &all, NOW);
         assert!(self.compiler.keeps_nothing(), "{:?}", self.compiler);
     }
