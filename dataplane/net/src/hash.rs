@@ -56,6 +56,14 @@ pub const fn mix_address(seed: u64, address: IpAddr, word: u64) -> u64 {
 #[derive(Clone, Debug)]
 pub struct Keyed(u64);
 
+impl Keyed {
+    /// With a secret from the system's generator.
+    #[must_use]
+    pub const fn with_secret(secret: u64) -> Self {
+        Self(secret)
+    }
+}
+
 impl Default for Keyed {
     fn default() -> Self {
         Self(RandomState::new().hash_one(0_u64))
@@ -97,6 +105,13 @@ impl Hasher for FoldHasher {
 
     fn write_u64(&mut self, word: u64) {
         self.0 = fold(self.0 ^ word ^ PI[0], PI[1] ^ self.0.rotate_left(29));
+    }
+
+    fn write_u128(&mut self, word: u128) {
+        #[expect(clippy::cast_possible_truncation, reason = "the halves of the word")]
+        let halves = ((word >> 64) as u64, word as u64);
+        self.write_u64(halves.0);
+        self.write_u64(halves.1);
     }
 
     fn write_usize(&mut self, word: usize) {

@@ -4,6 +4,7 @@
 //! says ([`config`]) and then only read.
 #![forbid(unsafe_code)]
 
+pub mod bucket;
 pub mod clock;
 pub mod config;
 pub mod fib;
@@ -13,6 +14,7 @@ pub mod lb;
 pub mod lpm;
 pub mod packet;
 pub mod policy;
+mod probing;
 pub mod record;
 mod tracked;
 pub mod verdict;

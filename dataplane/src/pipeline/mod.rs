@@ -23,7 +23,8 @@ use headgate_xsk::Frame;
 use crate::config::Tables;
 use crate::options::EstablishedFlows;
 use crate::telemetry::flow_log::{Event, FlowLog, Record, Recorder};
-use answer::Limiter;
+use answer::limiter;
+use headgate_net::bucket::TokenBucket;
 use headgate_net::clock::Nanos;
 use headgate_net::fib::Fib;
 use headgate_net::flow::{Entry, Flows, Ownership, Part, Secret, SourcePorts, Timeouts};
@@ -100,7 +101,7 @@ struct Desk {
     established: EstablishedFlows,
     counters: Counters,
     recorder: Recorder,
-    limiter: Limiter,
+    limiter: TokenBucket,
 }
 
 /// A parsed packet of the batch.
@@ -144,7 +145,7 @@ impl Pipeline {
                 established: config.established,
                 counters: Counters::default(),
                 recorder: Recorder::new(Arc::clone(&config.flow_log), config.worker),
-                limiter: Limiter::default(),
+                limiter: limiter(),
             },
             batch: Vec::new(),
         }

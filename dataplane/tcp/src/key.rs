@@ -12,13 +12,6 @@ pub(super) struct Key {
     ports: u32,
 }
 
-/// Keyed with a seed from the system's generator: clients choose their addresses and ports.
-pub(super) type Hashing = foldhash::fast::SeedableRandomState;
-
-pub(super) fn hashing(seed: u64) -> Hashing {
-    Hashing::with_seed(seed, foldhash::SharedSeed::global_random())
-}
-
 impl Key {
     pub(super) fn new(local: SocketAddr, remote: SocketAddr) -> Self {
         let bits = |address| match address {

@@ -1,5 +1,6 @@
 //! The keyed hash of flows.
 
+use crate::hash::fold;
 use crate::packet::{Address, Tuple};
 use crate::verdict::WorkerId;
 
@@ -52,14 +53,6 @@ impl Secret {
 pub const fn worker(hash: u64, workers: u8) -> WorkerId {
     let scaled = (hash >> 32) * workers as u64;
     WorkerId((scaled >> 32).to_le_bytes()[0])
-}
-
-/// Multiplies to 128 bits and folds the halves.
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the halves of the product")]
-const fn fold(a: u64, b: u64) -> u64 {
-    let product = (a as u128) * (b as u128);
-    (product as u64) ^ ((product >> 64) as u64)
 }
 
 #[cfg(test)]

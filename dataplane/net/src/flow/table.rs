@@ -4,6 +4,7 @@ use headgate_memory::{prefer_huge_pages, prefetch};
 
 use super::{Entry, Secret};
 use crate::packet::{Address, Tuple};
+use crate::probing::{Probed, probe};
 
 /// Entries by key, probed one slot after another from the one that the hash names. At most three quarters of the slots
 /// are taken, and removal moves later entries up instead of leaving marks, so that a look-up that finds touches
@@ -53,28 +54,17 @@ impl<A: Address> Table<A> {
     }
 
     #[inline]
-    const fn after(&self, slot: usize) -> usize {
-        (slot + 1) & (self.slots.len() - 1)
-    }
-
-    #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
         prefetch(&self.slots[self.home(hash)]);
     }
 
     #[inline]
     pub(super) fn find(&self, hash: u64, key: &Tuple<A>, protocol: u8) -> Option<usize> {
-        let mut slot = self.home(hash);
-        loop {
+        let slot = probe(self.home(hash), self.mask(), |slot| {
             let entry = &self.slots[slot];
-            if entry.key == *key && entry.protocol == protocol {
-                return Some(slot);
-            }
-            if entry.is_free() {
-                return None;
-            }
-            slot = self.after(slot);
-        }
+            (entry.key == *key && entry.protocol == protocol) || entry.is_free()
+        });
+        (!self.slots[slot].is_free()).then_some(slot)
     }
 
     pub(super) fn at(&self, slot: usize) -> &Entry<A> {
@@ -88,10 +78,8 @@ impl<A: Address> Table<A> {
     /// Inserts an entry whose key is not there; the caller keeps to the number of entries of `new`.
     pub(super) fn insert(&mut self, entry: Entry<A>) -> usize {
         debug_assert!(self.len < self.slots.len() - 1);
-        let mut slot = self.home(self.secret.hash(&entry.key, entry.protocol));
-        while !self.slots[slot].is_free() {
-            slot = self.after(slot);
-        }
+        let home = self.home(self.secret.hash(&entry.key, entry.protocol));
+        let slot = probe(home, self.mask(), |slot| self.slots[slot].is_free());
         self.slots[slot] = entry;
         self.len += 1;
         slot
@@ -99,20 +87,8 @@ impl<A: Address> Table<A> {
 
     /// Removes the entry of a slot, and moves up those behind it that would not be found any more.
     pub(super) fn remove(&mut self, slot: usize) {
-        let mut hole = slot;
-        let mut next = self.after(slot);
-        while !self.slots[next].is_free() {
-            let entry = &self.slots[next];
-            let home = self.home(self.secret.hash(&entry.key, entry.protocol));
-            // Whether its home lies outside of the slots between the hole and itself, around the end or not.
-            let mask = self.slots.len() - 1;
-            if (next.wrapping_sub(home) & mask) >= (next.wrapping_sub(hole) & mask) {
-                self.slots[hole] = self.slots[next];
-                hole = next;
-            }
-            next = self.after(next);
-        }
-        self.slots[hole] = Entry::default();
+        let free = self.close_gap(slot);
+        self.slots[free] = Entry::default();
         self.len -= 1;
     }
 
@@ -127,5 +103,21 @@ impl<A: Address> Table<A> {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry<A>> {
         self.slots.iter().filter(|e| !e.is_free())
+    }
+}
+
+impl<A: Address> Probed for Table<A> {
+    #[inline]
+    fn mask(&self) -> usize {
+        self.slots.len() - 1
+    }
+
+    fn home_at(&self, slot: usize) -> Option<usize> {
+        let entry = &self.slots[slot];
+        (!entry.is_free()).then(|| self.home(self.secret.hash(&entry.key, entry.protocol)))
+    }
+
+    fn move_entry(&mut self, from: usize, to: usize) {
+        self.slots[to] = self.slots[from];
     }
 }

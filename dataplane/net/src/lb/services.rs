@@ -7,6 +7,7 @@ use headgate_ring::message;
 
 use super::maglev::{Maglev, MaglevError};
 use crate::hash;
+use crate::probing::probe;
 
 /// Seed of the clients' hash; see the seeds of [`Maglev`] for why it never changes.
 const CLIENT_SEED: u64 = 0x6d61_676c_6576_0003;
@@ -155,14 +156,11 @@ impl Services {
     fn probe(&self, address: (u64, u64), rest: u32) -> usize {
         let mask = self.slots.len() - 1;
         #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
-        let mut slot = hash::mix(FRONTEND_SEED, address.0, address.1, rest.into()) as usize & mask;
-        loop {
+        let home = hash::mix(FRONTEND_SEED, address.0, address.1, rest.into()) as usize & mask;
+        probe(home, mask, |slot| {
             let found = &self.slots[slot];
-            if found.rest == 0 || (found.rest == rest && found.address == address) {
-                return slot;
-            }
-            slot = (slot + 1) & mask;
-        }
+            found.rest == 0 || (found.rest == rest && found.address == address)
+        })
     }
 
     /// All Services, by frontend.

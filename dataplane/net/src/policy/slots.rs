@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use crate::probing::{Probed, probe};
 use crate::tracked::Tracked;
 
 /// Fewer would make collisions likely where they cost most, in small clusters.
@@ -16,14 +17,13 @@ pub(super) trait Slot: Copy {
     fn new(key: Self::Key, value: u32) -> Self;
     fn key(self) -> Self::Key;
     fn value(self) -> u32;
-    /// The upper bits count. Of whom neither has the `secret`, nobody can prepare keys that collide.
+    /// The upper bits count. Without the `secret` nobody can prepare keys that collide.
     fn hash(key: Self::Key, secret: u64) -> u64;
 }
 
 /// From keys to numbers other than 0.
 ///
-/// Linear probing, a quarter of the slots taken at most, and no marks where something was: what is taken out has those
-/// behind it move up (Knuth, 6.4, algorithm R).
+/// A quarter of the slots is taken at most.
 #[derive(Clone, Debug)]
 pub(super) struct Slots<S> {
     slots: Tracked<S>,
@@ -81,28 +81,14 @@ impl<S: Slot> Slots<S> {
 
     /// Takes a key out, and returns its value, or 0.
     pub(super) fn remove(&mut self, key: S::Key) -> u32 {
-        let mut gap = self.find(key);
+        let gap = self.find(key);
         let value = self.slots[gap].value();
         if value == 0 {
             return 0;
         }
         self.len -= 1;
-        let mut at = gap;
-        loop {
-            at = self.after(at);
-            let slot = self.slots[at];
-            if slot.value() == 0 {
-                break;
-            }
-            // One whose home is behind the gap stays: it would not be found in front of its home.
-            let mask = self.slots.len() - 1;
-            let home = self.home(slot.key());
-            if at.wrapping_sub(home) & mask >= at.wrapping_sub(gap) & mask {
-                *self.slots.edit(gap) = slot;
-                gap = at;
-            }
-        }
-        *self.slots.edit(gap) = S::EMPTY;
+        let free = self.close_gap(gap);
+        *self.slots.edit(free) = S::EMPTY;
         value
     }
 
@@ -129,17 +115,11 @@ impl<S: Slot> Slots<S> {
         home
     }
 
-    fn after(&self, at: usize) -> usize {
-        (at + 1) & (self.slots.len() - 1)
-    }
-
     /// Where the key is, or would be.
     fn find(&self, key: S::Key) -> usize {
-        let mut at = self.home(key);
-        while self.slots[at].value() != 0 && self.slots[at].key() != key {
-            at = self.after(at);
-        }
-        at
+        probe(self.home(key), self.mask(), |at| {
+            self.slots[at].value() == 0 || self.slots[at].key() == key
+        })
     }
 
     fn grow(&mut self) {
@@ -148,6 +128,21 @@ impl<S: Slot> Slots<S> {
             larger.insert(slot.key(), slot.value());
         }
         *self = larger;
+    }
+}
+
+impl<S: Slot> Probed for Slots<S> {
+    fn mask(&self) -> usize {
+        self.slots.len() - 1
+    }
+
+    fn home_at(&self, slot: usize) -> Option<usize> {
+        let slot = self.slots[slot];
+        (slot.value() != 0).then(|| self.home(slot.key()))
+    }
+
+    fn move_entry(&mut self, from: usize, to: usize) {
+        *self.slots.edit(to) = self.slots[from];
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::channel::Channel;
 use super::{FlowLog, Record, Recorded};
-use crate::clock::Nanos;
+use crate::bucket::TokenBucket;
 use crate::verdict::WorkerId;
 
 /// Takes the decisions of one worker's packet path or L7 stage. Nothing here allocates, locks or calls the system; while
@@ -15,15 +15,16 @@ pub struct Recorder {
     worker: usize,
     /// Allowed flows until one is recorded.
     until_sample: u32,
-    allowed: Bucket,
-    denied: Bucket,
+    allowed: TokenBucket,
+    denied: TokenBucket,
 }
 
 impl Recorder {
     /// For a worker of `log`.
     #[must_use]
     pub fn new(log: Arc<FlowLog>, worker: WorkerId) -> Self {
-        let bucket = Bucket::new(log.settings.rate);
+        // A second's worth of records at once, and then so many a second.
+        let bucket = TokenBucket::new(log.settings.rate, log.settings.rate);
         Self {
             log,
             worker: worker.0.into(),
@@ -81,40 +82,10 @@ impl Recorder {
 }
 
 #[cold]
-fn pass(channel: &Channel, bucket: &mut Bucket, record: Record) {
+fn pass(channel: &Channel, bucket: &mut TokenBucket, record: Record) {
     if bucket.take(record.at) {
         channel.push(record);
     } else {
         channel.skip_over_rate();
-    }
-}
-
-/// A second's worth of records at once, and then so many a second.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    rate: u32,
-    tokens: u32,
-    /// When the last token came in.
-    filled: Nanos,
-}
-
-impl Bucket {
-    fn new(rate: u32) -> Self {
-        Self {
-            rate: rate.max(1),
-            tokens: rate.max(1),
-            filled: Nanos(0),
-        }
-    }
-
-    fn take(&mut self, now: Nanos) -> bool {
-        let interval = 1_000_000_000 / u64::from(self.rate);
-        let due = now.0.saturating_sub(self.filled.0) / interval.max(1);
-        self.filled.0 += due * interval.max(1);
-        let due = u32::try_from(due).unwrap_or(u32::MAX);
-        self.tokens = self.tokens.saturating_add(due).min(self.rate);
-        let allowed = self.tokens > 0;
-        self.tokens = self.tokens.saturating_sub(1);
-        allowed
     }
 }

@@ -300,7 +300,7 @@ impl Inner {
         if segment.has(RST) {
             return;
         }
-        if self.resets.allow(self.now, self.config.max_resets) {
+        if self.resets.take(self.now) {
             self.counters.resets_out += 1;
             self.replies.next = None;
             self.interface.refuse(segment.packet, self.now, &mut self.replies);

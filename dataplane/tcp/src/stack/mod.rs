@@ -16,12 +16,14 @@ use tokio::sync::Notify;
 
 use super::connection::Connection;
 use super::handshake::{Expiring, HalfOpen, TimeWait};
-use super::key::{Hashing, Key, hashing};
+use super::key::Key;
 use super::options::{StackConfig, StackCounters};
 use super::packets::Replies;
 use super::ports::{Ports, destination};
 use super::socket::{Socket, Stateless};
+use headgate_net::bucket::TokenBucket;
 use headgate_net::clock::Nanos;
+use headgate_net::hash::Keyed;
 
 /// How long a client may take to finish a handshake. It sends its SYN again meanwhile if our answer was lost.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -39,7 +41,7 @@ pub(super) struct Inner {
     pub(super) config: StackConfig,
     pub(super) counters: StackCounters,
     pub(super) connections: Slab<Connection>,
-    index: HashMap<Key, Entry, Hashing>,
+    index: HashMap<Key, Entry, Keyed>,
     half_open: Expiring<HalfOpen>,
     time_wait: Expiring<TimeWait>,
     pub(super) listeners: HashSet<SocketAddr>,
@@ -60,7 +62,8 @@ pub(super) struct Inner {
     pool: Vec<Socket>,
     ports: Ports,
     seeds: Seeds,
-    resets: Resets,
+    /// Resets that may still be sent.
+    resets: TokenBucket,
     /// The last time that the worker told.
     pub(super) now: Nanos,
     /// Told when the queue fills outside of `ingress` and `egress`.
@@ -87,24 +90,6 @@ impl Seeds {
     }
 }
 
-/// Limits resets to a number in each second.
-#[derive(Default)]
-struct Resets {
-    second: u64,
-    sent: u32,
-}
-
-impl Resets {
-    fn allow(&mut self, now: Nanos, limit: u32) -> bool {
-        let second = now.0 / 1_000_000_000;
-        if self.second != second {
-            *self = Self { second, sent: 0 };
-        }
-        self.sent += 1;
-        self.sent <= limit
-    }
-}
-
 impl Inner {
     pub(super) fn new(config: StackConfig) -> Self {
         let mut seeds = Seeds {
@@ -116,7 +101,7 @@ impl Inner {
         Self {
             counters: StackCounters::default(),
             connections: Slab::new(),
-            index: HashMap::with_hasher(hashing(seeds.next())),
+            index: HashMap::with_hasher(Keyed::with_secret(seeds.next())),
             half_open: Expiring::new(config.max_half_open, HANDSHAKE),
             time_wait: Expiring::new(config.max_time_wait, config.time_wait),
             listeners: HashSet::new(),
@@ -132,7 +117,7 @@ impl Inner {
             pool: Vec::new(),
             ports: Ports::new(config.source_ports.clone(), seeds.next() as u32),
             seeds,
-            resets: Resets::default(),
+            resets: TokenBucket::new(config.max_resets, config.max_resets),
             now: Nanos(0),
             wake: Rc::new(Notify::new()),
             config,
