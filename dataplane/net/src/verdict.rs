@@ -67,7 +67,7 @@ pub enum Reason {
     BadSource,
     /// The packet has been forwarded too often already.
     HopLimit,
-    /// A NetworkPolicy forbids the connection; [`Counters::denials`] says which.
+    /// A NetworkPolicy or ClusterNetworkPolicy forbids the connection; [`Counters::denials`] says which.
     Denied,
     /// An address of Headgate's own, but neither a Service nor a listener at that port.
     NoService,

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 /// Replacements that are nothing unusual, as long as they are not further apart than [`CALM`] from each other.
 const FREE: u32 = 2;
-/// The place that is kept after one more,
+/// How long the first place that is kept after one replacement too many stays taken; it doubles with each further one.
 const FIRST: Duration = Duration::from_secs(4);
-/// and, since it doubles with each, at most.
+/// The longest time that a place is kept.
 const LONGEST: Duration = Duration::from_secs(64);
-/// So long without a replacement, and it is forgotten that there were any.
+/// After so long without a replacement, earlier ones no longer count.
 const CALM: Duration = Duration::from_secs(180);
 
 /// How often control planes have replaced one another lately.

@@ -159,7 +159,7 @@ impl<A: Address> Packet<'_, A> {
         Ok(NewFlow {
             client: *tuple,
             protocol: self.headers.protocol,
-            // Services have backends of their own family; one that has not is as good as none.
+            // The state's check lets no backend of the other family through; if one came, there would be no backend.
             backend: A::from_ip(backend).ok_or(Reason::NoBackend)?,
             backend_port,
             source,

@@ -164,9 +164,12 @@ fn who_asks_about_a_connection_gets_the_tables_word() {
     for (wrong, reason) in [
         ("decide", "unknown"),
         ("decide 10.0.0.1", "it takes two addresses"),
-        ("decide 10.0.0.1 10.0.0 TCP 80", "an address is none"),
-        ("decide 10.0.0.1 10.0.0.2 tcp 80", "none of TCP"),
-        ("decide 10.0.0.1 10.0.0.2 TCP 70000", "the port is none"),
+        ("decide 10.0.0.1 10.0.0 TCP 80", "an address is not an IP address"),
+        ("decide 10.0.0.1 10.0.0.2 tcp 80", "not TCP, UDP or SCTP"),
+        (
+            "decide 10.0.0.1 10.0.0.2 TCP 70000",
+            "the port is not a number from 0 to 65535",
+        ),
         ("decide 10.0.0.1 10.0.0.2 TCP 80 90", "there is more"),
     ] {
         let text = ask(connect(), &format!("{wrong}\n"));

@@ -299,7 +299,7 @@ impl Compiled {
         self.policies.get(id.0 as usize)?.as_ref()
     }
 
-    /// All policies with their ids, sorted by name and direction. It takes its time.
+    /// All policies with their ids, sorted by name and direction: O(n log n), and an allocation.
     #[must_use]
     pub fn policies(&self) -> Vec<(PolicyId, &Arc<Policy>)> {
         let ids = (0..).map(PolicyId).zip(self.policies.iter());
@@ -316,7 +316,7 @@ impl Compiled {
             .filter_map(|place| self.endpoints[*place as usize].as_ref())
     }
 
-    /// Every pod and node, sorted by name. It takes its time.
+    /// Every pod and node, sorted by name: O(n log n), and an allocation.
     #[must_use]
     pub fn endpoints(&self) -> Vec<&Arc<Endpoint>> {
         let mut all: Vec<_> = self.endpoints.iter().flatten().collect();
@@ -331,7 +331,7 @@ impl Compiled {
         self.groups[place as usize].as_ref()
     }
 
-    /// What each group means that policies name, sorted by id. It takes its time.
+    /// What each group means that policies name, sorted by id: O(n log n), and an allocation.
     #[must_use]
     pub fn groups(&self) -> Vec<&Arc<Group>> {
         let mut all: Vec<_> = self.groups.iter().flatten().collect();

@@ -113,19 +113,21 @@ impl FromStr for Question {
                 .next()
                 .ok_or("it takes two addresses, a protocol and a port")
         };
-        let address = |text: &str| text.parse().map_err(|_| "an address is none");
+        let address = |text: &str| text.parse().map_err(|_| "an address is not an IP address");
         let (from, to) = (address(word()?)?, address(word()?)?);
         let protocol = word()?;
         let all = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
         let protocol = all.into_iter().find(|known| known.to_string() == protocol);
-        let port = word()?.parse().map_err(|_| "the port is none")?;
+        let port = word()?
+            .parse()
+            .map_err(|_| "the port is not a number from 0 to 65535")?;
         if word().is_ok() {
             return Err("there is more than two addresses, a protocol and a port");
         }
         Ok(Self {
             from,
             to,
-            protocol: protocol.ok_or("the protocol is none of TCP, UDP, SCTP")?,
+            protocol: protocol.ok_or("the protocol is not TCP, UDP or SCTP")?,
             port,
         })
     }

@@ -52,7 +52,7 @@ impl Counters {
         self.answers[answer as usize]
     }
 
-    /// Packets that NetworkPolicies forbade, by policy.
+    /// Packets that NetworkPolicies and ClusterNetworkPolicies forbade, by policy.
     #[must_use]
     pub const fn denials(&self) -> &Denials {
         &self.denials

@@ -83,8 +83,8 @@ impl Inner {
             return;
         }
         let before = socket.tcp().state();
-        // Who is called does not call back: of a simultaneous open smoltcp would make a connection that has no numbers
-        // and no recovery here.
+        // No simultaneous open (RFC 9293 3.5): smoltcp would make a connection of it that lacks our initial sequence
+        // numbers and recovery, and a pod that is connected to does not connect back.
         if before == State::SynSent && is_syn(segment) {
             return;
         }
@@ -121,9 +121,9 @@ impl Inner {
         self.enqueue(id);
     }
 
-    /// Whether a reset is the very next in order. smoltcp takes any within the window, which is guessed in some
-    /// thousands of packets; RFC 5961 section 3.2 has such a one answered by an acknowledgement, upon which a peer
-    /// that has really gone sends the right one.
+    /// Whether a reset is the very next in order. smoltcp takes any within the window, which an attacker
+    /// guesses in some thousands of packets. RFC 5961 section 3.2 answers all others by an acknowledgement; a peer that
+    /// has really gone then sends a reset with the right number.
     fn accepts_reset(&mut self, id: usize, segment: &Segment<'_>) -> bool {
         let connection = &mut self.connections[id];
         // Before the peer's SYN, smoltcp asks for the acknowledgement of ours.
