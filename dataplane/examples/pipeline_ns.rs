@@ -23,9 +23,9 @@ use headgate_dataplane::telemetry::flow_log::{FlowLog, Recorded, Settings};
 use headgate_net::clock::Nanos;
 use headgate_net::fib::{self, Fib, NextHop, Route, RouteKind, Snapshot, Table};
 use headgate_net::flow::{Ownership, SourcePorts, Timeouts};
-use headgate_net::packet::craft::{self, Segment, Transport};
-use headgate_net::packet::{self, Address, Parsed, Tuple, tcp_flag};
 use headgate_net::verdict::{PortId, Reason, Verdict, WorkerId};
+use headgate_net::wire::craft::{self, Segment, Transport};
+use headgate_net::wire::{self, Address, Parsed, Tuple, tcp_flag};
 use headgate_ring::message::{
     Direction, Endpoint, Frontend, Group, GroupId, Object, Policy, Protocol, Service, Tier,
 };
@@ -263,7 +263,7 @@ impl Bed {
             self.fill(false);
             let begin = Instant::now();
             for frame in &self.frames {
-                black_box(packet::parse(black_box(frame.data()))).expect("sound");
+                black_box(wire::parse(black_box(frame.data()))).expect("sound");
             }
             times.push(begin.elapsed().as_secs_f64() * 1e9 / (BATCH * BATCHES) as f64);
         }
@@ -301,7 +301,7 @@ fn ends(frame: &[u8]) -> (SocketAddr, SocketAddr) {
         let [a, b] = pair.map(|(address, port)| SocketAddr::new(address.ip(), port));
         (a, b)
     }
-    match packet::parse(frame) {
+    match wire::parse(frame) {
         Ok(Parsed::Ip(h)) if h.v6 => of(Tuple::<[u8; 16]>::of(frame, &h)),
         Ok(Parsed::Ip(h)) => of(Tuple::<[u8; 4]>::of(frame, &h)),
         other => panic!("{other:?}"),

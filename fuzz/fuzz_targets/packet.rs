@@ -2,4 +2,4 @@
 //! checked.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| headgate_net::packet::fuzz(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| headgate_net::wire::fuzz(bytes));

@@ -16,8 +16,8 @@ use super::running::{Run, Running};
 use super::upstream::Pool;
 use super::{Config, Limits, http as connection, middleware};
 use headgate_net::clock::Nanos;
-use headgate_net::packet;
 use headgate_net::record::{Event, Record, Recorder};
+use headgate_net::wire;
 use headgate_tcp::{Emit, Stack, StackConfig, StackStatus};
 
 /// Whether NetworkPolicy lets a client (by its real address) reach an endpoint over TCP.
@@ -116,7 +116,7 @@ impl Shared {
             client,
             frontend: listener,
             pod: endpoint,
-            protocol: packet::TCP,
+            protocol: wire::TCP,
             event,
         };
         let mut recorder = self.recorder.borrow_mut();

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 pub use counters::{Counters, Denials};
 
-use crate::packet::Malformed;
+use crate::wire::Malformed;
 
 /// An interface that Headgate serves, by its place on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,7 +30,7 @@ pub enum Verdict {
     /// Another worker owns the flow; the packet is as it came.
     HandOver(WorkerId),
     /// Rewritten but for the addresses of the link-layer header, which is Ethernet without tags: once the
-    /// neighbour is known, [`packet::set_link`](crate::packet::set_link) completes it. It must not go through
+    /// neighbour is known, [`wire::set_link`](crate::wire::set_link) completes it. It must not go through
     /// the pipeline a second time.
     Resolve {
         /// Where the neighbour is.

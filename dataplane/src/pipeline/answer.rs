@@ -2,9 +2,9 @@
 
 use super::Packet;
 use headgate_net::bucket::TokenBucket;
-use headgate_net::packet::error::{self, Error};
-use headgate_net::packet::{Address, reset, tcp_flag};
 use headgate_net::verdict::{Answer, Reason, Verdict};
+use headgate_net::wire::error::{self, Error};
+use headgate_net::wire::{Address, reset, tcp_flag};
 
 impl<A: Address> Packet<'_, A> {
     /// Turns the packet into an ICMP error about it; `reason` counts where nothing can be sent.

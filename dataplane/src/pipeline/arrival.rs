@@ -7,10 +7,10 @@ use crate::telemetry::flow_log::Event;
 use headgate_net::fib::Lookup;
 use headgate_net::flow::{self, NewFlow, NoRoom, Ownership, Part};
 use headgate_net::lb::Service;
-use headgate_net::packet::error::Error;
-use headgate_net::packet::{self, Address, Tuple, tcp_flag};
 use headgate_net::policy::Decision;
 use headgate_net::verdict::{Answer, Kernel, Reason, Verdict, WorkerId};
+use headgate_net::wire::error::Error;
+use headgate_net::wire::{self, Address, Tuple, tcp_flag};
 
 impl<A: Address> Packet<'_, A> {
     /// Decides on a TCP or UDP packet that is of no flow in this worker's table.
@@ -22,7 +22,7 @@ impl<A: Address> Packet<'_, A> {
             return self.reply_to_us(owner, part);
         }
         let listener =
-            self.headers.protocol == packet::TCP && tables.listeners.lookup(destination, port).is_some();
+            self.headers.protocol == wire::TCP && tables.listeners.lookup(destination, port).is_some();
         let service = tables.services.lookup(destination, self.headers.protocol, port);
         if (listener || service.is_some())
             && let Some(owner) = self.owner_by_hash(hash)
@@ -82,7 +82,7 @@ impl<A: Address> Packet<'_, A> {
             return self.hand_over(owner);
         }
         match part {
-            Part::L7 if self.headers.protocol == packet::TCP => self.give_to_l7(),
+            Part::L7 if self.headers.protocol == wire::TCP => self.give_to_l7(),
             _ => self.kernel(Kernel::NoFlow),
         }
     }
@@ -123,7 +123,7 @@ impl<A: Address> Packet<'_, A> {
         // In the middle of a connection that nobody here knows, perhaps since Headgate was started anew: the pod knew
         // it by a source port that is forgotten. A reset lets the client begin again at once.
         let opens = self.headers.tcp_flags & (tcp_flag::SYN | tcp_flag::ACK | tcp_flag::RST) == tcp_flag::SYN;
-        if self.headers.protocol == packet::TCP && !opens {
+        if self.headers.protocol == wire::TCP && !opens {
             return self.refuse(Reason::NoFlow);
         }
         let new = match self.new_flow(tuple, backend.ip(), backend.port()) {
@@ -170,7 +170,7 @@ impl<A: Address> Packet<'_, A> {
     /// Tells the sender that there is nobody, as the kernel would at a closed port: a reset for TCP, port unreachable for
     /// UDP. `reason` counts where that is not possible.
     fn refuse(&mut self, reason: Reason) -> Verdict {
-        if self.headers.protocol == packet::TCP {
+        if self.headers.protocol == wire::TCP {
             self.reset(reason)
         } else {
             self.answer(Answer::PortUnreachable, Error::PortUnreachable, reason)

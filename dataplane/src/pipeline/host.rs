@@ -7,9 +7,9 @@ use headgate_xsk::Frame;
 
 use super::{Context, Desk, Packet};
 use headgate_net::flow::Part;
-use headgate_net::packet::quote::{self, Quote};
-use headgate_net::packet::{self, Address, Headers, Tuple, arp, echo, ndp};
 use headgate_net::verdict::{Answer, Kernel, Reason, Verdict};
+use headgate_net::wire::quote::{self, Quote};
+use headgate_net::wire::{self, Address, Headers, Tuple, arp, echo, ndp};
 
 /// Whether Headgate alone answers for an address.
 pub(super) fn is_owned(ctx: &Context<'_>, address: IpAddr) -> bool {
@@ -62,7 +62,7 @@ impl Desk {
         mac: Option<[u8; 6]>,
     ) -> Option<Verdict> {
         let ndp = headers.v6
-            && headers.protocol == packet::ICMPV6
+            && headers.protocol == wire::ICMPV6
             && matches!(frame.data()[usize::from(headers.l4)], 133..=137);
         if !ndp {
             return None;
@@ -173,7 +173,7 @@ impl<A: Address> Packet<'_, A> {
             Some((_, part)) => part == Part::L7,
             None => listener(),
         };
-        if l7 && protocol == packet::TCP {
+        if l7 && protocol == wire::TCP {
             self.give_to_l7()
         } else {
             self.unrelated(ours)

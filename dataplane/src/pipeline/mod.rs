@@ -28,8 +28,8 @@ use headgate_net::bucket::TokenBucket;
 use headgate_net::clock::Nanos;
 use headgate_net::fib::Fib;
 use headgate_net::flow::{Entry, Flows, Ownership, Part, Secret, SourcePorts, Timeouts};
-use headgate_net::packet::{self, Address, Headers, Malformed, Parsed, Tuple};
 use headgate_net::verdict::{Counters, Kernel, PortId, Reason, Verdict, WorkerId};
+use headgate_net::wire::{self, Address, Headers, Malformed, Parsed, Tuple};
 
 /// What a worker's pipeline is made of; all but `worker` is the same for every worker of a process.
 #[derive(Clone, Debug)]
@@ -203,9 +203,9 @@ impl Pipeline {
             if let Some(next) = frames.get(at + AHEAD) {
                 prefetch(next.data());
             }
-            let parsed = packet::parse(frame.data());
+            let parsed = wire::parse(frame.data());
             let hash = match &parsed {
-                Ok(Parsed::Ip(headers)) if matches!(headers.protocol, packet::TCP | packet::UDP) => {
+                Ok(Parsed::Ip(headers)) if matches!(headers.protocol, wire::TCP | wire::UDP) => {
                     if headers.v6 {
                         hash_ahead(&self.v6, frame.data(), headers)
                     } else {
@@ -333,7 +333,7 @@ impl<A: Address> Packet<'_, A> {
     #[inline]
     fn decide(mut self, hash: u64) -> Verdict {
         let protocol = self.headers.protocol;
-        if !matches!(protocol, packet::TCP | packet::UDP) {
+        if !matches!(protocol, wire::TCP | wire::UDP) {
             return self.host();
         }
         let tuple = Tuple::of(self.frame.data(), &self.headers);

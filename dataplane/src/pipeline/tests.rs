@@ -20,9 +20,9 @@ use super::*;
 use crate::config::State;
 use crate::telemetry::flow_log::{Recorded, Settings};
 use headgate_net::fib::{self, NextHop, Route, RouteKind, Snapshot, Table};
-use headgate_net::packet::craft::{self, Segment, Transport};
-use headgate_net::packet::tcp_flag;
 use headgate_net::verdict::Answer;
+use headgate_net::wire::craft::{self, Segment, Transport};
+use headgate_net::wire::tcp_flag;
 
 const CLIENTS: PortId = PortId(0);
 const PODS: PortId = PortId(1);
@@ -356,8 +356,8 @@ fn ends(frame: &[u8]) -> (SocketAddr, SocketAddr) {
         )
     }
     let headers = headers(frame);
-    if matches!(headers.protocol, packet::TCP | packet::UDP) {
-        assert_eq!(packet::checksum::transport_of(frame, &headers), 0, "checksum");
+    if matches!(headers.protocol, wire::TCP | wire::UDP) {
+        assert_eq!(wire::checksum::transport_of(frame, &headers), 0, "checksum");
     }
     if headers.v6 {
         of::<[u8; 16]>(frame, &headers)
@@ -367,7 +367,7 @@ fn ends(frame: &[u8]) -> (SocketAddr, SocketAddr) {
 }
 
 fn headers(frame: &[u8]) -> Headers {
-    match packet::parse(frame) {
+    match wire::parse(frame) {
         Ok(Parsed::Ip(headers)) => headers,
         other => panic!("{other:?}"),
     }

@@ -7,9 +7,9 @@ use crate::options::EstablishedFlows;
 use crate::telemetry::flow_log::Event;
 use headgate_net::fib::{HopId, Lookup};
 use headgate_net::flow::{Direction, NextHop, State, Tick, Tracked};
-use headgate_net::packet::error::Error;
-use headgate_net::packet::{self, Address, link};
 use headgate_net::verdict::{Answer, Kernel, PortId, Reason, Verdict};
+use headgate_net::wire::error::Error;
+use headgate_net::wire::{self, Address, link};
 
 /// How a packet leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl<A: Address> Packet<'_, A> {
         }
         let entry = self.flows.entry_mut(slot);
         entry.count(size, Tick::of(self.ctx.now));
-        packet::rewrite(self.frame.data_mut(), &self.headers, &entry.rewrite, entry.deltas);
+        wire::rewrite(self.frame.data_mut(), &self.headers, &entry.rewrite, entry.deltas);
         if whole {
             self.leave(way)
         } else {

@@ -14,8 +14,8 @@ use crate::port::{Port, XdpPort};
 use crate::telemetry::flow_log::{FlowLog, Settings};
 use crate::worker::{KernelPath, WorkerConfig};
 use headgate_net::flow::{Ownership, SourcePorts, Timeouts};
-use headgate_net::packet::link::HEADER;
 use headgate_net::verdict::WorkerId;
+use headgate_net::wire::link::HEADER;
 
 /// What follows from the flags and the machine.
 #[derive(Debug)]

@@ -13,8 +13,8 @@ use crate::pipeline::{Context, Pipeline};
 use crate::telemetry::{Counts, DenialStatus, HeldFrames, QueueStatus, WorkerStatus};
 use headgate_net::clock::Nanos;
 use headgate_net::fib::Lookup;
-use headgate_net::packet::set_link;
 use headgate_net::verdict::{Kernel, PortId, Reason, Verdict, WorkerId};
+use headgate_net::wire::set_link;
 
 /// Frames of one port that go through the pipeline together.
 const BATCH: usize = 64;

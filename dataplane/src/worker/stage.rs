@@ -17,9 +17,9 @@ use headgate_l7::{L7Status, Stage, StageConfig};
 use headgate_net::clock::Nanos;
 use headgate_net::fib::{Fib, Lookup};
 use headgate_net::flow::Part;
-use headgate_net::packet;
-use headgate_net::packet::link::HEADER;
 use headgate_net::policy::Compiled;
+use headgate_net::wire;
+use headgate_net::wire::link::HEADER;
 use headgate_tcp::StackConfig;
 
 /// The stage, and what joins it to the worker.
@@ -70,7 +70,7 @@ impl Terminator {
         let policy = Arc::clone(&tables.policy);
         let allows = move |client: IpAddr, pod: std::net::SocketAddr| {
             policy
-                .decide(client, pod.ip(), packet::TCP, pod.port())
+                .decide(client, pod.ip(), wire::TCP, pod.port())
                 .is_allowed()
         };
         if let Some(config) = tables.l7() {
@@ -91,7 +91,7 @@ impl Terminator {
     }
 
     pub(super) fn ingress(&mut self, frame: &[u8], now: Nanos) {
-        if let Some(packet) = packet::ip_packet(frame) {
+        if let Some(packet) = wire::ip_packet(frame) {
             self.stage.ingress(packet, now);
         }
     }

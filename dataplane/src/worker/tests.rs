@@ -20,9 +20,9 @@ use crate::telemetry::flow_log::FlowLog;
 use headgate_net::clock::Nanos;
 use headgate_net::fib::{Address, Link, Neighbour, NextHop, Route, RouteKind, Snapshot, Table};
 use headgate_net::flow::{Ownership, SourcePorts, Timeouts};
-use headgate_net::packet::craft::{Transport, frame};
-use headgate_net::packet::ip_packet;
 use headgate_net::verdict::{PortId, WorkerId};
+use headgate_net::wire::craft::{Transport, frame};
+use headgate_net::wire::ip_packet;
 
 const FRAMES: u32 = 8192;
 const WIRE: usize = 256;

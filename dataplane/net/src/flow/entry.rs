@@ -2,7 +2,7 @@
 
 use super::{NewFlow, Tick, Timeouts};
 use crate::fib::HopId;
-use crate::packet::{Address, Deltas, TCP, Tuple};
+use crate::wire::{Address, Deltas, TCP, Tuple};
 
 /// Where a connection stands, as far as timeouts are concerned. Each end's own state machine is its own affair.
 ///

@@ -1,8 +1,8 @@
 //! The keyed hash of flows.
 
 use crate::hash::fold;
-use crate::packet::{Address, Tuple};
 use crate::verdict::WorkerId;
+use crate::wire::{Address, Tuple};
 
 /// Odd bits of no structure: the fraction of the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;

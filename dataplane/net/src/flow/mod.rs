@@ -21,7 +21,7 @@ pub use timeouts::Timeouts;
 pub use track::Tracked;
 
 use crate::clock::Nanos;
-use crate::packet::{Address, Tuple};
+use crate::wire::{Address, Tuple};
 use pool::{PoolKey, Pools};
 use table::Table;
 

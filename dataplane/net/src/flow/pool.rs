@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use crate::hash::Keyed;
-use crate::packet::Address;
+use crate::wire::Address;
 
 /// What a source port must be unique for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

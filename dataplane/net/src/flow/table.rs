@@ -3,8 +3,8 @@
 use headgate_memory::{prefer_huge_pages, prefetch};
 
 use super::{Entry, Secret};
-use crate::packet::{Address, Tuple};
 use crate::probing::{Probed, probe};
+use crate::wire::{Address, Tuple};
 
 /// Entries by key, probed one slot after another from the one that the hash names. At most three quarters of the slots
 /// are taken, and removal moves later entries up instead of leaving marks, so that a look-up that finds touches

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::packet::{TCP, UDP, tcp_flag};
+use crate::wire::{TCP, UDP, tcp_flag};
 
 const SOURCE: [u8; 4] = [10, 244, 1, 1];
 

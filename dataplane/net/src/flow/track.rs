@@ -2,7 +2,7 @@
 
 use super::Flows;
 use super::entry::{Direction, FIN, RST, State};
-use crate::packet::{Address, tcp_flag};
+use crate::wire::{Address, tcp_flag};
 
 /// What a packet means for its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! ICMP errors: those about allowed flows find the end that sent the packet, whoever sends them; others do not pass.
 
 use super::*;
-use headgate_net::packet::{ICMP, checksum, quote};
+use headgate_net::wire::{ICMP, checksum, quote};
 
 /// Type, code and the second word, for IPv4 and IPv6: port unreachable, fragmentation needed or packet too big, time
 /// exceeded, and parameter problem.

@@ -88,7 +88,7 @@ fn an_error_of_a_router_that_finds_a_flow_denied_tells_of_the_flow() {
     let h = headers(&out.frame);
     let mut error = out.frame;
     error.resize(1024, 0);
-    let length = packet::error::answer(&mut error, &h, packet::error::Error::PortUnreachable).unwrap();
+    let length = wire::error::answer(&mut error, &h, wire::error::Error::PortUnreachable).unwrap();
     error.truncate(length);
     let _ = gateway.flow_log.take();
     gateway.publish(doors_shut());

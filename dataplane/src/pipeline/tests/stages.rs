@@ -1,8 +1,8 @@
 //! Each verdict, its reason and its counter.
 
 use super::*;
-use headgate_net::packet::error::{self, Error};
-use headgate_net::packet::{ICMP, arp};
+use headgate_net::wire::error::{self, Error};
+use headgate_net::wire::{ICMP, arp};
 
 fn gateway() -> Gateway {
     Gateway::new(1, Ownership::Hash)
@@ -73,7 +73,7 @@ fn hop_limits() {
     let mut last = frame(CLIENT, VIP, UDP);
     last[22] = 1;
     last[24..26].fill(0);
-    let sum = packet::checksum::checksum(&last[14..34]);
+    let sum = wire::checksum::checksum(&last[14..34]);
     put_word(&mut last, 24, sum);
     let out = gateway.receive(0, CLIENTS, &last);
     assert_eq!(out.verdict, Verdict::Reply);
@@ -92,7 +92,7 @@ fn what_does_not_fit_the_next_link() {
         if may_fragment {
             long[20] = 0;
             long[24..26].fill(0);
-            let sum = packet::checksum::checksum(&long[14..34]);
+            let sum = wire::checksum::checksum(&long[14..34]);
             put_word(&mut long, 24, sum);
         }
         let out = gateway.receive(0, CLIENTS, &long);
@@ -323,7 +323,7 @@ fn what_is_the_kernels() {
     let mut fragment = frame(CLIENT, VIP, UDP);
     fragment[20] = 0x20;
     fragment[24..26].fill(0);
-    let sum = packet::checksum::checksum(&fragment[14..34]);
+    let sum = wire::checksum::checksum(&fragment[14..34]);
     put_word(&mut fragment, 24, sum);
     assert_eq!(gateway.receive(0, CLIENTS, &fragment).verdict, Verdict::ToKernel);
     assert_eq!(gateway.counters().to_kernel(Kernel::Fragment), 1);
@@ -446,7 +446,7 @@ fn icmp_errors_find_the_sender() {
 
 /// The ends of the packet that an ICMP error quotes.
 fn quote(frame: &[u8], headers: &Headers) -> (SocketAddr, SocketAddr) {
-    let inner = packet::quote::parse_quote(frame, headers).unwrap().headers;
+    let inner = wire::quote::parse_quote(frame, headers).unwrap().headers;
     let tuple = |source: IpAddr, destination: IpAddr| {
         (
             SocketAddr::new(source, inner.source_port),
