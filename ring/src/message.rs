@@ -8,6 +8,7 @@
 //! in the order in which they are tried. The dataplane still checks what it gets: a control plane with a bug
 //! must not take traffic down.
 
+mod display;
 mod policy;
 
 use std::net::{IpAddr, SocketAddr};

@@ -113,7 +113,7 @@ fn check_sendable(transaction: &Transaction, last: Generation) -> Result<(), Ses
         let bytes = encoded_size(&ToDataRef::from(operation))?;
         if bytes > MESSAGE_BYTES {
             return Err(SessionError::TooLarge {
-                what: format!("{:?}", operation_key(operation)),
+                what: operation_key(operation).to_string(),
                 bytes,
             });
         }

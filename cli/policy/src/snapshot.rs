@@ -97,7 +97,7 @@ impl Snapshot {
             match object {
                 Object::Endpoint(endpoint) => endpoints.push(endpoint.clone()),
                 Object::Policy(policy) => policies.push(policy.clone()),
-                Object::Group(group) => drop(groups.insert(group.id, group.text.clone())),
+                Object::Group(group) => _ = groups.insert(group.id, group.text.clone()),
                 _ => {}
             }
         }

@@ -140,7 +140,7 @@ impl Applier {
         drop(steerer);
         for (protocol, address) in hidden.difference(&self.hidden) {
             tracing::error!(
-                "nobody reaches {protocol:?} {address}: the address is the host's, and there ports {}-{} are those that \
+                "nobody reaches {protocol} {address}: the address is the host's, and there ports {}-{} are those that \
                  Headgate sends from. Give the Service another port or address, or use other --source-ports",
                 range.first,
                 range.last
@@ -167,7 +167,7 @@ impl Applier {
         for (protocol, address) in appeared {
             if sockets.iter().any(|socket| socket.takes(protocol, address)) {
                 tracing::error!(
-                    "address in use: a program of this host listens on {protocol:?} {address}, which is now a frontend; \
+                    "address in use: a program of this host listens on {protocol} {address}, which is now a frontend; \
                      packets that arrive on Headgate's ports no longer reach that program. Stop it or move one of the two"
                 );
             }

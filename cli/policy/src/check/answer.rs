@@ -121,7 +121,9 @@ pub(super) fn answer(snapshot: &Snapshot, mut query: Query) -> Result<Answer, St
             list(&to.addresses)
         ));
     };
-    RESERVED.iter().for_each(|field| drop(query.extra.remove(*field)));
+    for field in RESERVED {
+        query.extra.remove(field);
+    }
     Ok(Answer {
         protocol: query.protocol,
         port,

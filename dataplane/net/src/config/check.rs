@@ -140,12 +140,12 @@ fn group(group: &Group) -> Result<(), Fault> {
 fn policy(policy: &Policy) -> Result<(), Fault> {
     name(&policy.name).map_err(|f| f.within("name"))?;
     if policy.priority > PRIORITY_LIMIT || (policy.tier == Tier::NetworkPolicy && policy.priority != 0) {
-        let reason = format!("{} is not one of the tier {:?}", policy.priority, policy.tier);
+        let reason = format!("{} is not one of the tier {}", policy.priority, policy.tier);
         return Err(Fault::new("priority", reason));
     }
     each(&policy.rules, "rules", |rule| {
         if policy.tier == Tier::NetworkPolicy && rule.action != Action::Accept {
-            let reason = format!("{:?} is not one of the tier NetworkPolicy", rule.action);
+            let reason = format!("{} is not one of the tier NetworkPolicy", rule.action);
             return Err(Fault::new("action", reason));
         }
         policy_rule(rule)

@@ -1,6 +1,6 @@
 //! What is wrong with a transaction.
 
-use headgate_ring::message::{Direction, Frontend, Key};
+use headgate_ring::message::Key;
 
 /// Why a transaction was refused: one object's field, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +21,7 @@ impl ConfigError {
     pub fn new(key: &Key, fault: Fault) -> Self {
         Self {
             key: Some(Box::new(key.clone())),
-            object: describe(key),
+            object: key.to_string(),
             field: fault.field,
             reason: fault.reason,
         }
@@ -66,28 +66,5 @@ impl Fault {
             format!("{path}.{}", self.field)
         };
         self
-    }
-}
-
-fn describe(key: &Key) -> String {
-    match key {
-        Key::Service(Frontend {
-            address,
-            protocol,
-            port,
-        }) => {
-            format!(
-                "Service {address} {} {port}",
-                format!("{protocol:?}").to_uppercase()
-            )
-        }
-        Key::Listener(address) => format!("Listener {address}"),
-        Key::VirtualHost(host) => format!("VirtualHost {host:?}"),
-        Key::Upstream(name) => format!("Upstream {name:?}"),
-        Key::Certificate(name) => format!("Certificate {name:?}"),
-        Key::Endpoint(name) => format!("Endpoint {name:?}"),
-        Key::Group(id) => format!("Group {id}"),
-        Key::Policy(name, Direction::Ingress) => format!("Policy {name:?} (ingress)"),
-        Key::Policy(name, Direction::Egress) => format!("Policy {name:?} (egress)"),
     }
 }

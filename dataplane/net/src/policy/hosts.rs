@@ -45,9 +45,9 @@ impl Hosts {
     pub(super) fn set(&mut self, address: IpAddr, class: u32) {
         let there = self.class(address) != 0;
         match (address, class) {
-            (IpAddr::V4(a), 0) => drop(self.v4.remove(a.to_bits())),
+            (IpAddr::V4(a), 0) => _ = self.v4.remove(a.to_bits()),
             (IpAddr::V4(a), _) => self.v4.insert(a.to_bits(), class),
-            (IpAddr::V6(a), 0) => drop(self.v6.remove(a.to_bits())),
+            (IpAddr::V6(a), 0) => _ = self.v6.remove(a.to_bits()),
             (IpAddr::V6(a), _) => self.v6.insert(a.to_bits(), class),
         }
         let around = match address {

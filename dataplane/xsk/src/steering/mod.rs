@@ -199,8 +199,9 @@ impl Steering {
             Err(error) if os_error(&error) == Some(libc::EEXIST) => return Ok(()),
             Err(source) => return Err(full_or("ports", headgate_abi::MAX_PORTS, source)),
         }
-        self.update(address, |entry| entry.ports += 1)
-            .inspect_err(|_| drop(self.ports.remove(&key)))
+        self.update(address, |entry| entry.ports += 1).inspect_err(|_| {
+            let _ = self.ports.remove(&key);
+        })
     }
 
     /// Undoes [`Steering::add_port`].
