@@ -66,7 +66,7 @@ pub fn port(field: &str, number: i32) -> Result<u16, Invalid> {
     }
 }
 
-/// A protocol; missing means TCP.
+/// A protocol (`supportedPortProtocols`); missing means TCP.
 pub fn protocol(field: &str, name: Option<&str>) -> Result<headgate_ring::message::Protocol, Invalid> {
     use headgate_ring::message::Protocol;
     match name {

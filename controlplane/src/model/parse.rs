@@ -124,8 +124,13 @@ pub struct Parsed {
     pub closed: Vec<Invalid>,
 }
 
-/// Checks a value of a known kind. Of ConfigMaps only those are kept that are `wanted`.
-pub fn parse(id: &Id, value: &mut Value, wanted: &WantedConfigMaps) -> Parsed {
+/// Checks a value of a known kind. Of ConfigMaps only the names are kept: nothing asks for what they hold.
+pub fn parse(id: &Id, value: &mut Value) -> Parsed {
+    parse_keeping(id, value, &WantedConfigMaps::default())
+}
+
+/// Checks a value of a known kind. Of ConfigMaps those are kept that are `wanted`.
+pub fn parse_keeping(id: &Id, value: &mut Value, wanted: &WantedConfigMaps) -> Parsed {
     let (mut notes, mut closed) = (Notes::default(), Vec::new());
     let object = match id.kind {
         // Neither kept nor looked into.

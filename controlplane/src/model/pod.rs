@@ -72,6 +72,7 @@ fn hosts(status: &k8s::PodStatus, sieve: &mut Sieve) -> Vec<IpAddr> {
     hosts
 }
 
+/// `validatePodIPs`: the first is `status.podIP`.
 fn addresses(status: &k8s::PodStatus, sieve: &mut Sieve) -> Result<Vec<IpAddr>, Invalid> {
     let listed = status.pod_ips.as_deref().unwrap_or_default();
     let single = status.pod_ip.as_deref().filter(|ip| !ip.is_empty());
@@ -122,6 +123,7 @@ fn ports(spec: &k8s::PodSpec, sieve: &mut Sieve) -> Vec<(String, Protocol, u16)>
     ports
 }
 
+/// `validateContainerPorts`, but for the port's name, which nothing refers to if it is none.
 fn container_port(p: &k8s::ContainerPort) -> Result<(String, Protocol, u16), Invalid> {
     Ok((
         p.name.clone().unwrap_or_default(),

@@ -112,7 +112,7 @@ impl NetworkPolicy {
     }
 }
 
-/// `policyTypes`; where it is missing, Ingress always and Egress if there are egress rules.
+/// `policyTypes` (`ValidateNetworkPolicySpec`); where it is missing, Ingress always and Egress if there are egress rules.
 fn directions(spec: &k8s::NetworkPolicySpec) -> Result<(bool, bool), Invalid> {
     let types = spec.policy_types.as_deref().unwrap_or_default();
     if types.is_empty() {

@@ -133,6 +133,7 @@ impl fmt::Display for Selector {
     }
 }
 
+/// `ValidateLabelSelectorRequirement`, but for the form of the key.
 fn requirement(requirement: &LabelSelectorRequirement) -> Result<Requirement, Invalid> {
     let key = requirement.key.clone();
     if key.is_empty() {

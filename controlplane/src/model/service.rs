@@ -131,6 +131,7 @@ fn kind(spec: &k8s::ServiceSpec) -> Result<ServiceKind, Invalid> {
     }
 }
 
+/// `validateServicePort`, but for the port's name, which nothing here depends on.
 fn service_port(p: &k8s::ServicePort, place: usize) -> Result<ServicePort, Invalid> {
     let number = port("port", p.port)?;
     let target = match &p.target_port {
@@ -223,6 +224,7 @@ fn addresses(
     Ok(addresses.into_iter().collect())
 }
 
+/// `validateClientIPAffinityConfig`; what the API server fills in where it is missing is filled in here.
 fn affinity(spec: &k8s::ServiceSpec) -> Result<Option<u32>, Invalid> {
     match spec.session_affinity.as_deref() {
         None | Some("" | "None") => Ok(None),

@@ -80,6 +80,7 @@ impl Slice {
     }
 }
 
+/// `validatePorts`, but for the port's name. The API server does not ask how large a number is.
 fn slice_port(p: &k8s::EndpointPort) -> Result<Option<SlicePort>, Invalid> {
     let protocol = protocol("protocol", p.protocol.as_deref())?;
     let Some(number) = p.port else { return Ok(None) };
@@ -90,6 +91,7 @@ fn slice_port(p: &k8s::EndpointPort) -> Result<Option<SlicePort>, Invalid> {
     }))
 }
 
+/// `validateEndpoints`, but for addresses that only some networks have: loopback and link-local are taken.
 fn endpoint(e: &k8s::Endpoint, ipv6: bool, sieve: &mut Sieve) -> Result<Endpoint, Invalid> {
     let of_type = |text: &String, _: &mut Sieve| match address("", text)? {
         address if address.is_ipv6() == ipv6 => Ok(address),

@@ -55,10 +55,11 @@ fn answer_all(snapshot: &Snapshot, questions: impl Read, mut out: impl Write) ->
     let mut outcome = Outcome::Yes;
     while next_line(&mut questions, &mut line)? {
         number += 1;
-        if line.iter().all(u8::is_ascii_whitespace) {
+        let question = without_mark(&line, number);
+        if question.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        match Query::parse(&line).and_then(|query| answer::answer(snapshot, query)) {
+        match Query::parse(question).and_then(|query| answer::answer(snapshot, query)) {
             Ok(answer) => serde_json::to_writer(&mut out, &answer).map_err(io::Error::from)?,
             Err(reason) => {
                 outcome = Outcome::Incomplete;
@@ -73,6 +74,14 @@ fn answer_all(snapshot: &Snapshot, questions: impl Read, mut out: impl Write) ->
     }
     out.flush()?;
     Ok(outcome)
+}
+
+/// A byte order mark may stand in front of the first (RFC 8259 section 8.1).
+fn without_mark(line: &[u8], number: u64) -> &[u8] {
+    match line.strip_prefix("\u{feff}".as_bytes()) {
+        Some(rest) if number == 1 => rest,
+        _ => line,
+    }
 }
 
 /// The next line, cut off where it is too long to be a question; false at the end.

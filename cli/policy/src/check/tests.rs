@@ -305,3 +305,16 @@ status: {podIP: 10.244.1.30, hostIPs: [{ip: 192.0.2.1}]}
         false
     );
 }
+
+#[test]
+fn a_byte_order_mark_stands_in_front_of_the_first_question_alone() {
+    let shop = snapshot(&[SHOP]);
+    let marked = format!("\u{feff}{}", query("10.244.7.7", "shop/db", "TCP", 5432));
+    let (answers, outcome) = ask(&shop, &[&marked, &marked]);
+    assert_eq!(answers[0]["allowed"], json!(true));
+    assert!(
+        answers[1]["error"].as_str().unwrap().starts_with("line 2: "),
+        "{answers:?}"
+    );
+    assert!(matches!(outcome, Outcome::Incomplete));
+}

@@ -8,19 +8,21 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 
 use policies::{cluster_policy, network_policy};
-use traffic::{ingress, secret, service, slice};
+use traffic::{endpoints, ingress, secret, service, slice};
 
 pub(crate) fn any_manifest() -> impl Strategy<Value = Value> {
+    // Boxed, or a case takes more of the stack than a thread has.
     prop_oneof![
-        3 => pod(),
-        1 => namespace(),
-        1 => node(),
-        3 => network_policy(),
-        2 => cluster_policy(),
-        2 => service(),
-        1 => slice(),
-        2 => ingress(),
-        1 => secret(),
+        3 => pod().boxed(),
+        1 => namespace().boxed(),
+        1 => node().boxed(),
+        3 => network_policy().boxed(),
+        2 => cluster_policy().boxed(),
+        2 => service().boxed(),
+        1 => slice().boxed(),
+        2 => ingress().boxed(),
+        1 => endpoints().boxed(),
+        1 => secret().boxed(),
     ]
 }
 

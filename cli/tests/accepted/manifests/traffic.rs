@@ -76,11 +76,42 @@ pub(super) fn slice() -> impl Strategy<Value = Value> {
         })
 }
 
+pub(super) fn endpoints() -> impl Strategy<Value = Value> {
+    let address = select(
+        &[
+            "10.0.0.9",
+            "010.0.0.10",
+            "::ffff:10.0.0.11",
+            "2001:db8::9",
+            "127.0.0.1",
+            "0.0.0.0",
+            "x",
+        ][..],
+    );
+    let list = || prop::collection::vec(address.clone().prop_map(|ip| json!({"ip": ip})), 0..4);
+    let ports = prop::collection::vec((select(&["", "p0", "p1"][..]), port_number(), protocol()), 0..3);
+    ((namespace_name(), name()), list(), list(), ports).prop_map(|((namespace, name), ready, waiting, ports)| {
+        let port = |(name, port, protocol): &(&str, u32, &str)| {
+            json!({"name": name, "port": port, "protocol": protocol})
+        };
+        json!({
+            "apiVersion": "v1", "kind": "Endpoints",
+            "metadata": {"namespace": namespace, "name": name},
+            "subsets": [{
+                "addresses": ready, "notReadyAddresses": waiting,
+                "ports": ports.iter().map(port).collect::<Vec<_>>(),
+            }],
+        })
+    })
+}
+
 fn host() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => select(&["", "a.example.com", "A.Example.COM", "*.example.com", "localhost"][..]).prop_map(str::to_owned),
         1 => select(&["xn--n3h.net", "1.2.3.4", "*", "a.*.b", "a_b.com", "a.b.", "-a.b"][..]).prop_map(str::to_owned),
         1 => Just([&"a".repeat(63)[..]; 3].join(".") + "." + &"b".repeat(61)),
+        1 => Just("a".repeat(253)),
+        1 => Just("*.".to_owned() + &"a".repeat(64) + ".example.com"),
         1 => Just("*.".to_owned() + &[&"a".repeat(63)[..]; 3].join(".") + "." + &"b".repeat(59)),
     ]
 }
@@ -160,6 +191,8 @@ pub(super) fn secret() -> impl Strategy<Value = Value> {
             "kubernetes.io/tls",
             "kubernetes.io/tls",
             "Opaque",
+            "Opaque",
+            "",
         ][..],
     );
     (

@@ -10,7 +10,6 @@ use ipnet::{IpNet, Ipv6Net};
 use serde_json::json;
 
 use crate::compile::Compiler;
-use crate::model::config_map::WantedConfigMaps;
 use crate::model::parse::{Identity, identify, parse};
 use crate::model::{
     ClusterPolicy, Id, Kind, Model, NetworkPolicy, Object, ObjectName, cluster_policy, policy,
@@ -48,9 +47,7 @@ impl Bed {
         let Ok(Identity::Known(id)) = identify(&manifest) else {
             panic!("a kind that is not read");
         };
-        let object = parse(&id, &mut { manifest }, &WantedConfigMaps::default())
-            .object
-            .expect("a good object");
+        let object = parse(&id, &mut { manifest }).object.expect("a good object");
         self.put(id, object)
     }
 

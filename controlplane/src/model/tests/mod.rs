@@ -399,3 +399,49 @@ fn ports_of_network_policies() {
         format!("{field}.protocol: \"ICMP\" is none of TCP, UDP, SCTP")
     );
 }
+
+#[test]
+fn of_config_maps_those_are_kept_that_are_wanted() {
+    use super::config_map::WantedConfigMaps;
+    use super::parse::parse_keeping;
+    use super::{Id, Object, ObjectName};
+    let name = ObjectName::new("shop", "pages");
+    let kept = |wanted: &WantedConfigMaps| {
+        let mut value = serde_json::json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "pages", "namespace": "shop"},
+            "data": {"404": "not here"}, "binaryData": {"logo": "AAE="},
+        });
+        let parsed = parse_keeping(&Id::new(Kind::ConfigMap, name.clone()), &mut value, wanted);
+        match parsed.object {
+            Ok(Object::ConfigMap(map)) => map,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(kept(&WantedConfigMaps::default()), None);
+    assert_eq!(
+        kept(&[ObjectName::new("blog", "pages")].into_iter().collect()),
+        None
+    );
+    let map = kept(&[name.clone()].into_iter().collect()).expect("it is wanted");
+    assert_eq!(map.data["404"], "not here");
+    assert_eq!(map.binary_data["logo"], [0, 1]);
+}
+
+#[test]
+fn annotations_of_ingresses_are_kept() {
+    let text = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: x\n  annotations: {b: '1', kubernetes.io/ingress.class: \
+                nginx, a: ''}\nspec: {defaultBackend: {service: {name: s, port: {number: 1}}}}\n";
+    let mut store = Store::default();
+    put(&mut store, &[("f.yaml", text)]);
+    let (_, ingress) = store.model().ingresses().next().expect("an Ingress");
+    let annotations: Vec<_> = ingress
+        .annotations
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.as_str()))
+        .collect();
+    assert_eq!(
+        annotations,
+        [("a", ""), ("b", "1"), ("kubernetes.io/ingress.class", "nginx")]
+    );
+    assert_eq!(ingress.class.as_deref(), Some("nginx"));
+}

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::decode::{Document, Unreadable};
-use crate::model::config_map::WantedConfigMaps;
 use crate::model::parse::{Identity, Parsed, identify, parse};
 use crate::model::{ClusterPolicy, Id, Kind, Model, NetworkPolicy, Object};
 use crate::problem::{Origin, Problem, Severity};
@@ -38,7 +37,6 @@ pub struct Store {
     contested: BTreeSet<Id>,
     /// Policies in the model that stand in for one that was never good.
     closed: BTreeSet<Id>,
-    wanted: WantedConfigMaps,
     model: Model,
 }
 
@@ -71,15 +69,6 @@ struct Broken {
 }
 
 impl Store {
-    /// A store that keeps these ConfigMaps; of others the names. It must be known before files are read.
-    #[must_use]
-    pub fn keeping(wanted: WantedConfigMaps) -> Self {
-        Self {
-            wanted,
-            ..Self::default()
-        }
-    }
-
     /// The model that is in force.
     #[must_use]
     pub fn model(&self) -> &Model {
@@ -97,7 +86,7 @@ impl Store {
                 self.remove_definer(id, &path);
                 affected.insert(id.clone());
             }
-            if let Some(file) = File::read(&path, contents, old, &self.wanted) {
+            if let Some(file) = File::read(&path, contents, old) {
                 for id in file.definitions.keys() {
                     self.definers.entry(id.clone()).or_default().insert(path.clone());
                     affected.insert(id.clone());
@@ -257,7 +246,7 @@ impl Store {
 
 impl File {
     /// The file after a change; `None` where it is gone.
-    fn read(path: &Arc<Path>, contents: Contents, old: Self, wanted: &WantedConfigMaps) -> Option<Self> {
+    fn read(path: &Arc<Path>, contents: Contents, old: Self) -> Option<Self> {
         match contents {
             Contents::Gone => None,
             Contents::Unreadable(e) => {
@@ -286,7 +275,7 @@ impl File {
                 };
                 documents
                     .into_iter()
-                    .for_each(|document| file.add(path, document, wanted));
+                    .for_each(|document| file.add(path, document));
                 if !file.whole {
                     // Any of them may be the one that cannot be told.
                     for (id, definition) in old.definitions {
@@ -300,7 +289,7 @@ impl File {
         }
     }
 
-    fn add(&mut self, path: &Arc<Path>, mut document: Document, wanted: &WantedConfigMaps) {
+    fn add(&mut self, path: &Arc<Path>, mut document: Document) {
         let origin = Some(Origin {
             file: path.clone(),
             line: Some(document.line),
@@ -341,7 +330,7 @@ impl File {
                     problem(Some(id), text);
                 }
                 None => {
-                    let definition = Definition::read(&id, &mut document, wanted);
+                    let definition = Definition::read(&id, &mut document);
                     self.definitions.insert(id, definition);
                 }
             },
@@ -354,12 +343,12 @@ impl Definition {
         self.object.is_err() || !self.unknown.is_empty() || !self.closed.is_empty()
     }
 
-    fn read(id: &Id, document: &mut Document, wanted: &WantedConfigMaps) -> Self {
+    fn read(id: &Id, document: &mut Document) -> Self {
         let Parsed {
             object,
             unknown,
             closed,
-        } = parse(id, &mut document.value, wanted);
+        } = parse(id, &mut document.value);
         // Of an object that is refused, no part is in force in any way that its own lines could tell.
         let closed = if object.is_ok() { closed } else { Vec::new() };
         let object = object.map(Arc::new).map_err(|invalid| Broken {

@@ -12,7 +12,6 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::compile::{Compiler, State, compile};
-use crate::model::config_map::WantedConfigMaps;
 use crate::model::parse::{Identity, identify, parse};
 use crate::model::{Id, Model};
 use crate::testing::{NOW, settings};
@@ -59,7 +58,7 @@ impl Bed {
         if gone {
             self.model.remove(&id);
         } else {
-            let parsed = parse(&id, &mut manifest.clone(), &WantedConfigMaps::default());
+            let parsed = parse(&id, &mut manifest.clone());
             let object = parsed.object.unwrap_or_else(|e| panic!("{e} in {manifest}"));
             self.model.insert(id.clone(), Arc::new(object));
         }
