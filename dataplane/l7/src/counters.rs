@@ -13,6 +13,9 @@ pub struct L7Counters {
     pub requests: Classes,
     /// Client connections accepted, with and without TLS.
     pub connections: u64,
+    /// Times that no client could be accepted for want of descriptors or memory; with the kernel's sockets only.
+    #[serde(default)]
+    pub accept_errors: u64,
     /// TLS handshakes finished.
     pub handshakes: u64,
     /// TLS handshakes that resumed a session.

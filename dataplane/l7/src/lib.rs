@@ -4,10 +4,12 @@
 //! connection is a task: TLS where the listener wants it, then HTTP/1.1, and for each request a route, an endpoint
 //! and a pooled connection to it. All of it reads one [`Config`], which is replaced whole.
 //!
+//! Connections are those of our own TCP on the packets of a worker, or the kernel's: `net` alone knows.
+//!
 //! ```text
 //! Stage ─ http::serve ─ proxy::handle ─ route ─ middleware ─ upstream ─ body
 //!         │ tls           │ one request                     │ pooled connections
-//!         │ scan          └ answer: what no pod answers     └ tcp::Stack::connect
+//!         │ scan          └ answer: what no pod answers     └ net::Net::connect
 //! ```
 
 #![forbid(unsafe_code)]
@@ -19,9 +21,11 @@ mod counters;
 mod http;
 mod limits;
 mod middleware;
+mod net;
 mod proxy;
 mod route;
 mod running;
+mod sockets;
 mod stage;
 mod tls;
 mod upstream;
@@ -29,7 +33,8 @@ mod upstream;
 pub use config::{Config, ConfigError, ListenerKind};
 pub use counters::{Classes, L7Counters, Latency};
 pub use limits::Limits;
-pub use stage::{Allows, L7Status, Stage, StageConfig};
+pub use sockets::Sockets;
+pub use stage::{Allows, Http, HttpConfig, L7Status, Stage, StageConfig};
 pub use tls::CertificateFault;
 
 use stage::Shared;

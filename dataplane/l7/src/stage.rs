@@ -1,4 +1,4 @@
-//! The L7 stage of a worker.
+//! HTTP on one thread, and the L7 stage of a worker: HTTP on our own TCP.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -12,6 +12,7 @@ use hyper::server::conn::http1::Builder;
 use tokio::sync::Notify;
 
 use super::counters::{L7Counters, Tally};
+use super::net::{Net, Stream};
 use super::running::{Run, Running};
 use super::upstream::Pool;
 use super::{Config, Limits, http as connection, middleware};
@@ -46,16 +47,31 @@ impl StageConfig {
     }
 }
 
+/// What [`Http`] may use.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// Timeouts and limits.
+    pub limits: Limits,
+    /// Where decisions are recorded.
+    pub recorder: Recorder,
+}
+
 /// Terminates TCP, TLS and HTTP for a worker; lives on its thread.
 pub struct Stage {
-    shared: Rc<Shared>,
+    http: Http,
+    stack: Stack,
+}
+
+/// Everything above TCP, on one thread: connections are tasks that answer requests by one configuration.
+pub struct Http {
+    pub(super) shared: Rc<Shared>,
     /// When kept connections to pods are next looked through; `None` while there are none.
     sweep: Option<Nanos>,
 }
 
 /// What all tasks of a stage share.
 pub(super) struct Shared {
-    pub(super) stack: Stack,
+    pub(super) net: Net,
     pub(super) limits: Limits,
     pub(super) pool: Pool,
     pub(super) running: Running,
@@ -65,7 +81,9 @@ pub(super) struct Shared {
     /// Requests being answered.
     pub(super) active: Rc<Cell<usize>>,
     /// Tasks that serve clients.
-    clients: Cell<usize>,
+    pub(super) clients: Cell<usize>,
+    /// Told when one of them ends.
+    pub(super) left: Notify,
     state: RefCell<Option<State>>,
 }
 
@@ -111,7 +129,7 @@ impl Shared {
     ) {
         let generation = self.state.borrow().as_ref().map_or(0, |state| state.generation);
         let record = || Record {
-            at: self.stack.now(),
+            at: self.net.now(),
             generation,
             client,
             frontend: listener,
@@ -134,7 +152,7 @@ impl Shared {
 
     /// An ID for a request that came without.
     pub(super) fn new_id(&self) -> HeaderValue {
-        middleware::hexadecimal([self.stack.random(), self.stack.random()])
+        middleware::hexadecimal([self.net.random(), self.net.random()])
     }
 }
 
@@ -156,14 +174,97 @@ pub struct L7Status {
 }
 
 impl Stage {
-    /// How often kept connections are looked through.
-    const SWEEP: Duration = Duration::from_secs(1);
-
     /// A stage without a configuration: it refuses connections.
     #[must_use]
     pub fn new(config: StageConfig) -> Self {
+        let stack = Stack::new(config.tcp);
+        let http = HttpConfig {
+            limits: config.limits,
+            recorder: config.recorder,
+        };
+        Self {
+            http: Http::new(Net::User(stack.clone()), http),
+            stack,
+        }
+    }
+
+    /// What answers the requests.
+    pub fn http(&mut self) -> &mut Http {
+        &mut self.http
+    }
+
+    /// As [`Http::configure`], and clients are accepted where the configuration says.
+    pub fn configure(&mut self, config: Arc<Config>, allows: Allows, generation: u64) {
+        if !self.http.works_by(&config) {
+            self.stack.listen(config.listeners().map(|(address, _)| address));
+        }
+        self.http.configure(config, allows, generation);
+    }
+
+    /// As [`Http::re_examine`].
+    pub fn re_examine(&mut self) {
+        self.http.re_examine();
+    }
+
+    /// Takes in an IP packet without its link-layer header. Must be called within a tokio `LocalRuntime` or
+    /// `LocalSet`, with time enabled: new connections become tasks of it.
+    pub fn ingress(&mut self, ip_packet: &[u8], now: Nanos) {
+        self.stack.ingress(ip_packet, now);
+        while let Some(stream) = self.stack.try_accept() {
+            Http::serve(&self.http.shared, Stream::User(stream));
+        }
+    }
+
+    /// Hands out IP packets while `emit` takes them: `emit(length, fill)` gives `fill` a buffer of exactly `length`
+    /// bytes (at most the MTU) and returns `true`, or returns `false` when it has none. `emit` must not call the stage.
+    pub fn egress(&mut self, now: Nanos, emit: &mut Emit<'_>) {
+        self.http.sweep(now);
+        self.stack.egress(now, emit);
+    }
+
+    /// When to call [`egress`](Self::egress) next, if no packet comes and no task wakes the worker before.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Nanos> {
+        self.stack.next_timer().into_iter().chain(self.http.sweep).min()
+    }
+
+    /// Notified when tasks have made work for [`egress`](Self::egress).
+    #[must_use]
+    pub fn wake(&self) -> Rc<Notify> {
+        self.stack.wake()
+    }
+
+    #[cfg(test)]
+    pub(super) fn config(&self) -> Arc<Config> {
+        Arc::clone(
+            &self
+                .http
+                .shared
+                .state
+                .borrow()
+                .as_ref()
+                .expect("configured")
+                .config,
+        )
+    }
+
+    /// What the stage holds and has counted.
+    #[must_use]
+    pub fn status(&self) -> L7Status {
+        L7Status {
+            tcp: self.stack.status(),
+            ..self.http.status()
+        }
+    }
+}
+
+impl Http {
+    /// How often kept connections are looked through.
+    pub(super) const SWEEP: Duration = Duration::from_secs(1);
+
+    pub(super) fn new(net: Net, config: HttpConfig) -> Self {
         let shared = Shared {
-            stack: Stack::new(config.tcp),
+            net,
             http: connection::builder(&config.limits),
             limits: config.limits,
             pool: Pool::default(),
@@ -172,6 +273,7 @@ impl Stage {
             recorder: RefCell::new(config.recorder),
             active: Rc::default(),
             clients: Cell::default(),
+            left: Notify::new(),
             state: RefCell::default(),
         };
         Self {
@@ -180,17 +282,19 @@ impl Stage {
         }
     }
 
+    /// Whether this is the configuration in force.
+    pub(super) fn works_by(&self, config: &Arc<Config>) -> bool {
+        let state = self.shared.state.borrow();
+        state
+            .as_ref()
+            .is_some_and(|state| Arc::ptr_eq(&state.config, config))
+    }
+
     /// New state, of the tables of `generation`: connections live on, their next requests are answered by it.
     pub fn configure(&mut self, config: Arc<Config>, allows: Allows, generation: u64) {
+        let same = self.works_by(&config);
         let shared = &self.shared;
-        let state = shared.state.borrow();
-        let same = state
-            .as_ref()
-            .is_some_and(|state| Arc::ptr_eq(&state.config, &config));
-        drop(state);
         if !same {
-            let listeners = config.listeners().map(|(address, _)| address);
-            shared.stack.listen(listeners);
             shared.pool.retain(&config.endpoints());
         }
         let before = shared.state.take().filter(|_| same);
@@ -216,24 +320,19 @@ impl Stage {
             .cut(|client, endpoint| shared.allows(client, endpoint), cut);
     }
 
-    /// Takes in an IP packet without its link-layer header. Must be called within a tokio `LocalRuntime` or
-    /// `LocalSet`, with time enabled: new connections become tasks of it.
-    pub fn ingress(&mut self, ip_packet: &[u8], now: Nanos) {
-        self.shared.stack.ingress(ip_packet, now);
-        while let Some(stream) = self.shared.stack.try_accept() {
-            let shared = Rc::clone(&self.shared);
-            shared.clients.set(shared.clients.get() + 1);
-            let guard = Serving(Rc::clone(&shared));
-            tokio::task::spawn_local(async move {
-                connection::serve(shared, stream).await;
-                drop(guard);
-            });
-        }
+    /// Serves a client as a task of the runtime.
+    pub(super) fn serve(shared: &Rc<Shared>, stream: Stream) {
+        let shared = Rc::clone(shared);
+        shared.clients.set(shared.clients.get() + 1);
+        let guard = Serving(Rc::clone(&shared));
+        tokio::task::spawn_local(async move {
+            connection::serve(shared, stream).await;
+            drop(guard);
+        });
     }
 
-    /// Hands out IP packets while `emit` takes them: `emit(length, fill)` gives `fill` a buffer of exactly `length`
-    /// bytes (at most the MTU) and returns `true`, or returns `false` when it has none. `emit` must not call the stage.
-    pub fn egress(&mut self, now: Nanos, emit: &mut Emit<'_>) {
+    /// Closes kept connections to pods that were not used for a while, when it is time to.
+    pub(super) fn sweep(&mut self, now: Nanos) {
         if self.sweep.is_some_and(|due| due <= now) {
             let idle = u64::try_from(self.shared.limits.idle.as_nanos()).unwrap_or(u64::MAX);
             let left = self.shared.pool.expire(Nanos(now.0.saturating_sub(idle)));
@@ -241,32 +340,13 @@ impl Stage {
         } else if self.sweep.is_none() && self.shared.pool.counts().0 > 0 {
             self.sweep = Some(now.after(Self::SWEEP));
         }
-        self.shared.stack.egress(now, emit);
     }
 
-    /// When to call [`egress`](Self::egress) next, if no packet comes and no task wakes the worker before.
-    #[must_use]
-    pub fn next_timer(&self) -> Option<Nanos> {
-        self.shared.stack.next_timer().into_iter().chain(self.sweep).min()
-    }
-
-    /// Notified when tasks have made work for [`egress`](Self::egress).
-    #[must_use]
-    pub fn wake(&self) -> Rc<Notify> {
-        self.shared.stack.wake()
-    }
-
-    #[cfg(test)]
-    pub(super) fn config(&self) -> Arc<Config> {
-        Arc::clone(&self.shared.state.borrow().as_ref().expect("configured").config)
-    }
-
-    /// What the stage holds and has counted.
-    #[must_use]
-    pub fn status(&self) -> L7Status {
+    /// What it holds and has counted; nothing of TCP.
+    pub(super) fn status(&self) -> L7Status {
         let (upstream_idle, upstream_busy) = self.shared.pool.counts();
         L7Status {
-            tcp: self.shared.stack.status(),
+            tcp: StackStatus::default(),
             clients: self.shared.clients.get(),
             active: self.shared.active.get(),
             upstream_idle,
@@ -276,8 +356,8 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
-    /// Kept connections and the stage know each other; what is left would keep both alive.
+impl Drop for Http {
+    /// Kept connections and what answers requests know each other; what is left would keep both alive.
     fn drop(&mut self) {
         self.shared.pool.retain(&HashSet::new());
     }
@@ -289,5 +369,6 @@ struct Serving(Rc<Shared>);
 impl Drop for Serving {
     fn drop(&mut self) {
         self.0.clients.set(self.0.clients.get() - 1);
+        self.0.left.notify_waiters();
     }
 }

@@ -177,7 +177,7 @@ impl Lease {
         endpoint: SocketAddr,
         place: Place,
     ) -> Result<Self, ConnectError> {
-        let connecting = shared.stack.connect(endpoint).map_err(ConnectError::Refused)?;
+        let connecting = shared.net.connect(endpoint);
         let stream = match tokio::time::timeout(shared.limits.connect, connecting).await {
             Ok(stream) => stream.map_err(ConnectError::Refused)?,
             Err(_) => return Err(ConnectError::Late),
@@ -259,7 +259,7 @@ impl Lease {
         }
         let mut endpoints = shared.pool.endpoints.borrow_mut();
         let idle = &mut endpoints.entry(self.endpoint).or_default().idle;
-        let since = shared.stack.now();
+        let since = shared.net.now();
         let excess = if idle.len() >= shared.limits.max_idle {
             Some(connection)
         } else {

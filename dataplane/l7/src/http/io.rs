@@ -11,12 +11,12 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
 use super::scan::Scanner;
-use headgate_tcp::{Reset, TcpStream};
+use crate::net::{Reset, Stream};
 
 /// A byte stream of a client or to a pod.
 pub(crate) enum Transport {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Stream),
+    Tls(Box<TlsStream<Stream>>),
 }
 
 /// A [`Transport`] as hyper wants it.
@@ -27,7 +27,7 @@ pub(crate) struct Io {
 
 impl Io {
     /// A connection to a pod.
-    pub(crate) fn upstream(stream: TcpStream) -> Self {
+    pub(crate) fn upstream(stream: Stream) -> Self {
         Self {
             transport: Transport::Plain(stream),
             scanner: None,
@@ -44,17 +44,20 @@ impl Transport {
         }
     }
 
-    /// Lets `take` see what has arrived; it returns how much it took. Ready with 0 at the end.
+    /// Lets `take` see at most `limit` bytes of what has arrived, all of which it takes. Ready with 0 at the end.
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
-        take: impl FnOnce(&[u8]) -> usize,
+        limit: usize,
+        take: impl FnOnce(&[u8]),
     ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Plain(stream) => stream.poll_receive(cx, take),
+            Self::Plain(stream) => stream.poll_receive(cx, limit, take),
             Self::Tls(stream) => {
                 let mut stream = Pin::new(stream.as_mut());
-                let taken = take(ready!(stream.as_mut().poll_fill_buf(cx))?);
+                let data = ready!(stream.as_mut().poll_fill_buf(cx))?;
+                let taken = data.len().min(limit);
+                take(&data[..taken]);
                 stream.consume(taken);
                 Poll::Ready(Ok(taken))
             }
@@ -70,13 +73,11 @@ impl hyper::rt::Read for Io {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let scanner = this.scanner.as_deref();
-        let taken = this.transport.poll_receive(cx, |data| {
-            let data = &data[..data.len().min(buffer.remaining())];
+        let taken = this.transport.poll_receive(cx, buffer.remaining(), |data| {
             buffer.put_slice(data);
             if let Some(scanner) = scanner {
                 scanner.borrow_mut().feed(data);
             }
-            data.len()
         });
         taken.map_ok(|_| ())
     }

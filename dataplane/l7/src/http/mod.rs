@@ -24,16 +24,16 @@ use scan::{MAX_HEAD, Scanner};
 
 use super::answer::PLAIN_ON_TLS;
 use super::middleware::Client;
+use super::net::{Reset, Stream};
 use super::proxy::{Session, Tunnel, handle};
 use super::{ListenerKind, Shared};
-use headgate_tcp::{Reset, TcpStream};
 
 /// A fatal TLS alert: unrecognized_name (RFC 6066 section 3).
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 /// Serves a client's connection until it ends.
-pub(super) async fn serve(shared: Rc<Shared>, stream: TcpStream) {
-    let kind = shared.configured(|config| config.listeners.get(&stream.local_addr()).copied());
+pub(super) async fn serve(shared: Rc<Shared>, stream: Stream) {
+    let kind = shared.configured(|config| config.listeners.get(&stream.listener()).copied());
     let Some(kind) = kind.flatten() else {
         return stream.abort();
     };
@@ -56,7 +56,7 @@ pub(super) async fn serve(shared: Rc<Shared>, stream: TcpStream) {
     }
 }
 
-async fn handshake(shared: &Shared, mut stream: TcpStream) -> Option<Transport> {
+async fn handshake(shared: &Shared, mut stream: Stream) -> Option<Transport> {
     // A method's first letter is no TLS record's type (RFC 8446 section 5.1).
     if stream.peek().await.is_some_and(|byte| byte.is_ascii_alphabetic()) {
         shared.tally.count(|c| c.plain_on_tls += 1);

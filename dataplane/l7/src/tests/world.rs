@@ -21,6 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
 use crate::http::Io;
+use crate::net::Stream;
 use crate::stage::L7Status;
 use crate::{Config, Limits, Stage, StageConfig};
 use headgate_net::clock::Nanos;
@@ -196,7 +197,7 @@ impl World {
                 });
                 let server = hyper::server::conn::http1::Builder::new()
                     .half_close(true)
-                    .serve_connection(Io::upstream(stream), service);
+                    .serve_connection(Io::upstream(Stream::User(stream)), service);
                 tokio::task::spawn_local(server);
             }
         });
@@ -223,7 +224,7 @@ impl World {
 
     /// A client connection driven by hyper.
     pub(super) async fn browser(&self) -> SendRequest<PodBody> {
-        let io = Io::upstream(self.connect(80).await);
+        let io = Io::upstream(Stream::User(self.connect(80).await));
         let (sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
         tokio::task::spawn_local(connection);
         sender

@@ -1,0 +1,190 @@
+//! The network below HTTP: our own TCP on packets, or the kernel's sockets. Nothing above this module knows which.
+
+mod kernel;
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use headgate_net::clock::Nanos;
+use headgate_tcp::{Stack, TcpStream};
+pub(super) use kernel::{Accepted, KernelNet, accept};
+
+/// Where connections to pods are opened, with the clock and the random numbers that belong to it.
+pub(super) enum Net {
+    /// Our own TCP, on the packets of a worker.
+    User(Stack),
+    /// The kernel's sockets.
+    Kernel(KernelNet),
+}
+
+/// A connection of a client or to a pod. Dropping it sends what was written and closes it in order; what the peer still
+/// sends is thrown away, within limits.
+pub(super) enum Stream {
+    User(TcpStream),
+    Kernel(kernel::Stream),
+}
+
+/// Resets a connection while something else owns its stream.
+pub(super) enum Reset {
+    User(headgate_tcp::Reset),
+    Kernel(kernel::Reset),
+}
+
+impl Net {
+    /// Opens a connection. Whoever waits sets a limit to it.
+    ///
+    /// # Errors
+    /// When the peer refuses, or there is no address, port or room on our side.
+    pub(super) async fn connect(&self, to: SocketAddr) -> io::Result<Stream> {
+        match self {
+            Self::User(stack) => stack.connect(to)?.await.map(Stream::User),
+            Self::Kernel(net) => net.connect(to).await.map(Stream::Kernel),
+        }
+    }
+
+    /// The time: what the worker told last, or the clock's.
+    pub(super) fn now(&self) -> Nanos {
+        match self {
+            Self::User(stack) => stack.now(),
+            Self::Kernel(net) => net.now(),
+        }
+    }
+
+    /// A number from the system's random generator.
+    pub(super) fn random(&self) -> u64 {
+        match self {
+            Self::User(stack) => stack.random(),
+            Self::Kernel(net) => net.random(),
+        }
+    }
+}
+
+impl Stream {
+    /// The address of the listener that accepted it: the one that the configuration names, which with the kernel's
+    /// sockets may be that of all addresses.
+    pub(super) fn listener(&self) -> SocketAddr {
+        match self {
+            Self::User(stream) => stream.local_addr(),
+            Self::Kernel(stream) => stream.listener(),
+        }
+    }
+
+    /// Our end.
+    pub(super) fn local_addr(&self) -> SocketAddr {
+        match self {
+            Self::User(stream) => stream.local_addr(),
+            Self::Kernel(stream) => stream.local_addr(),
+        }
+    }
+
+    /// The other end.
+    pub(super) fn peer_addr(&self) -> SocketAddr {
+        match self {
+            Self::User(stream) => stream.peer_addr(),
+            Self::Kernel(stream) => stream.peer_addr(),
+        }
+    }
+
+    /// Lets `take` see at most `limit` bytes of what has arrived, all of which it takes. Ready with 0 at the end.
+    pub(super) fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: usize,
+        take: impl FnOnce(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::User(stream) => stream.poll_receive(cx, |data| {
+                let data = &data[..data.len().min(limit)];
+                take(data);
+                data.len()
+            }),
+            Self::Kernel(stream) => stream.poll_receive(cx, limit, take),
+        }
+    }
+
+    /// Waits for the first byte that has not been read, and leaves it. `None` if there will be none.
+    pub(super) async fn peek(&self) -> Option<u8> {
+        match self {
+            Self::User(stream) => stream.peek().await,
+            Self::Kernel(stream) => stream.peek().await,
+        }
+    }
+
+    /// What resets the connection.
+    pub(super) fn reset(&self) -> Reset {
+        match self {
+            Self::User(stream) => Reset::User(stream.reset()),
+            Self::Kernel(stream) => Reset::Kernel(stream.reset()),
+        }
+    }
+
+    /// Resets the connection; the peer sees that what it got is not everything.
+    pub(super) fn abort(self) {
+        self.reset().now();
+    }
+}
+
+impl Reset {
+    /// Does so, at the latest when the stream is dropped; nothing where it is gone.
+    pub(super) fn now(self) {
+        match self {
+            Self::User(reset) => reset.now(),
+            Self::Kernel(reset) => reset.now(),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::User(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Kernel(stream) => stream.poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::User(stream) => Pin::new(stream).poll_write(cx, data),
+            Self::Kernel(stream) => Pin::new(stream.socket()).poll_write(cx, data),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::User(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Kernel(stream) => Pin::new(stream.socket()).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::User(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Kernel(stream) => Pin::new(stream.socket()).poll_shutdown(cx),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::User(stream) => Pin::new(stream).poll_write_vectored(cx, data),
+            Self::Kernel(stream) => Pin::new(stream.socket()).poll_write_vectored(cx, data),
+        }
+    }
+}

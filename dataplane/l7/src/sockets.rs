@@ -1,0 +1,109 @@
+//! HTTP on the kernel's sockets: what stands in a [`Stage`](crate::Stage)'s place where there are no packets.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+
+use crate::Config;
+use crate::net::{Accepted, KernelNet, Net, accept};
+use crate::stage::{Allows, Http, HttpConfig, L7Status, Shared};
+use headgate_net::clock::Clock;
+
+/// Clients served at a time on one thread. Further ones wait in the kernel's queue of the listener.
+const MOST_CLIENTS: usize = 16_384;
+
+/// HTTP on one thread, with listeners and connections of the kernel. All calls must be made within a tokio
+/// `LocalRuntime` with I/O and time enabled: listeners and connections are tasks of it.
+pub struct Sockets {
+    http: Http,
+    clock: Clock,
+    listening: HashMap<SocketAddr, Listening>,
+}
+
+/// A listener at work; dropping it closes the socket. Connections that it has accepted live on.
+struct Listening(AbortHandle);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Sockets {
+    /// Without listeners or a configuration.
+    #[must_use]
+    pub fn new(config: HttpConfig, clock: Clock) -> Self {
+        Self {
+            http: Http::new(Net::Kernel(KernelNet::new(clock)), config),
+            clock,
+            listening: HashMap::new(),
+        }
+    }
+
+    /// New state, of the tables of `generation`, as a [`Stage`](crate::Stage) takes it. Listeners that the configuration does
+    /// not name are closed; those that it names and that are open stay open.
+    pub fn configure(&mut self, config: Arc<Config>, allows: Allows, generation: u64) {
+        self.listening
+            .retain(|address, _| config.listeners.contains_key(address));
+        self.http.configure(config, allows, generation);
+    }
+
+    /// Accepts clients of the listener that the configuration knows as `address`: at most one socket for each.
+    ///
+    /// # Errors
+    /// When the runtime cannot watch the socket.
+    pub fn listen(&mut self, address: SocketAddr, socket: std::net::TcpListener) -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        let socket = TcpListener::from_std(socket)?;
+        let task = tokio::task::spawn_local(accept_all(Rc::clone(&self.http.shared), address, socket));
+        self.listening.insert(address, Listening(task.abort_handle()));
+        Ok(())
+    }
+
+    /// Closes all listeners: whoever comes now is refused.
+    pub fn close(&mut self) {
+        self.listening.clear();
+    }
+
+    /// As [`Http::re_examine`].
+    pub fn re_examine(&mut self) {
+        self.http.re_examine();
+    }
+
+    /// To be called about once a second: closes kept connections to pods that were not used for a while.
+    pub fn sweep(&mut self) {
+        self.http.sweep(self.clock.now());
+    }
+
+    /// Requests being answered.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.http.status().active
+    }
+
+    /// What it holds and has counted; nothing of TCP, which is the kernel's.
+    #[must_use]
+    pub fn status(&self) -> L7Status {
+        self.http.status()
+    }
+}
+
+async fn accept_all(shared: Rc<Shared>, address: SocketAddr, socket: TcpListener) {
+    loop {
+        while shared.clients.get() >= MOST_CLIENTS {
+            shared.left.notified().await;
+        }
+        match accept(&socket, address, &shared.net).await {
+            Accepted::Client(stream) => Http::serve(&shared, stream),
+            Accepted::Failed(error) => {
+                shared.tally.count(|c| c.accept_errors += 1);
+                tracing::debug!(%error, "no client could be accepted at {address}");
+            }
+        }
+    }
+}
