@@ -63,6 +63,7 @@ fn privileges(thread: &str) -> Vec<String> {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one case after the other")]
 fn from_a_file_to_the_dataplane_until_sigterm() {
     let temporary = tempfile::tempdir().expect("a directory");
     let root = temporary.path();

@@ -10,6 +10,7 @@
 //! rounds and so are near, as a NIC's direct cache access leaves them; flow entries are as near as the processor's
 //! caches hold them.
 #![allow(clippy::print_stdout, reason = "prints its figures")]
+#![allow(clippy::disallowed_methods, reason = "measures times")]
 
 use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};

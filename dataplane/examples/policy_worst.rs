@@ -4,6 +4,7 @@
 //! nothing, one pod exchanged for another, one policy taken away and put back, a denied decision, and memory. Nothing may
 //! take seconds, or it must be refused before.
 #![allow(clippy::print_stdout, reason = "the figures are what it is for")]
+#![allow(clippy::disallowed_methods, reason = "measures times")]
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

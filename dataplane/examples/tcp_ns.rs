@@ -6,6 +6,7 @@
 //!
 //! The server's stack alone is timed. Each figure is the median of the rounds; others may share the cores.
 #![allow(clippy::print_stdout)]
+#![allow(clippy::disallowed_methods, reason = "measures times")]
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;

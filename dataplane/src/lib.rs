@@ -5,17 +5,37 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a thread beside the workers, which waits"
+)]
 pub mod control;
 pub mod host;
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a thread beside the workers, which waits"
+)]
 pub mod mirror;
 pub mod options;
 pub mod pipeline;
 pub mod port;
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a thread beside the workers, which waits"
+)]
 mod start;
 pub mod steering;
+#[allow(
+    clippy::disallowed_methods,
+    reason = "threads beside the workers, which wait and date"
+)]
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
+#[allow(
+    clippy::disallowed_methods,
+    reason = "workers read the clock for everything below them"
+)]
 pub mod worker;
 
 pub use options::Options;

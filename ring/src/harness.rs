@@ -188,6 +188,7 @@ pub enum Hostile {
 }
 
 /// Either end may be hostile: the other one gets messages, nothing, or an error, and stays within the limits.
+#[allow(clippy::too_many_lines, reason = "one kind of malice after the other")]
 pub fn hostile(operations: impl IntoIterator<Item = Hostile>) {
     let (mut writer, mut reader) = ring();
     let memory = writer.memory();

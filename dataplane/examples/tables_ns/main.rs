@@ -3,6 +3,7 @@
 //! `cargo run --release -p headgate-dataplane --example tables_ns`. Each figure is the median of rounds; a round
 //! of look-ups is 1,000 of them, one after another, on inputs drawn beforehand.
 #![allow(clippy::print_stdout, reason = "the figures are what it is for")]
+#![allow(clippy::disallowed_methods, reason = "measures times")]
 
 mod random;
 
@@ -158,6 +159,7 @@ fn services() {
 }
 
 /// A full IPv4 table's mix of lengths and 20,000 IPv6 routes, by 16 routers on two ports, and 500 neighbours.
+#[allow(clippy::too_many_lines, reason = "one case after the other")]
 fn forwarding() {
     let mut random = Random::new(3);
     let mut snapshot = Snapshot::default();

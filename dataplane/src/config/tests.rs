@@ -183,6 +183,7 @@ fn certificates_are_checked() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one case after the other")]
 fn policies_are_checked() {
     let change = |edit: &dyn Fn(&mut Policy)| {
         let mut wrong = policy("default/p");

@@ -32,6 +32,7 @@ async fn until(mirror: &mut Mirror, what: impl Fn(&Kernel) -> bool) {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one case after the other")]
 fn the_first_dump_has_everything() {
     let namespace = lan("dump");
     namespace.ip("neigh add 192.0.2.7 lladdr 02:00:00:00:00:07 dev near nud permanent");

@@ -163,6 +163,7 @@ fn wait_readable(queue: &Queue) {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one step after the other")]
 fn two_workers_forward_between_two_ports_and_lose_nothing() {
     in_namespace(|| {
         const ROUNDS: u32 = 200;

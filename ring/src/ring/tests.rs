@@ -164,6 +164,7 @@ fn records_of_another_session_or_direction_do_not_pass() {
 
 /// A forged record is refused for the reason that fits.
 #[test]
+#[allow(clippy::too_many_lines, reason = "one case after the other")]
 fn forged_headers_are_told_apart() {
     let refuse = |change: fn(&mut Header), payload: &[u8]| {
         let (mut writer, mut reader) = ring();

@@ -227,6 +227,7 @@ fn refusals_send_nothing_and_leave_the_session_open() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one case after the other")]
 fn what_is_no_transaction_closes_the_session() {
     let begin = |generation| ToData::Begin {
         generation,

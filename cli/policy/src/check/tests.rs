@@ -141,6 +141,7 @@ fn a_pod_of_the_hosts_network_is_its_node() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one case after the other")]
 fn every_wrong_line_is_told_and_the_others_are_answered() {
     let shop = snapshot(&[SHOP]);
     let good = query("shop/web", "shop/db", "SCTP", 80);

@@ -292,6 +292,7 @@ fn policies(store: &Store) -> Vec<(Direction, usize, usize)> {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one case after the other")]
 fn a_policy_that_never_was_good_allows_nothing() {
     let pods: String = ["a", "b"]
         .iter()

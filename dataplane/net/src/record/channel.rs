@@ -171,6 +171,7 @@ impl FlowLog {
 }
 
 impl Channel {
+    /// Queues a record for the reader, or counts that there is no room.
     pub fn push(&self, record: Record) {
         match self.queue.push(record) {
             Ok(()) => self.recorded.add(),
@@ -178,14 +179,17 @@ impl Channel {
         }
     }
 
+    /// Counts a decision that the sampling leaves out.
     pub fn skip_unsampled(&self) {
         self.unsampled.add();
     }
 
+    /// Counts a decision above the rate.
     pub fn skip_over_rate(&self) {
         self.over_rate.add();
     }
 
+    /// The oldest record that is queued.
     pub fn pop(&self) -> Option<Record> {
         self.queue.pop()
     }

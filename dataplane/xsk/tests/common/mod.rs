@@ -73,6 +73,7 @@ pub(crate) fn run(program: &str, arguments: &str) -> String {
 }
 
 /// Calls `attempt` until it gives something.
+#[expect(clippy::disallowed_methods, reason = "the kernel has a time to do it")]
 pub(crate) fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
