@@ -1,7 +1,7 @@
 # Two commands do all the set-up themselves on a machine with cargo (https://rustup.rs):
 #
 #   make demo    build a release and watch it work, in network namespaces of its own
-#   make test    everything that can be tested, some ten minutes on two cores
+#   make test    everything that can be tested, some fifteen minutes on two cores
 #
 # Both install the packages they need with apt, and use sudo for what needs root.
 
@@ -12,7 +12,7 @@ SUDO_KEEP := $(if $(SUDO),$(SUDO) -E,)
 # Test programs are built as the user and started by sudo.
 CARGO := cargo$(if $(SUDO), --config 'target."cfg(unix)".runner = ["sudo"$(comma) "-E"]')
 
-.PHONY: all demo bench test test-quick fmt lint deny unit e2e check-xdp doc sweep setup install clean
+.PHONY: all demo bench test test-quick fmt lint house deny unit instructions e2e check-xdp doc sweep setup install clean
 
 all:
 	cargo build --release
@@ -21,10 +21,10 @@ demo: setup
 	cargo build --release -p headgate
 	$(SUDO_KEEP) target/release/headgate demo
 
-test: setup fmt lint deny check-xdp doc unit e2e
+test: setup fmt lint house deny check-xdp doc unit instructions e2e
 
 # Without namespaces, packages or the eBPF toolchain: what an editor's save is worth.
-test-quick: fmt lint
+test-quick: fmt lint house
 	cargo test --workspace --lib --bins
 	cargo test -p headgate --test accepted --test decisions --test policy --test policy_tools --test tour
 
@@ -36,6 +36,11 @@ fmt:
 
 lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# What CONTRIBUTING.md says of sizes, circles, names, clones, and of who may use what.
+house:
+	scripts/tests/house.py --quiet
+	scripts/house --check
 
 deny:
 	scripts/check-deny
@@ -52,6 +57,10 @@ unit:
 	$(CARGO) test --workspace --locked --exclude headgate
 	$(CARGO) test -p headgate --locked --bins --test accepted --test decisions --test policy --test policy_tools --test tour
 
+# Fixed scenarios take no more instructions than bench/instructions.toml says; valgrind counts them in a release build.
+instructions:
+	scripts/check-instructions
+
 # One at a time; a debug build, whose assertions and overflow checks are worth more here than speed.
 e2e:
 	$(CARGO) test -p headgate --locked --test e2e
@@ -65,6 +74,7 @@ bench:
 	target/release/examples/pipeline_ns
 	target/release/examples/tables_ns
 	target/release/examples/tcp_ns
+	target/release/examples/l7_change
 	$(SUDO_KEEP) target/release/headgate-bench policy
 	$(SUDO_KEEP) target/release/headgate-bench l4
 	$(SUDO_KEEP) target/release/headgate-bench http
