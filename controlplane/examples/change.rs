@@ -7,10 +7,10 @@ use std::error::Error;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
-use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use headgate_controlplane::compile::{Compiler, Settings};
+use headgate_controlplane::compile::{Compilation, Settings};
+use headgate_controlplane::source::Source;
 use headgate_controlplane::source::directory::Directory;
 use headgate_controlplane::source::store::Store;
 
@@ -66,13 +66,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (rounds, services) = (argument(1, 200)?, argument(2, 250)?);
     let temporary = tempfile::tempdir()?;
     fill(temporary.path(), services)?;
-    let (sender, events) = channel();
     let start = Instant::now();
-    let mut directory = Directory::open(temporary.path(), sender, events)?;
+    let mut directory = Directory::open(temporary.path())?;
     let mut store = Store::default();
-    let mut compiler = Compiler::new(settings());
+    let mut compiler = Compilation::new(settings());
     let mut step = |store: &mut Store| {
-        let changed = store.update(directory.changes().unwrap_or_default());
+        let changed = store.update(directory.next().unwrap_or_default());
         let parsed = Instant::now();
         let changes = compiler.update(store.model(), &changed, 0);
         assert!(store.problems().is_empty(), "the manifests are good");

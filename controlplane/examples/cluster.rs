@@ -13,11 +13,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headgate_controlplane::compile::{Compiler, Settings};
+use headgate_controlplane::compile::{Compiler, Settings, State};
 use headgate_controlplane::model::Id;
 use headgate_controlplane::publish::link::Publisher;
 use headgate_controlplane::source::decode::Document;
-use headgate_controlplane::source::store::{Contents, Store};
+use headgate_controlplane::source::{Contents, store::Store};
 use headgate_ring::message::ToControl;
 use headgate_ring::{DataSession, Listener};
 use serde_json::{Value, json};
@@ -213,7 +213,9 @@ impl Bed {
 
     fn publish(&mut self, changed: &BTreeSet<Id>) -> Result<Times, Box<dyn Error>> {
         let start = Instant::now();
-        let changes = self.compiler.update(self.store.model(), changed, 0);
+        let (compiler, model) = (&mut self.compiler, self.store.model());
+        let update = |state: &State| compiler.update(state, model, changed, 0);
+        let changes = self.publisher.with_state(update);
         let compile = start.elapsed();
         self.publisher.publish(changes);
         if self.session.is_none() {
@@ -250,7 +252,7 @@ impl Bed {
         );
         let core = on_core()?;
         let mut compiler = Compiler::new(settings());
-        let changes = compiler.update(self.store.model(), &changed, 0);
+        let changes = compiler.update(&State::new(), self.store.model(), &changed, 0);
         println!(
             "from nothing: {} objects compiled in {:.2?} on a core; {} MiB more",
             changes.len(),
@@ -292,7 +294,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         store: Store::default(),
         compiler: Compiler::new(settings()),
         listener: Listener::bind(&socket)?,
-        publisher: Publisher::start(socket)?,
+        publisher: Publisher::start(socket, None)?,
         session: None,
     };
     bed.fill()?;

@@ -1,11 +1,13 @@
 //! The control plane: Kubernetes objects in, dataplane state out.
 //!
-//! A [`source`] reads manifests, [`model`] makes checked types of them, [`compile`] resolves them to what the dataplane
-//! understands, and [`publish`] sends it what has changed. A bad object or file costs one line and nothing else: the
+//! A [`source`] yields objects, [`model`] makes checked types of them, [`compile`] resolves them to what the dataplane
+//! understands, and [`publish`] sends it what has changed; what it answers goes back to the source as [`feedback`]. A bad object or file costs one line and nothing else: the
 //! last good state of it stays in force. `docs/manifests.md` says what is read and how it is understood.
 #![forbid(unsafe_code)]
 
 pub mod compile;
+pub mod feedback;
+pub mod follow;
 pub mod model;
 mod options;
 mod privileges;
@@ -17,4 +19,4 @@ pub mod source;
 mod testing;
 
 pub use options::Options;
-pub use run::{RunError, run};
+pub use run::{RunError, Wake, drive, run};

@@ -12,6 +12,12 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub manifests: PathBuf,
 
+    /// Do not begin to serve while there is a file of which it is not known what it holds: one that cannot be read or
+    /// parsed, or a document without a usable name. Without this flag all else is served, and a policy in such a file does
+    /// not hold: what it forbids is allowed. Once serving, the last good state of each file stays in force either way
+    #[arg(long)]
+    pub strict_manifests: bool,
+
     /// Directory of the sockets by which the two planes and `headgate status` meet
     #[arg(long, value_name = "DIR", default_value = "/run/headgate")]
     pub run_dir: PathBuf,

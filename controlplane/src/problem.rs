@@ -1,4 +1,4 @@
-//! What is wrong with the manifests, told once, in one line each.
+//! What is wrong with the objects, said once, in one line each.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,23 +18,58 @@ pub enum Severity {
 
 /// Where an object was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// The file, relative to the directory of manifests.
-    pub file: Arc<Path>,
-    /// Where its document begins, from 1.
-    pub line: Option<u64>,
+pub enum Origin {
+    /// A document of a file.
+    File {
+        /// Relative to the directory of manifests.
+        path: Arc<Path>,
+        /// Where the document begins, from 1; for a file that does not parse, where it stops making sense.
+        line: Option<u64>,
+    },
+    /// A version of an object of a cluster.
+    Cluster(Arc<Version>),
 }
 
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "{}:{line}", self.file.display()),
-            None => write!(f, "{}", self.file.display()),
+/// One version of one object of a cluster, as its metadata says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Kind, `metadata.namespace` and `metadata.name`.
+    pub id: Id,
+    /// `metadata.uid`: an object that was made again under the same name has another.
+    pub uid: String,
+    /// `metadata.resourceVersion`.
+    pub resource_version: String,
+}
+
+impl Origin {
+    /// The file, if it is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Arc<Path>> {
+        match self {
+            Self::File { path, .. } => Some(path),
+            Self::Cluster(_) => None,
         }
     }
 }
 
-/// One line: `FILE:LINE: KIND NAMESPACE/NAME: FIELD: REASON`, each part where it is known.
+/// `FILE:LINE` or `resourceVersion VERSION`.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, .. } if path.as_os_str().is_empty() => {
+                f.write_str("the directory of manifests")
+            }
+            Self::File {
+                path,
+                line: Some(line),
+            } => write!(f, "{}:{line}", path.display()),
+            Self::File { path, line: None } => write!(f, "{}", path.display()),
+            Self::Cluster(version) => write!(f, "resourceVersion {}", version.resource_version),
+        }
+    }
+}
+
+/// One line: `ORIGIN: KIND NAMESPACE/NAME: FIELD: REASON`, each part where it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// How much it matters.
@@ -86,7 +121,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What makes two problems the same: object, file and text, but not the line.
+/// What makes two problems the same: object, file and text, but neither the line nor the version.
 type Sameness = (Option<Id>, Option<Arc<Path>>, String);
 
 /// Remembers what has been told, so that each problem is told once as long as it lasts.
@@ -110,7 +145,7 @@ impl Reporter {
         let mut news = News::default();
         let mut standing = BTreeMap::new();
         for problem in problems {
-            let file = problem.origin.as_ref().map(|o| o.file.clone());
+            let file = problem.origin.as_ref().and_then(Origin::file).cloned();
             let key = (problem.object.clone(), file, problem.text.clone());
             if !standing.contains_key(&key) && !self.standing.contains_key(&key) {
                 news.new.push(problem.clone());
@@ -125,9 +160,24 @@ impl Reporter {
             .collect();
         news
     }
+
+    /// What is wrong with an object now.
+    pub fn of(&self, object: &Id) -> impl Iterator<Item = &Problem> {
+        let first: Sameness = (Some(object.clone()), None, String::new());
+        let later = self.standing.range(first..);
+        later
+            .map(|(_, problem)| problem)
+            .take_while(move |problem| problem.object.as_ref() == Some(object))
+    }
 }
 
 impl News {
+    /// The objects that it is about.
+    pub fn objects(&self) -> impl Iterator<Item = &Id> {
+        let all = self.new.iter().chain(&self.mended);
+        all.filter_map(|problem| problem.object.as_ref())
+    }
+
     /// One log line for each.
     pub fn log(&self) {
         for problem in &self.new {

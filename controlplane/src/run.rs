@@ -2,22 +2,30 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::mpsc::{Sender, channel};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use headgate_ring::message::{Certificate, PrivateKey};
 use rcgen::{CertificateParams, KeyPair};
 use zeroize::Zeroizing;
 
-use crate::compile::{Compiler, Settings};
+use crate::compile::Settings;
+use crate::follow::{Follower, Readiness};
 use crate::model::address::is_unicast;
 use crate::model::name::is_subdomain;
 use crate::options::Options;
 use crate::privileges;
-use crate::problem::Reporter;
 use crate::publish::link::{Publisher, socket};
-use crate::source::directory::{Directory, DirectoryError, Event};
-use crate::source::store::Store;
+use crate::source::Source;
+use crate::source::directory::{Directory, DirectoryError};
+
+/// How often a control plane that does not serve yet says why.
+const REMINDER: Duration = Duration::from_secs(30);
+/// How long a source is waited for that was told to end: it may be in the midst of a large file, or of a large compile,
+/// which end with the process.
+const END: Duration = Duration::from_millis(100);
 
 /// Why the control plane cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +49,9 @@ pub enum RunError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Nothing more will come, and nobody has asked for that.
+    #[error("the source of objects has ended")]
+    SourceEnded,
     /// The self-signed certificate.
     #[error("cannot make the default certificate: {0}")]
     Certificate(#[from] rcgen::Error),
@@ -55,37 +66,82 @@ pub enum RunError {
 pub fn run(options: Options) -> Result<(), RunError> {
     let system = |what| move |source| RunError::System { what, source };
     privileges::drop_all().map_err(system("drop capabilities"))?;
+    let (wake, woken) = channel();
     let (manifests, socket) = (options.manifests.clone(), socket(&options.run_dir));
+    let strict = options.strict_manifests;
     let settings = settings(options)?;
-    let (sender, events) = channel();
-    let directory = Directory::open(&manifests, sender.clone(), events)?;
-    stop_on_signals(sender).map_err(system("wait for signals"))?;
-    let publisher = Publisher::start(socket).map_err(system("start a thread"))?;
-    follow(directory, settings, &publisher);
+    let directory = Directory::open(&manifests)?;
+    stop_on_signals(wake.clone()).map_err(system("wait for signals"))?;
+    drive(directory, Follower::new(settings, strict), socket, (wake, woken))
+}
+
+/// What the process waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// It was asked to end.
+    Stop,
+    /// The source has ended.
+    SourceEnded,
+}
+
+/// Drives any source, on a thread of its own, until [`Wake::Stop`] comes; then it ends, whatever the source, the compiler
+/// and the publisher are at.
+///
+/// # Errors
+///
+/// The kernel has no thread or descriptor left, or the source has ended by itself.
+pub fn drive(
+    mut source: impl Source + 'static,
+    mut follower: Follower,
+    socket: PathBuf,
+    (wake, woken): (Sender<Wake>, Receiver<Wake>),
+) -> Result<(), RunError> {
+    let system = |source| RunError::System {
+        what: "start a thread",
+        source,
+    };
+    let publisher = Arc::new(Publisher::start(socket, source.feedback()).map_err(system)?);
+    let (stop, progress) = (source.stopper(), follower.progress());
+    let publishing = publisher.clone();
+    let follow = move || {
+        // Also where it panics.
+        let _ended = OnDrop(wake);
+        while let Some(batch) = source.next() {
+            follower.take(batch, &publishing, now());
+        }
+    };
+    std::thread::Builder::new()
+        .name("follow".to_owned())
+        .spawn(follow)
+        .map_err(system)?;
+    let woken_by = loop {
+        match woken.recv_timeout(REMINDER) {
+            Ok(wake) => break wake,
+            Err(RecvTimeoutError::Disconnected) => break Wake::SourceEnded,
+            Err(RecvTimeoutError::Timeout) => match progress.now() {
+                Readiness::Serving => {}
+                waits => tracing::warn!("{waits}"),
+            },
+        }
+    };
+    stop();
+    publisher.stop();
+    if woken_by == Wake::SourceEnded {
+        return Err(RunError::SourceEnded);
+    }
     tracing::info!("stopping; the dataplane goes on with what it has");
+    // It ends at once, or with the process.
+    let _ = woken.recv_timeout(END);
     Ok(())
 }
 
-/// The loop: changes of files, the model, the state, the dataplane.
-fn follow(mut directory: Directory, settings: Settings, publisher: &Publisher) {
-    let mut store = Store::default();
-    let mut compiler = Compiler::new(settings);
-    let mut reporter = Reporter::default();
-    while let Some(changes) = directory.changes() {
-        let (start, files) = (Instant::now(), changes.len());
-        let changed = store.update(changes);
-        publisher.publish(compiler.update(store.model(), &changed, now()));
-        tracing::debug!(
-            "{files} files changed, {} objects with it, compiled in {:.1?}",
-            changed.len(),
-            start.elapsed()
-        );
-        let mut all = store.problems();
-        all.extend(compiler.problems().into_iter().map(|mut problem| {
-            problem.origin = problem.object.as_ref().and_then(|id| store.origin(id));
-            problem
-        }));
-        reporter.update(all).log();
+/// Says when the source's thread ends.
+struct OnDrop(Sender<Wake>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        // Where nobody waits any more, the process ends.
+        let _ = self.0.send(Wake::SourceEnded);
     }
 }
 
@@ -144,8 +200,8 @@ fn self_signed() -> Result<Certificate, rcgen::Error> {
     })
 }
 
-/// A thread that turns the first SIGTERM or SIGINT into [`Event::Stop`].
-fn stop_on_signals(sender: Sender<Event>) -> io::Result<()> {
+/// A thread that turns the first SIGTERM or SIGINT into [`Wake::Stop`].
+fn stop_on_signals(sender: Sender<Wake>) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -158,8 +214,8 @@ fn stop_on_signals(sender: Sender<Event>) -> io::Result<()> {
         runtime.block_on(async {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         });
-        // When the source has ended already there is nobody left to tell.
-        let _ = sender.send(Event::Stop);
+        // Where the process ends already there is nobody left to wake.
+        let _ = sender.send(Wake::Stop);
     };
     std::thread::Builder::new()
         .name("signals".to_owned())

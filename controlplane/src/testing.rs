@@ -12,7 +12,7 @@ use rcgen::{CertificateParams, KeyPair};
 use crate::compile::{Compiled, Settings, compile};
 use crate::model::Id;
 use crate::source::decode::{Syntax, decode};
-use crate::source::store::{Contents, Store};
+use crate::source::{Contents, store::Store};
 
 /// 2026-11-22T00:00:00Z.
 pub(crate) const NOW: i64 = 1_795_305_600;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use headgate_controlplane::compile::{Compiled, Settings, compile};
 use headgate_controlplane::source::decode::{Syntax, decode};
-use headgate_controlplane::source::store::{Contents, Store};
+use headgate_controlplane::source::{Contents, store::Store};
 use headgate_ring::message::Object;
 
 /// 2026-11-22T00:00:00Z.

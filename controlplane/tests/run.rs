@@ -28,6 +28,7 @@ fn options(root: &Path) -> Options {
         https_port: 443,
         ingress_class: "headgate".to_owned(),
         default_certificate: None,
+        strict_manifests: false,
     }
 }
 
@@ -108,7 +109,7 @@ fn from_a_file_to_the_dataplane_until_sigterm() {
         (2, false, 2)
     );
 
-    for thread in ["publish", "signals"] {
+    for thread in ["publish", "follow", "signals"] {
         assert_eq!(
             privileges(thread),
             [

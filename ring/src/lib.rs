@@ -33,5 +33,5 @@ mod transaction;
 pub use handshake::{HandshakeError, Peer};
 pub use listener::{Listener, Sizes, connect, pair, pair_with};
 pub use record::Corruption;
-pub use session::{ControlSession, DataSession, Session, SessionError, put_bytes};
+pub use session::{ControlSession, DataSession, HangUp, Session, SessionError, put_bytes};
 pub use transaction::{Operation, Transaction, TransactionError};

@@ -10,7 +10,7 @@
 mod error;
 
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 pub use self::error::SessionError;
 use self::error::io_failed;
 use crate::bell::{Bell, Deadline, Line};
-use crate::handshake::{Link, Peer};
+use crate::handshake::{HandshakeError, Link, Peer};
 use crate::limits::{MESSAGE_BYTES, TRANSACTION_BYTES, TRANSACTION_OPERATIONS};
 use crate::message::{Generation, Key, Object, ToControl, ToData};
 use crate::record::Corruption;
@@ -50,6 +50,18 @@ pub struct Session<S, R> {
     /// The transaction that is being received.
     collector: Collector,
     messages: PhantomData<fn(S) -> R>,
+}
+
+/// Ends a session from another thread than the one that uses it.
+#[derive(Debug)]
+pub struct HangUp(OwnedFd);
+
+impl HangUp {
+    /// Ends the session for both sides: a call that waits for the peer says [`SessionError::PeerGone`] at once.
+    pub fn hang_up(&self) {
+        // The peer may have done so already, which is an error of no consequence.
+        let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
+    }
 }
 
 impl ControlSession {
@@ -185,6 +197,18 @@ impl<S: Serialize, R: DeserializeOwned> Session<S, R> {
             collector: Collector::default(),
             messages: PhantomData,
         }
+    }
+
+    /// What ends this session from another thread.
+    ///
+    /// # Errors
+    ///
+    /// The process has no descriptor left.
+    pub fn hang_up_handle(&self) -> Result<HangUp, HandshakeError> {
+        let socket = self.socket.as_fd().try_clone_to_owned();
+        socket
+            .map(HangUp)
+            .map_err(crate::handshake::failed("duplicate the socket"))
     }
 
     /// Who is at the other end.

@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use headgate_controlplane::source::decode::Document;
-use headgate_controlplane::source::directory::Changes;
-use headgate_controlplane::source::store::Contents;
+use headgate_controlplane::source::{Batch, Change, Contents};
 use serde_json::{Map, Value, json};
 
 /// Class E (RFC 1112, section 4): nobody has such an address.
@@ -19,14 +18,14 @@ const STAND_INS: Ipv4Addr = Ipv4Addr::new(240, 0, 0, 1);
 type Labelled = (String, Map<String, Value>);
 
 /// Gives stand-in addresses, and returns the names of the pods that have one.
-pub(super) fn plan(files: &mut Changes) -> BTreeSet<String> {
+pub(super) fn plan(files: &mut Batch) -> BTreeSet<String> {
     let mut planner = Planner {
         address: STAND_INS,
         names: BTreeSet::new(),
     };
-    let documents = files.iter_mut().filter_map(|(_, contents)| match contents {
-        Contents::Documents(documents) => Some(documents),
-        Contents::Unreadable(_) | Contents::Gone => None,
+    let documents = files.iter_mut().filter_map(|change| match change {
+        Change::File(_, Contents::Documents(documents)) => Some(documents),
+        _ => None,
     });
     let mut documents: Vec<&mut Vec<Document>> = documents.collect();
     let pods = documents.iter().flat_map(|documents| documents.iter());

@@ -10,7 +10,7 @@ use headgate_controlplane::compile::{Settings, compile};
 use headgate_controlplane::model::{Kind, Model};
 use headgate_controlplane::problem::Problem;
 use headgate_controlplane::source::directory;
-use headgate_controlplane::source::store::{Contents, Store};
+use headgate_controlplane::source::{Change, Contents, store::Store};
 use headgate_net::policy::PolicyState;
 use headgate_ring::message::{EndpointPort, Object};
 
@@ -68,7 +68,7 @@ fn compiled(directory: &Path) -> Result<Compiled> {
     ensure!(
         files
             .iter()
-            .any(|(_, contents)| !matches!(contents, Contents::Gone)),
+            .any(|change| matches!(change, Change::File(_, contents) if !matches!(contents, Contents::Gone))),
         "there is no manifest (*.yaml, *.yml, *.json) in {}",
         directory.display()
     );

@@ -6,9 +6,9 @@ mod manifests;
 use std::path::Path;
 use std::sync::Arc;
 
-use headgate_controlplane::compile::{Changes, Compiler, Settings};
+use headgate_controlplane::compile::{Changes, Compilation, Settings};
 use headgate_controlplane::source::decode::Document;
-use headgate_controlplane::source::store::{Contents, Store};
+use headgate_controlplane::source::{Contents, store::Store};
 use headgate_dataplane::config::{ConfigError, State, Tables};
 use headgate_ring::{Operation, Transaction};
 use proptest::prelude::*;
@@ -33,7 +33,7 @@ fn settings() -> Settings {
 /// Both planes, without the ring between them.
 struct Bed {
     store: Store,
-    compiler: Compiler,
+    compiler: Compilation,
     state: State,
     tables: Option<Tables>,
 }
@@ -42,7 +42,7 @@ impl Bed {
     fn new() -> Self {
         Self {
             store: Store::default(),
-            compiler: Compiler::new(settings()),
+            compiler: Compilation::new(settings()),
             state: State::default(),
             tables: None,
         }

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use headgate_controlplane::compile::{Compiler, Settings};
+use headgate_controlplane::compile::{Compilation, Settings};
 use headgate_controlplane::source::decode::{Syntax, decode};
-use headgate_controlplane::source::store::{Contents, Store};
+use headgate_controlplane::source::{Contents, store::Store};
 use headgate_dataplane::config::{State, Tables};
 use headgate_net::policy::{Decision, Explanation};
 use headgate_ring::message::Protocol;
@@ -15,7 +15,7 @@ use headgate_ring::{Operation, Transaction};
 /// A gateway that has read some manifests.
 pub(crate) struct Gateway {
     store: Store,
-    compiler: Compiler,
+    compiler: Compilation,
     state: State,
     tables: Tables,
     /// What was wrong with the manifests: `KIND NAME: FIELD: REASON`.
@@ -27,7 +27,7 @@ impl Gateway {
     pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         let mut gateway = Self {
             store: Store::default(),
-            compiler: Compiler::new(settings()),
+            compiler: Compilation::new(settings()),
             state: State::default(),
             tables: Tables::default(),
             lines: Vec::new(),

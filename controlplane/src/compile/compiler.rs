@@ -1,4 +1,4 @@
-//! Keeps the state equal to what the model compiles to, object by object.
+//! Keeps a state equal to what the model compiles to, object by object.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,16 +7,16 @@ use headgate_ring::message::{Group, Key, Object as RingObject};
 
 use super::groups::{Groups, Refs, Uses};
 use super::index::Index;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Oversized};
 use super::traffic::Traffic;
 use super::world::{Slices, World};
-use super::{Changes, Compiled, Settings, State, cluster_policies, policies};
+use super::{Changes, Settings, State, cluster_policies, policies};
 use crate::model::{Id, Kind, Model, Object, ObjectName};
 use crate::problem::Problem;
 
-/// A state that follows a model.
+/// Finds what a change of a model changes in the state, which its caller keeps.
 ///
-/// What it is after any changes is what it would be if the model had been compiled from nothing as it is now.
+/// What the state is after any changes is what it would be if the model had been compiled from nothing as it is now.
 #[derive(Debug)]
 pub struct Compiler {
     settings: Settings,
@@ -26,7 +26,7 @@ pub struct Compiler {
     policies: BTreeMap<Id, (Vec<Key>, Refs)>,
     slices: Slices,
     traffic: Traffic,
-    ledger: Ledger,
+    oversized: Oversized,
 }
 
 impl Compiler {
@@ -40,13 +40,16 @@ impl Compiler {
             policies: BTreeMap::new(),
             slices: Slices::default(),
             traffic: Traffic::default(),
-            ledger: Ledger::default(),
+            oversized: Oversized::new(),
         }
     }
 
     /// Takes in those objects of the model that have changed, came or went since the last call, and gives what that
-    /// changes in the state. `now` is in seconds since 1970, for the expiry of certificates.
-    pub fn update(&mut self, model: &Model, changed: &BTreeSet<Id>, now: i64) -> Changes {
+    /// changes in `state`, to which the changes of all calls before must have been applied ([`apply`](super::apply)).
+    /// `now` is in seconds since 1970, for the expiry of certificates.
+    pub fn update(&mut self, state: &State, model: &Model, changed: &BTreeSet<Id>, now: i64) -> Changes {
+        let mut oversized = std::mem::take(&mut self.oversized);
+        let mut ledger = Ledger::new(state, &mut oversized);
         let mut policies = BTreeSet::new();
         let mut pods = BTreeSet::new();
         // Namespaces come first: pods are looked at once, in the namespaces as they are now.
@@ -82,44 +85,26 @@ impl Compiler {
         }
         policies.append(&mut self.groups.take_stale_policies());
         for id in policies {
-            self.policy(id, model);
+            self.policy(id, model, &mut ledger);
         }
-        self.put_groups();
-        self.put_endpoints(&pods);
+        self.put_groups(&mut ledger);
+        self.put_endpoints(&pods, &mut ledger);
         let world = World {
             model,
             index: &self.index,
             slices: &self.slices,
         };
-        self.traffic.update(&world, &self.settings, now, &mut self.ledger);
-        self.ledger.take_changes()
-    }
-
-    /// The state as it is now.
-    #[must_use]
-    pub fn state(&self) -> &State {
-        self.ledger.state()
+        self.traffic.update(&world, &self.settings, now, &mut ledger);
+        let changes = ledger.into_changes();
+        self.oversized = oversized;
+        changes
     }
 
     /// What was found wrong on the way to it, by kinds.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
-        let problems = self.traffic.problems().chain(self.ledger.problems());
+        let problems = self.traffic.problems().chain(self.oversized.values());
         problems.cloned().collect()
-    }
-
-    /// State and problems, without the means to follow further changes.
-    #[must_use]
-    pub fn into_compiled(self) -> Compiled {
-        Compiled {
-            problems: self.problems(),
-            state: self
-                .ledger
-                .into_state()
-                .into_iter()
-                .map(|(key, object)| (key, Arc::unwrap_or_clone(object)))
-                .collect(),
-        }
     }
 
     fn namespace(&mut self, name: &ObjectName, object: Option<&Arc<Object>>) {
@@ -131,7 +116,7 @@ impl Compiler {
         self.groups.namespace_changed(&name.name, &self.index);
     }
 
-    fn policy(&mut self, id: Id, model: &Model) {
+    fn policy(&mut self, id: Id, model: &Model, ledger: &mut Ledger<'_>) {
         let (keys, refs) = self.policies.remove(&id).unwrap_or_default();
         let mut uses = Uses::new(&mut self.groups, &self.index, &id, refs);
         let compiled = match model.get(&id).map(Arc::as_ref) {
@@ -145,41 +130,41 @@ impl Compiler {
         let compiled: Vec<_> = compiled.into_iter().map(RingObject::Policy).collect();
         let now: Vec<Key> = compiled.iter().map(RingObject::key).collect();
         for key in keys.iter().filter(|key| !now.contains(key)) {
-            self.ledger.delete(key);
+            ledger.delete(key);
         }
-        compiled.into_iter().for_each(|policy| self.ledger.put(policy));
+        compiled.into_iter().for_each(|policy| ledger.put(policy));
         if model.contains(&id) {
             self.policies.insert(id, (now, refs));
         }
     }
 
-    fn put_groups(&mut self) {
+    fn put_groups(&mut self, ledger: &mut Ledger<'_>) {
         for (id, text) in self.groups.take_stale_groups() {
             match text {
-                Some(text) => self.ledger.put(RingObject::Group(Group { id, text })),
-                None => self.ledger.delete(&Key::Group(id)),
+                Some(text) => ledger.put(RingObject::Group(Group { id, text })),
+                None => ledger.delete(&Key::Group(id)),
             }
         }
     }
 
-    fn put_endpoints(&mut self, changed: &BTreeSet<Arc<ObjectName>>) {
+    fn put_endpoints(&mut self, changed: &BTreeSet<Arc<ObjectName>>, ledger: &mut Ledger<'_>) {
         // Those that are there have been found stale by their groups.
         for name in changed.iter().filter(|name| self.index.pod_named(name).is_none()) {
-            self.ledger.delete(&Key::Endpoint(name.to_string()));
+            ledger.delete(&Key::Endpoint(name.to_string()));
         }
         for id in self.groups.take_stale_pods() {
             let Some((name, pod)) = self.index.pod(id) else {
                 continue;
             };
             match self.groups.endpoint(id, name, pod) {
-                Some(endpoint) => self.ledger.put(RingObject::Endpoint(endpoint)),
-                None => self.ledger.delete(&Key::Endpoint(name.to_string())),
+                Some(endpoint) => ledger.put(RingObject::Endpoint(endpoint)),
+                None => ledger.delete(&Key::Endpoint(name.to_string())),
             }
         }
         for (name, endpoint) in self.groups.take_stale_nodes() {
             match endpoint {
-                Some(endpoint) => self.ledger.put(RingObject::Endpoint(endpoint)),
-                None => self.ledger.delete(&Key::Endpoint(name)),
+                Some(endpoint) => ledger.put(RingObject::Endpoint(endpoint)),
+                None => ledger.delete(&Key::Endpoint(name)),
             }
         }
     }
@@ -187,14 +172,13 @@ impl Compiler {
 
 #[cfg(test)]
 impl Compiler {
-    /// Whether there is nothing left but what is there without any object.
+    /// Whether nothing of any object is left.
     pub(super) fn keeps_nothing(&self) -> bool {
-        let objects = self.state().keys().filter(|key| !matches!(key, Key::Listener(_)));
-        objects.count() == 0
-            && self.policies.is_empty()
+        self.policies.is_empty()
             && self.index.is_empty()
             && self.groups.is_empty()
             && self.slices.is_empty()
             && self.traffic.is_empty()
+            && self.oversized.is_empty()
     }
 }

@@ -5,7 +5,7 @@ use headgate_ring::limits::MESSAGE_BYTES;
 use headgate_ring::message::{Action, Endpoint, Object, Policy, PolicyRule, Tier};
 use headgate_ring::put_bytes;
 
-use crate::model::{Id, Kind, ObjectName};
+use super::origins;
 use crate::problem::{Problem, Severity};
 
 /// The object as it can be sent, `None` where it cannot; and what is wrong with it, if anything is.
@@ -14,7 +14,7 @@ pub(super) fn fit(object: Object) -> (Option<Object>, Option<Problem>) {
     if bytes <= MESSAGE_BYTES {
         return (Some(object), None);
     }
-    let id = owner(&object);
+    let id = origins(&object).pop_first();
     let (smaller, consequence) = match object {
         Object::Policy(policy) => {
             let closed = closed(policy);
@@ -81,29 +81,5 @@ fn bare(endpoint: Endpoint) -> Endpoint {
         labels: Vec::new(),
         ports: Vec::new(),
         ..endpoint
-    }
-}
-
-/// The object of the model that is to be told of, as far as it can be known.
-fn owner(object: &Object) -> Option<Id> {
-    let named = |kind, name: &str| {
-        let name = match name.split_once('/') {
-            Some((namespace, name)) => ObjectName::new(namespace, name),
-            None => ObjectName::new("", name),
-        };
-        Some(Id::new(kind, name))
-    };
-    match object {
-        Object::Policy(policy) if policy.tier == Tier::NetworkPolicy => {
-            named(Kind::NetworkPolicy, &policy.name)
-        }
-        Object::Policy(policy) => named(Kind::ClusterNetworkPolicy, &policy.name),
-        Object::Endpoint(endpoint) if endpoint.name.contains('/') => named(Kind::Pod, &endpoint.name),
-        Object::Endpoint(endpoint) => named(Kind::Node, &endpoint.name),
-        Object::VirtualHost(host) => named(Kind::Ingress, &host.rules.first()?.ingress),
-        Object::Certificate(certificate) => named(Kind::Secret, &certificate.name),
-        Object::Service(service) => named(Kind::Service, &service.name),
-        Object::Upstream(upstream) => named(Kind::Service, upstream.name.rsplit_once(':')?.0),
-        Object::Listener(_) | Object::Group(_) => None,
     }
 }

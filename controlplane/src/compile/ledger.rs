@@ -1,6 +1,6 @@
-//! The state, and what has changed in it.
+//! What an update changes in a state that somebody else keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use headgate_ring::message::{Key, Object};
@@ -9,26 +9,32 @@ use super::fit::fit;
 use super::{Changes, State};
 use crate::problem::Problem;
 
-/// Notes the changes of a state as they are made; what is put again as it was is no change.
-#[derive(Debug, Default)]
-pub(super) struct Ledger {
-    state: State,
+/// Objects that are too large to be sent as they are, each with its line.
+pub(super) type Oversized = BTreeMap<Key, Problem>;
+
+/// Notes the changes of a state as they are made, and answers as if they were made already; what is put again as it
+/// was is no change.
+#[derive(Debug)]
+pub(super) struct Ledger<'a> {
+    state: &'a State,
     changes: Changes,
-    /// Of objects that are too large to be told as they are.
-    oversized: BTreeMap<Key, Problem>,
+    oversized: &'a mut Oversized,
 }
 
-impl Ledger {
-    pub(super) fn state(&self) -> &State {
-        &self.state
-    }
-
-    pub(super) fn into_state(self) -> State {
-        self.state
+impl<'a> Ledger<'a> {
+    pub(super) fn new(state: &'a State, oversized: &'a mut Oversized) -> Self {
+        Self {
+            state,
+            changes: Changes::new(),
+            oversized,
+        }
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<&Arc<Object>> {
-        self.state.get(key)
+        match self.changes.get(key) {
+            Some(changed) => changed.as_ref(),
+            None => self.state.get(key),
+        }
     }
 
     pub(super) fn put(&mut self, object: Object) {
@@ -36,27 +42,32 @@ impl Ledger {
     }
 
     fn put_at(&mut self, key: Key, object: Object) {
-        if !self.oversized.contains_key(&key) && self.state.get(&key).is_some_and(|old| **old == object) {
+        if !self.oversized.contains_key(&key) && self.get(&key).is_some_and(|old| **old == object) {
             return;
         }
         let (object, problem) = fit(object);
         match problem {
-            Some(problem) => drop(self.oversized.insert(key.clone(), problem)),
-            None => drop(self.oversized.remove(&key)),
+            Some(problem) => {
+                self.oversized.insert(key.clone(), problem);
+            }
+            None => {
+                self.oversized.remove(&key);
+            }
         }
         match object {
-            Some(object) => self.change(key, object),
+            Some(object) if self.get(&key).is_some_and(|old| **old == object) => {}
+            Some(object) => self.change(key, Some(Arc::new(object))),
             None => self.remove(&key),
         }
     }
 
-    fn change(&mut self, key: Key, object: Object) {
-        if self.state.get(&key).is_some_and(|old| **old == object) {
-            return;
+    /// What an update changes and changes back is no change either.
+    fn change(&mut self, key: Key, object: Option<Arc<Object>>) {
+        if self.state.get(&key) == object.as_ref() {
+            self.changes.remove(&key);
+        } else {
+            self.changes.insert(key, object);
         }
-        let object = Arc::new(object);
-        self.changes.insert(key.clone(), Some(object.clone()));
-        self.state.insert(key, object);
     }
 
     pub(super) fn delete(&mut self, key: &Key) {
@@ -65,31 +76,28 @@ impl Ledger {
     }
 
     fn remove(&mut self, key: &Key) {
-        if self.state.remove(key).is_some() {
-            self.changes.insert(key.clone(), None);
+        if self.get(key).is_some() {
+            self.change(key.clone(), None);
         }
-    }
-
-    /// What is too large.
-    pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.oversized.values()
     }
 
     /// Puts these objects, and removes all others of the kinds that come before those of policies.
     pub(super) fn replace_traffic(&mut self, objects: BTreeMap<Key, Object>) {
         // The empty name is the smallest of a kind.
         let first = Key::Endpoint(String::new());
-        let told = self.state.range(..&first).map(|(key, _)| key);
-        let others = told.chain(self.oversized.range(..&first).map(|(key, _)| key));
-        let gone: Vec<Key> = others.filter(|key| !objects.contains_key(key)).cloned().collect();
+        let kept = self.state.range(..&first).map(|(key, _)| key);
+        let new = self.changes.range(..&first).map(|(key, _)| key);
+        let oversized = self.oversized.range(..&first).map(|(key, _)| key);
+        let all = kept.chain(new).chain(oversized);
+        let gone: BTreeSet<Key> = all.filter(|key| !objects.contains_key(key)).cloned().collect();
         gone.iter().for_each(|key| self.delete(key));
         for (key, object) in objects {
             self.put_at(key, object);
         }
     }
 
-    /// What has changed since this was last asked.
-    pub(super) fn take_changes(&mut self) -> Changes {
-        std::mem::take(&mut self.changes)
+    /// What is to be changed in the state.
+    pub(super) fn into_changes(self) -> Changes {
+        self.changes
     }
 }

@@ -3,24 +3,26 @@
 //! Selectors become groups, names of ports become numbers, and where two objects claim the same thing the older
 //! one has it (`metadata.creationTimestamp`, then namespace and name) and the other gets a line.
 //!
-//! A [`Compiler`] is told which objects have changed and looks only at what depends on them: a pod that changes is one
+//! A [`Compiler`] keeps no state: its caller does, once, and applies what the compiler says. It is told which objects have changed and looks only at what depends on them: a pod that changes is one
 //! endpoint, found without looking at the policies; a policy that changes is itself and the groups that it alone names.
 
 mod backends;
 mod certificates;
 mod cluster_policies;
+mod compilation;
 mod compiler;
 mod endpoints;
 mod fit;
 mod groups;
 mod index;
 mod ledger;
+mod origins;
 mod policies;
 mod routes;
 mod services;
 mod slab;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod traffic;
 mod world;
 
@@ -32,14 +34,26 @@ use headgate_ring::message::{Certificate, Key, Object};
 
 use crate::model::{Model, ObjectName};
 use crate::problem::Problem;
+pub use compilation::Compilation;
 pub use compiler::Compiler;
 pub(crate) use fit::stand_in;
+pub(crate) use origins::origins;
 
 /// The state that the dataplane shall have.
 pub type State = BTreeMap<Key, Arc<Object>>;
 
 /// What changes a state: the objects that are put, and `None` for those that are removed.
 pub type Changes = BTreeMap<Key, Option<Arc<Object>>>;
+
+/// Makes the changes.
+pub fn apply(state: &mut State, changes: Changes) {
+    for (key, object) in changes {
+        match object {
+            Some(object) => state.insert(key, object),
+            None => state.remove(&key),
+        };
+    }
+}
 
 /// What does not come from manifests.
 #[derive(Clone, Debug)]
@@ -70,7 +84,7 @@ pub struct Compiled {
 /// Compiles the whole state from nothing. `now` is in seconds since 1970, for the expiry of certificates.
 #[must_use]
 pub fn compile(model: &Model, settings: &Settings, now: i64) -> Compiled {
-    let mut compiler = Compiler::new(settings.clone());
-    compiler.update(model, &model.ids().cloned().collect(), now);
-    compiler.into_compiled()
+    let mut compilation = Compilation::new(settings.clone());
+    compilation.update(model, &model.ids().cloned().collect(), now);
+    compilation.into_compiled()
 }

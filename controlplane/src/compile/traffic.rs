@@ -153,7 +153,13 @@ impl Traffic {
     }
 
     /// Brings the ledger up to date with all that was taken in.
-    pub(super) fn update(&mut self, world: &World<'_>, settings: &Settings, now: i64, ledger: &mut Ledger) {
+    pub(super) fn update(
+        &mut self,
+        world: &World<'_>,
+        settings: &Settings,
+        now: i64,
+        ledger: &mut Ledger<'_>,
+    ) {
         let stale = std::mem::take(&mut self.stale);
         if std::mem::take(&mut self.outdated) || now >= self.valid_until {
             self.make(world, settings, now, &stale, ledger);
@@ -183,7 +189,7 @@ impl Traffic {
         settings: &Settings,
         now: i64,
         stale: &BTreeSet<ObjectName>,
-        ledger: &mut Ledger,
+        ledger: &mut Ledger<'_>,
     ) {
         let Plan {
             mut objects,

@@ -1,132 +1,229 @@
-//! Where the state is laid for the thread that sends it.
+//! Where the state is kept, for the compiler that changes it and for the thread that sends it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use headgate_ring::ControlSession;
-use headgate_ring::message::{Key, Object};
+use headgate_ring::message::{Generation, Key};
+use headgate_ring::{ControlSession, HangUp};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::{Errno, read, write};
 
-use super::journal::{Due, Journal};
-use crate::compile::{Changes, State, stand_in};
+use super::awaiting::{Awaiting, Refusal};
+use super::journal::{Before, Due, Journal, Wanted};
+use crate::compile::{Changes, State, origins, stand_in};
+use crate::feedback::{Feedback, Outcomes};
+use crate::model::Id;
 
+/// The only place where the state is kept. Whoever takes both locks takes that of `inner` first.
 #[derive(Debug)]
 pub(super) struct Desk {
+    /// As it was compiled.
+    state: RwLock<State>,
     inner: Mutex<Inner>,
+    stopped: AtomicBool,
     /// An eventfd, written for each change.
     bell: OwnedFd,
+    feedback: Option<Feedback>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// `None` before the first changes.
-    state: Option<State>,
-    /// Objects that the peer has refused, in whose place something else, or nothing, is in the state until they change.
-    refused: State,
+    /// Whether anything was published.
+    begun: bool,
+    /// What the peer gets instead of objects that it has refused, until they change: something else, or nothing.
+    instead: Before,
+    /// What it said of them.
+    refusals: BTreeMap<Key, Refusal>,
     /// Of the peer that is connected.
     journal: Option<Journal>,
-    stop: bool,
+    /// Ends the session with it.
+    hang_up: Option<HangUp>,
+    awaiting: Awaiting,
 }
 
-impl Inner {
-    fn set(&mut self, key: Key, object: Option<Arc<Object>>) {
-        let state = self.state.get_or_insert_default();
-        let old = match object {
-            Some(object) => state.insert(key.clone(), object),
-            None => state.remove(&key),
-        };
-        if let Some(journal) = &mut self.journal {
-            journal.note(key, old);
-        }
-    }
+/// What became of a transaction that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// What is in force now.
+    pub(super) consequence: &'static str,
+    /// Whether the source is told, which knows the objects by their names.
+    pub(super) told: bool,
 }
 
 impl Desk {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(feedback: Option<Feedback>) -> io::Result<Self> {
         Ok(Self {
+            state: RwLock::default(),
             inner: Mutex::default(),
+            stopped: AtomicBool::new(false),
             bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            feedback,
         })
     }
 
-    /// Changes the state.
-    pub(super) fn publish(&self, changes: Changes) {
+    /// Looks at the state, which stays as it is meanwhile.
+    pub(super) fn with_state<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes the state. `outcomes` says how objects stand that have changed, and besides those that it is given:
+    /// they were refused, and are tried again.
+    pub(super) fn publish(&self, changes: Changes, outcomes: impl FnOnce(&BTreeSet<Id>) -> Outcomes) {
         let mut inner = self.lock();
-        inner.state.get_or_insert_default();
+        let mut freed = BTreeSet::new();
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         for (key, object) in changes {
-            inner.refused.remove(&key);
-            inner.set(key, object);
+            let old = match object {
+                Some(object) => state.insert(key.clone(), object),
+                None => state.remove(&key),
+            };
+            let old = inner.instead.remove(&key).unwrap_or(old);
+            if let Some(refusal) = inner.refusals.remove(&key) {
+                freed.extend(refusal.objects.into_keys());
+            }
+            if let Some(journal) = &mut inner.journal {
+                journal.note(key, old);
+            }
+        }
+        drop(state);
+        inner.begun = true;
+        if self.feedback.is_some() {
+            inner.awaiting.publish(outcomes(&freed));
         }
         drop(inner);
         self.ring();
     }
 
-    /// Tells the thread to end.
+    /// Tells the thread to end, whatever it waits for.
     pub(super) fn stop(&self) {
-        self.lock().stop = true;
+        self.stopped.store(true, Ordering::SeqCst);
+        if let Some(hang_up) = &self.lock().hang_up {
+            hang_up.hang_up();
+        }
         self.ring();
     }
 
     pub(super) fn is_stopped(&self) -> bool {
-        self.lock().stop
+        self.stopped.load(Ordering::SeqCst)
     }
 
     /// Whether there is a state to be sent.
     pub(super) fn has_state(&self) -> bool {
-        self.lock().state.is_some()
+        self.lock().begun
     }
 
     /// A new peer: it has nothing, and has refused nothing.
-    pub(super) fn meet(&self) {
+    pub(super) fn meet(&self, hang_up: HangUp) {
         let mut inner = self.lock();
-        for (key, object) in std::mem::take(&mut inner.refused) {
-            inner.set(key, Some(object));
+        inner.instead.clear();
+        for (_, refusal) in std::mem::take(&mut inner.refusals) {
+            inner.awaiting.publish_missing(refusal.objects);
         }
         inner.journal = Some(Journal::default());
+        inner.hang_up = Some(hang_up);
     }
 
     /// The peer is gone, and what it has with it.
     pub(super) fn part(&self) {
-        self.lock().journal = None;
+        let mut inner = self.lock();
+        inner.journal = None;
+        inner.hang_up = None;
+        inner.awaiting.part();
     }
 
     /// What is to be sent to the peer now.
     pub(super) fn begin(&self) -> Option<Due> {
         let mut inner = self.lock();
-        let Inner { state, journal, .. } = &mut *inner;
-        journal.as_mut()?.begin(state.as_ref()?)
+        let Inner {
+            begun: true,
+            instead,
+            refusals,
+            journal: Some(journal),
+            awaiting,
+            ..
+        } = &mut *inner
+        else {
+            return None;
+        };
+        let due = self.with_state(|state| journal.begin(Wanted { state, instead }));
+        match &self.feedback {
+            None => {}
+            Some(_) if due.is_some() => awaiting.begin(),
+            Some(feedback) if journal.is_settled() => awaiting.settle(refusals.values(), feedback),
+            Some(_) => {}
+        }
+        due
     }
 
     /// What was sent last is in force.
-    pub(super) fn acknowledged(&self) {
-        if let Some(journal) = &mut self.lock().journal {
+    pub(super) fn acknowledged(&self, generation: Generation) {
+        let mut inner = self.lock();
+        let Inner {
+            journal,
+            awaiting,
+            refusals,
+            ..
+        } = &mut *inner;
+        if let Some(journal) = journal {
             journal.acknowledged();
+        }
+        if let Some(feedback) = &self.feedback {
+            awaiting.acknowledge(generation, refusals.values(), feedback);
         }
     }
 
     /// What was sent last was refused. Where one object is to blame, all others are sent again, and of it what
-    /// remains: of a policy that it allows nothing. Says what became of it.
-    pub(super) fn refused(&self, blamed: Option<Key>) -> &'static str {
-        const AS_A_WHOLE: &str = "the one before it stays";
+    /// remains: of a policy that it allows nothing.
+    pub(super) fn refused(&self, generation: Generation, reason: &str, blamed: Option<Key>) -> Refused {
         let mut inner = self.lock();
         if let Some(journal) = &mut inner.journal {
             journal.refused();
         }
-        let Some(key) = blamed else { return AS_A_WHOLE };
-        let Some(object) = inner.state.as_ref().and_then(|state| state.get(&key)).cloned() else {
-            return AS_A_WHOLE;
+        let blamed = blamed.and_then(|key| {
+            let instead = &inner.instead;
+            let object = self.with_state(|state| Wanted { state, instead }.get(&key).cloned());
+            Some((key, object?))
+        });
+        let reason = reason.into();
+        let Some((key, object)) = blamed else {
+            let consequence = "the one before it stays";
+            let refusal = Refusal {
+                objects: Outcomes::new(),
+                reason,
+                consequence,
+            };
+            if let Some(feedback) = &self.feedback {
+                inner.awaiting.refuse(generation, &refusal, true, feedback);
+            }
+            return Refused {
+                consequence,
+                told: false,
+            };
         };
-        let remains = stand_in(&object);
+        let remains = stand_in(&object).map(Arc::new);
         let consequence = match remains {
             Some(_) => "until it changes nothing of it is allowed; all else is sent again",
             None => "until it changes it is left out; all else is sent again",
         };
-        inner.refused.entry(key.clone()).or_insert(object);
-        inner.set(key, remains.map(Arc::new));
-        consequence
+        let refusal = Refusal {
+            objects: inner.awaiting.without_refusal(origins(&object)),
+            reason,
+            consequence,
+        };
+        let told = self.feedback.is_some() && !refusal.objects.is_empty();
+        if let Some(feedback) = &self.feedback {
+            inner.awaiting.refuse(generation, &refusal, false, feedback);
+        }
+        if let Some(journal) = &mut inner.journal {
+            journal.note(key.clone(), Some(object));
+        }
+        inner.instead.insert(key.clone(), remains);
+        inner.refusals.insert(key, refusal);
+        Refused { consequence, told }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

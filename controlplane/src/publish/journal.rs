@@ -9,7 +9,7 @@ use headgate_ring::message::{Key, Object};
 use crate::compile::State;
 
 /// Objects as they were, `None` for those that were not there.
-type Before = BTreeMap<Key, Option<Arc<Object>>>;
+pub(super) type Before = BTreeMap<Key, Option<Arc<Object>>>;
 
 /// Follows the changes of a state and the answers of one peer, so that each transaction is the difference between what
 /// the peer has acknowledged and the state as it then is. It costs what has changed, not what there is.
@@ -32,6 +32,28 @@ struct Sent {
     before: Before,
 }
 
+/// The state that a peer shall have: the compiled one, but for what it has refused.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) state: &'a State,
+    /// What stands in the place of objects that are refused, `None` for nothing; each is in the state.
+    pub(super) instead: &'a Before,
+}
+
+impl Wanted<'_> {
+    pub(super) fn get(&self, key: &Key) -> Option<&Arc<Object>> {
+        match self.instead.get(key) {
+            Some(instead) => instead.as_ref(),
+            None => self.state.get(key),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&Key, &Arc<Object>)> {
+        let keys = self.state.keys();
+        keys.filter_map(|key| Some((key, self.get(key)?)))
+    }
+}
+
 /// What is to be sent.
 #[derive(Debug)]
 pub(super) struct Due {
@@ -48,9 +70,9 @@ impl Journal {
         self.before.entry(key).or_insert(old);
     }
 
-    /// Begins a transaction that makes `state` of what the peer has; `None` where one is under way, or nothing is to
+    /// Begins a transaction that makes `wanted` of what the peer has; `None` where one is under way, or nothing is to
     /// be done.
-    pub(super) fn begin(&mut self, state: &State) -> Option<Due> {
+    pub(super) fn begin(&mut self, wanted: Wanted<'_>) -> Option<Due> {
         if self.sent.is_some() || std::mem::replace(&mut self.nothing_new, true) {
             return None;
         }
@@ -58,12 +80,12 @@ impl Journal {
         let full = !self.has_state;
         let changes = if full {
             before.clear();
-            let all = state.iter();
+            let all = wanted.all();
             all.map(|(key, object)| (key.clone(), Some(object.clone())))
                 .collect()
         } else {
-            before.retain(|key, old| state.get(key) != old.as_ref());
-            let now = |key: &Key| (key.clone(), state.get(key).cloned());
+            before.retain(|key, old| wanted.get(key) != old.as_ref());
+            let now = |key: &Key| (key.clone(), wanted.get(key).cloned());
             let mut changes: Vec<_> = before.keys().map(now).collect();
             changes.sort_by_key(|(_, object)| object.is_some());
             changes
@@ -73,6 +95,11 @@ impl Journal {
         }
         self.sent = Some(Sent { full, before });
         Some(Due { full, changes })
+    }
+
+    /// Whether the peer has a state, and no transaction is under way to change it.
+    pub(super) fn is_settled(&self) -> bool {
+        self.has_state && self.sent.is_none()
     }
 
     /// The transaction under way is in force.

@@ -1,71 +1,97 @@
 //! The connection to the dataplane, on a thread of its own.
 
+use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use headgate_ring::message::{Generation, ToControl};
-use headgate_ring::{ControlSession, SessionError, Transaction, connect};
+use headgate_ring::{ControlSession, HandshakeError, SessionError, Transaction, connect};
 
 use super::desk::Desk;
-use crate::compile::Changes;
+use crate::compile::{Changes, State};
+use crate::feedback::{Feedback, Outcomes};
+use crate::model::Id;
 
-/// The first pause after a connection that failed; each further one is twice as long,
+/// The first pause after a connection that failed; each further one is twice as long.
 const BACKOFF_FIRST: Duration = Duration::from_millis(10);
-/// but never longer than this.
+/// The longest pause after a connection that failed.
 const BACKOFF_LAST: Duration = Duration::from_secs(1);
 /// A peer that makes no room for so long is given up.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that has not answered a transaction for so long gets a line.
 const SLOW_ACK: Duration = Duration::from_secs(5);
 
+/// How long the end of the thread is waited for: only a handshake with a peer that says nothing takes longer.
+const END: Duration = Duration::from_millis(100);
+
 /// What the dataplane shall have, kept there as long as this lives.
+#[derive(Debug)]
 pub struct Publisher {
     desk: Arc<Desk>,
-    thread: Option<JoinHandle<()>>,
+    /// Says by its end that the thread has ended.
+    ended: Mutex<Receiver<Infallible>>,
 }
 
 impl Publisher {
     /// Starts a thread that connects to the dataplane at `socket` once there is a state to publish, and again
-    /// whenever the connection is lost.
+    /// whenever the connection is lost. What it answers about objects goes to `feedback`.
     ///
     /// # Errors
     ///
     /// The kernel has no thread or descriptor left.
-    pub fn start(socket: PathBuf) -> io::Result<Self> {
-        let desk = Arc::new(Desk::new()?);
+    pub fn start(socket: PathBuf, feedback: Option<Feedback>) -> io::Result<Self> {
+        let desk = Arc::new(Desk::new(feedback)?);
+        let (alive, ended) = channel();
         let mut link = Link {
             desk: desk.clone(),
             socket,
             generation: 0,
             complaint: None,
+            _alive: alive,
         };
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("publish".to_owned())
             .spawn(move || link.run())?;
         Ok(Self {
             desk,
-            thread: Some(thread),
+            ended: Mutex::new(ended),
         })
     }
 
-    /// Changes the state that is published, at first an empty one; without any changes it is published as it is.
-    /// What changes faster than the dataplane takes it is sent together.
+    /// Looks at the state, the only copy that there is: at first an empty one.
+    pub fn with_state<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        self.desk.with_state(look)
+    }
+
+    /// Changes the state that is published; without any changes it is published as it is. What changes faster than the
+    /// dataplane takes it is sent together.
     pub fn publish(&self, changes: Changes) {
-        self.desk.publish(changes);
+        self.publish_with(changes, |_| Outcomes::new());
+    }
+
+    /// Likewise, with what became of the objects that have changed, for the source once the dataplane has answered.
+    /// `outcomes` is asked besides for those that the dataplane had refused and that are tried again.
+    pub fn publish_with(&self, changes: Changes, outcomes: impl FnOnce(&BTreeSet<Id>) -> Outcomes) {
+        self.desk.publish(changes, outcomes);
+    }
+
+    /// Ends the session; the dataplane goes on with what it has. Whatever the thread waits for, it ends, at once or,
+    /// in the midst of a handshake, within half a second: that is not waited for.
+    pub fn stop(&self) {
+        self.desk.stop();
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nothing is ever sent: this waits for the end of the other side.
+        let _ = ended.recv_timeout(END);
     }
 }
 
 impl Drop for Publisher {
-    /// Ends the thread and with it the session; the dataplane goes on with what it has.
     fn drop(&mut self) {
-        self.desk.stop();
-        if let Some(thread) = self.thread.take() {
-            // A panic was reported by the thread itself.
-            let _ = thread.join();
-        }
+        self.stop();
     }
 }
 
@@ -76,6 +102,7 @@ struct Link {
     generation: Generation,
     /// Why there is no session, so that it is told once.
     complaint: Option<String>,
+    _alive: Sender<Infallible>,
 }
 
 /// The peer of one session.
@@ -102,22 +129,9 @@ impl Link {
                 self.desk.wait(None, None);
                 continue;
             }
-            match connect(&self.socket) {
-                Ok(session) => {
-                    tracing::info!("connected to the dataplane at {}", self.socket.display());
-                    self.complaint = None;
-                    self.desk.meet();
-                    let mut peer = Peer::default();
-                    let end = self.serve(session, &mut peer);
-                    self.desk.part();
-                    match end {
-                        Ok(()) => return,
-                        Err(error) => self.complain(format!("lost the dataplane: {error}")),
-                    }
-                    if peer.answers {
-                        backoff = BACKOFF_FIRST;
-                    }
-                }
+            match self.session() {
+                Ok(answers) if answers => backoff = BACKOFF_FIRST,
+                Ok(_) => {}
                 Err(error) => self.complain(error.to_string()),
             }
             self.pause(backoff);
@@ -125,7 +139,26 @@ impl Link {
         }
     }
 
+    /// Connects, and serves until the peer is gone. Whether it has acknowledged anything.
+    fn session(&mut self) -> Result<bool, HandshakeError> {
+        let session = connect(&self.socket)?;
+        let hang_up = session.hang_up_handle()?;
+        tracing::info!("connected to the dataplane at {}", self.socket.display());
+        self.complaint = None;
+        self.desk.meet(hang_up);
+        let mut peer = Peer::default();
+        let end = self.serve(session, &mut peer);
+        self.desk.part();
+        if let Err(error) = end {
+            self.complain(format!("lost the dataplane: {error}"));
+        }
+        Ok(peer.answers)
+    }
+
     fn complain(&mut self, complaint: String) {
+        if self.desk.is_stopped() {
+            return;
+        }
         if self.complaint.as_ref() != Some(&complaint) {
             tracing::warn!("{complaint}; trying again");
             self.complaint = Some(complaint);
@@ -182,11 +215,9 @@ impl Link {
                 Ok(())
             }
             Err(error) if session.is_open() => {
-                tracing::error!(
-                    "generation {} cannot be sent: {error}; {}",
-                    self.generation,
-                    self.desk.refused(None)
-                );
+                let reason = format!("cannot be sent: {error}");
+                let refused = self.desk.refused(self.generation, &reason, None);
+                tracing::error!("generation {} {reason}; {}", self.generation, refused.consequence);
                 Ok(())
             }
             Err(error) => Err(error),
@@ -204,11 +235,17 @@ impl Link {
                 let (operations, after) = (sent.operations, sent.at.elapsed());
                 tracing::info!("generation {generation} is in force: {operations} changes, {after:.1?}");
                 peer.answers = true;
-                self.desk.acknowledged();
+                self.desk.acknowledged(generation);
             }
             ToControl::Nack { reason, object, .. } => {
-                let consequence = self.desk.refused(object);
-                tracing::error!("the dataplane refused generation {generation}: {reason}; {consequence}");
+                let refused = self.desk.refused(generation, &reason, object);
+                let consequence = refused.consequence;
+                // The source knows the objects by their names, and says more of them.
+                if refused.told {
+                    tracing::debug!("the dataplane refused generation {generation}: {reason}; {consequence}");
+                } else {
+                    tracing::error!("the dataplane refused generation {generation}: {reason}; {consequence}");
+                }
             }
         }
     }

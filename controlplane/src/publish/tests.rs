@@ -10,7 +10,7 @@ use headgate_ring::message::{
 use headgate_ring::{DataSession, Operation, Transaction};
 use proptest::prelude::*;
 
-use super::journal::Journal;
+use super::journal::{Before, Journal, Wanted};
 use super::link::Publisher;
 use crate::compile::{Changes, State};
 
@@ -111,7 +111,7 @@ impl Simulated {
     }
 
     fn begin(&mut self) {
-        let Some(due) = self.journal.begin(&self.state) else {
+        let Some(due) = begin(&mut self.journal, &self.state) else {
             let settled =
                 self.has.as_ref() == Some(&self.state) || self.refused.as_ref() == Some(&self.state);
             assert!(self.under_way.is_some() || settled, "what is not there is sent");
@@ -152,6 +152,12 @@ impl Simulated {
     }
 }
 
+/// For a peer that has refused nothing.
+fn begin(journal: &mut Journal, state: &State) -> Option<super::journal::Due> {
+    let instead = &Before::new();
+    journal.begin(Wanted { state, instead })
+}
+
 fn due_is_sorted(operations: &[Operation]) -> bool {
     operations.is_sorted_by_key(|operation| match operation {
         Operation::Delete(key) => (false, key.clone()),
@@ -179,11 +185,11 @@ proptest! {
 fn what_was_refused_is_not_offered_again_before_something_changes() {
     let mut journal = Journal::default();
     let old = state([upstream(1, 1)]);
-    assert!(journal.begin(&old).is_some());
+    assert!(begin(&mut journal, &old).is_some());
     journal.refused();
-    assert!(journal.begin(&old).is_none());
+    assert!(begin(&mut journal, &old).is_none());
     journal.note(listener(80).key(), None);
-    let due = journal.begin(&state([upstream(1, 1), listener(80)]));
+    let due = begin(&mut journal, &state([upstream(1, 1), listener(80)]));
     assert_eq!(due.map(|due| (due.full, due.operations().len())), Some((true, 2)));
 }
 
@@ -201,7 +207,7 @@ impl Bed {
         let temporary = tempfile::tempdir().expect("a directory");
         let socket = temporary.path().join("control.sock");
         let listener = Some(headgate_ring::Listener::bind(&socket).expect("a socket"));
-        let publisher = Publisher::start(socket.clone()).expect("a thread");
+        let publisher = Publisher::start(socket.clone(), None).expect("a thread");
         Self {
             _temporary: temporary,
             socket,
@@ -375,7 +381,7 @@ fn a_peer_that_comes_back_gets_everything() {
 #[test]
 fn it_ends_without_a_peer_and_with_one() {
     let temporary = tempfile::tempdir().expect("a directory");
-    let publisher = Publisher::start(temporary.path().join("nobody.sock")).expect("a thread");
+    let publisher = Publisher::start(temporary.path().join("nobody.sock"), None).expect("a thread");
     publisher.publish(Changes::new());
     drop(publisher);
     let bed = Bed::new();

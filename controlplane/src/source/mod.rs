@@ -1,6 +1,104 @@
-//! Where Kubernetes objects come from. A source yields files' contents; the [`store`] makes of them the model
-//! that is in force.
+//! Where Kubernetes objects come from.
+//!
+//! A [`Source`] yields batches of changes; the [`store`] makes of them the model that is in force. The directory of
+//! manifests is one source; the API of a cluster is another, whose lists and watches have the same shape.
 
 pub mod decode;
 pub mod directory;
+#[cfg(test)]
+pub(crate) mod scripted;
 pub mod store;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use self::decode::{Document, Unreadable};
+use crate::feedback::Feedback;
+use crate::model::{Id, Kind};
+use crate::problem::{Problem, Version};
+
+/// Something that knows objects and follows their changes. It has a thread to itself.
+pub trait Source: Send {
+    /// Waits for what has changed since the last call. A batch is taken in as a whole, so that an object that moves within
+    /// it is never gone. `None` once the source has ended: nothing more will come.
+    ///
+    /// Objects come in any order, also before those that they refer to; the changes of one object come in the order in
+    /// which they happened. Nothing is served before a batch with [`Change::Complete`].
+    fn next(&mut self) -> Option<Batch>;
+
+    /// What makes [`Self::next`] give `None` soon, called on another thread.
+    fn stopper(&self) -> Stopper;
+
+    /// Where the source wants to be told what became of its objects; `None` if it does not. Asked for once, before the
+    /// first [`Self::next`].
+    fn feedback(&self) -> Option<Feedback> {
+        None
+    }
+}
+
+/// Changes that are taken in at once, in their order.
+pub type Batch = Vec<Change>;
+
+/// Ends a source.
+pub type Stopper = Box<dyn Fn() + Send + Sync>;
+
+/// Something that a source has found out.
+#[derive(Debug)]
+pub enum Change {
+    /// The documents of a file, instead of those that it had.
+    File(Arc<Path>, Contents),
+    /// An object of a cluster is there in this version. The value may lack `apiVersion` and `kind`, as the items of a
+    /// list do. A version that is there already costs nothing.
+    Object(Arc<Version>, Value),
+    /// An object of a cluster is no more.
+    Deleted(Id),
+    /// What a cluster has of this kind follows as a whole: the first time, and again after a gap in the watch.
+    Listing(Kind),
+    /// It has followed: what was not among it since [`Self::Listing`] is gone.
+    Listed(Kind),
+    /// What keeps the source from knowing objects, instead of what it has said of that before; none when all is well.
+    Troubles(Vec<Problem>),
+    /// All that was there at the beginning has been given.
+    Complete,
+}
+
+/// What has been found out about a file.
+#[derive(Debug)]
+pub enum Contents {
+    /// It is there and was read.
+    Documents(Vec<Document>),
+    /// It is there and cannot be read or parsed; or it is a directory that cannot be listed.
+    Unreadable(Unreadable),
+    /// It is no more.
+    Gone,
+}
+
+impl From<(Arc<Path>, Contents)> for Change {
+    fn from((path, contents): (Arc<Path>, Contents)) -> Self {
+        Self::File(path, contents)
+    }
+}
+
+/// What comes and goes as a whole, and of which the last good state stays in force while it is broken. Of several that
+/// define an object the first has precedence: files in the order of their paths, then the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unit {
+    /// By its path, relative to the directory of manifests.
+    File(Arc<Path>),
+    /// An object of a cluster.
+    Object(Arc<Id>),
+}
+
+/// As lines name it.
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) if path.as_os_str().is_empty() => f.write_str("the directory of manifests"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Object(_) => f.write_str("the cluster"),
+        }
+    }
+}

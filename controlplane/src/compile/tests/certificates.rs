@@ -2,7 +2,7 @@ use headgate_ring::message::{Certificate, Key, Object};
 
 use crate::compile::Settings;
 use crate::model::ObjectName;
-use crate::source::store::{Contents, Store};
+use crate::source::{Contents, store::Store};
 use crate::testing::{compiled, compiled_store, lines, no_key, pem, pem_valid, put, secret, settings};
 
 /// An Ingress in `shop` for a.h.test and b.h.test with this `spec.tls`.

@@ -9,7 +9,7 @@ use headgate_ring::message::{Action, Direction, Key, Object as RingObject, Polic
 use ipnet::{IpNet, Ipv6Net};
 use serde_json::json;
 
-use crate::compile::Compiler;
+use crate::compile::Compilation;
 use crate::model::parse::{Identity, identify, parse};
 use crate::model::{
     ClusterPolicy, Id, Kind, Model, NetworkPolicy, Object, ObjectName, cluster_policy, policy,
@@ -18,12 +18,12 @@ use crate::testing::{NOW, settings};
 
 struct Bed {
     model: Model,
-    compiler: Compiler,
+    compiler: Compilation,
 }
 
 impl Bed {
     fn new() -> Self {
-        let mut compiler = Compiler::new(settings());
+        let mut compiler = Compilation::new(settings());
         compiler.update(&Model::default(), &BTreeSet::new(), NOW);
         Self {
             model: Model::default(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::source::store::{Contents, Store};
+use crate::source::{Contents, store::Store};
 use crate::testing::{compiled, compiled_store, lines, put, settings};
 
 /// A Service at 198.51.100.1 without a selector, or with this one.

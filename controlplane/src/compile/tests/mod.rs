@@ -1,6 +1,6 @@
 mod certificates;
 mod cluster_policies;
-mod incremental;
+pub(crate) mod incremental;
 mod limits;
 mod mirrored;
 mod pods;

@@ -2,14 +2,14 @@
 
 use headgate_ring::message::{Endpoint, EndpointPort, Key, Object, Protocol};
 
-use crate::compile::{Changes, Compiler};
+use crate::compile::{Changes, Compilation};
 use crate::source::store::Store;
 use crate::testing::{NOW, lines, put, settings};
 
 /// A directory of manifests that changes.
 struct Bed {
     store: Store,
-    compiler: Compiler,
+    compiler: Compilation,
 }
 
 impl Bed {
@@ -17,7 +17,7 @@ impl Bed {
     fn new() -> Self {
         let mut bed = Self {
             store: Store::default(),
-            compiler: Compiler::new(settings()),
+            compiler: Compilation::new(settings()),
         };
         bed.put(
             "np",

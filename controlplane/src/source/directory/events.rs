@@ -41,12 +41,16 @@ pub(super) struct Pending {
     writing: BTreeMap<PathBuf, Instant>,
 }
 
+/// Whether an event says no more than that permissions, times or the number of links have changed.
+pub(super) fn is_of_metadata(event: &notify::Event) -> bool {
+    matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)))
+}
+
 /// Whether an event may mean that a manifest changed: reading a file is an event, too.
 pub(super) fn matters(event: &notify::Event) -> bool {
     event.need_rescan()
         || match event.kind {
             EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
-            EventKind::Modify(ModifyKind::Metadata(_)) => false,
             _ => true,
         }
 }

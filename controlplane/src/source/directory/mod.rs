@@ -10,42 +10,49 @@
 
 mod events;
 mod manifests;
+mod refusals;
 mod scan;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use super::{Batch, Change, Source, Stopper};
+use crate::feedback::{Feedback, Mailbox, mailbox};
 use events::Pending;
+use refusals::Refusals;
 use scan::Tree;
 
-use super::store::Contents;
-
-/// Events come in bursts (truncate, write, close; write, rename): a batch ends when nothing has come for this long,
+/// Events come in bursts (truncate, write, close; write, rename): a batch ends when nothing has come for this long.
 const QUIET: Duration = Duration::from_millis(2);
-/// and at the latest after this long.
+/// A batch ends at the latest after this long, however many events come.
 const LONGEST_BATCH: Duration = Duration::from_millis(20);
 
-/// What the watcher, or whoever else holds a sender, says to the source.
+/// Why the source looks up.
 #[derive(Debug)]
-pub enum Event {
+enum Event {
     /// Something happened below the directory.
     Changed(notify::Result<notify::Event>),
+    /// The dataplane has answered.
+    Feedback,
     /// The source shall end.
     Stop,
 }
 
-/// What has changed since the last batch.
-pub type Changes = Vec<(Arc<Path>, Contents)>;
-
 /// A directory of manifests.
 pub struct Directory {
     tree: Tree,
+    sender: Sender<Event>,
     events: Receiver<Event>,
     pending: Pending,
+    stop: Arc<AtomicBool>,
+    feedback: Feedback,
+    mailbox: Mailbox,
+    refusals: Refusals,
 }
 
 /// The directory cannot be watched.
@@ -76,83 +83,81 @@ pub enum DirectoryError {
 /// # Errors
 ///
 /// The directory is not there, or cannot be read.
-pub fn read(root: &Path) -> Result<Changes, DirectoryError> {
-    let mut tree = Tree::new(root, Box::new(notify::NullWatcher))?;
+pub fn read(root: &Path) -> Result<Batch, DirectoryError> {
+    let mut tree = Tree::new(root, Box::new(notify::NullWatcher), Arc::default())?;
     Ok(tree.visit(&Pending::everything().take(Instant::now())))
 }
 
 impl Directory {
-    /// Watches `root`. `sender` and `events` are the two ends of one channel.
+    /// Watches `root`.
     ///
     /// # Errors
     ///
     /// The directory is not there, or cannot be read or watched.
-    pub fn open(
-        root: &Path,
-        sender: std::sync::mpsc::Sender<Event>,
-        events: Receiver<Event>,
-    ) -> Result<Self, DirectoryError> {
+    pub fn open(root: &Path) -> Result<Self, DirectoryError> {
+        let (sender, events) = channel();
+        let (watching, answered) = (sender.clone(), sender.clone());
         let handler = move |event: notify::Result<notify::Event>| {
             if event.as_ref().is_ok_and(|e| !events::matters(e)) {
                 return;
             }
             // Nobody listens any more: the source ends.
-            let _ = sender.send(Event::Changed(event));
+            let _ = watching.send(Event::Changed(event));
         };
         let watcher = notify::recommended_watcher(handler).map_err(|source| DirectoryError::Watch {
             path: root.to_owned(),
             source,
         })?;
-        let tree = Tree::new(root, Box::new(watcher))?;
+        let (feedback, mailbox) = mailbox(move || {
+            let _ = answered.send(Event::Feedback);
+        });
+        let stop = Arc::<AtomicBool>::default();
         Ok(Self {
-            tree,
+            tree: Tree::new(root, Box::new(watcher), stop.clone())?,
+            sender,
             events,
             pending: Pending::everything(),
+            stop,
+            feedback,
+            mailbox,
+            refusals: Refusals::default(),
         })
     }
 
-    /// Waits for changes; the first call returns all that is there. `None` when it was told to stop.
-    pub fn changes(&mut self) -> Option<Changes> {
-        loop {
-            let work = self.pending.take(Instant::now());
-            if !work.is_empty() {
-                let changes = self.tree.visit(&work);
-                if !changes.is_empty() || work.first {
-                    return Some(changes);
-                }
-            }
-            self.wait()?;
-        }
-    }
-
     /// Waits for the first event, or for a file that has been left open too long, then for the end of the burst.
-    fn wait(&mut self) -> Option<()> {
+    fn wait(&mut self) {
         let first = match self.pending.deadline() {
             None => self.events.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(at) => self
                 .events
                 .recv_timeout(at.saturating_duration_since(Instant::now())),
         };
-        match first {
-            Ok(event) => self.note(event)?,
-            Err(RecvTimeoutError::Timeout) => return Some(()),
-            Err(RecvTimeoutError::Disconnected) => return None,
-        }
+        // That nobody is left to say something cannot be: a sender is here.
+        let Ok(event) = first else { return };
+        self.note(event);
         let end = Instant::now() + LONGEST_BATCH;
-        while Instant::now() < end {
+        while !self.is_stopped() && Instant::now() < end {
             match self.events.recv_timeout(QUIET) {
-                Ok(event) => self.note(event)?,
+                Ok(event) => self.note(event),
                 Err(_) => break,
             }
         }
-        Some(())
     }
 
-    fn note(&mut self, event: Event) -> Option<()> {
+    fn note(&mut self, event: Event) {
         match event {
-            Event::Stop => return None,
+            // The flag says it.
+            Event::Stop => {}
+            Event::Feedback => {
+                if let Some(report) = self.mailbox.take() {
+                    self.refusals.update(report).log();
+                }
+            }
             Event::Changed(Ok(mut event)) => {
-                event.paths.retain(|path| self.tree.concerns(path));
+                let of_metadata = events::is_of_metadata(&event);
+                event
+                    .paths
+                    .retain(|path| self.tree.concerns(path) && (!of_metadata || self.tree.is_unread(path)));
                 self.tree.note(&event);
                 self.pending
                     .note(&event, Instant::now(), |path| self.tree.is_file(path));
@@ -162,6 +167,45 @@ impl Directory {
                 self.pending = Pending::everything();
             }
         }
-        Some(())
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+impl Source for Directory {
+    /// The first call gives all that is there.
+    fn next(&mut self) -> Option<Batch> {
+        while !self.is_stopped() {
+            let work = self.pending.take(Instant::now());
+            if !work.is_empty() {
+                let mut batch = self.tree.visit(&work);
+                if self.is_stopped() {
+                    break;
+                }
+                if work.first {
+                    batch.push(Change::Complete);
+                }
+                if !batch.is_empty() {
+                    return Some(batch);
+                }
+            }
+            self.wait();
+        }
+        None
+    }
+
+    fn stopper(&self) -> Stopper {
+        let (stop, sender) = (self.stop.clone(), self.sender.clone());
+        Box::new(move || {
+            stop.store(true, Ordering::Relaxed);
+            // Where the source has ended already there is nobody left to wake.
+            let _ = sender.send(Event::Stop);
+        })
+    }
+
+    fn feedback(&self) -> Option<Feedback> {
+        Some(self.feedback.clone())
     }
 }

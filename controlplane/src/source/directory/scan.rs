@@ -6,16 +6,18 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecursiveMode, Watcher};
 use zeroize::Zeroizing;
 
+use super::DirectoryError;
 use super::events::Work;
 use super::manifests::Manifests;
-use super::{Changes, DirectoryError};
+use crate::problem::{Problem, Severity};
 use crate::source::decode::{Syntax, Unreadable, decode};
-use crate::source::store::Contents;
+use crate::source::{Batch, Change, Contents};
 
 /// Larger files are no manifests; etcd takes 1.5 MiB for an object.
 const FILE_BYTES: u64 = 64 << 20;
@@ -29,8 +31,14 @@ pub(super) struct Tree {
     manifests: Manifests,
     /// The root's parent and the root in it: watched because the root itself may be swapped.
     gate: Option<(PathBuf, PathBuf)>,
-    /// Directories that could not be watched or read: told once.
-    refused: BTreeSet<PathBuf>,
+    /// Directories that could not be listed the last time, by their paths below the root.
+    unlisted: BTreeSet<Arc<Path>>,
+    /// What could not be watched the last time.
+    unwatched: Vec<Problem>,
+    /// Real paths of files that could not be read: a change of permissions may mend it.
+    unread: BTreeSet<PathBuf>,
+    /// Set when whoever waits for the end of a visit is no longer interested.
+    stop: Arc<AtomicBool>,
 }
 
 /// A walk through the tree.
@@ -45,8 +53,11 @@ struct Walk {
     directories: BTreeSet<PathBuf>,
     /// Those of them that were not watched before, or cannot be.
     fresh: BTreeSet<PathBuf>,
-    /// Directories could not be listed: what is not found is not therefore gone.
-    incomplete: bool,
+    /// Directories that could not be listed, by their paths below the root, and why: what is not found is not
+    /// therefore gone.
+    unlisted: BTreeMap<Arc<Path>, String>,
+    /// Real directories that cannot be watched, and why.
+    unwatched: BTreeMap<PathBuf, String>,
 }
 
 /// A manifest on the way.
@@ -58,7 +69,11 @@ struct Found {
 }
 
 impl Tree {
-    pub(super) fn new(root: &Path, watcher: Box<dyn Watcher + Send>) -> Result<Self, DirectoryError> {
+    pub(super) fn new(
+        root: &Path,
+        watcher: Box<dyn Watcher + Send>,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, DirectoryError> {
         let failed = |source| DirectoryError::Read {
             path: root.to_owned(),
             source,
@@ -71,7 +86,10 @@ impl Tree {
             watched: BTreeMap::new(),
             manifests: Manifests::default(),
             gate: None,
-            refused: BTreeSet::new(),
+            unlisted: BTreeSet::new(),
+            unwatched: Vec::new(),
+            unread: BTreeSet::new(),
+            stop,
         };
         let real = fs::canonicalize(&tree.root).map_err(failed)?;
         match tree.watch_real(&real) {
@@ -86,6 +104,12 @@ impl Tree {
     /// Whether this real path is a manifest that has been read.
     pub(super) fn is_file(&self, real: &Path) -> bool {
         self.manifests.is_real(real)
+    }
+
+    /// Whether this real path is of a file or directory that could not be read the last time.
+    pub(super) fn is_unread(&self, real: &Path) -> bool {
+        let below = || real.strip_prefix(&self.root).ok();
+        self.unread.contains(real) || below().is_some_and(|at| self.unlisted.contains(at))
     }
 
     /// Whether this real path may be, or hold, a manifest. The root's parent has other things in it.
@@ -117,9 +141,9 @@ impl Tree {
         let _ = self.watcher.unwatch(path);
     }
 
-    /// Does the work and says what has changed.
-    pub(super) fn visit(&mut self, work: &Work) -> Changes {
-        let mut changes = Changes::new();
+    /// Does the work and says what has changed: not all of it when it is told to stop.
+    pub(super) fn visit(&mut self, work: &Work) -> Batch {
+        let mut changes = Batch::new();
         if work.rescan {
             self.rescan(work, &mut changes);
             return changes;
@@ -130,14 +154,25 @@ impl Tree {
             wanted.extend(paths.map(|path| (path.clone(), real.clone())));
         }
         for (path, real) in wanted {
+            if self.is_stopped() {
+                break;
+            }
             self.read(path, real, &mut changes);
         }
         changes
     }
 
-    fn rescan(&mut self, work: &Work, changes: &mut Changes) {
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn rescan(&mut self, work: &Work, changes: &mut Batch) {
         let walk = self.walk();
-        if !walk.incomplete {
+        if self.is_stopped() {
+            return;
+        }
+        self.note_refusals(&walk, changes);
+        if walk.unlisted.is_empty() {
             let gone: Vec<_> = self
                 .manifests
                 .paths()
@@ -146,7 +181,7 @@ impl Tree {
                 .collect();
             for path in gone {
                 self.manifests.remove(&path);
-                changes.push((path, Contents::Gone));
+                changes.push(Change::File(path, Contents::Gone));
             }
             self.unwatch_others(&walk.directories);
         }
@@ -160,15 +195,39 @@ impl Tree {
             // Of all else an event tells that is still on its way. To read at once would be to read what somebody
             // has just truncated; so would it be with files that are being written: what was read of them before
             // is their last good state.
+            if self.is_stopped() {
+                return;
+            }
             if (asked || news || fresh(&real)) && !work.writing.contains(&real) {
                 self.read(path.into(), real, changes);
             }
         }
     }
 
-    fn read(&mut self, path: Arc<Path>, real: PathBuf, changes: &mut Changes) {
+    /// Says which directories cannot be listed or watched, where that has changed.
+    fn note_refusals(&mut self, walk: &Walk, changes: &mut Batch) {
+        let before = std::mem::replace(&mut self.unlisted, walk.unlisted.keys().cloned().collect());
+        for path in before.difference(&self.unlisted) {
+            changes.push(Change::File(path.clone(), Contents::Gone));
+        }
+        for path in self.unlisted.difference(&before) {
+            let unreadable = Unreadable {
+                line: None,
+                reason: walk.unlisted[path].clone(),
+            };
+            changes.push(Change::File(path.clone(), Contents::Unreadable(unreadable)));
+        }
+        let unwatched: Vec<_> = walk.unwatched.iter().map(unwatched).collect();
+        if unwatched != self.unwatched {
+            self.unwatched.clone_from(&unwatched);
+            changes.push(Change::Troubles(unwatched));
+        }
+    }
+
+    fn read(&mut self, path: Arc<Path>, real: PathBuf, changes: &mut Batch) {
         let contents = match read_file(&real) {
             Ok(bytes) => {
+                self.unread.remove(&real);
                 self.manifests.insert(path.clone(), real);
                 match decode(&bytes, Syntax::of(&path).unwrap_or(Syntax::Yaml)) {
                     Ok(documents) => Contents::Documents(documents),
@@ -176,10 +235,12 @@ impl Tree {
                 }
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                self.unread.remove(&real);
                 self.manifests.remove(&path);
                 Contents::Gone
             }
             Err(e) => {
+                self.unread.insert(real.clone());
                 self.manifests.insert(path.clone(), real);
                 Contents::Unreadable(Unreadable {
                     line: None,
@@ -187,7 +248,7 @@ impl Tree {
                 })
             }
         };
-        changes.push((path, contents));
+        changes.push(Change::File(path, contents));
     }
 
     fn walk(&mut self) -> Walk {
@@ -211,9 +272,12 @@ impl Tree {
 
     /// Watches and lists a directory. `at` is its path below the root.
     fn list(&mut self, directory: &Path, at: &Path, walk: &mut Walk) {
+        if self.is_stopped() {
+            return;
+        }
         let real = match fs::canonicalize(directory) {
             Ok(real) => real,
-            Err(e) => return self.refuse(directory, &e, walk),
+            Err(e) => return refuse(at, &e, walk),
         };
         // A link that leads back up is no new directory.
         if !walk.listed.insert(real.clone()) {
@@ -222,9 +286,11 @@ impl Tree {
         self.watch(&real, walk);
         let entries = match fs::read_dir(&real).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
             Ok(entries) => entries,
-            Err(e) => return self.refuse(directory, &e, walk),
+            Err(e) => {
+                walk.unwatched.remove(&real);
+                return refuse(at, &e, walk);
+            }
         };
-        self.refused.remove(directory);
         let mut entries: Vec<_> = entries.into_iter().filter(|e| !is_dotted(e)).collect();
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
@@ -258,26 +324,10 @@ impl Tree {
         }
     }
 
-    fn refuse(&mut self, directory: &Path, error: &io::Error, walk: &mut Walk) {
-        // A directory below the root that vanished meanwhile is gone; the event that says so is on its way.
-        walk.incomplete |= error.kind() != io::ErrorKind::NotFound || directory == self.root;
-        if self.refused.insert(directory.to_owned()) {
-            tracing::error!(
-                "{}: cannot be read: {error}; what it held stays in force",
-                directory.display()
-            );
-        }
-    }
-
     fn watch(&mut self, real: &Path, walk: &mut Walk) {
         walk.directories.insert(real.to_owned());
         let fresh = self.watch_real(real).unwrap_or_else(|error| {
-            if self.refused.insert(real.to_owned()) {
-                tracing::error!(
-                    "{}: cannot be watched: {error}; changes in it go unnoticed",
-                    real.display()
-                );
-            }
+            walk.unwatched.insert(real.to_owned(), error.to_string());
             true
         });
         if fresh {
@@ -312,6 +362,26 @@ impl Tree {
             .cloned()
             .collect();
         others.iter().for_each(|directory| self.unwatch(directory));
+    }
+}
+
+fn unwatched((real, error): (&PathBuf, &String)) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        origin: None,
+        object: None,
+        text: format!(
+            "{}: cannot be watched: {error}; changes in it go unnoticed",
+            real.display()
+        ),
+    }
+}
+
+/// Notes that the directory at this path below the root cannot be listed.
+fn refuse(at: &Path, error: &io::Error, walk: &mut Walk) {
+    // A directory below the root that vanished meanwhile is gone; the event that says so is on its way.
+    if error.kind() != io::ErrorKind::NotFound || at.as_os_str().is_empty() {
+        walk.unlisted.insert(at.into(), error.to_string());
     }
 }
 

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
-use std::sync::mpsc::{Sender, channel};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -15,12 +14,8 @@ use crate::source::store::Store;
 /// How long a wait in vain takes.
 const WATCHDOG: Duration = Duration::from_secs(20);
 
-fn open(root: &Path) -> (Directory, Sender<Event>) {
-    let (sender, events) = channel();
-    (
-        Directory::open(root, sender.clone(), events).expect("a directory"),
-        sender,
-    )
+fn open(root: &Path) -> Directory {
+    Directory::open(root).expect("a directory")
 }
 
 /// A directory `root` in a temporary one, followed.
@@ -42,11 +37,12 @@ impl Bed {
     }
 
     fn follow(temporary: TempDir, root: &Path) -> Self {
-        let (source, stop) = open(root);
+        let source = open(root);
+        let stop = source.stopper();
         let (alive, gone) = channel::<()>();
         std::thread::spawn(move || {
             if gone.recv_timeout(WATCHDOG) == Err(RecvTimeoutError::Timeout) {
-                let _ = stop.send(Event::Stop);
+                stop();
             }
         });
         let mut bed = Self {
@@ -64,7 +60,7 @@ impl Bed {
     }
 
     fn step(&mut self) {
-        let changes = self.source.changes().expect("an event before the watchdog");
+        let changes = self.source.next().expect("an event before the watchdog");
         self.store.update(changes);
     }
 
@@ -317,10 +313,7 @@ fn a_broken_file_recovers() {
 
 #[test]
 fn a_directory_that_is_not_there() {
-    let (sender, events) = channel();
-    let error = Directory::open(Path::new("/nowhere/at/all"), sender, events)
-        .err()
-        .unwrap();
+    let error = Directory::open(Path::new("/nowhere/at/all")).err().unwrap();
     assert_eq!(
         error.to_string(),
         "cannot read the directory of manifests /nowhere/at/all: No such file or directory (os error 2)"
@@ -330,14 +323,11 @@ fn a_directory_that_is_not_there() {
 #[test]
 fn it_stops_when_told() {
     let temporary = tempfile::tempdir().unwrap();
-    let (mut source, sender) = open(temporary.path());
-    assert_eq!(
-        source.changes().map(|c| c.len()),
-        Some(0),
-        "the first look, at nothing"
-    );
-    sender.send(Event::Stop).unwrap();
-    assert!(source.changes().is_none());
+    let mut source = open(temporary.path());
+    let first = source.next().expect("the first look, at nothing");
+    assert!(matches!(&*first, [Change::Complete]), "{first:?}");
+    source.stopper()();
+    assert!(source.next().is_none());
 }
 
 /// What can happen in a directory.
@@ -410,9 +400,9 @@ proptest! {
         for end in ["the-end", "the-very-end"] {
             happenings.iter().for_each(|h| happen(&root, h));
             write(root.join(format!("{end}.yaml")), &[end]);
-            let (mut fresh, _sender) = open(&root);
+            let mut fresh = open(&root);
             let mut store = Store::default();
-            store.update(fresh.changes().expect("the first look"));
+            store.update(fresh.next().expect("the first look"));
             let expected = namespaces(&store);
             bed.until(&expected.iter().map(String::as_str).collect::<Vec<_>>());
         }
@@ -440,4 +430,92 @@ fn one_look_reads_the_same_files() {
         read(&bed.path("gone")),
         Err(DirectoryError::Read { .. })
     ));
+}
+
+#[test]
+fn reading_ends_when_it_is_told_to() {
+    let temporary = tempfile::tempdir().unwrap();
+    for i in 0..200 {
+        write(temporary.path().join(format!("{i}.yaml")), &["a"]);
+    }
+    let mut source = open(temporary.path());
+    source.stopper()();
+    assert!(source.next().is_none());
+    let work = Pending::everything().take(Instant::now());
+    assert!(source.tree.visit(&work).is_empty(), "no file is read any more");
+}
+
+/// Where the kernel lets this process read everything (root), there is nothing to see.
+fn may_read_everything(root: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    let path = root.join("forbidden");
+    fs::write(&path, "").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    fs::read(&path).is_ok()
+}
+
+#[test]
+fn what_may_not_be_read_is_named_and_read_once_it_may() {
+    use std::os::unix::fs::PermissionsExt;
+    // As the control plane does.
+    crate::privileges::drop_all().unwrap();
+    let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let mut bed = Bed::new(|root| {
+        fs::create_dir(root.join("x")).unwrap();
+        write(root.join("x/a.yaml"), &["a"]);
+        write(root.join("b.yaml"), &["b"]);
+        allow(&root.join("x"), 0o000);
+        allow(&root.join("b.yaml"), 0o000);
+    });
+    if may_read_everything(&bed.path("")) {
+        return;
+    }
+    let stake = "nothing of it is in force: policies in it do not hold, so what they forbid is allowed";
+    let denied = "cannot be read: Permission denied (os error 13)";
+    assert_eq!(
+        crate::testing::lines(&bed.store),
+        [
+            format!("b.yaml: {denied}; {stake}"),
+            format!("x: {denied}; {stake}")
+        ]
+    );
+    assert_eq!(bed.store.unknown().count(), 2);
+    allow(&bed.path("x"), 0o700);
+    bed.until(&["a"]);
+    allow(&bed.path("b.yaml"), 0o600);
+    bed.until(&["a", "b"]);
+    assert_eq!(crate::testing::lines(&bed.store), Vec::<String>::new());
+}
+
+#[test]
+fn a_refusal_is_said_once_as_long_as_it_lasts() {
+    use crate::feedback::{Outcome, Outcomes, Standing, mailbox};
+    use crate::problem::Origin;
+    let (feedback, mailbox) = mailbox(|| {});
+    let mut refusals = Refusals::default();
+    let id = Id::new(Kind::Ingress, ObjectName::new("shop", "web"));
+    let origin = Origin::File {
+        path: Path::new("web.yaml").into(),
+        line: Some(3),
+    };
+    let good = Outcome {
+        standing: Standing::InForce,
+        origin: Some(origin),
+        problems: Vec::new(),
+    };
+    let refused = good.refused(&"no room".into(), "until it changes it is left out");
+    let mut lines = |outcome: &Outcome| {
+        feedback.tell(1, 1, Outcomes::from([(id.clone(), outcome.clone())]));
+        let news = refusals.update(mailbox.take().unwrap());
+        let text = |problems: Vec<crate::problem::Problem>| {
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        (text(news.new), text(news.mended))
+    };
+    let line =
+        "web.yaml:3: Ingress shop/web: is refused by the dataplane: no room; until it changes it is left out";
+    assert_eq!(lines(&good), (vec![], vec![]));
+    assert_eq!(lines(&refused), (vec![line.to_owned()], vec![]));
+    assert_eq!(lines(&refused), (vec![], vec![]));
+    assert_eq!(lines(&good), (vec![], vec![line.to_owned()]));
 }

@@ -1,5 +1,6 @@
-//! Which objects are in force: those of the files as they stand, and the last good state of those that are broken.
+//! Which objects are in force: those of the units as they stand, and the last good state of those that are broken.
 
+mod entry;
 #[cfg(test)]
 mod tests;
 
@@ -7,65 +8,39 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use super::decode::{Document, Unreadable};
-use crate::model::parse::{Identity, Parsed, identify, parse};
-use crate::model::{ClusterPolicy, Id, Kind, Model, NetworkPolicy, Object};
+use super::{Change, Contents, Unit};
+use crate::feedback::Standing;
+use crate::model::{Id, Kind, Model};
 use crate::problem::{Origin, Problem, Severity};
+use entry::{Broken, Definition, Entry};
 
-/// What a source has found out about a file.
-#[derive(Debug)]
-pub enum Contents {
-    /// It is there and was read.
-    Documents(Vec<Document>),
-    /// It is there and cannot be read or parsed.
-    Unreadable(Unreadable),
-    /// It is no more.
-    Gone,
-}
-
-/// The files, and the model that they make.
+/// The units, and the model that they make.
 #[derive(Debug, Default)]
 pub struct Store {
-    files: BTreeMap<Arc<Path>, File>,
-    /// Those of which something has to be told.
-    suspect: BTreeSet<Arc<Path>>,
-    /// The files that define an object, in the order of their paths: the first has precedence.
-    definers: BTreeMap<Id, BTreeSet<Arc<Path>>>,
-    /// Objects that more than one file defines.
+    units: BTreeMap<Unit, Entry>,
+    /// Those of which something has to be said.
+    suspect: BTreeSet<Unit>,
+    /// The units that define an object, in their order: the first has precedence.
+    definers: BTreeMap<Id, BTreeSet<Unit>>,
+    /// Objects that more than one unit defines.
     contested: BTreeSet<Id>,
     /// Policies in the model that stand in for one that was never good.
     closed: BTreeSet<Id>,
+    /// Kinds that are being listed, with what has come of each.
+    listings: BTreeMap<Kind, BTreeSet<Id>>,
+    /// What the source has said of itself.
+    troubles: Vec<Problem>,
+    complete: bool,
     model: Model,
 }
 
+/// What a batch has done.
 #[derive(Debug, Default)]
-struct File {
-    definitions: BTreeMap<Id, Definition>,
-    /// Problems of the file as such, and of documents that define nothing.
-    problems: Vec<Problem>,
-    /// Definitions of which something has to be told: most are good, and thousands of them cost nothing.
-    suspect: Vec<Id>,
-    /// Whether every document of it could be told which object it is.
-    whole: bool,
-}
-
-#[derive(Debug)]
-struct Definition {
-    line: Option<u64>,
-    object: Result<Arc<Object>, Broken>,
-    /// Fields that the kind does not have.
-    unknown: Vec<String>,
-    /// Parts of a good object that are not in force as they are written, each with what is instead.
-    closed: Vec<String>,
-}
-
-#[derive(Debug)]
-struct Broken {
-    reason: String,
-    /// What is put in force where there is no good state to stay with.
-    instead: Option<Arc<Object>>,
+pub struct Update {
+    /// Objects of the model that are others than before, or gone.
+    pub changed: BTreeSet<Id>,
+    /// Objects of which something was read, or that are gone: also those that were wrong, and stay as they are.
+    pub touched: BTreeSet<Id>,
 }
 
 impl Store {
@@ -75,47 +50,129 @@ impl Store {
         &self.model
     }
 
-    /// Takes in all that has changed at once, so that an object that moves between files is never gone. Gives the
-    /// objects of the model that are others than before, or gone.
-    pub fn update(&mut self, changes: impl IntoIterator<Item = (Arc<Path>, Contents)>) -> BTreeSet<Id> {
-        let mut affected = BTreeSet::new();
-        for (path, contents) in changes {
-            let old = self.files.remove(&path).unwrap_or_default();
-            self.suspect.remove(&path);
-            for id in old.definitions.keys() {
-                self.remove_definer(id, &path);
-                affected.insert(id.clone());
-            }
-            if let Some(file) = File::read(&path, contents, old) {
-                for id in file.definitions.keys() {
-                    self.definers.entry(id.clone()).or_default().insert(path.clone());
-                    affected.insert(id.clone());
-                }
-                if !file.problems.is_empty() || !file.suspect.is_empty() {
-                    self.suspect.insert(path.clone());
-                }
-                self.files.insert(path, file);
-            }
+    /// Whether the source has given all that was there at the beginning.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// As [`Self::apply`]; gives the objects of the model that are others than before, or gone.
+    pub fn update(&mut self, changes: impl IntoIterator<Item = impl Into<Change>>) -> BTreeSet<Id> {
+        self.apply(changes).changed
+    }
+
+    /// Takes in all that has changed at once, so that an object that moves between units is never gone.
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = impl Into<Change>>) -> Update {
+        let mut touched = BTreeSet::new();
+        for change in changes {
+            self.take(change.into(), &mut touched);
         }
-        affected.retain(|id| {
+        let mut changed = BTreeSet::new();
+        for id in &touched {
             match self.definers.get(id) {
                 Some(definers) if definers.len() > 1 => self.contested.insert(id.clone()),
                 _ => self.contested.remove(id),
             };
             let before = self.model.get(id).cloned();
             self.resolve(id.clone());
-            before.as_ref() != self.model.get(id)
-        });
-        affected
-    }
-
-    fn remove_definer(&mut self, id: &Id, path: &Path) {
-        if let Some(definers) = self.definers.get_mut(id) {
-            definers.remove(path);
-            if definers.is_empty() {
-                self.definers.remove(id);
+            if before.as_ref() != self.model.get(id) {
+                changed.insert(id.clone());
             }
         }
+        Update { changed, touched }
+    }
+
+    fn take(&mut self, change: Change, touched: &mut BTreeSet<Id>) {
+        match change {
+            Change::File(path, contents) => self.file(&path, contents, touched),
+            Change::Object(version, value) => {
+                if let Some(listed) = self.listings.get_mut(&version.id.kind) {
+                    listed.insert(version.id.clone());
+                }
+                let unit = Unit::Object(Arc::new(version.id.clone()));
+                if self.units.get(&unit).is_some_and(|entry| entry.is_of(&version)) {
+                    return;
+                }
+                self.withdraw(&unit, touched);
+                let entry = Entry::of_object(&version, value);
+                self.put(unit, entry, touched);
+            }
+            Change::Deleted(id) => {
+                if let Some(listed) = self.listings.get_mut(&id.kind) {
+                    listed.remove(&id);
+                }
+                self.withdraw(&Unit::Object(Arc::new(id)), touched);
+            }
+            Change::Listing(kind) => {
+                self.listings.insert(kind, BTreeSet::new());
+            }
+            Change::Listed(kind) => self.listed(kind, touched),
+            Change::Troubles(troubles) => self.troubles = troubles,
+            Change::Complete => self.complete = true,
+        }
+    }
+
+    fn file(&mut self, path: &Arc<Path>, contents: Contents, touched: &mut BTreeSet<Id>) {
+        let unit = Unit::File(path.clone());
+        let old = self.withdraw(&unit, touched);
+        let entry = match contents {
+            Contents::Gone => return,
+            Contents::Unreadable(error) => {
+                let holds = self.holds(path);
+                Entry::unreadable(path, &error, old, holds)
+            }
+            Contents::Documents(documents) => Entry::of_documents(path, documents, old),
+        };
+        self.put(unit, entry, touched);
+    }
+
+    /// Whether a file below this directory is known.
+    fn holds(&self, directory: &Path) -> bool {
+        // What is below a directory follows it directly in the order of paths.
+        let mut from = self.units.range(Unit::File(Arc::from(directory))..);
+        let next = from.next().map(|(unit, _)| unit);
+        matches!(next, Some(Unit::File(path)) if path.starts_with(directory))
+    }
+
+    /// What a cluster has of this kind was given: nothing else of it is there.
+    fn listed(&mut self, kind: Kind, touched: &mut BTreeSet<Id>) {
+        let Some(there) = self.listings.remove(&kind) else {
+            return;
+        };
+        let objects = self.units.keys().filter_map(|unit| match unit {
+            Unit::Object(id) if id.kind == kind && !there.contains(id) => Some(unit.clone()),
+            _ => None,
+        });
+        for unit in objects.collect::<Vec<_>>() {
+            self.withdraw(&unit, touched);
+        }
+    }
+
+    fn put(&mut self, unit: Unit, entry: Entry, touched: &mut BTreeSet<Id>) {
+        for id in entry.ids() {
+            self.definers.entry(id.clone()).or_default().insert(unit.clone());
+            touched.insert(id.clone());
+        }
+        if !entry.problems.is_empty() || !entry.suspect.is_empty() {
+            self.suspect.insert(unit.clone());
+        }
+        self.units.insert(unit, entry);
+    }
+
+    /// Removes a unit and gives what it was.
+    fn withdraw(&mut self, unit: &Unit, touched: &mut BTreeSet<Id>) -> Entry {
+        let old = self.units.remove(unit).unwrap_or_default();
+        self.suspect.remove(unit);
+        for id in old.ids() {
+            if let Some(definers) = self.definers.get_mut(id) {
+                definers.remove(unit);
+                if definers.is_empty() {
+                    self.definers.remove(id);
+                }
+            }
+            touched.insert(id.clone());
+        }
+        old
     }
 
     fn resolve(&mut self, id: Id) {
@@ -142,33 +199,52 @@ impl Store {
         }
     }
 
-    fn definition(&self, id: &Id) -> Option<(&Arc<Path>, &Definition)> {
-        let path = self.definers.get(id)?.first()?;
-        Some((path, self.files.get(path)?.definitions.get(id)?))
+    fn definition(&self, id: &Id) -> Option<(&Unit, &Definition)> {
+        let unit = self.definers.get(id)?.first()?;
+        Some((unit, self.units.get(unit)?.get(id)?))
     }
 
     /// Where an object stands.
     #[must_use]
     pub fn origin(&self, id: &Id) -> Option<Origin> {
-        let (file, definition) = self.definition(id)?;
-        Some(Origin {
-            file: file.clone(),
-            line: definition.line,
-        })
+        Some(self.definition(id)?.1.origin.clone())
     }
 
-    /// All that is wrong with the files now, in their order.
+    /// How an object stands as far as it can be told from itself.
+    #[must_use]
+    pub fn standing(&self, id: &Id) -> Standing {
+        let Some((_, definition)) = self.definition(id) else {
+            return Standing::Gone;
+        };
+        match &definition.object {
+            _ if self.closed.contains(id) => Standing::Closed,
+            _ if !self.model.contains(id) => Standing::LeftOut,
+            Err(_) => Standing::LastGood,
+            Ok(_) if !definition.closed.is_empty() => Standing::Partly,
+            Ok(_) => Standing::InForce,
+        }
+    }
+
+    /// Files of which it is not known what they hold, or not of all of it, and never was.
+    pub fn unknown(&self) -> impl Iterator<Item = &Unit> {
+        let suspect = self.suspect.iter();
+        suspect.filter(|unit| self.units.get(unit).is_some_and(|entry| entry.unknown))
+    }
+
+    /// All that is wrong with the source and its units now, in their order.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        for path in &self.suspect {
-            let Some(file) = self.files.get(path) else {
+        let mut problems = self.troubles.clone();
+        for unit in &self.suspect {
+            let Some(entry) = self.units.get(unit) else {
                 continue;
             };
-            problems.extend(file.problems.iter().cloned());
-            for id in &file.suspect {
-                if let Some(definition) = file.definitions.get(id) {
-                    self.definition_problems(path, id, definition, &mut problems);
+            problems.extend(entry.problems.iter().cloned());
+            for id in &entry.suspect {
+                // One that has no precedence gets the line that says so, and no other.
+                let first = self.definers.get(id).and_then(BTreeSet::first);
+                if let (Some(definition), true) = (entry.get(id), first == Some(unit)) {
+                    self.definition_problems(id, definition, &mut problems);
                 }
             }
         }
@@ -178,27 +254,13 @@ impl Store {
         problems
     }
 
-    fn definition_problems(
-        &self,
-        path: &Arc<Path>,
-        id: &Id,
-        definition: &Definition,
-        out: &mut Vec<Problem>,
-    ) {
-        let origin = Some(Origin {
-            file: path.clone(),
-            line: definition.line,
-        });
+    fn definition_problems(&self, id: &Id, definition: &Definition, out: &mut Vec<Problem>) {
         let problem = |severity, text| Problem {
             severity,
-            origin: origin.clone(),
+            origin: Some(definition.origin.clone()),
             object: Some(id.clone()),
             text,
         };
-        // One that has no precedence gets the line that says so, and no other.
-        if self.definers.get(id).and_then(BTreeSet::first) != Some(path) {
-            return;
-        }
         for field in &definition.unknown {
             out.push(problem(
                 Severity::Warning,
@@ -217,158 +279,21 @@ impl Store {
                 (true, false) => "its last good state stays in force",
                 (false, false) => "it is left out",
             };
-            out.push(problem(
-                Severity::Error,
-                format!("{}; {consequence}", broken.reason),
-            ));
+            let text = format!("{}; {consequence}", broken.reason);
+            out.push(problem(Severity::Error, text));
         }
     }
-}
 
-impl Store {
     fn contest_problems(&self, id: &Id, out: &mut Vec<Problem>) {
-        let mut files = self.definers.get(id).into_iter().flatten();
-        let Some(first) = files.next() else { return };
-        for path in files {
-            let definition = self.files.get(path).and_then(|file| file.definitions.get(id));
-            let origin = Origin {
-                file: path.clone(),
-                line: definition.and_then(|d| d.line),
-            };
-            let text = format!("is defined in {} already, which has precedence", first.display());
+        let mut units = self.definers.get(id).into_iter().flatten();
+        let Some(first) = units.next() else { return };
+        for unit in units {
+            let definition = self.units.get(unit).and_then(|entry| entry.get(id));
+            let text = format!("is defined in {first} already, which has precedence");
             out.push(Problem {
-                origin: Some(origin),
+                origin: definition.map(|definition| definition.origin.clone()),
                 ..Problem::error(id.clone(), text)
             });
         }
-    }
-}
-
-impl File {
-    /// The file after a change; `None` where it is gone.
-    fn read(path: &Arc<Path>, contents: Contents, old: Self) -> Option<Self> {
-        match contents {
-            Contents::Gone => None,
-            Contents::Unreadable(e) => {
-                let consequence = match old.definitions.len() {
-                    0 => "nothing of it is in force",
-                    _ => "the objects that it held stay in force",
-                };
-                let problem = Problem {
-                    severity: Severity::Error,
-                    origin: Some(Origin {
-                        file: path.clone(),
-                        line: e.line,
-                    }),
-                    object: None,
-                    text: format!("cannot be read: {}; {consequence}", e.reason),
-                };
-                Some(Self {
-                    problems: vec![problem],
-                    ..old
-                })
-            }
-            Contents::Documents(documents) => {
-                let mut file = Self {
-                    whole: true,
-                    ..Self::default()
-                };
-                documents
-                    .into_iter()
-                    .for_each(|document| file.add(path, document));
-                if !file.whole {
-                    // Any of them may be the one that cannot be told.
-                    for (id, definition) in old.definitions {
-                        file.definitions.entry(id).or_insert(definition);
-                    }
-                }
-                let suspect = file.definitions.iter().filter(|(_, d)| d.is_suspect());
-                file.suspect = suspect.map(|(id, _)| id.clone()).collect();
-                Some(file)
-            }
-        }
-    }
-
-    fn add(&mut self, path: &Arc<Path>, mut document: Document) {
-        let origin = Some(Origin {
-            file: path.clone(),
-            line: Some(document.line),
-        });
-        let mut problem = |object, text| {
-            let severity = Severity::Error;
-            self.problems.push(Problem {
-                severity,
-                origin: origin.clone(),
-                object,
-                text,
-            });
-        };
-        match identify(&document.value) {
-            Err(invalid) => {
-                problem(None, format!("{invalid}; the document is left out"));
-                self.whole = false;
-            }
-            Ok(Identity::Superseded { kind, successor }) => {
-                let version = successor.api_version();
-                problem(
-                    None,
-                    format!(
-                        "kind: {kind} is not read; use {successor} of \"{version}\"; the document is left out"
-                    ),
-                );
-            }
-            Ok(Identity::Other(what)) => {
-                tracing::debug!("{}:{}: {what} is not read", path.display(), document.line);
-            }
-            Ok(Identity::Known(id)) => match self.definitions.get(&id) {
-                Some(first) => {
-                    let line = first.line.map_or(String::new(), |line| format!(":{line}"));
-                    let text = format!(
-                        "is defined in {}{line} already, which has precedence",
-                        path.display()
-                    );
-                    problem(Some(id), text);
-                }
-                None => {
-                    let definition = Definition::read(&id, &mut document);
-                    self.definitions.insert(id, definition);
-                }
-            },
-        }
-    }
-}
-
-impl Definition {
-    fn is_suspect(&self) -> bool {
-        self.object.is_err() || !self.unknown.is_empty() || !self.closed.is_empty()
-    }
-
-    fn read(id: &Id, document: &mut Document) -> Self {
-        let Parsed {
-            object,
-            unknown,
-            closed,
-        } = parse(id, &mut document.value);
-        // Of an object that is refused, no part is in force in any way that its own lines could tell.
-        let closed = if object.is_ok() { closed } else { Vec::new() };
-        let object = object.map(Arc::new).map_err(|invalid| Broken {
-            reason: invalid.to_string(),
-            instead: stand_in(id.kind, &document.value).map(Arc::new),
-        });
-        Self {
-            line: Some(document.line),
-            object,
-            unknown,
-            closed: closed.iter().map(ToString::to_string).collect(),
-        }
-    }
-}
-
-/// What is put in force for an object that is refused: a policy that was to close something must not open it.
-fn stand_in(kind: Kind, value: &Value) -> Option<Object> {
-    match kind {
-        Kind::NetworkPolicy => Some(Object::NetworkPolicy(NetworkPolicy::closed(value))),
-        Kind::ClusterNetworkPolicy => ClusterPolicy::closed(value).map(Object::ClusterNetworkPolicy),
-        _ => None,
     }
 }

@@ -113,6 +113,36 @@ fn a_file_that_does_not_parse_keeps_its_objects() {
 }
 
 #[test]
+fn a_file_that_never_parsed_says_what_is_at_stake() {
+    let unknown = |store: &Store| store.unknown().map(ToString::to_string).collect::<Vec<_>>();
+    let mut store = Store::default();
+    let good = service("a", "192.0.2.1");
+    put(&mut store, &[("a.yaml", "kind: ["), ("b.yaml", &good)]);
+    assert_eq!(
+        lines(&store),
+        [
+            "a.yaml:1: cannot be read: unclosed bracket '['; nothing of it is in force: policies in it do not hold, so what \
+          they forbid is allowed"
+        ]
+    );
+    assert_eq!(unknown(&store), ["a.yaml"]);
+    let nameless = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {nmae: p}}";
+    put(&mut store, &[("a.yaml", nameless)]);
+    assert_eq!(unknown(&store), ["a.yaml"], "nobody knows which policy it is");
+    put(&mut store, &[("a.yaml", ""), ("b.yaml", "kind: [")]);
+    assert_eq!(
+        unknown(&store),
+        Vec::<String>::new(),
+        "the last good state of b.yaml is in force"
+    );
+    put(&mut store, &[("b.yaml", nameless)]);
+    assert_eq!(unknown(&store), Vec::<String>::new());
+    gone(&mut store, "b.yaml");
+    put(&mut store, &[("b.yaml", "kind: [")]);
+    assert_eq!(unknown(&store), ["b.yaml"], "it is another file");
+}
+
+#[test]
 fn the_first_file_has_the_object_in_whatever_order_they_come() {
     let (a, b) = (service("s", "192.0.2.1"), service("s", "192.0.2.2"));
     for files in [[("a.yaml", &a), ("b.yaml", &b)], [("b.yaml", &b), ("a.yaml", &a)]] {

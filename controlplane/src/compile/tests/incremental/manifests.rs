@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 /// An object as it is after a change.
 #[derive(Clone, Debug)]
-pub(super) struct Change {
-    pub(super) manifest: Value,
+pub(crate) struct Change {
+    pub(crate) manifest: Value,
     /// Whether it is removed instead.
-    pub(super) gone: bool,
+    pub(crate) gone: bool,
 }
 
 /// A change of an object of any kind.
-pub(super) fn any_change() -> impl Strategy<Value = Change> {
+pub(crate) fn any_change() -> impl Strategy<Value = Change> {
     let manifest = prop_oneof![
         6 => pod(),
         1 => namespace(),

@@ -2,7 +2,7 @@
 //!
 //! For long: `PROPTEST_CASES=4000 cargo test -p headgate-controlplane --lib incremental`.
 
-mod manifests;
+pub(crate) mod manifests;
 mod oracle;
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::compile::{Compiler, State, compile};
+use crate::compile::{Compilation, State, compile};
 use crate::model::parse::{Identity, identify, parse};
 use crate::model::{Id, Model};
 use crate::testing::{NOW, settings};
@@ -20,7 +20,7 @@ use manifests::{Change, any_change, any_policy_change};
 /// A model, what follows it, and a copy of the state that is kept by changes alone.
 struct Bed {
     model: Model,
-    compiler: Compiler,
+    compiler: Compilation,
     copy: State,
 }
 
@@ -28,7 +28,7 @@ impl Bed {
     fn new() -> Self {
         Self {
             model: Model::default(),
-            compiler: Compiler::new(settings()),
+            compiler: Compilation::new(settings()),
             copy: State::new(),
         }
     }

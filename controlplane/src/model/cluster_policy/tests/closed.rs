@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::source::store::Contents;
+use crate::source::Contents;
 
 /// `apis/v1alpha2` of the API: "For Accept rules, fail closed means: treat the rule as matching no traffic. For Deny and
 /// Pass rules: treat the rule as a Deny all rule."

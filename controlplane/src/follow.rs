@@ -1,0 +1,176 @@
+//! From a source's batches to what is published: the store, the compiler, and the lines about both.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::compile::{Compiler, Settings};
+use crate::feedback::{Outcome, Outcomes, Standing};
+use crate::model::Id;
+use crate::problem::{Problem, Reporter, Severity};
+use crate::publish::link::Publisher;
+use crate::source::Batch;
+use crate::source::store::Store;
+
+/// How far the control plane is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Readiness {
+    /// The source has not yet given all that there is; nothing is published.
+    #[default]
+    Listing,
+    /// It is not known what these files hold, and `--strict-manifests` is given; nothing is published.
+    Held(Vec<String>),
+    /// What the source says is published. It stays so, whatever comes.
+    Serving,
+}
+
+/// As a line says it.
+impl fmt::Display for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listing => f.write_str("not all objects are known yet: nothing is published"),
+            Self::Held(files) => write!(
+                f,
+                "--strict-manifests: nothing is published while it is not known what these hold: {}",
+                files.join(", ")
+            ),
+            Self::Serving => f.write_str("serving"),
+        }
+    }
+}
+
+/// A readiness that other threads can see.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<Mutex<Readiness>>);
+
+impl Progress {
+    /// As it is now.
+    #[must_use]
+    pub fn now(&self) -> Readiness {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, readiness: Readiness) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = readiness;
+    }
+}
+
+/// Follows one source.
+#[derive(Debug)]
+pub struct Follower {
+    store: Store,
+    compiler: Compiler,
+    reporter: Reporter,
+    strict: bool,
+    progress: Progress,
+    /// Objects of the model that have changed since the last compile.
+    changed: BTreeSet<Id>,
+    /// Objects of which something has to be said since then.
+    touched: BTreeSet<Id>,
+}
+
+impl Follower {
+    /// Of no objects. With `strict` it does not begin to publish while there are files of which it is not known what
+    /// they hold.
+    #[must_use]
+    pub fn new(settings: Settings, strict: bool) -> Self {
+        Self {
+            store: Store::default(),
+            compiler: Compiler::new(settings),
+            reporter: Reporter::default(),
+            strict,
+            progress: Progress::default(),
+            changed: BTreeSet::new(),
+            touched: BTreeSet::new(),
+        }
+    }
+
+    /// How far it is, from now on.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// Takes in a batch and publishes what it changes. `now` is in seconds since 1970, for the expiry of certificates.
+    pub fn take(&mut self, batch: Batch, publisher: &Publisher, now: i64) {
+        let (start, units) = (Instant::now(), batch.len());
+        let mut update = self.store.apply(batch);
+        let objects = update.changed.len();
+        self.changed.append(&mut update.changed);
+        self.touched.append(&mut update.touched);
+        let changes = self.may_serve().then(|| {
+            let changed = std::mem::take(&mut self.changed);
+            let compiler = &mut self.compiler;
+            publisher.with_state(|state| compiler.update(state, self.store.model(), &changed, now))
+        });
+        let news = self.reporter.update(self.problems());
+        self.touched.extend(news.objects().cloned());
+        if let Some(changes) = changes {
+            let touched = std::mem::take(&mut self.touched);
+            publisher.publish_with(changes, |tried_again| {
+                let ids = touched.union(tried_again);
+                ids.map(|id| (id.clone(), self.outcome(id))).collect::<Outcomes>()
+            });
+        }
+        tracing::debug!(
+            "{units} changes, {objects} objects with them, compiled in {:.1?}",
+            start.elapsed()
+        );
+        news.log();
+    }
+
+    /// Whether what is known may be published; says so when that changes.
+    fn may_serve(&self) -> bool {
+        let before = self.progress.now();
+        if before == Readiness::Serving {
+            return true;
+        }
+        let unknown = || self.store.unknown().map(ToString::to_string).collect::<Vec<_>>();
+        let readiness = if !self.store.is_complete() {
+            Readiness::Listing
+        } else if self.strict && self.store.unknown().next().is_some() {
+            Readiness::Held(unknown())
+        } else {
+            Readiness::Serving
+        };
+        let serves = readiness == Readiness::Serving;
+        if readiness != before {
+            match (&readiness, &before) {
+                (Readiness::Held(_), _) => tracing::error!("{readiness}"),
+                (Readiness::Serving, Readiness::Held(_)) => {
+                    tracing::info!("it is known what all files hold: publishing begins");
+                }
+                _ => {}
+            }
+            self.progress.set(readiness);
+        }
+        serves
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut all = self.store.problems();
+        all.extend(self.compiler.problems().into_iter().map(|mut problem| {
+            problem.origin = problem.object.as_ref().and_then(|id| self.store.origin(id));
+            problem
+        }));
+        all
+    }
+
+    /// How an object stands once the dataplane has taken the state.
+    fn outcome(&self, id: &Id) -> Outcome {
+        let problems: Vec<_> = self.reporter.of(id).cloned().collect();
+        let standing = match self.store.standing(id) {
+            Standing::InForce if problems.iter().any(|p| p.severity == Severity::Error) => Standing::Partly,
+            standing => standing,
+        };
+        Outcome {
+            standing,
+            origin: self.store.origin(id),
+            problems,
+        }
+    }
+}

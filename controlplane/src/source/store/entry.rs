@@ -1,0 +1,218 @@
+//! What a unit defines, and what is wrong with it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::model::parse::{Identity, Parsed, identify, parse};
+use crate::model::{ClusterPolicy, Id, Kind, NetworkPolicy, Object};
+use crate::problem::{Origin, Problem, Severity, Version};
+use crate::source::decode::{Document, Unreadable};
+
+/// A unit as it was read last.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    /// Sorted by id. No map: a unit of a cluster has one, and there may be many of these.
+    definitions: Box<[(Id, Definition)]>,
+    /// Problems of the unit as such, and of documents that define nothing.
+    pub(super) problems: Vec<Problem>,
+    /// Definitions of which something has to be said: most are good, and thousands of them cost nothing.
+    pub(super) suspect: Vec<Id>,
+    /// Whether something in it may be an object that nothing is known of: what it forbids, say, is allowed.
+    pub(super) unknown: bool,
+}
+
+/// What a unit says of one object.
+#[derive(Debug)]
+pub(super) struct Definition {
+    pub(super) origin: Origin,
+    pub(super) object: Result<Arc<Object>, Broken>,
+    /// Fields that the kind does not have.
+    pub(super) unknown: Vec<String>,
+    /// Parts of a good object that are not in force as they are written, each with what is instead.
+    pub(super) closed: Vec<String>,
+}
+
+/// An object that is refused.
+#[derive(Debug)]
+pub(super) struct Broken {
+    pub(super) reason: String,
+    /// What is put in force where there is no good state to stay with.
+    pub(super) instead: Option<Arc<Object>>,
+}
+
+impl Entry {
+    pub(super) fn ids(&self) -> impl Iterator<Item = &Id> {
+        self.definitions.iter().map(|(id, _)| id)
+    }
+
+    pub(super) fn get(&self, id: &Id) -> Option<&Definition> {
+        let at = self
+            .definitions
+            .binary_search_by(|(other, _)| other.cmp(id))
+            .ok()?;
+        Some(&self.definitions[at].1)
+    }
+
+    /// Whether this version of the cluster's object is what was read.
+    pub(super) fn is_of(&self, version: &Version) -> bool {
+        let is_it = |origin: &Origin| matches!(origin, Origin::Cluster(read) if **read == *version);
+        matches!(&*self.definitions, [(_, definition)] if is_it(&definition.origin))
+    }
+
+    /// A file that cannot be read now; `old` is what it was before. `holds` says that files below it, a directory, are
+    /// known.
+    pub(super) fn unreadable(path: &Arc<Path>, error: &Unreadable, old: Self, holds: bool) -> Self {
+        let never_read = old.definitions.is_empty() && !holds;
+        let consequence = if never_read {
+            "nothing of it is in force: policies in it do not hold, so what they forbid is allowed"
+        } else {
+            "the objects that it held stay in force"
+        };
+        let problem = Problem {
+            severity: Severity::Error,
+            origin: Some(Origin::File {
+                path: path.clone(),
+                line: error.line,
+            }),
+            object: None,
+            text: format!("cannot be read: {}; {consequence}", error.reason),
+        };
+        Self {
+            problems: vec![problem],
+            unknown: never_read || old.unknown,
+            ..old
+        }
+    }
+
+    /// A file that was read; `old` is what it was before.
+    pub(super) fn of_documents(path: &Arc<Path>, documents: Vec<Document>, old: Self) -> Self {
+        let mut reading = Reading::default();
+        for document in documents {
+            reading.add(path, document);
+        }
+        let mut unknown = false;
+        if reading.anonymous {
+            // Any of them may be the one that cannot be told.
+            unknown = old.definitions.is_empty() || old.unknown;
+            for (id, definition) in old.definitions {
+                reading.definitions.entry(id).or_insert(definition);
+            }
+        }
+        Self {
+            problems: reading.problems,
+            unknown,
+            ..Self::of(reading.definitions.into_iter().collect())
+        }
+    }
+
+    /// An object of a cluster.
+    pub(super) fn of_object(version: &Arc<Version>, mut value: Value) -> Self {
+        let id = version.id.clone();
+        if let Some(fields) = value.as_object_mut() {
+            // The items of a list leave out what the list says for all of them.
+            for (field, text) in [("apiVersion", id.kind.api_version()), ("kind", id.kind.as_str())] {
+                fields.entry(field).or_insert_with(|| text.into());
+            }
+        }
+        let definition = Definition::read(Origin::Cluster(version.clone()), &id, &mut value);
+        Self::of(Box::new([(id, definition)]))
+    }
+
+    fn of(definitions: Box<[(Id, Definition)]>) -> Self {
+        let suspect = definitions.iter().filter(|(_, d)| d.is_suspect());
+        Self {
+            suspect: suspect.map(|(id, _)| id.clone()).collect(),
+            definitions,
+            ..Self::default()
+        }
+    }
+}
+
+/// A file that is being read.
+#[derive(Default)]
+struct Reading {
+    definitions: BTreeMap<Id, Definition>,
+    problems: Vec<Problem>,
+    /// Whether of some document it cannot be told which object it is.
+    anonymous: bool,
+}
+
+impl Reading {
+    fn add(&mut self, path: &Arc<Path>, mut document: Document) {
+        let origin = Origin::File {
+            path: path.clone(),
+            line: Some(document.line),
+        };
+        match identify(&document.value) {
+            Err(invalid) => {
+                self.anonymous = true;
+                self.problem(origin, None, format!("{invalid}; the document is left out"));
+            }
+            Ok(Identity::Superseded { kind, successor }) => {
+                let version = successor.api_version();
+                let text = format!(
+                    "kind: {kind} is not read; use {successor} of \"{version}\"; the document is left out"
+                );
+                self.problem(origin, None, text);
+            }
+            Ok(Identity::Other(what)) => tracing::debug!("{origin}: {what} is not read"),
+            Ok(Identity::Known(id)) => match self.definitions.get(&id) {
+                Some(first) => {
+                    let text = format!("is defined in {} already, which has precedence", first.origin);
+                    self.problem(origin, Some(id), text);
+                }
+                None => {
+                    let definition = Definition::read(origin, &id, &mut document.value);
+                    self.definitions.insert(id, definition);
+                }
+            },
+        }
+    }
+
+    fn problem(&mut self, origin: Origin, object: Option<Id>, text: String) {
+        self.problems.push(Problem {
+            severity: Severity::Error,
+            origin: Some(origin),
+            object,
+            text,
+        });
+    }
+}
+
+impl Definition {
+    fn is_suspect(&self) -> bool {
+        self.object.is_err() || !self.unknown.is_empty() || !self.closed.is_empty()
+    }
+
+    fn read(origin: Origin, id: &Id, value: &mut Value) -> Self {
+        let Parsed {
+            object,
+            unknown,
+            closed,
+        } = parse(id, value);
+        // Of an object that is refused, no part is in force in any way that its own lines could tell.
+        let closed = if object.is_ok() { closed } else { Vec::new() };
+        let object = object.map(Arc::new).map_err(|invalid| Broken {
+            reason: invalid.to_string(),
+            instead: stand_in(id.kind, value).map(Arc::new),
+        });
+        Self {
+            origin,
+            object,
+            unknown,
+            closed: closed.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// What is put in force for an object that is refused: a policy that was to close something must not open it.
+fn stand_in(kind: Kind, value: &Value) -> Option<Object> {
+    match kind {
+        Kind::NetworkPolicy => Some(Object::NetworkPolicy(NetworkPolicy::closed(value))),
+        Kind::ClusterNetworkPolicy => ClusterPolicy::closed(value).map(Object::ClusterNetworkPolicy),
+        _ => None,
+    }
+}
