@@ -10,6 +10,7 @@
 
 mod display;
 mod policy;
+mod route;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,9 +20,13 @@ use zeroize::Zeroizing;
 pub use policy::{
     Action, Direction, Endpoint, EndpointPort, Group, GroupId, Peer, Policy, PolicyRule, PortRange, Tier,
 };
+pub use route::{
+    Filters, PathMatch, Redirect, Route, RouteKind, RouteMatch, RouteOrigin, Scheme, TextMatch, ValueMatch,
+    VirtualHost, WeightedBackend,
+};
 
 /// Version of the messages and of the layout of the ring; peers with different versions part at the handshake.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// Counts the states that a control plane has published; 0 is the empty state before the first.
 pub type Generation = u64;
@@ -190,41 +195,29 @@ pub struct Service {
 pub struct Listener {
     /// Where clients connect; the port is never 0.
     pub address: SocketAddr,
-    /// Whether the client speaks TLS here.
-    pub tls: bool,
+    /// What clients speak here.
+    pub protocol: ListenerProtocol,
 }
 
-/// The routes of one host, from every Ingress that names it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VirtualHost {
-    /// `spec.rules[].host` in lower case: a name, `*.name` for exactly one more label in front of it, or the empty
-    /// string for rules without a host, which stand behind those of any matching host.
-    pub host: String,
-    /// In the order in which they are tried: the longer path first, at one length Exact before Prefix. A default
-    /// backend is the last rule of the empty host: Prefix, `/`.
-    pub rules: Vec<PathRule>,
-}
-
-/// One path of an Ingress rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PathRule {
-    /// How `path` is compared.
-    pub kind: PathKind,
-    /// Begins with `/`.
-    pub path: String,
-    /// `namespace/name` of the Ingress, for people.
-    pub ingress: String,
-    /// The [`Upstream::name`] that the requests go to.
-    pub upstream: String,
-}
-
-/// `spec.rules[].http.paths[].pathType`.
+/// What clients speak to a listener. Here is the place for what more there is to say of it: which versions of HTTP are
+/// offered, and by which transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PathKind {
-    /// The whole path, byte for byte.
-    Exact,
-    /// By path element: `/a` matches `/a`, `/a/` and `/a/b` but not `/ab`.
-    Prefix,
+pub enum ListenerProtocol {
+    /// HTTP/1.1 over TCP.
+    Http,
+    /// HTTP/1.1 in TLS over TCP.
+    Https,
+}
+
+impl ListenerProtocol {
+    /// The scheme of requests that come by it.
+    #[must_use]
+    pub const fn scheme(self) -> Scheme {
+        match self {
+            Self::Http => Scheme::Http,
+            Self::Https => Scheme::Https,
+        }
+    }
 }
 
 /// The pods behind a Service port, as HTTP routes name it.

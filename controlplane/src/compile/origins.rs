@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use headgate_ring::message::{Object, Tier};
+use headgate_ring::message::{Object, RouteKind, Tier};
 
 use crate::model::{Id, Kind, ObjectName};
 
@@ -12,9 +12,12 @@ pub(crate) fn origins(object: &Object) -> BTreeSet<Id> {
     match object {
         Object::Service(service) => named(Kind::Service, &service.name),
         Object::VirtualHost(host) => {
-            let ingresses = host.rules.iter();
-            ingresses
-                .flat_map(|rule| named(Kind::Ingress, &rule.ingress))
+            let origins = host.routes.iter().map(|route| &route.origin);
+            let kind = |kind| match kind {
+                RouteKind::Ingress => Kind::Ingress,
+            };
+            origins
+                .flat_map(|origin| named(kind(origin.kind), &origin.name))
                 .collect()
         }
         // `NAMESPACE/SERVICE:PORT`.

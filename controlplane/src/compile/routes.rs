@@ -3,12 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use headgate_ring::message::{Object, PathKind, PathRule, Protocol, Upstream, VirtualHost};
+use headgate_ring::message::{
+    Object, PathMatch, Protocol, Route, RouteKind, RouteMatch, RouteOrigin, Upstream, VirtualHost,
+    WeightedBackend,
+};
 
 use super::Settings;
 use super::traffic::Plan;
 use super::world::World;
-use crate::model::ingress::{Backend, BackendPort, CONTROLLER, Ingress};
+use crate::model::ingress::{Backend, BackendPort, CONTROLLER, Ingress, PathKind};
 use crate::model::service::{Service, ServiceKind, ServicePort};
 use crate::model::{Id, Kind, ObjectName};
 use crate::problem::Problem;
@@ -21,7 +24,7 @@ type Rank = (Reverse<usize>, bool, String);
 
 #[derive(Default)]
 struct Routes {
-    hosts: BTreeMap<String, BTreeMap<Rank, PathRule>>,
+    hosts: BTreeMap<String, BTreeMap<Rank, Route>>,
     /// With the port of a Service that feeds it.
     upstreams: BTreeMap<String, Option<(ObjectName, usize)>>,
 }
@@ -79,7 +82,7 @@ pub(super) fn compile(world: &World<'_>, ingresses: &Ingresses<'_>, plan: &mut P
         if !rules.is_empty() {
             plan.put(Object::VirtualHost(VirtualHost {
                 host,
-                rules: rules.into_values().collect(),
+                routes: rules.into_values().collect(),
             }));
         }
     }
@@ -114,7 +117,7 @@ impl Routes {
                         &rule.host
                     };
                     let text = format!(
-                        "{field}.path: {:?} \"{}\" of {host} belongs to Ingress {holder} already",
+                        "{field}.path: {} \"{}\" of {host} belongs to Ingress {holder} already",
                         path.kind, path.path
                     );
                     plan.problems.push(Problem::error(id(name), text));
@@ -126,7 +129,7 @@ impl Routes {
                             .push(Problem::error(id(name), format!("{field}.backend.{problem}")));
                     }
                 });
-                self.insert(&rule.host, path.kind, &path.path, name, upstream);
+                self.insert(&rule.host, path.kind, &path.path, origin(name, field), upstream);
             }
         }
     }
@@ -150,7 +153,13 @@ impl Routes {
             .collect();
         for host in hosts {
             if self.holder(host, PathKind::Prefix, "/").is_none() {
-                self.insert(host, PathKind::Prefix, "/", name, upstream.clone());
+                self.insert(
+                    host,
+                    PathKind::Prefix,
+                    "/",
+                    origin(name, "spec.defaultBackend".to_owned()),
+                    upstream.clone(),
+                );
                 used = true;
             }
         }
@@ -165,20 +174,28 @@ impl Routes {
         self.hosts
             .get(host)?
             .get(&rank(kind, path))
-            .map(|rule| rule.ingress.as_str())
+            .map(|route| route.origin.name.as_str())
     }
 
-    fn insert(&mut self, host: &str, kind: PathKind, path: &str, ingress: &ObjectName, upstream: String) {
-        let rule = PathRule {
-            kind,
-            path: path.to_owned(),
-            ingress: ingress.to_string(),
-            upstream,
+    fn insert(&mut self, host: &str, kind: PathKind, path: &str, origin: RouteOrigin, upstream: String) {
+        let route = Route {
+            matches: RouteMatch {
+                path: match kind {
+                    PathKind::Exact => PathMatch::Exact(path.to_owned()),
+                    PathKind::Prefix => PathMatch::Prefix(path.to_owned()),
+                },
+                method: None,
+                headers: Vec::new(),
+                query: Vec::new(),
+            },
+            filters: None,
+            backends: vec![WeightedBackend { upstream, weight: 1 }],
+            origin,
         };
         self.hosts
             .entry(host.to_owned())
             .or_default()
-            .insert(rank(kind, path), rule);
+            .insert(rank(kind, path), route);
     }
 
     /// The name of the upstream of a backend, which is put if it is new. A backend that does not exist has no
@@ -211,6 +228,14 @@ impl Routes {
         };
         self.upstreams.entry(name.clone()).or_insert(fed_by);
         name
+    }
+}
+
+fn origin(ingress: &ObjectName, rule: String) -> RouteOrigin {
+    RouteOrigin {
+        kind: RouteKind::Ingress,
+        name: ingress.to_string(),
+        rule,
     }
 }
 

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use foldhash::HashMap;
-use headgate_ring::message::{Key, Listener, Object as RingObject};
+use headgate_ring::message::{Key, Listener, ListenerProtocol, Object as RingObject};
 
 use super::backends::{Fed, Filling, fill};
 use super::index::{PodChange, SelectorMap};
@@ -95,11 +95,14 @@ impl Plan {
 /// certificate, and an answer, as they do from ingress-nginx.
 fn listeners(settings: &Settings, plan: &mut Plan) {
     for address in &settings.addresses {
-        for (port, tls) in [(settings.http_port, false), (settings.https_port, true)] {
+        for (port, protocol) in [
+            (settings.http_port, ListenerProtocol::Http),
+            (settings.https_port, ListenerProtocol::Https),
+        ] {
             if port != 0 {
                 plan.put(RingObject::Listener(Listener {
                     address: SocketAddr::new(*address, port),
-                    tls,
+                    protocol,
                 }));
             }
         }

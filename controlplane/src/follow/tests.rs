@@ -277,6 +277,7 @@ fn lines(report: &crate::feedback::Report) -> Vec<String> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, whose steps build on each other")]
 fn what_the_dataplane_says_comes_back_for_the_objects_that_have_changed() {
     let bed = Bed::new();
     let mut cluster = Cluster::default();

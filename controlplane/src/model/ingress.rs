@@ -1,6 +1,5 @@
 //! Ingresses and their classes.
 
-use headgate_ring::message::PathKind;
 use k8s_openapi::api::networking::v1 as k8s;
 
 use super::address::parse_ip;
@@ -80,6 +79,25 @@ pub struct Path {
     pub looks_like_regex: bool,
     /// Where requests go.
     pub backend: Backend,
+}
+
+/// `pathType`, as far as it decides how a path is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathKind {
+    /// The whole path.
+    Exact,
+    /// By path element.
+    Prefix,
+}
+
+/// As Kubernetes spells it.
+impl std::fmt::Display for PathKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Exact => "Exact",
+            Self::Prefix => "Prefix",
+        })
+    }
 }
 
 /// A port of a Service in the Ingress's namespace.

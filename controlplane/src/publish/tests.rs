@@ -28,7 +28,7 @@ fn upstream(name: u8, port: u16) -> Object {
 fn listener(port: u16) -> Object {
     Object::Listener(Listener {
         address: ([192, 0, 2, 1], port).into(),
-        tls: false,
+        protocol: headgate_ring::message::ListenerProtocol::Http,
     })
 }
 

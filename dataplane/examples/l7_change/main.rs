@@ -24,7 +24,10 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use headgate_dataplane::config::{State, Tables};
-use headgate_ring::message::{Listener, Object, PathKind, PathRule, Upstream, VirtualHost};
+use headgate_ring::message::{
+    Listener, ListenerProtocol, Object, PathMatch, Route, RouteKind, RouteMatch, RouteOrigin, Upstream,
+    VirtualHost, WeightedBackend,
+};
 use headgate_ring::{Operation, Transaction};
 
 use load::Worker;
@@ -64,7 +67,7 @@ fn main() {
     let whole = (0..HOSTS).flat_map(|host| [virtual_host(host), upstream(host, ENDPOINTS)]);
     let listener = Object::Listener(Listener {
         address: LISTENER,
-        tls: false,
+        protocol: ListenerProtocol::Http,
     });
     let began = Instant::now();
     control.publish(true, whole.chain([listener]).collect());
@@ -138,19 +141,31 @@ fn name(host: usize) -> String {
 }
 
 fn virtual_host(host: usize) -> Object {
-    let rule = |path: usize| PathRule {
-        kind: PathKind::Prefix,
-        path: if path == 0 {
-            "/".to_owned()
-        } else {
-            format!("/part/{path}")
+    let route = |path: usize| Route {
+        matches: RouteMatch {
+            path: PathMatch::Prefix(if path == 0 {
+                "/".to_owned()
+            } else {
+                format!("/part/{path}")
+            }),
+            method: None,
+            headers: Vec::new(),
+            query: Vec::new(),
         },
-        ingress: format!("team/{host}"),
-        upstream: format!("team/{host}:80"),
+        filters: None,
+        backends: vec![WeightedBackend {
+            upstream: format!("team/{host}:80"),
+            weight: 1,
+        }],
+        origin: RouteOrigin {
+            kind: RouteKind::Ingress,
+            name: format!("team/{host}"),
+            rule: format!("spec.rules[0].http.paths[{path}]"),
+        },
     };
     Object::VirtualHost(VirtualHost {
         host: name(host),
-        rules: (0..PATHS).rev().map(rule).collect(),
+        routes: (0..PATHS).rev().map(route).collect(),
     })
 }
 

@@ -7,8 +7,9 @@ use headgate_dataplane::config::{State, Tables};
 use headgate_net::fib::{self, NextHop, Route, RouteKind, Snapshot, Table};
 use headgate_net::verdict::PortId;
 use headgate_ring::message::{
-    Action, Certificate, Direction, Endpoint, Frontend, Group, GroupId, Listener, Object, PathKind, PathRule,
-    Peer, Policy, PolicyRule, PortRange, Protocol, Service, Tier, Upstream, VirtualHost,
+    Action, Certificate, Direction, Endpoint, Frontend, Group, GroupId, Listener, ListenerProtocol, Object,
+    PathMatch, Peer, Policy, PolicyRule, PortRange, Protocol, Route as HttpRoute, RouteKind as MadeOf,
+    RouteMatch, RouteOrigin, Service, Tier, Upstream, VirtualHost, WeightedBackend,
 };
 use headgate_ring::{Operation, Transaction};
 
@@ -159,23 +160,40 @@ fn http() -> Vec<Object> {
         name: "default/web:80".to_owned(),
         endpoints: endpoints().collect(),
     });
-    let rule = |i: usize| PathRule {
-        kind: PathKind::Prefix,
-        path: if i == 0 {
-            "/".to_owned()
-        } else {
-            format!("/shop/{i:02}")
+    let route = |i: usize| HttpRoute {
+        matches: RouteMatch {
+            path: PathMatch::Prefix(if i == 0 {
+                "/".to_owned()
+            } else {
+                format!("/shop/{i:02}")
+            }),
+            method: None,
+            headers: Vec::new(),
+            query: Vec::new(),
         },
-        ingress: "default/web".to_owned(),
-        upstream: "default/web:80".to_owned(),
+        filters: None,
+        backends: vec![WeightedBackend {
+            upstream: "default/web:80".to_owned(),
+            weight: 1,
+        }],
+        origin: RouteOrigin {
+            kind: MadeOf::Ingress,
+            name: "default/web".to_owned(),
+            rule: format!("spec.rules[0].http.paths[{i}]"),
+        },
     };
     let host = Object::VirtualHost(VirtualHost {
         host: "web.example".to_owned(),
-        rules: (0..20).rev().map(rule).collect(),
+        routes: (0..20).rev().map(route).collect(),
     });
     let listeners = [false, true].map(|tls| {
         let address = listener(tls);
-        Object::Listener(Listener { address, tls })
+        let protocol = if tls {
+            ListenerProtocol::Https
+        } else {
+            ListenerProtocol::Http
+        };
+        Object::Listener(Listener { address, protocol })
     });
     listeners.into_iter().chain([upstream, host]).collect()
 }

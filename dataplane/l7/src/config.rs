@@ -4,177 +4,104 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use headgate_ring::message::{Certificate, Listener, Upstream, VirtualHost};
+use headgate_net::config::{ConfigError, Fault};
+use headgate_net::routes::{Number, Routes};
+use headgate_ring::message::{Certificate, Key, Listener, ListenerProtocol, Upstream, VirtualHost};
 
-use super::route::Routes;
-use super::tls::{CertificateFault, Certificates};
+use super::tls::Certificates;
 
 /// Everything the [`Stage`](super::Stage) needs to know to answer a request. Immutable; shared by all workers.
 #[derive(Debug)]
 pub struct Config {
     pub(super) routes: Routes,
-    pub(super) upstreams: Vec<UpstreamEndpoints>,
+    /// By the numbers of their names.
+    upstreams: Vec<Option<UpstreamEndpoints>>,
     pub(super) certificates: Arc<Certificates>,
     pub(super) tls: Arc<rustls::ServerConfig>,
-    pub(super) listeners: HashMap<SocketAddr, ListenerKind>,
+    pub(super) listeners: HashMap<SocketAddr, ListenerProtocol>,
 }
 
-/// What a client speaks to a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListenerKind {
-    /// HTTP/1.1.
-    Http,
-    /// HTTP/1.1 in TLS.
-    Https,
-}
-
-/// The ready endpoints of an upstream, by its place in [`Config`].
+/// The ready endpoints of an upstream.
 #[derive(Debug)]
-pub(super) struct UpstreamEndpoints {
-    pub(super) name: Arc<str>,
-    pub(super) endpoints: Arc<[SocketAddr]>,
-}
-
-/// Why a set of objects is no configuration. Each names the object at fault.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The path of a rule must begin with `/` and hold no control characters; blanks are compared with decoded ones.
-    #[error(
-        "host {host:?}, ingress {ingress}: the path {path:?} must begin with '/' and hold no control character"
-    )]
-    Path {
-        /// The host of the rule.
-        host: String,
-        /// `namespace/name` of the Ingress.
-        ingress: String,
-        /// The path as it came.
-        path: String,
-    },
-    /// A host is a name, `*.` and a name, or empty, in lower case.
-    #[error("{object}: {host:?} is not a host: give a lower-case name, '*.' and a name, or an empty string")]
-    Host {
-        /// What named the host.
-        object: String,
-        /// The host as it came.
-        host: String,
-    },
-    /// Two objects with one key.
-    #[error("{object} is there twice")]
-    Duplicate {
-        /// Which object.
-        object: String,
-    },
-    /// The certificate, its key, or both together are of no use.
-    #[error("certificate {name}: {fault}")]
-    Certificate {
-        /// `namespace/name` of the Secret.
-        name: String,
-        /// What is wrong with it.
-        fault: CertificateFault,
-    },
-    /// The cryptography library refused to start.
-    #[error("TLS: {0}")]
-    Tls(#[from] rustls::Error),
+struct UpstreamEndpoints {
+    /// Keeps the number from being another's.
+    number: Number,
+    endpoints: Arc<[SocketAddr]>,
 }
 
 impl Config {
-    /// Checks and compiles the objects of a generation.
+    /// Compiles the objects of a generation, each of them checked on its own and against the others.
     ///
     /// A rule whose upstream is not among `upstreams` is kept and answers 503, as one without ready endpoints does:
-    /// a Service that is missing must not keep every other change from taking effect. `previous` lends the
+    /// a Service that is missing must not keep every other change from taking effect. `previous` lends the hosts and
     /// certificates that did not change, and the keys of the session tickets, so that clients resume their sessions
     /// across generations.
     ///
     /// # Errors
-    /// The first object that is wrong, by name; nothing is applied then.
+    /// The first object that cannot be put to work; nothing is applied then.
     pub fn build<'a>(
-        hosts: impl IntoIterator<Item = &'a VirtualHost>,
+        hosts: impl IntoIterator<Item = &'a Arc<VirtualHost>>,
         upstreams: impl IntoIterator<Item = &'a Upstream>,
         certificates: impl IntoIterator<Item = &'a Certificate>,
         listeners: impl IntoIterator<Item = &'a Listener>,
         previous: Option<&Self>,
     ) -> Result<Self, ConfigError> {
-        let upstreams = compile_upstreams(upstreams)?;
-        let names = upstreams
-            .iter()
-            .enumerate()
-            .map(|(i, u)| (&*u.name, i))
-            .collect::<HashMap<_, _>>();
-        let routes = Routes::build(hosts, |name| names.get(name).copied())?;
+        let routes = previous.map(|p| p.routes.clone()).unwrap_or_default();
+        let routes = routes
+            .with(hosts)
+            .map_err(|(host, fault)| ConfigError::new(&Key::VirtualHost(host.host.clone()), fault))?;
         let certificates = Arc::new(Certificates::build(
             certificates,
             previous.map(|p| &*p.certificates),
         )?);
-        let tls = super::tls::server_config(&certificates, previous.map(|p| &*p.tls))?;
+        let tls = super::tls::server_config(&certificates, previous.map(|p| &*p.tls));
         Ok(Self {
+            upstreams: compile_upstreams(&routes, upstreams),
             routes,
-            upstreams,
             certificates,
-            tls,
-            listeners: compile_listeners(listeners)?,
+            // No object is to blame for a library that does not start.
+            tls: tls.map_err(|error| ConfigError::whole(Fault::new("", format!("TLS: {error}"))))?,
+            listeners: listeners.into_iter().map(|l| (l.address, l.protocol)).collect(),
         })
     }
 
     /// Where clients connect, and what they speak there.
-    pub fn listeners(&self) -> impl Iterator<Item = (SocketAddr, ListenerKind)> + '_ {
-        self.listeners.iter().map(|(address, kind)| (*address, *kind))
+    pub fn listeners(&self) -> impl Iterator<Item = (SocketAddr, ListenerProtocol)> + '_ {
+        self.listeners
+            .iter()
+            .map(|(address, protocol)| (*address, *protocol))
     }
 
     /// Every endpoint that a request may be sent to.
     #[must_use]
     pub fn endpoints(&self) -> HashSet<SocketAddr> {
-        self.upstreams
-            .iter()
-            .flat_map(|u| u.endpoints.iter().copied())
-            .collect()
+        let upstreams = self.upstreams.iter().flatten();
+        upstreams.flat_map(|u| u.endpoints.iter().copied()).collect()
+    }
+
+    /// The ready endpoints of an upstream; none where there is no upstream of the name that has the number.
+    pub(super) fn endpoints_of(&self, upstream: &Number) -> Arc<[SocketAddr]> {
+        let known = self.upstreams.get(upstream.index()).and_then(Option::as_ref);
+        let known = known.filter(|known| known.number == *upstream);
+        known.map_or_else(Arc::default, |known| Arc::clone(&known.endpoints))
     }
 }
 
 fn compile_upstreams<'a>(
+    routes: &Routes,
     upstreams: impl IntoIterator<Item = &'a Upstream>,
-) -> Result<Vec<UpstreamEndpoints>, ConfigError> {
-    let mut seen = HashSet::new();
-    upstreams
-        .into_iter()
-        .map(|u| {
-            if !seen.insert(&u.name) {
-                return Err(ConfigError::Duplicate {
-                    object: format!("upstream {}", u.name),
-                });
-            }
-            Ok(UpstreamEndpoints {
-                name: u.name.as_str().into(),
-                endpoints: u.endpoints.as_slice().into(),
-            })
-        })
-        .collect()
-}
-
-fn compile_listeners<'a>(
-    listeners: impl IntoIterator<Item = &'a Listener>,
-) -> Result<HashMap<SocketAddr, ListenerKind>, ConfigError> {
-    let mut compiled = HashMap::new();
-    for listener in listeners {
-        let kind = if listener.tls {
-            ListenerKind::Https
-        } else {
-            ListenerKind::Http
-        };
-        if compiled.insert(listener.address, kind).is_some() {
-            return Err(ConfigError::Duplicate {
-                object: format!("listener {}", listener.address),
-            });
+) -> Vec<Option<UpstreamEndpoints>> {
+    let mut compiled = Vec::new();
+    for upstream in upstreams {
+        let number = routes.upstream(&upstream.name);
+        let place = number.index();
+        if compiled.len() <= place {
+            compiled.resize_with(place + 1, || None);
         }
+        compiled[place] = Some(UpstreamEndpoints {
+            number,
+            endpoints: upstream.endpoints.as_slice().into(),
+        });
     }
-    Ok(compiled)
-}
-
-/// Whether `host` is what the ring calls a host pattern: a lower-case name, `*.name`, or empty.
-pub(super) fn is_host_pattern(host: &str) -> bool {
-    let name = host.strip_prefix("*.").unwrap_or(host);
-    let byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.' | b'_');
-    (host.is_empty() || !name.is_empty())
-        && name.bytes().all(byte)
-        && !name.starts_with('.')
-        && !name.ends_with('.')
+    compiled
 }

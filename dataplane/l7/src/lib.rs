@@ -23,19 +23,17 @@ mod limits;
 mod middleware;
 mod net;
 mod proxy;
-mod route;
 mod running;
 mod sockets;
 mod stage;
 mod tls;
 mod upstream;
 
-pub use config::{Config, ConfigError, ListenerKind};
+pub use config::Config;
 pub use counters::{Classes, L7Counters, Latency};
 pub use limits::Limits;
 pub use sockets::Sockets;
 pub use stage::{Allows, Http, HttpConfig, L7Status, Stage, StageConfig};
-pub use tls::CertificateFault;
 
 use stage::Shared;
 

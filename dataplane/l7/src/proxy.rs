@@ -17,14 +17,15 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 
+use super::Shared;
 use super::answer::{answer, last_answer};
 use super::body::{Body, Exchange, Relayed};
 use super::http::{Io, Refusal};
 use super::middleware::{self, Client, Host};
 use super::running::Place;
 use super::upstream::{ConnectError, Lease};
-use super::{Shared, route};
 use headgate_net::record::Event;
+use headgate_net::routes;
 
 /// What the requests of one client connection have in common.
 pub(super) struct Session {
@@ -137,6 +138,27 @@ fn check(verdict: Result<(), Refusal>, request: &Request<Incoming>) -> Result<()
     Ok(())
 }
 
+/// A request as routes look at it.
+struct AsHead<'a>(&'a Request<Incoming>);
+
+impl routes::Head for AsHead<'_> {
+    fn method(&self) -> &str {
+        self.0.method().as_str()
+    }
+
+    fn any_header(&self, name: &str, is: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        self.0
+            .headers()
+            .get_all(name)
+            .iter()
+            .any(|value| is(value.as_bytes()))
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.0.uri().query()
+    }
+}
+
 /// Finds the endpoints for a request and sends it to one of them.
 async fn forward(
     session: &Rc<Session>,
@@ -152,12 +174,12 @@ async fn forward(
     let host =
         Host::of(request.uri(), request.headers()).map_err(|_| bad("the Host header is not a host"))?;
     let name = host.as_ref().map_or("", |host| &host.name);
-    let path = route::normal(request.uri().path()).map_err(|_| bad("the path is not valid"))?;
+    let path = routes::normal(request.uri().path()).map_err(|_| bad("the path is not valid"))?;
     let endpoints = shared
         .configured(|config| {
-            let target = config.routes.find(name, &path)?;
-            let endpoints = |place: usize| Arc::clone(&config.upstreams[place].endpoints);
-            Some(target.upstream.map_or_else(Arc::default, endpoints))
+            let route = config.routes.find(name, &path, &AsHead(&request))?;
+            let backend = route.backend(|| shared.random());
+            Some(backend.map_or_else(Arc::default, |backend| config.endpoints_of(&backend.upstream)))
         })
         .ok_or_else(|| refused(StatusCode::NOT_FOUND, "there is no configuration yet"))?
         .ok_or_else(|| {

@@ -151,6 +151,11 @@ impl Shared {
     }
 
     /// An ID for a request that came without.
+    /// Any number.
+    pub(super) fn random(&self) -> u64 {
+        self.net.random()
+    }
+
     pub(super) fn new_id(&self) -> HeaderValue {
         middleware::hexadecimal([self.net.random(), self.net.random()])
     }

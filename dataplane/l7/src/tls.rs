@@ -1,16 +1,15 @@
 //! Certificates by server name, and the TLS configuration around them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use headgate_ring::message::Certificate;
+use headgate_net::config::{ConfigError, Fault};
+use headgate_ring::message::{Certificate, Key};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, InconsistentKeys, ServerConfig, version};
-
-use super::config::{ConfigError, is_host_pattern};
 
 /// Certificates by the hosts that they serve.
 #[derive(Debug)]
@@ -29,20 +28,6 @@ struct Loaded {
     key: Arc<CertifiedKey>,
 }
 
-/// What can be wrong with a certificate.
-#[derive(Debug, thiserror::Error)]
-pub enum CertificateFault {
-    /// `tls.crt` holds no certificate.
-    #[error("the chain is empty: tls.crt must hold at least one certificate")]
-    EmptyChain,
-    /// `tls.key` is no key, of an unsupported kind, or the key of another certificate; or the chain does not parse.
-    #[error("the chain and key are not a usable pair: {0}")]
-    Pair(rustls::Error),
-    /// The key is not one of PKCS#8, PKCS#1, SEC1.
-    #[error("tls.key is not a private key in PKCS#8, PKCS#1 or SEC1 form: {0}")]
-    Key(&'static str),
-}
-
 impl Certificates {
     pub(super) fn build<'a>(
         certificates: impl IntoIterator<Item = &'a Certificate>,
@@ -54,34 +39,21 @@ impl Certificates {
             wildcard: HashMap::new(),
             default: None,
         };
-        let mut hosts = HashSet::new();
         for source in certificates {
             let loaded = match previous
                 .and_then(|p| p.loaded.get(&source.name))
                 .filter(|l| l.source == *source)
             {
                 Some(unchanged) => Arc::clone(unchanged),
-                None => Arc::new(load(source)?),
+                None => Arc::new(load(source).map_err(|fault| {
+                    let key = Key::Certificate(source.name.clone());
+                    ConfigError::new(&key, fault)
+                })?),
             };
             for host in &source.hosts {
-                if !is_host_pattern(host) {
-                    let object = format!("certificate {}", source.name);
-                    return Err(ConfigError::Host {
-                        object,
-                        host: host.clone(),
-                    });
-                }
-                if !hosts.insert(host) {
-                    let object = format!("certificate {}: a certificate for {host:?}", source.name);
-                    return Err(ConfigError::Duplicate { object });
-                }
                 built.serve(host, &loaded);
             }
-            if built.loaded.insert(source.name.clone(), loaded).is_some() {
-                return Err(ConfigError::Duplicate {
-                    object: format!("certificate {}", source.name),
-                });
-            }
+            built.loaded.insert(source.name.clone(), loaded);
         }
         Ok(built)
     }
@@ -117,21 +89,18 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-fn load(source: &Certificate) -> Result<Loaded, ConfigError> {
-    let fault = |fault| ConfigError::Certificate {
-        name: source.name.clone(),
-        fault,
-    };
-    if source.chain.is_empty() {
-        return Err(fault(CertificateFault::EmptyChain));
-    }
+/// Parses a certificate and its key, which must belong together.
+fn load(source: &Certificate) -> Result<Loaded, Fault> {
     let chain = source
         .chain
         .iter()
         .map(|der| CertificateDer::from(der.clone()))
         .collect();
-    let key = PrivateKeyDer::try_from(source.key.0.to_vec()).map_err(|e| fault(CertificateFault::Key(e)))?;
-    let pair = |e| fault(CertificateFault::Pair(e));
+    let key = PrivateKeyDer::try_from(source.key.0.to_vec()).map_err(|e| {
+        let reason = format!("is not a private key in PKCS#8, PKCS#1 or SEC1 form: {e}");
+        Fault::new("key", reason)
+    })?;
+    let pair = |e| Fault::new("", format!("the chain and key are not a usable pair: {e}"));
     let key = aws_lc_rs::sign::any_supported_type(&key).map_err(pair)?;
     let key = CertifiedKey::new(chain, key);
     match key.keys_match() {
@@ -152,7 +121,7 @@ fn load(source: &Certificate) -> Result<Loaded, ConfigError> {
 pub(super) fn server_config(
     certificates: &Arc<Certificates>,
     previous: Option<&ServerConfig>,
-) -> Result<Arc<ServerConfig>, ConfigError> {
+) -> Result<Arc<ServerConfig>, rustls::Error> {
     let ticketer = match previous {
         Some(previous) => Arc::clone(&previous.ticketer),
         None => aws_lc_rs::Ticketer::new()?,

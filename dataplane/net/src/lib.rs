@@ -15,6 +15,7 @@ pub mod lpm;
 pub mod policy;
 mod probing;
 pub mod record;
+pub mod routes;
 mod tracked;
 pub mod verdict;
 pub mod wire;

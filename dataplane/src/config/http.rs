@@ -31,19 +31,12 @@ impl Http {
             return Ok(previous.clone());
         }
         let config = l7::Config::build(
-            objects.hosts.iter().map(AsRef::as_ref),
+            &objects.hosts,
             objects.upstreams.iter().map(AsRef::as_ref),
             objects.certificates.iter().map(AsRef::as_ref),
             objects.listeners.iter().map(AsRef::as_ref),
             previous.map(|p| &*p.config),
-        );
-        // The error names the object itself.
-        let config = config.map_err(|error| ConfigError {
-            key: None,
-            object: String::new(),
-            field: String::new(),
-            reason: error.to_string(),
-        })?;
+        )?;
         Ok(Self {
             objects,
             config: Arc::new(config),

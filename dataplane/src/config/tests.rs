@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use headgate_ring::message::{
-    Action, Certificate, Direction, Endpoint, Frontend, GroupId, Key, Listener, Object, PathKind, PathRule,
-    Peer, Policy, PolicyRule, PortRange, PrivateKey, Protocol, Service, Tier, Upstream, VirtualHost,
+    Action, Certificate, Direction, Endpoint, Filters, Frontend, GroupId, Key, Listener, ListenerProtocol,
+    Object, PathMatch, Peer, Policy, PolicyRule, PortRange, PrivateKey, Protocol, Redirect, Route, RouteKind,
+    RouteMatch, RouteOrigin, Service, TextMatch, Tier, Upstream, ValueMatch, VirtualHost, WeightedBackend,
 };
 
 use headgate_ring::{Operation, Transaction};
@@ -25,7 +26,7 @@ fn service(last: u8, backends: &[&str]) -> Service {
 fn listener(address: &str) -> Listener {
     Listener {
         address: address.parse().expect("an address and port"),
-        tls: false,
+        protocol: ListenerProtocol::Http,
     }
 }
 
@@ -36,16 +37,35 @@ fn upstream(name: &str) -> Upstream {
     }
 }
 
-fn host(host: &str, paths: &[(PathKind, &str)], upstream: &str) -> VirtualHost {
-    let rule = |(kind, path): &(PathKind, &str)| PathRule {
-        kind: *kind,
-        path: (*path).into(),
-        ingress: "default/shop".into(),
-        upstream: upstream.into(),
-    };
+fn route(path: PathMatch, upstream: &str) -> Route {
+    Route {
+        matches: RouteMatch {
+            path,
+            method: None,
+            headers: Vec::new(),
+            query: Vec::new(),
+        },
+        filters: None,
+        backends: vec![WeightedBackend {
+            upstream: upstream.into(),
+            weight: 1,
+        }],
+        origin: RouteOrigin {
+            kind: RouteKind::Ingress,
+            name: "default/shop".into(),
+            rule: "spec.rules[0].http.paths[0]".into(),
+        },
+    }
+}
+
+fn prefix(path: &str) -> PathMatch {
+    PathMatch::Prefix(path.into())
+}
+
+fn host(host: &str, paths: &[PathMatch], upstream: &str) -> VirtualHost {
     VirtualHost {
         host: host.into(),
-        rules: paths.iter().map(rule).collect(),
+        routes: paths.iter().map(|path| route(path.clone(), upstream)).collect(),
     }
 }
 
@@ -150,17 +170,106 @@ fn hosts_are_checked() {
             "{bad}"
         );
     }
-    let order = [(PathKind::Prefix, "/a"), (PathKind::Exact, "/a")];
-    assert!(refusal(Object::VirtualHost(host("", &order, "u"))).contains("rules[1]: stands behind"));
-    let relative = [(PathKind::Prefix, "a")];
-    assert!(
-        refusal(Object::VirtualHost(host("", &relative, "u")))
-            .contains("rules[0].path: \"a\" does not begin")
-    );
     // A rule whose upstream is missing is no error: it answers 503.
-    let fine = [(PathKind::Exact, "/a"), (PathKind::Prefix, "/")];
+    let fine = [
+        PathMatch::Exact("/a".into()),
+        prefix("/"),
+        PathMatch::Regex("^/[a-z]+$".into()),
+    ];
     let fine = put([Object::VirtualHost(host("*.shop.example", &fine, "missing"))]);
     assert!(Tables::transact(&mut State::default(), transaction(1, true, fine), None).is_ok());
+}
+
+/// What is said of a host whose second route is changed so.
+fn refused_route(change: &dyn Fn(&mut Route)) -> String {
+    let mut bad = route(prefix("/"), "u");
+    change(&mut bad);
+    let routes = vec![route(prefix("/"), "u"), bad];
+    refusal(Object::VirtualHost(VirtualHost {
+        host: "shop.example".into(),
+        routes,
+    }))
+}
+
+/// A field, a part of what is said of it, and what makes it wrong.
+type Wrong<'a> = (&'a str, &'a str, &'a dyn Fn(&mut Route));
+
+#[track_caller]
+fn assert_refused(wrong: &[Wrong<'_>]) {
+    for (field, reason, change) in wrong {
+        let text = refused_route(change);
+        let start = format!("VirtualHost \"shop.example\": routes[1].{field}: ");
+        assert!(text.starts_with(&start) && text.contains(reason), "{text}");
+    }
+}
+
+#[test]
+fn what_routes_match_is_checked() {
+    let named = |name: &str, value: TextMatch| {
+        vec![ValueMatch {
+            name: name.into(),
+            value,
+        }]
+    };
+    let any = TextMatch::Exact(String::new());
+    assert_refused(&[
+        ("matches.path", "\"a\" does not begin with /", &|r| {
+            r.matches.path = prefix("a");
+        }),
+        ("matches.path", "holds a control character", &|r| {
+            r.matches.path = PathMatch::Exact("/a\n".into());
+        }),
+        ("matches.path", "is not a regular expression", &|r| {
+            r.matches.path = PathMatch::Regex("(".into());
+        }),
+        ("matches.method", "\"G T\" is not a method", &|r| {
+            r.matches.method = Some("G T".into());
+        }),
+        ("matches.headers[0].name", "\"X-A\" is not", &|r| {
+            r.matches.headers = named("X-A", any.clone());
+        }),
+        ("matches.headers[0].value", "regular", &|r| {
+            r.matches.headers = named("a", TextMatch::Regex("[".into()));
+        }),
+        ("matches.query[0].name", "is empty", &|r| {
+            r.matches.query = named("", any.clone());
+        }),
+        ("backends[0].upstream", "is empty", &|r| {
+            r.backends[0].upstream.clear();
+        }),
+    ]);
+}
+
+#[test]
+fn redirects_are_checked() {
+    let redirect = |change: fn(&mut Redirect)| {
+        let mut redirect = Redirect {
+            from: None,
+            scheme: None,
+            host: None,
+            port: None,
+            path: None,
+            status: 308,
+        };
+        change(&mut redirect);
+        Some(Box::new(Filters {
+            redirect: Some(redirect),
+        }))
+    };
+    assert_refused(&[
+        ("filters.redirect.status", "200 is none of", &|r| {
+            r.filters = redirect(|r| r.status = 200);
+        }),
+        ("filters.redirect.port", "is 0", &|r| {
+            r.filters = redirect(|r| r.port = Some(0));
+        }),
+        ("filters.redirect.host", "\"*.a\" is not", &|r| {
+            r.filters = redirect(|r| r.host = Some("*.a".into()));
+        }),
+        ("filters.redirect.path", "\"a\" does not", &|r| {
+            r.filters = redirect(|r| r.path = Some("a".into()));
+        }),
+    ]);
 }
 
 #[test]

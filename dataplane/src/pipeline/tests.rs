@@ -101,7 +101,7 @@ fn objects() -> Vec<Object> {
     let v6 = ["[fd00:10:244:1::10]:8080", "[fd00:10:244:1::11]:8080"];
     let mut objects = vec![Object::Listener(Listener {
         address: socket(LISTENER),
-        tls: true,
+        protocol: headgate_ring::message::ListenerProtocol::Https,
     })];
     for protocol in [Protocol::Tcp, Protocol::Udp] {
         objects.push(service(VIP, protocol, &v4));

@@ -160,7 +160,7 @@ impl Reporter {
         status.services = tables.services.iter().map(service).collect();
         let listener = |l: &headgate_ring::message::Listener| ListenerStatus {
             address: l.address,
-            tls: l.tls,
+            tls: l.protocol == headgate_ring::message::ListenerProtocol::Https,
         };
         let denials = tables
             .policy

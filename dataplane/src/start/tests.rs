@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use clap::Parser;
 use headgate_ring::message::{
-    Frontend, Listener, Object, PathKind, PathRule, Protocol, Service, ToControl, Upstream, VirtualHost,
+    Frontend, Listener, ListenerProtocol, Object, PathMatch, Protocol, Route, RouteKind, RouteMatch,
+    RouteOrigin, Service, ToControl, Upstream, VirtualHost, WeightedBackend,
 };
 use headgate_ring::{ControlSession, Operation, Transaction};
 
@@ -268,17 +269,29 @@ fn services_carry_udp_and_tcp_over_both_families() {
 
 /// An Ingress without a host that sends everything to the pod's port 8080.
 fn ingress(listeners: &[&str]) -> Vec<Operation> {
-    let rule = PathRule {
-        kind: PathKind::Prefix,
-        path: "/".into(),
-        ingress: "test/web".into(),
-        upstream: "test/web:80".into(),
+    let route = Route {
+        matches: RouteMatch {
+            path: PathMatch::Prefix("/".into()),
+            method: None,
+            headers: Vec::new(),
+            query: Vec::new(),
+        },
+        filters: None,
+        backends: vec![WeightedBackend {
+            upstream: "test/web:80".into(),
+            weight: 1,
+        }],
+        origin: RouteOrigin {
+            kind: RouteKind::Ingress,
+            name: "test/web".into(),
+            rule: "spec.rules[0].http.paths[0]".into(),
+        },
     };
     let endpoints = vec!["10.244.1.10:8080".parse().unwrap()];
     let mut state = vec![
         Object::VirtualHost(VirtualHost {
             host: String::new(),
-            rules: vec![rule],
+            routes: vec![route],
         }),
         Object::Upstream(Upstream {
             name: "test/web:80".into(),
@@ -288,7 +301,7 @@ fn ingress(listeners: &[&str]) -> Vec<Operation> {
     let listener = |address: &&str| {
         Object::Listener(Listener {
             address: address.parse().unwrap(),
-            tls: false,
+            protocol: ListenerProtocol::Http,
         })
     };
     state.extend(listeners.iter().map(listener));

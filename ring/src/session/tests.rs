@@ -240,7 +240,7 @@ fn what_is_no_transaction_closes_the_session() {
     let put = || {
         ToData::Put(Object::Listener(ListenerObject {
             address: ([192, 0, 2, 1], 80).into(),
-            tls: false,
+            protocol: crate::message::ListenerProtocol::Http,
         }))
     };
     let cases = [

@@ -1,4 +1,4 @@
-use headgate_ring::message::VirtualHost;
+use headgate_ring::message::{PathMatch, Route, VirtualHost};
 
 use super::services::WEB;
 use crate::testing::{compiled, compiled_store, put, settings};
@@ -44,10 +44,16 @@ fn services(names: &[&str]) -> String {
 
 /// `kind path -> upstream` of each rule.
 fn rules(host: &VirtualHost) -> Vec<String> {
-    host.rules
-        .iter()
-        .map(|r| format!("{:?} {} -> {}", r.kind, r.path, r.upstream))
-        .collect()
+    let text = |route: &Route| {
+        let path = match &route.matches.path {
+            PathMatch::Exact(path) => format!("Exact {path}"),
+            PathMatch::Prefix(path) => format!("Prefix {path}"),
+            PathMatch::Regex(pattern) => format!("Regex {pattern}"),
+        };
+        let backends: Vec<_> = route.backends.iter().map(|b| b.upstream.as_str()).collect();
+        format!("{path} -> {}", backends.join(", "))
+    };
+    host.routes.iter().map(text).collect()
 }
 
 #[test]
@@ -64,7 +70,10 @@ fn rules_stand_in_the_order_in_which_they_are_tried() {
             "Prefix / -> shop/web:80"
         ]
     );
-    assert_eq!(hosts[0].rules[0].ingress, "shop/shop");
+    assert_eq!(
+        hosts[0].routes[0].origin.to_string(),
+        "Ingress shop/shop: spec.rules[0].http.paths[2]"
+    );
     let upstream = result.upstreams()[0];
     assert_eq!(upstream.name, "shop/web:80");
     let endpoints: Vec<_> = upstream.endpoints.iter().map(ToString::to_string).collect();

@@ -22,11 +22,12 @@ pub(super) use io::{Io, Transport};
 pub(super) use scan::Refusal;
 use scan::{MAX_HEAD, Scanner};
 
+use super::Shared;
 use super::answer::PLAIN_ON_TLS;
 use super::middleware::Client;
 use super::net::{Reset, Stream};
 use super::proxy::{Session, Tunnel, handle};
-use super::{ListenerKind, Shared};
+use headgate_ring::message::ListenerProtocol;
 
 /// A fatal TLS alert: unrecognized_name (RFC 6066 section 3).
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -38,7 +39,7 @@ pub(super) async fn serve(shared: Rc<Shared>, stream: Stream) {
         return stream.abort();
     };
     shared.tally.count(|c| c.connections += 1);
-    let tls = kind == ListenerKind::Https;
+    let tls = kind == ListenerProtocol::Https;
     let client = Client::new(stream.peer_addr(), stream.local_addr(), tls);
     let transport = if tls {
         let handshake = handshake(&shared, stream);

@@ -10,7 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use headgate_ring::message::{Certificate, Listener, PathKind, PathRule, Upstream, VirtualHost};
+use headgate_ring::message::{
+    Certificate, Listener, ListenerProtocol, PathMatch, Route, RouteKind, RouteMatch, RouteOrigin, Upstream,
+    VirtualHost, WeightedBackend,
+};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
@@ -63,7 +66,7 @@ pub(super) struct World {
 /// What a configuration is built from.
 #[derive(Clone, Default)]
 pub(super) struct Objects {
-    pub(super) hosts: Vec<VirtualHost>,
+    pub(super) hosts: Vec<Arc<VirtualHost>>,
     pub(super) upstreams: Vec<Upstream>,
     pub(super) certificates: Vec<Certificate>,
 }
@@ -72,17 +75,30 @@ pub(super) fn endpoint(pod: u8) -> SocketAddr {
     SocketAddr::new(ip(&format!("10.244.1.{pod}")), 8080)
 }
 
-pub(super) fn host(name: &str, rules: &[(&str, &str)]) -> VirtualHost {
-    let rule = |(path, upstream): &(&str, &str)| PathRule {
-        kind: PathKind::Prefix,
-        path: (*path).into(),
-        ingress: "test/ingress".into(),
-        upstream: (*upstream).into(),
+/// A host with a Prefix route to an upstream for each path.
+pub(super) fn host(name: &str, routes: &[(&str, &str)]) -> Arc<VirtualHost> {
+    let route = |(path, upstream): &(&str, &str)| Route {
+        matches: RouteMatch {
+            path: PathMatch::Prefix((*path).into()),
+            method: None,
+            headers: Vec::new(),
+            query: Vec::new(),
+        },
+        filters: None,
+        backends: vec![WeightedBackend {
+            upstream: (*upstream).into(),
+            weight: 1,
+        }],
+        origin: RouteOrigin {
+            kind: RouteKind::Ingress,
+            name: "test/ingress".into(),
+            rule: "spec.rules[0].http.paths[0]".into(),
+        },
     };
-    VirtualHost {
+    Arc::new(VirtualHost {
         host: name.into(),
-        rules: rules.iter().map(rule).collect(),
-    }
+        routes: routes.iter().map(route).collect(),
+    })
 }
 
 pub(super) fn upstream(name: &str, pods: &[u8]) -> Upstream {
@@ -94,11 +110,14 @@ pub(super) fn upstream(name: &str, pods: &[u8]) -> Upstream {
 
 impl Objects {
     pub(super) fn build(&self, previous: Option<&Config>) -> Config {
-        let listen = |port, tls| Listener {
+        let listen = |port, protocol| Listener {
             address: SocketAddr::new(ip(VIP), port),
-            tls,
+            protocol,
         };
-        let listeners = [listen(80, false), listen(443, true)];
+        let listeners = [
+            listen(80, ListenerProtocol::Http),
+            listen(443, ListenerProtocol::Https),
+        ];
         Config::build(
             &self.hosts,
             &self.upstreams,

@@ -3,12 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use headgate_ring::message::{
-    Action, Certificate, Endpoint, Group, Listener, Object, PathKind, PathRule, Peer, Policy, PolicyRule,
-    PortRange, Service, Tier, Upstream, VirtualHost,
+    Action, Certificate, Endpoint, Filters, Group, Listener, Object, PathMatch, Peer, Policy, PolicyRule,
+    PortRange, Redirect, Route, Service, TextMatch, Tier, Upstream, ValueMatch, VirtualHost,
 };
 
 use super::error::Fault;
-use crate::lb;
+use crate::{lb, routes};
 
 /// `spec.sessionAffinityConfig.clientIP.timeoutSeconds` is at most a day.
 const AFFINITY_LIMIT: u32 = 86_400;
@@ -67,36 +67,86 @@ fn listener(listener: &Listener) -> Result<(), Fault> {
 
 fn virtual_host(host: &VirtualHost) -> Result<(), Fault> {
     host_pattern(&host.host).map_err(|f| f.within("host"))?;
-    each(&host.rules, "rules", path_rule)?;
-    // Longer paths are tried first, at one length Exact before Prefix.
-    let rank = |rule: &PathRule| (std::cmp::Reverse(rule.path.len()), rule.kind == PathKind::Prefix);
-    match host
-        .rules
-        .windows(2)
-        .position(|pair| rank(&pair[0]) > rank(&pair[1]))
-    {
-        None => Ok(()),
-        Some(i) => Err(Fault::new(
-            format!("rules[{}]", i + 1),
-            "stands behind a rule with a shorter path, or Exact behind Prefix",
-        )),
+    each(&host.routes, "routes", route)
+}
+
+fn route(route: &Route) -> Result<(), Fault> {
+    let matches = &route.matches;
+    match &matches.path {
+        PathMatch::Exact(path) | PathMatch::Prefix(path) => absolute(path),
+        PathMatch::Regex(text) => routes::pattern(text).map(|_| ()),
+    }
+    .map_err(|f| f.within("matches.path"))?;
+    if let Some(method) = matches.method.as_deref().filter(|method| !is_token(method)) {
+        return Err(Fault::new(
+            "matches.method",
+            format!("{method:?} is not a method"),
+        ));
+    }
+    each(&matches.headers, "matches.headers", |header| {
+        if !is_token(&header.name) || header.name.bytes().any(|b| b.is_ascii_uppercase()) {
+            let reason = format!("{:?} is not a header's name in lower case", header.name);
+            return Err(Fault::new("name", reason));
+        }
+        value(header)
+    })?;
+    each(&matches.query, "matches.query", |parameter| {
+        name(&parameter.name).map_err(|f| f.within("name"))?;
+        value(parameter)
+    })?;
+    if let Some(filters) = &route.filters {
+        filter(filters).map_err(|f| f.within("filters"))?;
+    }
+    each(&route.backends, "backends", |backend| {
+        name(&backend.upstream).map_err(|f| f.within("upstream"))
+    })
+}
+
+fn value(wanted: &ValueMatch) -> Result<(), Fault> {
+    match &wanted.value {
+        TextMatch::Exact(_) => Ok(()),
+        TextMatch::Regex(text) => routes::pattern(text).map(|_| ()).map_err(|f| f.within("value")),
     }
 }
 
-fn path_rule(rule: &PathRule) -> Result<(), Fault> {
-    if !rule.path.starts_with('/') {
-        return Err(Fault::new(
-            "path",
-            format!("{:?} does not begin with /", rule.path),
-        ));
+fn filter(filters: &Filters) -> Result<(), Fault> {
+    let Some(redirect) = &filters.redirect else {
+        return Ok(());
+    };
+    let fault = match redirect {
+        Redirect { status, .. } if !matches!(status, 301 | 302 | 303 | 307 | 308) => {
+            Fault::new("status", format!("{status} is none of 301, 302, 303, 307, 308"))
+        }
+        Redirect { port: Some(0), .. } => Fault::new("port", "is 0"),
+        Redirect { host: Some(host), .. }
+            if host.is_empty() || host.starts_with("*.") || host_pattern(host).is_err() =>
+        {
+            Fault::new("host", format!("{host:?} is not a host name in lower case"))
+        }
+        Redirect { path: Some(path), .. } => match absolute(path) {
+            Err(fault) => fault.within("path"),
+            Ok(()) => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    Err(fault.within("redirect"))
+}
+
+/// A path of a rule, or one to redirect to.
+fn absolute(path: &str) -> Result<(), Fault> {
+    if !path.starts_with('/') {
+        return Err(Fault::new("", format!("{path:?} does not begin with /")));
     }
-    if rule.path.chars().any(char::is_control) {
-        return Err(Fault::new(
-            "path",
-            format!("{:?} holds a control character", rule.path),
-        ));
+    if path.chars().any(char::is_control) {
+        return Err(Fault::new("", format!("{path:?} holds a control character")));
     }
-    name(&rule.upstream).map_err(|f| f.within("upstream"))
+    Ok(())
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let byte = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(byte)
 }
 
 fn upstream(upstream: &Upstream) -> Result<(), Fault> {

@@ -26,6 +26,17 @@ impl ConfigError {
             reason: fault.reason,
         }
     }
+
+    /// An error for which no object is to blame.
+    #[must_use]
+    pub fn whole(fault: Fault) -> Self {
+        Self {
+            key: None,
+            object: String::new(),
+            field: fault.field,
+            reason: fault.reason,
+        }
+    }
 }
 
 /// What stands before the reason, if anything does.
