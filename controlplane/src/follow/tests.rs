@@ -144,7 +144,7 @@ fn a_line_about_an_object_of_a_cluster_names_its_version() {
         [
             "Pods cannot be watched: connection refused",
             "resourceVersion 2: Namespace shop: spce: unknown field, ignored",
-            "resourceVersion 1: Service shop/s: spec.externalIPs[0]: \"x\" is not an IP address; it is left out",
+            "resourceVersion 1: Service shop/s: spec.externalIPs[0]: \"x\" is not an IP address; until it is mended it is in force without",
         ]
     );
     let id = Id::new(Kind::Service, ObjectName::new("shop", "s"));

@@ -118,6 +118,8 @@ fn object_name(kind: Kind, metadata: &Value) -> Result<ObjectName, Invalid> {
 pub struct Parsed {
     /// The object, or the first field that is wrong.
     pub object: Result<Object, Invalid>,
+    /// What remains of an object that is wrong, for where it has no good state to stay with.
+    pub remains: Option<Object>,
     /// Fields that the kind does not have, and that are ignored.
     pub unknown: Vec<String>,
     /// Parts of a good object that are not in force as they are written, and what is instead.
@@ -142,8 +144,13 @@ pub fn parse_keeping(id: &Id, value: &mut Value, wanted: &WantedConfigMaps) -> P
         invalid.reason.push_str("; the entry is left out");
         invalid
     }));
+    let (object, remains) = match (object, notes.poor) {
+        (Ok(poor), Some(reason)) => (Err(reason), Some(poor)),
+        (object, _) => (object, None),
+    };
     Parsed {
         object,
+        remains,
         unknown: notes.unknown,
         closed,
     }

@@ -98,7 +98,7 @@ impl Service {
                 .filter(|s| !s.is_empty())
                 .map(Selector::of_labels),
             ports,
-            addresses: addresses(&spec, service.status.as_ref(), sieve)?,
+            addresses: addresses(&spec, service.status.as_ref(), sieve),
             source_ranges: restricts_sources(service, &spec),
             prefers_ipv6: spec
                 .ip_families
@@ -191,11 +191,7 @@ fn ports(
 }
 
 /// `externalIPs`, and what a load balancer has been given.
-fn addresses(
-    spec: &k8s::ServiceSpec,
-    status: Option<&k8s::ServiceStatus>,
-    sieve: &mut Sieve,
-) -> Result<Vec<IpAddr>, Invalid> {
+fn addresses(spec: &k8s::ServiceSpec, status: Option<&k8s::ServiceStatus>, sieve: &mut Sieve) -> Vec<IpAddr> {
     let mut addresses = BTreeSet::new();
     if spec.type_.as_deref() == Some("LoadBalancer") {
         if let Some(ip) = spec.load_balancer_ip.as_deref().filter(|ip| !ip.is_empty()) {
@@ -216,12 +212,16 @@ fn addresses(
     }
     let external = spec.external_ips.as_deref().unwrap_or_default();
     let read = |ip: &String, _: &mut Sieve| public_address("", ip);
-    addresses.extend(if addresses.is_empty() {
-        sieve.some("spec.externalIPs", external, read)?
-    } else {
-        sieve.each("spec.externalIPs", external, read)
-    });
-    Ok(addresses.into_iter().collect())
+    if !addresses.is_empty() {
+        addresses.extend(sieve.each("spec.externalIPs", external, read));
+        return addresses.into_iter().collect();
+    }
+    match sieve.some("spec.externalIPs", external, read) {
+        Ok(external) => addresses.extend(external),
+        // Ingresses may have backends in it, whatever its addresses are.
+        Err(reason) => sieve.prefer_last_good(reason),
+    }
+    addresses.into_iter().collect()
 }
 
 /// `validateClientIPAffinityConfig`; what the API server fills in where it is missing is filled in here.

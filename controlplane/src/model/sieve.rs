@@ -16,6 +16,7 @@ pub struct Sieve {
     gaps: Gaps,
     left_out: Vec<Invalid>,
     remarks: Vec<Invalid>,
+    poor: Option<Invalid>,
 }
 
 /// What a [`Sieve`] leaves.
@@ -25,6 +26,8 @@ pub(super) struct Sifted {
     pub(super) left_out: Vec<Invalid>,
     /// What else is not in force as it is written.
     pub(super) remarks: Vec<Invalid>,
+    /// Why the object's last good state is to be preferred, where it has one.
+    pub(super) poor: Option<Invalid>,
     /// The entries that were lost before.
     pub(super) entries: Gaps,
 }
@@ -89,6 +92,12 @@ impl Sieve {
         self.remarks.push(remark);
     }
 
+    /// The object can stand, but it has lost so much that its last good state is better, where it has one.
+    pub fn prefer_last_good(&mut self, reason: Invalid) {
+        let reason = self.absolute(reason);
+        self.poor.get_or_insert(reason);
+    }
+
     /// The index that the entry at hand has in the manifest, for problems that are found later.
     #[must_use]
     pub fn place(&self) -> usize {
@@ -103,6 +112,7 @@ impl Sieve {
         Sifted {
             left_out: written(self.left_out),
             remarks: written(self.remarks),
+            poor: self.poor.map(|reason| self.gaps.restore(reason)),
             entries: self.gaps,
         }
     }

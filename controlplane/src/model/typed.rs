@@ -21,6 +21,8 @@ pub(super) struct Notes {
     pub(super) left_out: Vec<Invalid>,
     /// What else is not in force as it is written, and what is instead.
     pub(super) remarks: Vec<Invalid>,
+    /// Why the object's last good state is to be preferred, where it has one.
+    pub(super) poor: Option<Invalid>,
 }
 
 /// Reads a value as what it should be, and notes the paths of fields that this does not have.
@@ -51,6 +53,7 @@ pub(super) fn sifted<T: DeserializeOwned, U>(
     notes.left_out.append(&mut removed.notes);
     notes.left_out.extend(sifted.left_out);
     notes.remarks.extend(sifted.remarks);
+    notes.poor = sifted.poor;
     parsed
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::model::parse::{Identity, Parsed, identify, parse};
+use crate::model::config_map::WantedConfigMaps;
+use crate::model::parse::{Identity, Parsed, identify, parse_keeping};
 use crate::model::{ClusterPolicy, Id, Kind, NetworkPolicy, Object};
 use crate::problem::{Origin, Problem, Severity, Version};
 use crate::source::decode::{Document, Unreadable};
@@ -88,10 +89,15 @@ impl Entry {
     }
 
     /// A file that was read; `old` is what it was before.
-    pub(super) fn of_documents(path: &Arc<Path>, documents: Vec<Document>, old: Self) -> Self {
+    pub(super) fn of_documents(
+        path: &Arc<Path>,
+        documents: Vec<Document>,
+        old: Self,
+        wanted: &WantedConfigMaps,
+    ) -> Self {
         let mut reading = Reading::default();
         for document in documents {
-            reading.add(path, document);
+            reading.add(path, document, wanted);
         }
         let mut unknown = false;
         if reading.anonymous {
@@ -109,7 +115,7 @@ impl Entry {
     }
 
     /// An object of a cluster.
-    pub(super) fn of_object(version: &Arc<Version>, mut value: Value) -> Self {
+    pub(super) fn of_object(version: &Arc<Version>, mut value: Value, wanted: &WantedConfigMaps) -> Self {
         let id = version.id.clone();
         if let Some(fields) = value.as_object_mut() {
             // The items of a list leave out what the list says for all of them.
@@ -117,7 +123,7 @@ impl Entry {
                 fields.entry(field).or_insert_with(|| text.into());
             }
         }
-        let definition = Definition::read(Origin::Cluster(version.clone()), &id, &mut value);
+        let definition = Definition::read(Origin::Cluster(version.clone()), &id, &mut value, wanted);
         Self::of(Box::new([(id, definition)]))
     }
 
@@ -141,7 +147,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn add(&mut self, path: &Arc<Path>, mut document: Document) {
+    fn add(&mut self, path: &Arc<Path>, mut document: Document, wanted: &WantedConfigMaps) {
         let origin = Origin::File {
             path: path.clone(),
             line: Some(document.line),
@@ -165,7 +171,7 @@ impl Reading {
                     self.problem(origin, Some(id), text);
                 }
                 None => {
-                    let definition = Definition::read(origin, &id, &mut document.value);
+                    let definition = Definition::read(origin, &id, &mut document.value, wanted);
                     self.definitions.insert(id, definition);
                 }
             },
@@ -187,17 +193,21 @@ impl Definition {
         self.object.is_err() || !self.unknown.is_empty() || !self.closed.is_empty()
     }
 
-    fn read(origin: Origin, id: &Id, value: &mut Value) -> Self {
+    fn read(origin: Origin, id: &Id, value: &mut Value, wanted: &WantedConfigMaps) -> Self {
         let Parsed {
             object,
+            remains,
             unknown,
             closed,
-        } = parse(id, value);
-        // Of an object that is refused, no part is in force in any way that its own lines could tell.
-        let closed = if object.is_ok() { closed } else { Vec::new() };
+        } = parse_keeping(id, value, wanted);
+        // Of an object that is refused as a whole, no part is in force in any way that its own lines could tell.
+        let closed = match (&object, &remains) {
+            (Err(_), None) => Vec::new(),
+            _ => closed,
+        };
         let object = object.map(Arc::new).map_err(|invalid| Broken {
             reason: invalid.to_string(),
-            instead: stand_in(id.kind, value).map(Arc::new),
+            instead: remains.or_else(|| stand_in(id.kind, value)).map(Arc::new),
         });
         Self {
             origin,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::{Change, Contents, Unit};
 use crate::feedback::Standing;
+use crate::model::config_map::WantedConfigMaps;
 use crate::model::{Id, Kind, Model};
 use crate::problem::{Origin, Problem, Severity};
 use entry::{Broken, Definition, Entry};
@@ -31,6 +32,7 @@ pub struct Store {
     /// What the source has said of itself.
     troubles: Vec<Problem>,
     complete: bool,
+    wanted: WantedConfigMaps,
     model: Model,
 }
 
@@ -44,6 +46,15 @@ pub struct Update {
 }
 
 impl Store {
+    /// A store that keeps what these ConfigMaps hold; it must be known before they are read.
+    #[must_use]
+    pub fn keeping(wanted: WantedConfigMaps) -> Self {
+        Self {
+            wanted,
+            ..Self::default()
+        }
+    }
+
     /// The model that is in force.
     #[must_use]
     pub fn model(&self) -> &Model {
@@ -94,7 +105,7 @@ impl Store {
                     return;
                 }
                 self.withdraw(&unit, touched);
-                let entry = Entry::of_object(&version, value);
+                let entry = Entry::of_object(&version, value, &self.wanted);
                 self.put(unit, entry, touched);
             }
             Change::Deleted(id) => {
@@ -121,7 +132,7 @@ impl Store {
                 let holds = self.holds(path);
                 Entry::unreadable(path, &error, old, holds)
             }
-            Contents::Documents(documents) => Entry::of_documents(path, documents, old),
+            Contents::Documents(documents) => Entry::of_documents(path, documents, old, &self.wanted),
         };
         self.put(unit, entry, touched);
     }
@@ -275,6 +286,7 @@ impl Store {
                 (_, true) if id.kind == Kind::ClusterNetworkPolicy => {
                     "until it is mended what can be read of it is in force, and rules that cannot be read fail closed"
                 }
+                (_, true) if id.kind != Kind::NetworkPolicy => "until it is mended it is in force without",
                 (_, true) => "until it is mended it allows nothing to the pods that it selects",
                 (true, false) => "its last good state stays in force",
                 (false, false) => "it is left out",

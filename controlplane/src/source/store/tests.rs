@@ -81,7 +81,7 @@ fn a_broken_object_that_never_was_good_is_left_out() {
     assert_eq!(
         lines(&store),
         [
-            "a.yaml:2: Service default/a: spec.externalIPs[0]: \"nonsense\" is not an IP address; it is left out"
+            "a.yaml:2: Service default/a: spec.externalIPs[0]: \"nonsense\" is not an IP address; until it is mended it is in force without"
         ]
     );
 }
@@ -294,7 +294,7 @@ fn only_new_problems_are_news() {
     };
     let line = |n| {
         format!(
-            "a.yaml:{n}: Service default/a: spec.externalIPs[0]: \"x\" is not an IP address; it is left out"
+            "a.yaml:{n}: Service default/a: spec.externalIPs[0]: \"x\" is not an IP address; until it is mended it is in force without"
         )
     };
     put(&mut store, &[("a.yaml", &service("a", "x"))]);
@@ -489,4 +489,41 @@ proptest! {
             prop_assert!(!line.contains(char::is_control), "{:?}", line);
         }
     }
+}
+
+#[test]
+fn a_service_without_any_good_address_is_in_force_without() {
+    let backend = "backend: {service: {name: a, port: {number: 80}}}";
+    let ingress = format!(
+        "---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: i}}\nspec: {{ingressClassName: headgate, \
+         rules: [{{http: {{paths: [{{path: /, pathType: Prefix, {backend}}}]}}}}]}}\n"
+    );
+    let mut store = Store::default();
+    put(&mut store, &[("a.yaml", &(service("a", "nonsense") + &ingress))]);
+    assert_eq!(frontends(&store), Vec::<String>::new());
+    assert_eq!(compiled_store(&store, &settings()).lines, Vec::<String>::new());
+    assert_eq!(
+        lines(&store),
+        [
+            "a.yaml:2: Service default/a: spec.externalIPs[0]: \"nonsense\" is not an IP address; until it is mended it is in force without"
+        ]
+    );
+}
+
+#[test]
+fn config_maps_are_kept_if_something_names_them() {
+    use crate::model::{Id, Kind, ObjectName};
+    let map = |name: &str| {
+        format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{k: v}}\n")
+    };
+    let mut store = Store::keeping([ObjectName::new("default", "a")].into_iter().collect());
+    put(&mut store, &[("m.yaml", &(map("a") + &map("b")))]);
+    let kept = |name: &str| match store
+        .model()
+        .get(&Id::new(Kind::ConfigMap, ObjectName::new("default", name)))
+    {
+        Some(object) => matches!(&**object, crate::model::Object::ConfigMap(Some(_))),
+        None => panic!("{name} is not known"),
+    };
+    assert!(kept("a") && !kept("b"));
 }
