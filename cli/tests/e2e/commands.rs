@@ -1,6 +1,8 @@
 //! What an operator types.
 
-use std::time::Duration;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::support::{Bed, PROGRAM, lab};
 
@@ -68,6 +70,51 @@ fn a_second_gateway_on_the_same_run_directory_is_refused() {
         200,
         "the first goes on"
     );
+}
+
+#[test]
+fn a_dataplane_that_cannot_start_ends_the_gateway_at_once() {
+    if !headgate_lab::privileged() {
+        return;
+    }
+    // With nothing to read, and with so much that the control plane is in the midst of it.
+    for files in [0, 2000] {
+        let temporary = tempfile::tempdir().unwrap();
+        let manifests = temporary.path().join("manifests");
+        std::fs::create_dir(&manifests).unwrap();
+        for i in 0..files {
+            let text = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: n{i}}}\n");
+            std::fs::write(manifests.join(format!("{i}.yaml")), text).unwrap();
+        }
+        let mut gateway = Command::new(PROGRAM)
+            .args(["run", "--port", "lo", "--run-dir"])
+            .arg(temporary.path().join("run"))
+            .arg("--manifests")
+            .arg(&manifests)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(gateway.stderr.take().unwrap()).lines();
+        let failure = lines.find(|line| {
+            line.as_ref()
+                .is_ok_and(|line| line.contains("no Ethernet interface"))
+        });
+        let failed = Instant::now();
+        assert!(failure.is_some(), "the dataplane says why it cannot start");
+        let rest: Vec<String> = lines.map_while(Result::ok).collect();
+        let status = gateway.wait().unwrap();
+        assert!(
+            failed.elapsed() < Duration::from_secs(1),
+            "{:?}: {rest:?}",
+            failed.elapsed()
+        );
+        assert_eq!(status.code(), Some(1));
+        assert!(
+            rest.iter()
+                .any(|line| line.contains("the dataplane cannot start")),
+            "{rest:?}"
+        );
+    }
 }
 
 #[test]
