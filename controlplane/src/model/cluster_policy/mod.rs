@@ -4,6 +4,7 @@
 //! than Headgate does (a peer or protocol without a field that is known here) fails closed as the API's types say:
 //! of a rule with something unknown in it, Accept matches nothing, and Deny and Pass deny everything.
 
+mod limits;
 mod port;
 mod rule;
 #[cfg(test)]
@@ -135,7 +136,7 @@ impl ClusterPolicy {
         let spec = written.spec.ok_or_else(|| Invalid::new("spec", "is missing"))?;
         let mut rules = |side: Side, list: &Option<Vec<Value>>| {
             let list = list.as_deref().unwrap_or_default();
-            rule::within_limit(list, side.list()).and_then(|()| {
+            limits::within_limit(list, side.list()).and_then(|()| {
                 let read = list.iter().enumerate().map(|(index, value)| {
                     let at = format!("{}[{index}]", side.list());
                     let (rule, strange) = rule::read(value, side).map_err(|e| e.under(&at))?;
@@ -173,7 +174,7 @@ impl ClusterPolicy {
         };
         let rules = |side: Side, name: &str| match part(name) {
             None => Vec::new(),
-            Some(Value::Array(list)) if rule::within_limit(&list, name).is_ok() => {
+            Some(Value::Array(list)) if limits::within_limit(&list, name).is_ok() => {
                 let read = |v| rule::read(v, side).map_or_else(|_| rule::closed(v), |(rule, _)| rule);
                 list.iter().map(read).collect()
             }

@@ -3,7 +3,7 @@
 use headgate_ring::message::Protocol;
 
 use super::Port;
-use super::rule::{Strange, filled};
+use super::limits::{Strange, filled};
 use super::written::{WrittenProtocol, WrittenRange, WrittenRule, WrittenTransport};
 use crate::model::invalid::{Invalid, port};
 

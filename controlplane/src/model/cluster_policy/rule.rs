@@ -4,9 +4,10 @@ use ipnet::IpNet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::Value;
 
+use super::limits::{Strange, filled};
 use super::port::ports;
 use super::written::{Map, WrittenPeer, WrittenPods, WrittenProtocol, WrittenRule};
-use super::{Action, LIST_LIMIT, Matches, Peer, Pods, Rule};
+use super::{Action, Matches, Peer, Pods, Rule};
 use crate::model::address::plain_network;
 use crate::model::invalid::{Invalid, each};
 use crate::model::selector::Selector;
@@ -107,19 +108,6 @@ const fn fail_closed(name: Option<String>, action: Action) -> Rule {
     }
 }
 
-/// Parts of a rule that nobody here knows the meaning of.
-pub(super) struct Strange(Vec<Invalid>);
-
-impl Strange {
-    /// Notes that `field` has nothing in it that is known, unless an unknown field in it has been noted already.
-    pub(super) fn empty(&mut self, field: &str, reason: &str) {
-        let below = |path: &str| path.strip_prefix(field).is_some_and(|rest| rest.starts_with('.'));
-        if !self.0.iter().any(|noted| below(&noted.field)) {
-            self.0.push(Invalid::new(field, reason));
-        }
-    }
-}
-
 fn action(text: Option<&str>) -> Result<Action, Invalid> {
     match text {
         Some("Accept") => Ok(Action::Accept),
@@ -131,22 +119,6 @@ fn action(text: Option<&str>) -> Result<Action, Invalid> {
         )),
         None => Err(Invalid::new("action", "is missing")),
     }
-}
-
-/// A list of the API must not be longer than this.
-pub(super) fn within_limit<T>(list: &[T], field: &str) -> Result<(), Invalid> {
-    if list.len() <= LIST_LIMIT {
-        return Ok(());
-    }
-    let reason = format!("must hold at most {LIST_LIMIT}, holds {}", list.len());
-    Err(Invalid::new(field, reason))
-}
-
-pub(super) fn filled<'a, T>(list: &'a [T], field: &str) -> Result<&'a [T], Invalid> {
-    if list.is_empty() {
-        return Err(Invalid::new(field, "must hold at least one"));
-    }
-    within_limit(list, field).map(|()| list)
 }
 
 fn peers(rule: &WrittenRule, side: Side, strange: &mut Strange) -> Result<Vec<Peer>, Invalid> {
