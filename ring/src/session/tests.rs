@@ -211,7 +211,7 @@ fn refusals_send_nothing_and_leave_the_session_open() {
     assert!(
         error
             .to_string()
-            .starts_with("Upstream(\"default/huge:80\") takes"),
+            .starts_with("Upstream \"default/huge:80\" takes"),
         "{error}"
     );
     let error = control.send_transaction(&transaction(0, 1), LONG).unwrap_err();
