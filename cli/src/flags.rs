@@ -75,7 +75,7 @@ pub(crate) enum Command {
     #[command(after_help = STATUS_EXAMPLES)]
     Status(StatusOptions),
     /// Ask who may connect to whom, and why: of a directory of manifests, or of the running gateway
-    Policy(headgate_policy::Question),
+    Policy(headgate_policy::PolicyQuestion),
     /// Show which flows and requests were allowed and denied, by which policy, as they come or as they were
     #[command(after_help = crate::flows::EXAMPLES)]
     Flows(FlowsOptions),

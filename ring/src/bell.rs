@@ -15,7 +15,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 
 /// Whether the peer still holds its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Line {
+pub(crate) enum Connected {
     Open,
     HungUp,
 }
@@ -40,28 +40,28 @@ impl Bell {
     }
 
     /// Wakes the peer, or leaves it to the bytes that it has not yet read.
-    pub(crate) fn ring(&self) -> io::Result<Line> {
+    pub(crate) fn ring(&self) -> io::Result<Connected> {
         match send(&self.0, &[1], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Ok(Line::Open),
-            Err(Errno::PIPE | Errno::CONNRESET) => Ok(Line::HungUp),
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Ok(Connected::Open),
+            Err(Errno::PIPE | Errno::CONNRESET) => Ok(Connected::HungUp),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Takes the bytes that are there; to be followed by a look at the ring. A peer that sends without end costs
     /// a few calls, what is left then wakes this side once too often.
-    pub(crate) fn drain(&self) -> io::Result<Line> {
+    pub(crate) fn drain(&self) -> io::Result<Connected> {
         let mut bytes = [0u8; 256];
         for _ in 0..4 {
             match recv(&self.0, &mut bytes[..], RecvFlags::DONTWAIT) {
-                Ok((_, 0)) | Err(Errno::CONNRESET) => return Ok(Line::HungUp),
+                Ok((_, 0)) | Err(Errno::CONNRESET) => return Ok(Connected::HungUp),
                 Ok((_, n)) if n == bytes.len() => {}
-                Ok(_) | Err(Errno::AGAIN) => return Ok(Line::Open),
+                Ok(_) | Err(Errno::AGAIN) => return Ok(Connected::Open),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Line::Open)
+        Ok(Connected::Open)
     }
 
     /// Ends the line for both sides.

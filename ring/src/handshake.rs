@@ -43,14 +43,14 @@ const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The process at the other end, as it was when it connected or listened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer {
+pub struct PeerProcess {
     /// Its number, 0 when it is in a PID namespace that is not visible from here.
     pub pid: i32,
     /// Its effective user.
     pub uid: u32,
 }
 
-impl Peer {
+impl PeerProcess {
     /// Who is at the other end of `socket`, if it may be there.
     pub(crate) fn admit(socket: BorrowedFd<'_>) -> Result<Self, HandshakeError> {
         let credentials = peer_credentials(socket).map_err(failed("ask for the peer's credentials"))?;
@@ -73,7 +73,7 @@ impl Peer {
 /// Everything that a session is made of.
 #[derive(Debug)]
 pub(crate) struct Link {
-    pub(crate) peer: Peer,
+    pub(crate) peer: PeerProcess,
     /// The bell for records, and the connection whose end is the end of the session.
     pub(crate) socket: Bell,
     /// The bell for room.
@@ -90,7 +90,7 @@ const DESCRIPTORS: usize = 2;
 /// The dataplane's part, on a connection just accepted.
 pub(crate) fn answer(socket: OwnedFd, sizes: Sizes) -> Result<Link, HandshakeError> {
     let ours = own_hello(sizes)?;
-    let checked = Peer::admit(socket.as_fd()).and_then(|peer| {
+    let checked = PeerProcess::admit(socket.as_fd()).and_then(|peer| {
         let mut bytes = [0; HELLO];
         receive_rest(socket.as_fd(), &mut bytes, 0, Deadline::after(Some(TIMEOUT)))?;
         let theirs = Hello::decode(&bytes, Role::Control)?;
@@ -130,7 +130,7 @@ fn own_hello(sizes: Sizes) -> Result<Hello, HandshakeError> {
 /// Makes the mapping and the bell; gives this side's link and what the other side gets.
 fn create(
     socket: OwnedFd,
-    peer: Peer,
+    peer: PeerProcess,
     sizes: Sizes,
     session: u64,
 ) -> Result<(Link, OwnedFd, OwnedFd), HandshakeError> {
@@ -154,7 +154,7 @@ fn create(
 
 /// The control plane's part, on a connection just made.
 pub(crate) fn ask(socket: OwnedFd) -> Result<Link, HandshakeError> {
-    let peer = Peer::admit(socket.as_fd())?;
+    let peer = PeerProcess::admit(socket.as_fd())?;
     let limit = RING_BYTES_MAX;
     let message = MESSAGE_BYTES as u32;
     let ours = Hello {
@@ -190,7 +190,7 @@ pub(crate) fn ask(socket: OwnedFd) -> Result<Link, HandshakeError> {
 pub(crate) fn pair(sizes: Sizes) -> Result<(Link, Link), HandshakeError> {
     let ours = own_hello(sizes)?;
     let (data, control) = Bell::pair().map_err(failed("create a socket pair"))?;
-    let peer = Peer::admit(data.as_fd())?;
+    let peer = PeerProcess::admit(data.as_fd())?;
     let (data, _, their_room) = create(data, peer, sizes, ours.session)?;
     let control = Link {
         peer,

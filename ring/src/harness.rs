@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use crate::limits::MESSAGE_BYTES;
 use crate::message::{ToControl, ToData};
 use crate::record::{FIRST, HEADER, Header};
-use crate::ring::{Direction, Layout, Reader, Writer};
+use crate::ring::{Layout, Reader, RingWriter, Towards};
 use crate::session::decode;
 use crate::shm::{Mapping, WORD};
 use crate::transaction::Collector;
@@ -30,14 +30,14 @@ fn layout() -> Layout {
     Layout::new(BYTES, BYTES).expect("the sizes are possible")
 }
 
-fn ring() -> (Writer, Reader) {
+fn ring() -> (RingWriter, Reader) {
     let memory = MEMORY.with(Arc::clone);
     memory
         .words()
         .iter()
         .for_each(|word| word.store(0, Ordering::Relaxed));
-    let writer = layout().writer(Arc::clone(&memory), Direction::ToData, SESSION);
-    (writer, layout().reader(memory, Direction::ToData, SESSION))
+    let writer = layout().writer(Arc::clone(&memory), Towards::ToData, SESSION);
+    (writer, layout().reader(memory, Towards::ToData, SESSION))
 }
 
 /// What honest ends do.
@@ -57,7 +57,7 @@ pub enum Honest {
 
 /// The ring as one would write it down: records as vectors in a queue.
 #[derive(Default)]
-struct Model {
+struct QueueModel {
     /// Words of each record in the ring, its payload, and whether it ends a message.
     records: VecDeque<(usize, Vec<u8>, bool)>,
     /// Messages begun, to make each differ.
@@ -71,7 +71,7 @@ struct Model {
     reader_waits: bool,
 }
 
-impl Model {
+impl QueueModel {
     fn used(&self) -> usize {
         self.records.iter().map(|(words, ..)| words).sum()
     }
@@ -113,7 +113,7 @@ impl Model {
 
 /// Both ends keep to the rules: each operation does exactly what the model says.
 pub fn honest(operations: impl IntoIterator<Item = Honest>) {
-    let ((mut writer, mut reader), mut model) = (ring(), Model::default());
+    let ((mut writer, mut reader), mut model) = (ring(), QueueModel::default());
     for operation in operations {
         match operation {
             Honest::Begin(length) => model.begin(length),
@@ -260,7 +260,7 @@ pub fn hostile(operations: impl IntoIterator<Item = Hostile>) {
 
 /// Writes records of a message while there is room, and gives their number; `None` when the writer found the ring
 /// corrupt.
-fn write_all(writer: &mut Writer, message: &[u8]) -> Option<u64> {
+fn write_all(writer: &mut RingWriter, message: &[u8]) -> Option<u64> {
     let (mut sent, mut records) = (0, 0);
     while sent < message.len() {
         match writer.write(sent == 0, &message[sent..]).ok()? {

@@ -30,7 +30,7 @@ mod shm;
 mod socket_file;
 mod transaction;
 
-pub use handshake::{HandshakeError, Peer};
+pub use handshake::{HandshakeError, PeerProcess};
 pub use listener::{Listener, Sizes, connect, pair, pair_with};
 pub use record::Corruption;
 pub use session::{ControlSession, DataSession, HangUp, Session, SessionError, put_bytes};

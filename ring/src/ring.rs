@@ -47,7 +47,7 @@ pub(crate) struct Layout {
 
 /// One of the two rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
+pub(crate) enum Towards {
     ToData,
     ToControl,
 }
@@ -65,10 +65,10 @@ impl Layout {
         DATA + (self.to_data as usize + self.to_control as usize) / WORD
     }
 
-    fn lane(self, memory: Arc<Mapping>, direction: Direction, session: u64) -> Lane {
+    fn lane(self, memory: Arc<Mapping>, direction: Towards, session: u64) -> Lane {
         let (control, data, bytes, salt) = match direction {
-            Direction::ToData => (0, DATA, self.to_data, 0),
-            Direction::ToControl => (
+            Towards::ToData => (0, DATA, self.to_data, 0),
+            Towards::ToControl => (
                 CONTROL,
                 DATA + self.to_data as usize / WORD,
                 self.to_control,
@@ -88,8 +88,8 @@ impl Layout {
     }
 
     /// The writing end of a ring; `memory` has [`Layout::words`] words.
-    pub(crate) fn writer(self, memory: Arc<Mapping>, direction: Direction, session: u64) -> Writer {
-        Writer {
+    pub(crate) fn writer(self, memory: Arc<Mapping>, direction: Towards, session: u64) -> RingWriter {
+        RingWriter {
             lane: self.lane(memory, direction, session),
             position: 0,
             read_position: 0,
@@ -98,7 +98,7 @@ impl Layout {
     }
 
     /// The reading end of a ring; `memory` has [`Layout::words`] words.
-    pub(crate) fn reader(self, memory: Arc<Mapping>, direction: Direction, session: u64) -> Reader {
+    pub(crate) fn reader(self, memory: Arc<Mapping>, direction: Towards, session: u64) -> Reader {
         let lane = self.lane(memory, direction, session);
         Reader {
             lane,
@@ -159,7 +159,7 @@ impl Lane {
 
 /// The writing end.
 #[derive(Debug)]
-pub(crate) struct Writer {
+pub(crate) struct RingWriter {
     lane: Lane,
     /// Words written; `position - read_position <= capacity`.
     position: u64,
@@ -169,7 +169,7 @@ pub(crate) struct Writer {
     sequence: u64,
 }
 
-impl Writer {
+impl RingWriter {
     #[cfg(any(test, feature = "harness"))]
     pub(crate) fn memory(&self) -> Arc<Mapping> {
         Arc::clone(&self.lane.memory)

@@ -21,12 +21,12 @@ use zeroize::Zeroizing;
 
 pub use self::error::SessionError;
 use self::error::io_failed;
-use crate::bell::{Bell, Deadline, Line};
-use crate::handshake::{HandshakeError, Link, Peer};
+use crate::bell::{Bell, Connected, Deadline};
+use crate::handshake::{HandshakeError, Link, PeerProcess};
 use crate::limits::{MESSAGE_BYTES, TRANSACTION_BYTES, TRANSACTION_OPERATIONS};
 use crate::message::{Generation, Key, Object, ToControl, ToData};
 use crate::record::Corruption;
-use crate::ring::{Direction, Reader, Writer};
+use crate::ring::{Reader, RingWriter, Towards};
 use crate::transaction::{Collector, Operation, ToDataRef, Transaction, TransactionError, check_generation};
 
 /// The control plane's end.
@@ -37,12 +37,12 @@ pub type DataSession = Session<ToControl, ToData>;
 /// One end: sends `S`, receives `R`.
 #[derive(Debug)]
 pub struct Session<S, R> {
-    peer: Peer,
+    peer: PeerProcess,
     /// Rung for records that were written. Its end is the session's end.
     socket: Bell,
     /// Rung for room that was made.
     room: Bell,
-    writer: Writer,
+    writer: RingWriter,
     reader: Reader,
     open: bool,
     /// The generation sent last, 0 before the first.
@@ -66,7 +66,7 @@ impl HangUp {
 
 impl ControlSession {
     pub(crate) fn control(link: Link) -> Self {
-        Self::new(link, Direction::ToData, Direction::ToControl)
+        Self::new(link, Towards::ToData, Towards::ToControl)
     }
 
     /// Sends a transaction. An error that says that nothing was sent leaves the session open: the generation was
@@ -146,7 +146,7 @@ fn operation_key(operation: &Operation) -> Key {
 
 impl DataSession {
     pub(crate) fn data(link: Link) -> Self {
-        Self::new(link, Direction::ToControl, Direction::ToData)
+        Self::new(link, Towards::ToControl, Towards::ToData)
     }
 
     /// The next transaction, `None` when none is complete yet. Use either this or [`Session::try_receive`] on a
@@ -177,7 +177,7 @@ impl DataSession {
 }
 
 impl<S: Serialize, R: DeserializeOwned> Session<S, R> {
-    fn new(link: Link, write: Direction, read: Direction) -> Self {
+    fn new(link: Link, write: Towards, read: Towards) -> Self {
         let Link {
             peer,
             socket,
@@ -213,7 +213,7 @@ impl<S: Serialize, R: DeserializeOwned> Session<S, R> {
 
     /// Who is at the other end.
     #[must_use]
-    pub fn peer(&self) -> Peer {
+    pub fn peer(&self) -> PeerProcess {
         self.peer
     }
 
@@ -295,7 +295,7 @@ impl<S: Serialize, R: DeserializeOwned> Session<S, R> {
         loop {
             self.wake_reader()?;
             let line = self.room.drain().map_err(io_failed("read the bell for room"))?;
-            if line == Line::HungUp {
+            if line == Connected::HungUp {
                 return Err(SessionError::PeerGone.into());
             }
             self.writer.set_waits();
@@ -318,7 +318,7 @@ impl<S: Serialize, R: DeserializeOwned> Session<S, R> {
 
     fn wake_reader(&mut self) -> Result<(), SessionError> {
         if self.writer.reader_waits()
-            && self.socket.ring().map_err(io_failed("wake the peer"))? == Line::HungUp
+            && self.socket.ring().map_err(io_failed("wake the peer"))? == Connected::HungUp
         {
             return Err(SessionError::PeerGone);
         }
@@ -328,7 +328,7 @@ impl<S: Serialize, R: DeserializeOwned> Session<S, R> {
     /// Takes a message out of the ring. When there is none, a byte on the socket will tell of the next.
     fn read_message(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, SessionError> {
         let mut message = self.reader.read()?;
-        let mut line = Line::Open;
+        let mut line = Connected::Open;
         if message.is_none() {
             // In this order: a byte that comes after the first step is for what is written after the last look.
             line = self
@@ -342,7 +342,7 @@ impl<S: Serialize, R: DeserializeOwned> Session<S, R> {
             // A peer that hung up meanwhile shows at the socket.
             self.room.ring().map_err(io_failed("tell the peer of room"))?;
         }
-        if message.is_none() && line == Line::HungUp {
+        if message.is_none() && line == Connected::HungUp {
             return Err(SessionError::PeerGone);
         }
         Ok(message)

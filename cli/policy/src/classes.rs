@@ -15,7 +15,7 @@ pub(super) const PAIRS: usize = 10_000_000;
 /// Pods, or addresses outside, that are alike in every state that is looked at.
 #[derive(Debug)]
 pub(super) struct Class {
-    pub(super) kind: Kind,
+    pub(super) kind: ClassKind,
     /// For each state, the addresses of one of them.
     addresses: Vec<Vec<IpAddr>>,
     /// For each state, those of another one, if there is one: what it may say to its like.
@@ -27,7 +27,7 @@ pub(super) struct Class {
 
 /// What a class is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ClassKind {
     /// Names of pods or nodes, sorted.
     Endpoints(Vec<String>),
     /// Addresses that are nobody's.
@@ -43,16 +43,16 @@ pub(super) struct Spoken {
 }
 
 /// What tells endpoints apart in one state: for each address, the groups and the narrowest block that it is in.
-type Key = Vec<(Vec<GroupId>, usize)>;
+type ClassKey = Vec<(Vec<GroupId>, usize)>;
 
 /// The classes of the endpoints that are in all of `states`, and of the addresses outside, in the order of their first
 /// names, pods before nodes before blocks.
 pub(super) fn classes(states: &[&Snapshot]) -> Vec<Class> {
     let blocks = Blocks::of(states);
-    let mut members: BTreeMap<Vec<Key>, Vec<&str>> = BTreeMap::new();
+    let mut members: BTreeMap<Vec<ClassKey>, Vec<&str>> = BTreeMap::new();
     for endpoint in states.first().iter().flat_map(|state| &state.endpoints) {
         let in_state = |state: &&Snapshot| state.endpoint(&endpoint.name).map(|e| key(state, &blocks, e));
-        let keys: Option<Vec<Key>> = states.iter().map(in_state).collect();
+        let keys: Option<Vec<ClassKey>> = states.iter().map(in_state).collect();
         // Without an address nobody can speak to it.
         let keys = keys.filter(|keys| keys.iter().all(|key| !key.is_empty()));
         if let Some(keys) = keys {
@@ -69,7 +69,7 @@ pub(super) fn classes(states: &[&Snapshot]) -> Vec<Class> {
     of_endpoints.chain(outsides).collect()
 }
 
-fn key(state: &Snapshot, blocks: &Blocks, endpoint: &Endpoint) -> Key {
+fn key(state: &Snapshot, blocks: &Blocks, endpoint: &Endpoint) -> ClassKey {
     let of_address = |address: &IpAddr| {
         let all = state
             .endpoints_at(*address)
@@ -91,19 +91,19 @@ impl Class {
             };
             states.iter().map(of).collect()
         };
-        let kind = Kind::Endpoints(names.iter().map(|name| (*name).to_owned()).collect());
+        let kind = ClassKind::Endpoints(names.iter().map(|name| (*name).to_owned()).collect());
         Self::new(states, kind, addresses(&names[0]), names.get(1).map(addresses))
     }
 
     fn outside(states: &[&Snapshot], outside: Outside, address: IpAddr) -> Self {
         let addresses = vec![vec![address]; states.len()];
         // What those outside say to each other does not come this way.
-        Self::new(states, Kind::Outside(outside), addresses, None)
+        Self::new(states, ClassKind::Outside(outside), addresses, None)
     }
 
     fn new(
         states: &[&Snapshot],
-        kind: Kind,
+        kind: ClassKind,
         addresses: Vec<Vec<IpAddr>>,
         others: Option<Vec<Vec<IpAddr>>>,
     ) -> Self {
@@ -126,14 +126,14 @@ impl Class {
     /// Names of the pods or nodes in it.
     pub(super) fn names(&self) -> &[String] {
         match &self.kind {
-            Kind::Endpoints(names) => names,
-            Kind::Outside(_) => &[],
+            ClassKind::Endpoints(names) => names,
+            ClassKind::Outside(_) => &[],
         }
     }
 
     /// Whether it is of addresses that are nobody's.
     pub(super) fn is_outside(&self) -> bool {
-        matches!(self.kind, Kind::Outside(_))
+        matches!(self.kind, ClassKind::Outside(_))
     }
 
     /// What it may say to `to` in the state of this place, for each pair of addresses of one family: of the ports in
@@ -229,8 +229,8 @@ mod tests {
         let texts: Vec<String> = classes
             .iter()
             .map(|class| match &class.kind {
-                Kind::Endpoints(names) => names.join(" "),
-                Kind::Outside(outside) => outside.to_string(),
+                ClassKind::Endpoints(names) => names.join(" "),
+                ClassKind::Outside(outside) => outside.to_string(),
             })
             .collect();
         let expected = [

@@ -18,14 +18,14 @@ pub(super) struct End<'a> {
 
 /// A destination port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Port {
+pub(crate) enum GivenPort {
     /// Never 0.
     Number(u16),
     /// As the destination pod's containers call it.
     Name(String),
 }
 
-impl Port {
+impl GivenPort {
     /// A number, or else a name.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text
@@ -95,12 +95,12 @@ impl Snapshot {
         &self,
         to: &str,
         end: &End<'_>,
-        port: &Port,
+        port: &GivenPort,
         protocol: Protocol,
     ) -> Result<u16, String> {
         let name = match port {
-            Port::Number(number) => return Ok(*number),
-            Port::Name(name) => name,
+            GivenPort::Number(number) => return Ok(*number),
+            GivenPort::Name(name) => name,
         };
         let named = |port: &&EndpointPort| port.name == *name && port.protocol == protocol;
         let of_absent = match self.absent.get(to) {

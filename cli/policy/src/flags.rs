@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use headgate_ring::message::Protocol;
 
-use super::ends::{self, Port};
+use super::ends::{self, GivenPort};
 pub(crate) use super::reach::By;
 
 const CHECK_EXAMPLES: &str = "\
@@ -107,8 +107,8 @@ pub(crate) struct CheckOptions {
     #[arg(long, value_name = "END", required_unless_present = "queries")]
     pub(crate) to: Option<String>,
     /// The destination port, by number or by the name that it has at the pod
-    #[arg(long, value_name = "PORT", required_unless_present = "queries", value_parser = Port::parse)]
-    pub(crate) port: Option<Port>,
+    #[arg(long, value_name = "PORT", required_unless_present = "queries", value_parser = GivenPort::parse)]
+    pub(crate) port: Option<GivenPort>,
     /// TCP, UDP or SCTP
     #[arg(long, value_name = "PROTOCOL", default_value = "TCP", value_parser = ends::protocol)]
     pub(crate) protocol: Protocol,

@@ -55,13 +55,13 @@ impl From<Outcome> for ExitCode {
 
 /// What stands behind `headgate policy`.
 #[derive(Debug, clap::Args)]
-pub struct Question {
+pub struct PolicyQuestion {
     #[command(subcommand)]
     command: PolicyCommand,
 }
 
 /// Runs a command. Errors end with exit code 2: 1 is an answer.
-pub fn run(question: &Question) -> ExitCode {
+pub fn run(question: &PolicyQuestion) -> ExitCode {
     let outcome = match &question.command {
         PolicyCommand::Check(options) => check::run(options),
         PolicyCommand::Explain(options) => explain::run(options),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::classes::{Class, Kind};
+use super::classes::{Class, ClassKind};
 use super::snapshot::Snapshot;
 
 /// How many of a namespace's pods are named one by one.
@@ -72,8 +72,8 @@ impl Census {
         let (mut names, mut outside) = (Vec::new(), Vec::new());
         for class in classes {
             match &class.kind {
-                Kind::Endpoints(members) => names.extend(members.iter().map(String::as_str)),
-                Kind::Outside(addresses) => outside.push(addresses.to_string()),
+                ClassKind::Endpoints(members) => names.extend(members.iter().map(String::as_str)),
+                ClassKind::Outside(addresses) => outside.push(addresses.to_string()),
             }
         }
         let mut words = self.describe(names);

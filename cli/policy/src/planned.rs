@@ -132,7 +132,7 @@ fn labelled(metadata: &Value) -> Labelled {
 
 #[cfg(test)]
 mod tests {
-    use crate::ends::Port;
+    use crate::ends::GivenPort;
     use crate::snapshot::Snapshot;
     use crate::testing::snapshot;
     use headgate_ring::message::Protocol;
@@ -183,7 +183,7 @@ spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {
         assert_eq!(names(&repository), ["shop/db", "shop/report", "shop/web"]);
         let web = repository.end("shop/web").unwrap();
         assert!(web.note.as_ref().unwrap().contains("stands in"), "{web:?}");
-        let port = Port::Name("http".to_owned());
+        let port = GivenPort::Name("http".to_owned());
         assert_eq!(repository.port("shop/web", &web, &port, Protocol::Tcp), Ok(8080));
         let allowed = |from: &str| {
             let connection = crate::snapshot::Connection {

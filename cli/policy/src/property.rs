@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
-use super::classes::{Class, Kind, classes};
+use super::classes::{Class, ClassKind, classes};
 use super::diff::{self, Now};
 use super::ports::PROTOCOLS;
 use super::snapshot::{Connection, Snapshot};
@@ -183,8 +183,8 @@ fn addresses(snapshot: &Snapshot) -> Vec<IpAddr> {
 fn class_of<'a>(snapshot: &Snapshot, classes: &'a [Class], address: IpAddr) -> &'a Class {
     let name = snapshot.endpoints_at(address).next().map(|e| &e.name);
     let has = |class: &&Class| match (&class.kind, name) {
-        (Kind::Endpoints(names), Some(name)) => names.contains(name),
-        (Kind::Outside(o), None) => {
+        (ClassKind::Endpoints(names), Some(name)) => names.contains(name),
+        (ClassKind::Outside(o), None) => {
             o.block.contains(&address) && !o.without.iter().any(|w| w.contains(&address))
         }
         _ => false,
@@ -248,8 +248,8 @@ proptest! {
         let difference = diff::difference(&old, &new).expect("agreement");
         let classes = classes(&[&old, &new]);
         let name = |address| match &class_of(&old, &classes, address).kind {
-            Kind::Endpoints(_) => old.endpoints_at(address).next().expect("a pod").name.clone(),
-            Kind::Outside(outside) => outside.to_string(),
+            ClassKind::Endpoints(_) => old.endpoints_at(address).next().expect("a pod").name.clone(),
+            ClassKind::Outside(outside) => outside.to_string(),
         };
         for connection in connections(&old) {
             let (from, to) = (name(connection.from), name(connection.to));

@@ -36,7 +36,7 @@ pub(super) fn silent(flags: &SourceFlags) -> Result<Snapshot> {
 
 /// What a gateway that follows this directory would work by.
 pub(super) fn manifests(directory: &Path) -> Result<Snapshot> {
-    let Compiled {
+    let CompiledManifests {
         objects,
         store,
         planned,
@@ -52,7 +52,7 @@ pub(super) fn manifests(directory: &Path) -> Result<Snapshot> {
 }
 
 /// What the control plane makes of a directory.
-struct Compiled {
+struct CompiledManifests {
     /// What it would send, as far as policies are concerned.
     objects: Vec<Object>,
     /// What it has read.
@@ -63,7 +63,7 @@ struct Compiled {
     problems: Vec<Problem>,
 }
 
-fn compiled(directory: &Path) -> Result<Compiled> {
+fn compiled(directory: &Path) -> Result<CompiledManifests> {
     let mut files = directory::read(directory)?;
     ensure!(
         files
@@ -83,7 +83,7 @@ fn compiled(directory: &Path) -> Result<Compiled> {
     }));
     problems.retain(|problem| problem.object.as_ref().is_none_or(|id| matters(id.kind)));
     let objects = compiled.state.into_values().filter(concerns_policies);
-    Ok(Compiled {
+    Ok(CompiledManifests {
         objects: objects.collect(),
         store,
         planned,

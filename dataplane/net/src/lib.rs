@@ -7,6 +7,7 @@
 pub mod bucket;
 pub mod clock;
 pub mod config;
+mod double_buffered;
 pub mod fib;
 pub mod flow;
 pub mod hash;
@@ -16,6 +17,5 @@ pub mod policy;
 mod probing;
 pub mod record;
 pub mod routes;
-mod tracked;
 pub mod verdict;
 pub mod wire;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use smoltcp::socket::tcp::State;
 
-use super::key::Key;
+use super::key::ConnectionKey;
 use super::packets::{Replies, Sent, bare};
 use super::recovery::Recovery;
 use super::segment::{SYN, Segment};
@@ -13,7 +13,7 @@ use super::socket::{Socket, Stateless};
 use headgate_net::clock::Nanos;
 
 pub(super) struct Connection {
-    pub(super) key: Key,
+    pub(super) key: ConnectionKey,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
     /// Gone once TCP is done with the connection and the stream has read everything.
@@ -114,7 +114,7 @@ impl Numbers {
 }
 
 impl Connection {
-    pub(super) fn new(key: Key, local: SocketAddr, remote: SocketAddr, socket: Socket) -> Self {
+    pub(super) fn new(key: ConnectionKey, local: SocketAddr, remote: SocketAddr, socket: Socket) -> Self {
         Self {
             key,
             local,

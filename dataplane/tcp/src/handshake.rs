@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::key::Key;
+use super::key::ConnectionKey;
 use super::packets::Small;
 use headgate_net::clock::Nanos;
 
 /// A SYN that was answered. Everything about the answer follows from the SYN and the seed, so that it can be given
 /// again, and a socket made from it once the client shows that it got it.
 pub(super) struct HalfOpen {
-    pub(super) key: Key,
+    pub(super) key: ConnectionKey,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
     pub(super) syn: Small,
@@ -27,7 +27,7 @@ pub(super) struct HalfOpen {
 
 /// A connection that we closed first, once both sides have closed (RFC 9293 section 3.6.1).
 pub(super) struct TimeWait {
-    pub(super) key: Key,
+    pub(super) key: ConnectionKey,
     /// Our next sequence number.
     pub(super) next: u32,
     /// What we have acknowledged.
@@ -64,7 +64,7 @@ impl Stamped for TimeWait {
 
 impl HalfOpen {
     pub(super) fn new(
-        (key, local, remote): (Key, SocketAddr, SocketAddr),
+        (key, local, remote): (ConnectionKey, SocketAddr, SocketAddr),
         syn: Small,
         seed: u64,
         (irs, iss): (u32, u32),
@@ -83,7 +83,7 @@ impl HalfOpen {
 }
 
 impl TimeWait {
-    pub(super) fn new(key: Key, next: u32, acknowledged: u32) -> Self {
+    pub(super) fn new(key: ConnectionKey, next: u32, acknowledged: u32) -> Self {
         Self {
             key,
             next,

@@ -6,13 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 /// Local and remote address and port. IPv4 addresses stand as IPv4-mapped ones, which the parser does not let through
 /// from IPv6 packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub(super) struct ConnectionKey {
     local: u128,
     remote: u128,
     ports: u32,
 }
 
-impl Key {
+impl ConnectionKey {
     pub(super) fn new(local: SocketAddr, remote: SocketAddr) -> Self {
         let bits = |address| match address {
             IpAddr::V4(a) => std::net::Ipv4Addr::to_ipv6_mapped(&a).to_bits(),
@@ -26,7 +26,7 @@ impl Key {
     }
 }
 
-impl Hash for Key {
+impl Hash for ConnectionKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u128(self.local);
         state.write_u128(self.remote);

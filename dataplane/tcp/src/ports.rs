@@ -31,6 +31,6 @@ impl Ports {
 }
 
 /// What the offset is a hash of: the destination and our own address.
-pub(super) fn destination(local: std::net::IpAddr, remote: SocketAddr) -> super::key::Key {
-    super::key::Key::new(SocketAddr::new(local, 0), remote)
+pub(super) fn destination(local: std::net::IpAddr, remote: SocketAddr) -> super::key::ConnectionKey {
+    super::key::ConnectionKey::new(SocketAddr::new(local, 0), remote)
 }

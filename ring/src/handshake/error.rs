@@ -5,7 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use super::hello::HELLO;
-use super::{DESCRIPTORS, Peer, TIMEOUT};
+use super::{DESCRIPTORS, PeerProcess, TIMEOUT};
 
 /// Why two processes did not come together. The connection is closed; another attempt may go better.
 #[derive(Debug, Error)]
@@ -23,7 +23,7 @@ pub enum HandshakeError {
     #[error("the peer (pid {}, uid {}) is neither of uid {ours} nor root: run both planes as one user", .peer.pid, .peer.uid)]
     Credentials {
         /// Who it is.
-        peer: Peer,
+        peer: PeerProcess,
         /// The user of this process.
         ours: u32,
     },

@@ -218,7 +218,10 @@ fn descriptors_that_nobody_asked_for_are_closed() {
     let (extra, extra_peer) = Bell::pair().unwrap();
     let link = answered(good_data(), &[good.as_fd(), bell.as_fd(), extra.as_fd()]);
     drop((link, extra));
-    assert_eq!(Bell::new(extra_peer).drain().unwrap(), crate::bell::Line::HungUp);
+    assert_eq!(
+        Bell::new(extra_peer).drain().unwrap(),
+        crate::bell::Connected::HungUp
+    );
 }
 
 #[test]
@@ -226,13 +229,13 @@ fn other_users_are_not_admitted_and_root_is() {
     let (socket, _peer) = UnixStream::pair().unwrap();
     let ours = rustix::process::geteuid().as_raw();
     assert_eq!(
-        Peer::admit(socket.as_fd()).unwrap(),
-        Peer {
+        PeerProcess::admit(socket.as_fd()).unwrap(),
+        PeerProcess {
             pid: std::process::id() as i32,
             uid: ours
         }
     );
-    let other = Peer {
+    let other = PeerProcess {
         pid: 7,
         uid: ours + 1,
     };
@@ -241,6 +244,6 @@ fn other_users_are_not_admitted_and_root_is() {
         error.contains(&format!("uid {}) is neither of uid {ours} nor root", ours + 1)),
         "{error}"
     );
-    Peer { pid: 0, uid: 0 }.check(1000).unwrap();
-    Peer { pid: 0, uid: 1000 }.check(1000).unwrap();
+    PeerProcess { pid: 0, uid: 0 }.check(1000).unwrap();
+    PeerProcess { pid: 0, uid: 1000 }.check(1000).unwrap();
 }

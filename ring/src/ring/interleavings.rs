@@ -9,7 +9,7 @@ use super::*;
 
 /// A ring of 16 words, four records of a word each: smaller than sessions may have, since each word multiplies what
 /// there is to explore.
-fn ring() -> (Writer, Reader) {
+fn ring() -> (RingWriter, Reader) {
     let layout = Layout {
         to_data: 128,
         to_control: 128,
@@ -20,8 +20,8 @@ fn ring() -> (Writer, Reader) {
         (lane.control, lane.data) = (0, CONTROL);
         lane
     };
-    let mut writer = layout.writer(Arc::clone(&memory), Direction::ToData, 1);
-    let mut reader = layout.reader(memory, Direction::ToData, 1);
+    let mut writer = layout.writer(Arc::clone(&memory), Towards::ToData, 1);
+    let mut reader = layout.reader(memory, Towards::ToData, 1);
     (writer.lane, reader.lane) = (at(writer.lane), at(reader.lane));
     (writer, reader)
 }

@@ -5,12 +5,12 @@ use crate::harness::{self, Honest, Hostile, Input};
 use crate::limits::RING_BYTES_MIN;
 
 /// A ring of the smallest size.
-fn ring() -> (Writer, Reader) {
+fn ring() -> (RingWriter, Reader) {
     let layout = Layout::new(RING_BYTES_MIN, RING_BYTES_MIN).unwrap();
     let memory = Arc::new(Mapping::create(layout.words()).unwrap().0);
     (
-        layout.writer(Arc::clone(&memory), Direction::ToControl, 9),
-        layout.reader(memory, Direction::ToControl, 9),
+        layout.writer(Arc::clone(&memory), Towards::ToControl, 9),
+        layout.reader(memory, Towards::ToControl, 9),
     )
 }
 
@@ -19,7 +19,7 @@ fn message(length: usize) -> Vec<u8> {
 }
 
 /// Writes a message for which there is room.
-fn write(writer: &mut Writer, message: &[u8]) {
+fn write(writer: &mut RingWriter, message: &[u8]) {
     let mut sent = 0;
     while sent < message.len() {
         let taken = writer.write(sent == 0, &message[sent..]).unwrap();
@@ -144,16 +144,16 @@ fn every_wrong_position_is_an_error_or_harmless() {
 fn records_of_another_session_or_direction_do_not_pass() {
     let layout = Layout::new(4096, 4096).unwrap();
     let memory = Arc::new(Mapping::create(layout.words()).unwrap().0);
-    let reader = || layout.reader(Arc::clone(&memory), Direction::ToControl, 9);
+    let reader = || layout.reader(Arc::clone(&memory), Towards::ToControl, 9);
     layout
-        .writer(Arc::clone(&memory), Direction::ToControl, 8)
+        .writer(Arc::clone(&memory), Towards::ToControl, 8)
         .write(true, b"a")
         .unwrap();
     assert!(matches!(
         reader().read(),
         Err(Corruption::Checksum { sequence: 0, .. })
     ));
-    let mut mirrored = layout.writer(Arc::clone(&memory), Direction::ToData, 9);
+    let mut mirrored = layout.writer(Arc::clone(&memory), Towards::ToData, 9);
     (mirrored.lane.control, mirrored.lane.data) = (CONTROL, DATA + 512);
     mirrored.write(true, b"a").unwrap();
     assert!(matches!(

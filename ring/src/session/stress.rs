@@ -15,9 +15,9 @@ const SMALL: Sizes = Sizes {
 };
 
 /// Xorshift (Marsaglia, 2003): tests need variety, not quality.
-struct Random(u64);
+struct StressRandom(u64);
 
-impl Random {
+impl StressRandom {
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -44,7 +44,7 @@ fn message(generation: Generation, length: usize) -> ToControl {
 fn no_wake_up_is_lost() {
     let (mut control, mut data) = pair_with(SMALL).unwrap();
     let lengths = |seed| {
-        let mut random = Random(seed);
+        let mut random = StressRandom(seed);
         std::iter::repeat_with(move || {
             if random.below(20) == 0 {
                 random.below(9000)
@@ -56,7 +56,7 @@ fn no_wake_up_is_lost() {
     const MESSAGES: usize = 20_000;
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut random = Random(2);
+            let mut random = StressRandom(2);
             for (generation, length) in (1..).zip(lengths(1).take(MESSAGES)) {
                 // So that it hits every step of a reader that goes to sleep.
                 (0..random.below(1000)).for_each(|_| std::hint::spin_loop());
@@ -184,7 +184,7 @@ fn receive_all(mut session: ControlSession) -> SessionError {
 }
 
 fn scribble(words: &[AtomicU64], round: u64) {
-    let mut random = Random(round + 1);
+    let mut random = StressRandom(round + 1);
     for _ in 0..random.below(300) {
         // In odd rounds the control blocks, with values that could be right.
         let (index, value) = if round % 2 == 1 {

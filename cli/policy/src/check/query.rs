@@ -4,7 +4,7 @@ use headgate_ring::message::Protocol;
 use serde_json::{Map, Value};
 
 use super::LINE_BYTES;
-use crate::ends::{self, Port};
+use crate::ends::{self, GivenPort};
 use crate::flags::CheckOptions;
 
 /// Whether a connection is allowed.
@@ -13,7 +13,7 @@ pub(crate) struct Query {
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) protocol: Protocol,
-    pub(crate) port: Port,
+    pub(crate) port: GivenPort,
     /// Other fields of the question, which the answer repeats: an asker's own `id`, for example.
     pub(crate) extra: Map<String, Value>,
 }
@@ -48,7 +48,7 @@ impl Query {
             from: options.from.clone().unwrap_or_default(),
             to: options.to.clone().unwrap_or_default(),
             protocol: options.protocol,
-            port: options.port.clone().unwrap_or(Port::Name(String::new())),
+            port: options.port.clone().unwrap_or(GivenPort::Name(String::new())),
             extra: Map::new(),
         }
     }
@@ -71,11 +71,11 @@ fn end(fields: &mut Map<String, Value>, name: &str) -> Result<String, String> {
     }
 }
 
-fn port(value: Option<Value>) -> Result<Port, String> {
+fn port(value: Option<Value>) -> Result<GivenPort, String> {
     match value {
         None | Some(Value::Null) => Err("is missing".to_owned()),
-        Some(Value::String(text)) => Port::parse(&text),
-        Some(Value::Number(number)) => Port::parse(&number.to_string()),
+        Some(Value::String(text)) => GivenPort::parse(&text),
+        Some(Value::Number(number)) => GivenPort::parse(&number.to_string()),
         Some(other) => Err(format!("must be 1 to 65535 or a port's name, is {other}")),
     }
 }

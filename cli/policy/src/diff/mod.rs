@@ -16,7 +16,7 @@ use headgate_net::policy::Explanation;
 use serde::Serialize;
 
 use super::check::{By, Sides};
-use super::classes::{Class, Kind, PAIRS, classes};
+use super::classes::{Class, ClassKind, PAIRS, classes};
 use super::flags::{DiffOptions, Format};
 use super::names::Census;
 use super::ports::PortSet;
@@ -31,12 +31,12 @@ pub(super) struct Difference {
     /// Likewise, in the new one.
     only_new: Vec<String>,
     /// Connections of the others.
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Vec<ChangedRow>,
 }
 
 /// Connections that are allowed in one state and denied in the other.
 #[derive(Debug, Serialize)]
-pub(super) struct Change {
+pub(super) struct ChangedRow {
     /// `allowed` or `denied`: what they are in the new state, and were not in the old.
     pub(super) now: Now,
     /// Names of pods and nodes, and blocks of addresses.
@@ -62,17 +62,17 @@ pub(super) enum Now {
 
 /// What pairs of classes have in common that change alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Reason {
+struct ChangeReason {
     now: Now,
     egress: Option<By>,
     ingress: Option<By>,
 }
 
 /// How a pair of classes changes.
-type Changed = BTreeMap<Reason, PortSet>;
+type Changed = BTreeMap<ChangeReason, PortSet>;
 
 /// What sorts pairs into lines.
-type Line = (Reason, PortSet, Option<&'static str>);
+type DiffLine = (ChangeReason, PortSet, Option<&'static str>);
 
 /// Prints the differences.
 pub(super) fn run(options: &DiffOptions) -> Result<Outcome> {
@@ -109,7 +109,7 @@ pub(super) fn difference(old: &Snapshot, new: &Snapshot) -> Result<Difference> {
         "the policies tell {} kinds of pods and addresses apart, and {PAIRS} pairs are the most that are looked at",
         classes.len()
     );
-    let mut lines: BTreeMap<Line, Vec<(usize, usize)>> = BTreeMap::new();
+    let mut lines: BTreeMap<DiffLine, Vec<(usize, usize)>> = BTreeMap::new();
     for (from, from_class) in classes.iter().enumerate() {
         for (to, to_class) in classes.iter().enumerate() {
             for (family, changed) in families([old, new], from_class, to_class)? {
@@ -185,13 +185,13 @@ fn changed(
         }
         let shown = after.or_else(|| new_pairs.first().map(connection));
         let explanation = shown.map(|connection| new.decide(connection)).transpose()?;
-        let reason = Reason::of(&explanation.unwrap_or_default());
+        let reason = ChangeReason::of(&explanation.unwrap_or_default());
         changed.entry(reason).or_default().add(&run);
     }
     Ok(changed)
 }
 
-impl Reason {
+impl ChangeReason {
     fn of(explanation: &Explanation) -> Self {
         Self {
             now: if explanation.is_allowed() {
@@ -209,9 +209,9 @@ impl Reason {
 fn changes(
     classes: &[Class],
     census: &Census,
-    (reason, ports, family): &Line,
+    (reason, ports, family): &DiffLine,
     pairs: &[(usize, usize)],
-) -> Vec<Change> {
+) -> Vec<ChangedRow> {
     let by_from = joined(pairs.iter().copied());
     let by_to = joined(pairs.iter().map(|(from, to)| (*to, *from)));
     let blocks: Vec<(BTreeSet<usize>, BTreeSet<usize>)> = if by_from.len() <= by_to.len() {
@@ -221,7 +221,7 @@ fn changes(
     };
     let change = |(from, to): (BTreeSet<usize>, BTreeSet<usize>)| {
         let words = [&from, &to].map(|set| census.describe_classes(set.iter().map(|class| &classes[*class])));
-        Change {
+        ChangedRow {
             now: reason.now,
             from: names(classes, &from),
             to: names(classes, &to),
@@ -255,8 +255,8 @@ fn joined(pairs: impl Iterator<Item = (usize, usize)>) -> Vec<(BTreeSet<usize>, 
 
 fn names(classes: &[Class], set: &BTreeSet<usize>) -> Vec<String> {
     let of = |class: &usize| match &classes[*class].kind {
-        Kind::Endpoints(names) => names.clone(),
-        Kind::Outside(outside) => vec![outside.to_string()],
+        ClassKind::Endpoints(names) => names.clone(),
+        ClassKind::Outside(outside) => vec![outside.to_string()],
     };
     set.iter().flat_map(of).collect()
 }

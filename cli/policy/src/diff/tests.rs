@@ -4,7 +4,7 @@ use crate::testing::{DENY, SHOP, snapshot};
 
 /// `now from -> to ports` of each change.
 fn lines(difference: &Difference) -> Vec<String> {
-    let line = |c: &Change| {
+    let line = |c: &ChangedRow| {
         let family = c.family.unwrap_or("");
         format!(
             "{:?} {} -> {} {} {family}",

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Change, Difference, Now};
+use super::{ChangedRow, Difference, Now};
 use crate::names::few;
 use crate::{reasons, table};
 
@@ -42,7 +42,7 @@ pub(super) fn render(difference: &Difference) -> String {
     text
 }
 
-fn rows(changes: &[&Change]) -> Vec<Vec<String>> {
+fn rows(changes: &[&ChangedRow]) -> Vec<Vec<String>> {
     let mut rows = vec![["FROM", "TO", "PORTS", "BECAUSE"].map(str::to_owned).to_vec()];
     for change in changes {
         let family = change

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::blocks::short;
 use super::check::{By, Sides, tier};
-use super::classes::{Class, Kind, classes};
+use super::classes::{Class, ClassKind, classes};
 use super::flags::{ExplainOptions, Format};
 use super::names::Census;
 use super::ports::{Cuts, PortSet};
@@ -34,8 +34,8 @@ pub(super) struct Explained {
     /// The addresses of its node, to which NetworkPolicies do not matter, unlike to other nodes'.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     node: Vec<IpAddr>,
-    ingress: Side,
-    egress: Side,
+    ingress: ExplainedSide,
+    egress: ExplainedSide,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,7 +47,7 @@ struct ContainerPort {
 
 /// One direction.
 #[derive(Debug, Serialize)]
-struct Side {
+struct ExplainedSide {
     /// Whether a NetworkPolicy selects it, so that what no rule names is denied.
     isolated: bool,
     /// Those that select it, in the order of their turns.
@@ -96,7 +96,7 @@ struct Row {
 
 /// What decides, and how.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Verdict {
+struct RowVerdict {
     /// Allowed ones sort first.
     denied: bool,
     egress: Option<By>,
@@ -161,7 +161,7 @@ fn side(
     name: &str,
     addresses: &[IpAddr],
     direction: Direction,
-) -> Result<Side> {
+) -> Result<ExplainedSide> {
     let mut policies = Vec::new();
     for address in addresses {
         for policy in snapshot.selecting(*address, direction) {
@@ -172,7 +172,7 @@ fn side(
     }
     let groups = addresses.iter().flat_map(|a| snapshot.endpoints_at(*a));
     let groups: Vec<GroupId> = groups.flat_map(|e| e.groups.iter().copied()).collect();
-    Ok(Side {
+    Ok(ExplainedSide {
         isolated: policies.iter().any(|policy| policy.tier == Tier::NetworkPolicy),
         policies: policies
             .iter()
@@ -226,7 +226,7 @@ fn connections(
     addresses: &[IpAddr],
     direction: Direction,
 ) -> Result<Vec<Row>> {
-    let mut rows: BTreeMap<(Verdict, PortSet), Vec<PeerOf>> = BTreeMap::new();
+    let mut rows: BTreeMap<(RowVerdict, PortSet), Vec<PeerOf>> = BTreeMap::new();
     let outside = addresses
         .iter()
         .all(|a| snapshot.endpoints_at(*a).next().is_none());
@@ -262,7 +262,7 @@ fn connections(
         .flat_map(|(_, peers)| peers.clone())
         .collect();
     let census = Census::of(snapshot).without(name);
-    let row = |((verdict, ports), peers): ((Verdict, PortSet), Vec<PeerOf>)| {
+    let row = |((verdict, ports), peers): ((RowVerdict, PortSet), Vec<PeerOf>)| {
         let rest = verdict.denied && peers.iter().all(|peer| spoken.contains(peer));
         let peers = both_families(&peers);
         Row {
@@ -308,7 +308,7 @@ fn verdicts(
     mine: IpAddr,
     theirs: IpAddr,
     direction: Direction,
-) -> Result<BTreeMap<Verdict, PortSet>> {
+) -> Result<BTreeMap<RowVerdict, PortSet>> {
     let (from, to) = match direction {
         Direction::Ingress => (theirs, mine),
         Direction::Egress => (mine, theirs),
@@ -316,7 +316,7 @@ fn verdicts(
     let egress = snapshot.selecting(from, Direction::Egress);
     let ingress = snapshot.selecting(to, Direction::Ingress);
     let cuts = Cuts::of(egress.iter().chain(&ingress).map(AsRef::as_ref));
-    let mut verdicts: BTreeMap<Verdict, PortSet> = BTreeMap::new();
+    let mut verdicts: BTreeMap<RowVerdict, PortSet> = BTreeMap::new();
     for (run, protocol, port) in cuts.runs() {
         let explanation = snapshot.decide(Connection {
             from,
@@ -324,7 +324,7 @@ fn verdicts(
             protocol,
             port,
         })?;
-        let verdict = Verdict {
+        let verdict = RowVerdict {
             denied: !explanation.is_allowed(),
             egress: By::of(&explanation.egress),
             ingress: By::of(&explanation.ingress),
@@ -342,8 +342,8 @@ fn names(classes: &[Class], peers: &[PeerOf]) -> Vec<String> {
             None => name.to_owned(),
         };
         match &classes[peer.class].kind {
-            Kind::Endpoints(members) => names.extend(members.iter().map(|name| of_family(name))),
-            Kind::Outside(outside) => names.push(outside.to_string()),
+            ClassKind::Endpoints(members) => names.extend(members.iter().map(|name| of_family(name))),
+            ClassKind::Outside(outside) => names.push(outside.to_string()),
         }
     }
     names

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Explained, PolicyText, Side};
+use super::{Explained, ExplainedSide, PolicyText};
 use crate::{reasons, table};
 
 /// Characters of a line of peers.
@@ -68,7 +68,7 @@ const EGRESS: Words = Words {
     column: "TO",
 };
 
-fn render_side(text: &mut String, side: &Side, words: &Words) {
+fn render_side(text: &mut String, side: &ExplainedSide, words: &Words) {
     let state = match (side.isolated, side.policies.is_empty()) {
         (true, _) => "isolated: what no rule accepts is denied",
         (false, true) => "open: no policy selects it",

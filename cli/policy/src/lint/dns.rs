@@ -23,7 +23,7 @@ const SERVERS: [(&str, &str); 5] = [
 ];
 
 /// Where DNS is answered.
-struct Server {
+struct NameServer {
     addresses: Vec<IpAddr>,
     /// Of UDP and of TCP, which are others than the Service's where containers say so.
     ports: [u16; 2],
@@ -33,7 +33,7 @@ struct Server {
 /// nobody at all by the port.
 pub(super) fn check(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
     let snapshot = facts.snapshot;
-    let servers: Vec<Server> = snapshot.endpoints.iter().filter_map(server).collect();
+    let servers: Vec<NameServer> = snapshot.endpoints.iter().filter_map(server).collect();
     let classes = classes(&[snapshot]);
     let mut lost: BTreeMap<(Severity, String, &str), BTreeSet<&str>> = BTreeMap::new();
     for class in &classes {
@@ -91,7 +91,7 @@ pub(super) fn check(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-fn server(endpoint: &Endpoint) -> Option<Server> {
+fn server(endpoint: &Endpoint) -> Option<NameServer> {
     let known = |(key, value): &(String, String)| SERVERS.contains(&(key.as_str(), value.as_str()));
     if !endpoint.labels.iter().any(known) {
         return None;
@@ -103,7 +103,7 @@ fn server(endpoint: &Endpoint) -> Option<Server> {
             .find(|p| p.protocol == protocol && names.contains(&p.name.as_str()));
         named.map_or(PORT, |port| port.number)
     };
-    Some(Server {
+    Some(NameServer {
         addresses: endpoint.addresses.clone(),
         ports: [
             port(Protocol::Udp, ["dns", "dns-udp"]),
@@ -112,7 +112,7 @@ fn server(endpoint: &Endpoint) -> Option<Server> {
     })
 }
 
-fn reaches(snapshot: &Snapshot, endpoint: &Endpoint, server: &Server, protocol: Protocol) -> bool {
+fn reaches(snapshot: &Snapshot, endpoint: &Endpoint, server: &NameServer, protocol: Protocol) -> bool {
     let port = server.ports[usize::from(protocol == Protocol::Tcp)];
     let pairs = endpoint
         .addresses

@@ -20,7 +20,7 @@ enum Cover {
 
 /// A rule among others.
 #[derive(Clone, Copy)]
-struct Rule<'a> {
+struct PlacedRule<'a> {
     policy: &'a Policy,
     number: u32,
     parts: &'a [PolicyRule],
@@ -31,7 +31,7 @@ pub(super) fn check(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
     for policy in facts.policies() {
         let rivals = rivals(facts, policy);
         for (number, parts) in rules(policy) {
-            let rule = Rule {
+            let rule = PlacedRule {
                 policy,
                 number,
                 parts,
@@ -44,7 +44,7 @@ pub(super) fn check(facts: &Facts<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-fn shadowed(rule: Rule<'_>, other: Rule<'_>, cover: Cover) -> Finding {
+fn shadowed(rule: PlacedRule<'_>, other: PlacedRule<'_>, cover: Cover) -> Finding {
     let direction = super::field(other.policy, other.number);
     let whose = if std::ptr::eq(rule.policy, other.policy) {
         direction
@@ -64,7 +64,7 @@ fn shadowed(rule: Rule<'_>, other: Rule<'_>, cover: Cover) -> Finding {
     Finding::of_rule(severity, rule.policy, rule.number, "", "shadowed", text)
 }
 
-fn action(rule: Rule<'_>) -> Action {
+fn action(rule: PlacedRule<'_>) -> Action {
     rule.parts.first().map_or(Action::Accept, |part| part.action)
 }
 
@@ -88,13 +88,17 @@ fn rivals<'a>(facts: &Facts<'a>, policy: &Policy) -> Vec<&'a Policy> {
 }
 
 /// The rule that leaves nothing to this one.
-fn covering<'a>(facts: &Facts<'a>, rule: Rule<'_>, rivals: &[&'a Policy]) -> Option<(Rule<'a>, Cover)> {
-    let mut best: Option<(Rule<'_>, Cover)> = None;
+fn covering<'a>(
+    facts: &Facts<'a>,
+    rule: PlacedRule<'_>,
+    rivals: &[&'a Policy],
+) -> Option<(PlacedRule<'a>, Cover)> {
+    let mut best: Option<(PlacedRule<'_>, Cover)> = None;
     // Behind a rule that passes, what the tier would have decided may come through after all.
     let mut passed = false;
     for policy in rivals {
         for (number, parts) in rules(policy) {
-            let other = Rule {
+            let other = PlacedRule {
                 policy,
                 number,
                 parts,
@@ -126,7 +130,7 @@ fn covering<'a>(facts: &Facts<'a>, rule: Rule<'_>, rivals: &[&'a Policy]) -> Opt
 }
 
 /// Whether all that `rule` matches, `other` matches too.
-fn covers(facts: &Facts<'_>, other: Rule<'_>, rule: Rule<'_>) -> Cover {
+fn covers(facts: &Facts<'_>, other: PlacedRule<'_>, rule: PlacedRule<'_>) -> Cover {
     let subjects = group(facts, other.policy.subjects, rule.policy.subjects);
     let part = |part: &PolicyRule| {
         let by = other.parts.iter().map(|by| covers_part(facts, by, part));

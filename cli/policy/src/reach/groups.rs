@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use headgate_ring::message::Endpoint;
 use serde::Serialize;
 
-use crate::classes::{Class, Kind};
+use crate::classes::{Class, ClassKind};
 use crate::names::namespace;
 use crate::snapshot::Snapshot;
 
@@ -89,7 +89,7 @@ fn outside(endpoints: &[&Endpoint], classes: &[Class]) -> Vec<Group> {
             continue;
         }
         let of_family = |(index, class): (usize, &Class)| match &class.kind {
-            Kind::Outside(outside) if here(&outside.block.addr()) => Some((index, outside.to_string())),
+            ClassKind::Outside(outside) if here(&outside.block.addr()) => Some((index, outside.to_string())),
             _ => None,
         };
         let blocks: Vec<(usize, String)> = classes.iter().enumerate().filter_map(of_family).collect();

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::select::{self, Selected, Up};
 use super::snapshot::{Link, NextHop, Route, RouteKind, Snapshot};
-use super::{Entry, Exit, Fib, Hop, HopId, Lookup, Path, source};
+use super::{Exit, Fib, Hop, HopId, Lookup, Path, RouteEntry, source};
 use crate::lpm::Lpm;
 use crate::verdict::PortId;
 
@@ -54,7 +54,7 @@ struct Builder<'a> {
     up: Up,
     links: HashMap<u32, Link>,
     ports: HashMap<u32, PortId>,
-    routes: Vec<Entry>,
+    routes: Vec<RouteEntry>,
     paths: Vec<Path>,
     hops: Vec<Hop>,
     neighbours: HashMap<(PortId, IpAddr), HopId, crate::hash::Keyed>,
@@ -67,7 +67,7 @@ impl<'a> Builder<'a> {
             up: Up::of(snapshot),
             links: snapshot.links.iter().map(|l| (l.index, *l)).collect(),
             ports: HashMap::new(),
-            routes: vec![Entry::Answer(Lookup::Unreachable)],
+            routes: vec![RouteEntry::Answer(Lookup::Unreachable)],
             paths: Vec::new(),
             hops: Vec::new(),
             neighbours: HashMap::default(),
@@ -108,16 +108,16 @@ impl<'a> Builder<'a> {
     /// The number of the entry for a destination.
     fn route(&mut self, selected: &Selected<'_>) -> u32 {
         let entry = match selected.routes[0].kind {
-            RouteKind::Local => Entry::Answer(Lookup::Local),
-            RouteKind::Kernel => Entry::Answer(Lookup::Kernel),
-            RouteKind::Reject => Entry::Answer(Lookup::Unreachable),
+            RouteKind::Local => RouteEntry::Answer(Lookup::Local),
+            RouteKind::Kernel => RouteEntry::Answer(Lookup::Kernel),
+            RouteKind::Reject => RouteEntry::Answer(Lookup::Unreachable),
             RouteKind::Unicast => self.unicast(selected),
         };
         self.routes.push(entry);
         number(self.routes.len() - 1)
     }
 
-    fn unicast(&mut self, selected: &Selected<'_>) -> Entry {
+    fn unicast(&mut self, selected: &Selected<'_>) -> RouteEntry {
         let first = self.paths.len();
         let hops = |route| self.up.hops(route).map(move |hop| (route, hop));
         let paths: Vec<(&Route, &NextHop)> = selected.routes.iter().copied().flat_map(hops).collect();
@@ -131,7 +131,7 @@ impl<'a> Builder<'a> {
             let path = self.path(route, hop, upper);
             self.paths.push(path);
         }
-        Entry::Paths {
+        RouteEntry::Paths {
             first: number(first),
             count: number(paths.len()),
         }

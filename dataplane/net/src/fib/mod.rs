@@ -60,7 +60,7 @@ pub struct Fib {
     /// Counts the snapshots; hops belong to one.
     pub generation: u64,
     lpm: Lpm,
-    routes: Vec<Entry>,
+    routes: Vec<RouteEntry>,
     paths: Vec<Path>,
     hops: Vec<Hop>,
     /// Neighbours on our ports whose MAC address is known.
@@ -71,7 +71,7 @@ pub struct Fib {
 
 /// What a prefix leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Entry {
+enum RouteEntry {
     Answer(Lookup),
     /// `paths[first..first + count]`, `count > 0`.
     Paths {
@@ -164,7 +164,7 @@ impl Fib {
     #[inline]
     #[must_use]
     pub fn is_local(&self, address: IpAddr) -> bool {
-        self.routes[self.lpm.lookup(address) as usize] == Entry::Answer(Lookup::Local)
+        self.routes[self.lpm.lookup(address) as usize] == RouteEntry::Answer(Lookup::Local)
     }
 
     /// Bytes on the heap, about.
@@ -179,9 +179,9 @@ impl Fib {
 
     fn path(&self, dst: IpAddr) -> Result<&Path, Lookup> {
         match self.routes[self.lpm.lookup(dst) as usize] {
-            Entry::Answer(answer) => Err(answer),
-            Entry::Paths { first, count: 1 } => Ok(&self.paths[first as usize]),
-            Entry::Paths { first, count } => {
+            RouteEntry::Answer(answer) => Err(answer),
+            RouteEntry::Paths { first, count: 1 } => Ok(&self.paths[first as usize]),
+            RouteEntry::Paths { first, count } => {
                 let paths = &self.paths[first as usize..(first + count) as usize];
                 let hash = (hash::mix_address(0, dst, 0) >> 32) as u32;
                 let chosen = paths.partition_point(|p| p.upper < hash);

@@ -94,13 +94,13 @@ impl Service {
 /// mostly touches one line. The keys come from the configuration, not from strangers, so the hash needs no secret.
 #[derive(Clone, Debug)]
 pub struct Services {
-    slots: Box<[Slot]>,
+    slots: Box<[FrontendSlot]>,
     services: Vec<Service>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(32))]
-struct Slot {
+struct FrontendSlot {
     address: (u64, u64),
     /// Port, protocol and family; 0 in a free slot, since no frontend has port 0.
     rest: u32,
@@ -119,14 +119,14 @@ impl Services {
     pub fn build(services: Vec<Service>) -> Self {
         let size = (services.len() * 2).next_power_of_two().max(2);
         let mut table = Self {
-            slots: vec![Slot::default(); size].into(),
+            slots: vec![FrontendSlot::default(); size].into(),
             services: Vec::new(),
         };
         for (number, service) in (0..).zip(&services) {
             let frontend = service.frontend();
             let (address, rest) = key(frontend.address, frontend.protocol.number(), frontend.port);
             let slot = table.probe(address, rest);
-            table.slots[slot] = Slot {
+            table.slots[slot] = FrontendSlot {
                 address,
                 rest,
                 service: number,

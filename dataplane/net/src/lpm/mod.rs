@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
-use crate::tracked::Tracked;
+use crate::double_buffered::DoubleBuffered;
 
 /// Values must be below this; the bits above mark entries that lead on.
 pub const LIMIT: u32 = 1 << 30;
@@ -143,7 +143,7 @@ fn split(prefixes: impl IntoIterator<Item = (IpNet, u32)>) -> (Vec<Prefix<u32>>,
 /// Tables of 256 entries.
 #[derive(Clone, Debug, Default)]
 struct Tables {
-    tables: Tracked<[u32; 256]>,
+    tables: DoubleBuffered<[u32; 256]>,
     free: Vec<u32>,
 }
 

@@ -13,13 +13,13 @@
 //! for fewer.
 
 use super::{CHILD, DENSE, Prefix, Tables, number};
-use crate::tracked::Tracked;
+use crate::double_buffered::DoubleBuffered;
 
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     /// One entry for each /16.
-    root: Tracked<u32>,
-    nodes: Tracked<Node>,
+    root: DoubleBuffered<u32>,
+    nodes: DoubleBuffered<Node>,
     free: Vec<u32>,
     dense: Tables,
 }
@@ -44,8 +44,8 @@ type Run = (u16, u32);
 impl Table {
     pub(super) fn new(default: u32) -> Self {
         Self {
-            root: Tracked::filled(default, 1 << 16),
-            nodes: Tracked::default(),
+            root: DoubleBuffered::filled(default, 1 << 16),
+            nodes: DoubleBuffered::default(),
             free: Vec::new(),
             dense: Tables::default(),
         }
@@ -118,7 +118,7 @@ impl Table {
         self.root.memory() + self.nodes.memory() + self.dense.memory()
     }
 
-    /// See [`Tracked::catch_up`].
+    /// See [`DoubleBuffered::catch_up`].
     pub(super) fn catch_up(&mut self, newer: &Self) {
         self.root.catch_up(&newer.root);
         self.nodes.catch_up(&newer.nodes);

@@ -16,7 +16,7 @@
 use super::{CHILD, DENSE, Prefix, Tables, number};
 use std::hint::select_unpredictable;
 
-use crate::tracked::Tracked;
+use crate::double_buffered::DoubleBuffered;
 
 const ROOT: u8 = 16;
 const STRIDE: u8 = 8;
@@ -62,10 +62,10 @@ const RUNS_NODE: u32 = DENSE;
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     /// One entry for each /16.
-    root: Tracked<u32>,
-    nodes: Tracked<Node>,
+    root: DoubleBuffered<u32>,
+    nodes: DoubleBuffered<Node>,
     free: Vec<u32>,
-    runs: Tracked<Runs>,
+    runs: DoubleBuffered<Runs>,
     free_runs: Vec<u32>,
     dense: Tables,
 }
@@ -73,10 +73,10 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn new(default: u32) -> Self {
         Self {
-            root: Tracked::filled(default, 1 << ROOT),
-            nodes: Tracked::default(),
+            root: DoubleBuffered::filled(default, 1 << ROOT),
+            nodes: DoubleBuffered::default(),
             free: Vec::new(),
-            runs: Tracked::default(),
+            runs: DoubleBuffered::default(),
             free_runs: Vec::new(),
             dense: Tables::default(),
         }
@@ -281,7 +281,7 @@ impl Table {
         self.root.memory() + self.nodes.memory() + self.runs.memory() + self.dense.memory()
     }
 
-    /// See [`Tracked::catch_up`].
+    /// See [`DoubleBuffered::catch_up`].
     pub(super) fn catch_up(&mut self, newer: &Self) {
         self.root.catch_up(&newer.root);
         self.nodes.catch_up(&newer.nodes);

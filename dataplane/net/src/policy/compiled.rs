@@ -24,8 +24,8 @@ use super::hosts::{Hosts, Owners};
 use super::ports::{ALL, Lines, PortsId, port_key};
 use super::slots::{Cell, Slots, Wide};
 use super::{Decision, Denial, PolicyId};
+use crate::double_buffered::DoubleBuffered;
 use crate::lpm::Lpm;
-use crate::tracked::Tracked;
 
 /// Every policy of a state, ready to decide. Made by a [`Classifier`](super::Classifier).
 #[derive(Clone, Debug)]
@@ -34,19 +34,19 @@ pub struct Compiled {
     pub(super) hosts: Hosts,
     /// The classes of all others.
     pub(super) blocks: Lpm,
-    pub(super) classes: Tracked<Class>,
+    pub(super) classes: DoubleBuffered<Class>,
     /// By guard and column, see [`cell_key`].
     pub(super) cells: Slots<Cell>,
     pub(super) lines: Lines,
     /// The policies of each guard in the order of their turns, by their places in `policies`.
-    pub(super) guards: Tracked<Arc<[u32]>>,
-    pub(super) policies: Tracked<Option<Arc<Policy>>>,
-    pub(super) endpoints: Tracked<Option<Arc<Endpoint>>>,
+    pub(super) guards: DoubleBuffered<Arc<[u32]>>,
+    pub(super) policies: DoubleBuffered<Option<Arc<Policy>>>,
+    pub(super) endpoints: DoubleBuffered<Option<Arc<Endpoint>>>,
     /// The endpoints at each address.
     pub(super) owners: Owners,
     /// How many endpoints run on the node with each address.
     pub(super) nodes: Hosts,
-    pub(super) groups: Tracked<Option<Arc<Group>>>,
+    pub(super) groups: DoubleBuffered<Option<Arc<Group>>>,
     /// Places in `groups`, plus 1.
     pub(super) group_places: Slots<Wide>,
     pub(super) counts: Counts,

@@ -10,7 +10,7 @@ use super::{Decision, Denial, End, Explanation, PolicyId, Ruling};
 
 /// One end of a connection, as its policies see it.
 #[derive(Clone, Copy)]
-struct Question<'a> {
+struct BothEnds<'a> {
     tables: &'a Compiled,
     /// Places of the policies that select the subject, in the order of their turns.
     policies: &'a [u32],
@@ -64,14 +64,14 @@ impl Compiled {
         (src, dst): (IpAddr, IpAddr),
         protocol: u8,
         port: u16,
-    ) -> Question<'_> {
+    ) -> BothEnds<'_> {
         let (subject, peer) = match direction {
             Direction::Ingress => (dst, src),
             Direction::Egress => (src, dst),
         };
         let class = self.classes[self.class_of(subject) as usize];
         let guard = class.guards[side(direction)].number & !REGIONS;
-        Question {
+        BothEnds {
             tables: self,
             policies: &self.guards[guard as usize],
             subject,
@@ -97,7 +97,7 @@ impl Compiled {
     }
 }
 
-impl Question<'_> {
+impl BothEnds<'_> {
     fn end(self) -> End {
         let word = self.word();
         let ruling = |(_, place, rule): Word| {

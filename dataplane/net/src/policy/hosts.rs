@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::slots::{Slots, Wide};
-use crate::tracked::Tracked;
+use crate::double_buffered::DoubleBuffered;
 
 /// From addresses to classes.
 #[derive(Clone, Debug, Default)]
@@ -70,7 +70,7 @@ impl Hosts {
         self.v4.memory() + self.v6.memory() + self.around.iter().map(Around::memory).sum::<usize>()
     }
 
-    /// See [`Tracked::catch_up`].
+    /// See [`DoubleBuffered::catch_up`].
     pub(super) fn catch_up(&mut self, newer: &Self) {
         self.v4.catch_up(&newer.v4);
         self.v6.catch_up(&newer.v6);
@@ -84,15 +84,15 @@ impl Hosts {
 #[derive(Clone, Debug)]
 struct Around {
     /// A bit for each.
-    bits: Tracked<u64>,
-    hosts: Tracked<u32>,
+    bits: DoubleBuffered<u64>,
+    hosts: DoubleBuffered<u32>,
 }
 
 impl Default for Around {
     fn default() -> Self {
         Self {
-            bits: Tracked::filled(0, 1 << 10),
-            hosts: Tracked::filled(0, 1 << 16),
+            bits: DoubleBuffered::filled(0, 1 << 10),
+            hosts: DoubleBuffered::filled(0, 1 << 16),
         }
     }
 }
@@ -137,7 +137,7 @@ fn upper(address: u128) -> u32 {
 pub(super) struct Owners {
     /// Places in `lists`, plus 1.
     by_address: Hosts,
-    lists: Tracked<Box<[u32]>>,
+    lists: DoubleBuffered<Box<[u32]>>,
     free: Vec<u32>,
 }
 
@@ -184,7 +184,7 @@ impl Owners {
         self.by_address.memory() + self.lists.memory() + listed
     }
 
-    /// See [`Tracked::catch_up`].
+    /// See [`DoubleBuffered::catch_up`].
     pub(super) fn catch_up(&mut self, newer: &Self) {
         self.by_address.catch_up(&newer.by_address);
         self.lists.catch_up(&newer.lists);

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use super::ranges::Range;
+use crate::double_buffered::DoubleBuffered;
 use crate::hash::Keyed;
-use crate::tracked::Tracked;
 
 /// Protocol and destination port as one number, so that ranges of ports are ranges of numbers. Protocols
 /// without ports (of those that policies can name) share one number, which only rules for any port hold.
@@ -50,12 +50,12 @@ pub(super) const ALL: PortsId = 2;
 /// the first one at 0, and `last` are their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C, align(64))]
-pub(super) struct Line {
+pub(super) struct PortLine {
     first: [u32; WIDTH],
     last: [u32; WIDTH],
 }
 
-impl Line {
+impl PortLine {
     const EMPTY: Self = Self {
         first: [u32::MAX; WIDTH],
         last: [0; WIDTH],
@@ -91,12 +91,12 @@ impl Line {
 
 /// The sets that are in use, to be read.
 #[derive(Clone, Debug)]
-pub(super) struct Lines(Tracked<Line>);
+pub(super) struct Lines(DoubleBuffered<PortLine>);
 
 impl Default for Lines {
     fn default() -> Self {
-        let mut lines = Tracked::filled(Line::EMPTY, 3);
-        *lines.edit(ALL as usize) = Line::of(&[EVERYTHING]);
+        let mut lines = DoubleBuffered::filled(PortLine::EMPTY, 3);
+        *lines.edit(ALL as usize) = PortLine::of(&[EVERYTHING]);
         Self(lines)
     }
 }
@@ -124,7 +124,7 @@ impl Lines {
         self.0.memory()
     }
 
-    /// See [`Tracked::catch_up`].
+    /// See [`DoubleBuffered::catch_up`].
     pub(super) fn catch_up(&mut self, newer: &Self) {
         self.0.catch_up(&newer.0);
     }
@@ -133,7 +133,7 @@ impl Lines {
 /// Which lines there are, and how many users each has.
 #[derive(Debug)]
 pub(super) struct LineCounts {
-    numbers: HashMap<(Line, bool), u32, Keyed>,
+    numbers: HashMap<(PortLine, bool), u32, Keyed>,
     counts: Vec<u32>,
     free: Vec<u32>,
 }
@@ -145,8 +145,8 @@ impl Default for LineCounts {
             counts: vec![1; 3],
             free: Vec::new(),
         };
-        counts.numbers.insert((Line::EMPTY, false), NONE);
-        counts.numbers.insert((Line::of(&[EVERYTHING]), false), ALL);
+        counts.numbers.insert((PortLine::EMPTY, false), NONE);
+        counts.numbers.insert((PortLine::of(&[EVERYTHING]), false), ALL);
         counts
     }
 }
@@ -155,17 +155,17 @@ impl LineCounts {
     /// Names the set of normal ranges, and counts a user of it.
     pub(super) fn acquire(&mut self, ranges: &[Range], lines: &mut Lines) -> PortsId {
         if ranges.len() <= WIDTH {
-            return self.line(Line::of(ranges), false, lines);
+            return self.line(PortLine::of(ranges), false, lines);
         }
         let mut level: Vec<(u32, PortsId)> = ranges
             .chunks(WIDTH)
-            .map(|part| (part[0].0, self.line(Line::of(part), false, lines)))
+            .map(|part| (part[0].0, self.line(PortLine::of(part), false, lines)))
             .collect();
         level[0].0 = 0;
         while level.len() > 1 {
             level = level
                 .chunks(WIDTH)
-                .map(|part| (part[0].0, self.line(Line::of(part), true, lines)))
+                .map(|part| (part[0].0, self.line(PortLine::of(part), true, lines)))
                 .collect();
         }
         level[0].1
@@ -201,7 +201,7 @@ impl LineCounts {
     }
 
     /// Counts a user of a line. A line of a tree that is there already gives back its children, which it counts itself.
-    fn line(&mut self, line: Line, tree: bool, lines: &mut Lines) -> PortsId {
+    fn line(&mut self, line: PortLine, tree: bool, lines: &mut Lines) -> PortsId {
         let mark = if tree { TREE } else { 0 };
         if let Some(number) = self.numbers.get(&(line, tree)) {
             let number = *number;
@@ -220,7 +220,7 @@ impl LineCounts {
         });
         self.counts[number as usize] = 1;
         self.numbers.insert((line, tree), number);
-        lines.0.put(number as usize, line, &Line::EMPTY);
+        lines.0.put(number as usize, line, &PortLine::EMPTY);
         number | mark
     }
 }

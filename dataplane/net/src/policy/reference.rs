@@ -24,7 +24,7 @@ pub fn explain(
     }
     let mut policies = policies.to_vec();
     policies.sort_by(|a, b| (a.tier, a.priority, &a.name).cmp(&(b.tier, b.priority, &b.name)));
-    let connection = |subject, peer| Connection {
+    let connection = |subject, peer| Asked {
         subject,
         peer,
         protocol,
@@ -37,7 +37,7 @@ pub fn explain(
 }
 
 #[derive(Clone, Copy)]
-struct Connection {
+struct Asked {
     subject: IpAddr,
     peer: IpAddr,
     protocol: u8,
@@ -48,7 +48,7 @@ fn end(
     endpoints: &[Arc<Endpoint>],
     policies: &[Arc<Policy>],
     direction: Direction,
-    connection: Connection,
+    connection: Asked,
 ) -> End {
     let policies: Vec<Arc<Policy>> = policies
         .iter()
@@ -102,7 +102,7 @@ fn end(
     }
 }
 
-fn is_own_node(endpoints: &[Arc<Endpoint>], connection: Connection) -> bool {
+fn is_own_node(endpoints: &[Arc<Endpoint>], connection: Asked) -> bool {
     let mut subjects = endpoints
         .iter()
         .filter(|e| e.addresses.contains(&connection.subject));
@@ -115,8 +115,8 @@ fn in_group(endpoints: &[Arc<Endpoint>], address: IpAddr, group: GroupId) -> boo
         .any(|e| e.addresses.contains(&address) && e.groups.contains(&group))
 }
 
-fn matches(endpoints: &[Arc<Endpoint>], rule: &PolicyRule, connection: Connection) -> bool {
-    let Connection {
+fn matches(endpoints: &[Arc<Endpoint>], rule: &PolicyRule, connection: Asked) -> bool {
+    let Asked {
         subject,
         peer,
         protocol,

@@ -2,8 +2,8 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use crate::double_buffered::DoubleBuffered;
 use crate::probing::{Probed, probe};
-use crate::tracked::Tracked;
 
 /// Fewer would make collisions likely where they cost most, in small clusters.
 const SLOTS_MIN: usize = 256;
@@ -26,7 +26,7 @@ pub(super) trait Slot: Copy {
 /// A quarter of the slots is taken at most.
 #[derive(Clone, Debug)]
 pub(super) struct Slots<S> {
-    slots: Tracked<S>,
+    slots: DoubleBuffered<S>,
     /// 64 less the number of bits of a slot's index.
     shift: u32,
     /// There are clusters where who makes a pod chooses its address.
@@ -43,7 +43,7 @@ impl<S: Slot> Default for Slots<S> {
 impl<S: Slot> Slots<S> {
     fn with_slots(count: usize, secret: u64) -> Self {
         Self {
-            slots: Tracked::filled(S::EMPTY, count),
+            slots: DoubleBuffered::filled(S::EMPTY, count),
             shift: 64 - count.trailing_zeros(),
             secret,
             len: 0,
@@ -102,7 +102,7 @@ impl<S: Slot> Slots<S> {
         self.slots.memory()
     }
 
-    /// See [`Tracked::catch_up`].
+    /// See [`DoubleBuffered::catch_up`].
     pub(super) fn catch_up(&mut self, newer: &Self) {
         self.slots.catch_up(&newer.slots);
         (self.shift, self.secret, self.len) = (newer.shift, newer.secret, newer.len);

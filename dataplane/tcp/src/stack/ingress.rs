@@ -7,7 +7,7 @@ use smoltcp::socket::tcp::State;
 use super::{Entry, Inner};
 use crate::connection::{Connection, End};
 use crate::handshake::HalfOpen;
-use crate::key::Key;
+use crate::key::ConnectionKey;
 use crate::packets::{Nowhere, Small, acknowledgement};
 use crate::recovery::{Action, Heard, Recovery};
 use crate::segment::{ACK, Malformed, RST, SYN, Segment};
@@ -30,7 +30,7 @@ impl Inner {
             Err(malformed) => return self.count_malformed(malformed),
         };
         self.counters.segments_in += 1;
-        let key = Key::new(segment.destination, segment.source);
+        let key = ConnectionKey::new(segment.destination, segment.source);
         match self.index.get(&key) {
             Some(Entry::Connection(id)) => self.deliver(*id, &segment),
             Some(Entry::HalfOpen(place)) => self.handshake(*place, key, &segment),
@@ -45,7 +45,7 @@ impl Inner {
     /// A router cannot pass on a segment of ours. It is believed if the segment is under way, which nobody who does not
     /// see our packets can know (RFC 5927, section 7.2); the connection sends smaller ones from then on.
     fn narrow(&mut self, told: &TooBig) {
-        let Some(Entry::Connection(id)) = self.index.get(&Key::new(told.local, told.remote)) else {
+        let Some(Entry::Connection(id)) = self.index.get(&ConnectionKey::new(told.local, told.remote)) else {
             return;
         };
         let id = *id;
@@ -173,7 +173,7 @@ impl Inner {
     }
 
     /// A SYN for a listener: answered from a record. `replaces` is the place of an older record with the same key.
-    fn greet(&mut self, key: Key, segment: &Segment<'_>, replaces: Option<usize>) {
+    fn greet(&mut self, key: ConnectionKey, segment: &Segment<'_>, replaces: Option<usize>) {
         if let Some(place) = replaces {
             self.half_open.remove(place);
             self.index.remove(&key);
@@ -216,7 +216,7 @@ impl Inner {
     }
 
     /// A segment for a handshake that has begun.
-    fn handshake(&mut self, place: usize, key: Key, segment: &Segment<'_>) {
+    fn handshake(&mut self, place: usize, key: ConnectionKey, segment: &Segment<'_>) {
         let Some(record) = self.half_open.get(place) else {
             return;
         };
@@ -243,7 +243,7 @@ impl Inner {
     }
 
     /// The client has shown that it got our SYN-ACK: from here on it costs buffers.
-    fn promote(&mut self, place: usize, key: Key, segment: &Segment<'_>) {
+    fn promote(&mut self, place: usize, key: ConnectionKey, segment: &Segment<'_>) {
         let Some(record) = self.half_open.remove(place) else {
             return;
         };
@@ -274,7 +274,7 @@ impl Inner {
     }
 
     /// A segment for a connection in TIME-WAIT (RFC 9293 section 3.10.7.4).
-    fn linger_on(&mut self, place: usize, key: Key, segment: &Segment<'_>) {
+    fn linger_on(&mut self, place: usize, key: ConnectionKey, segment: &Segment<'_>) {
         let Some(record) = self.time_wait.get(place) else {
             return;
         };

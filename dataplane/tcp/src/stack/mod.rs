@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use super::connection::Connection;
 use super::handshake::{Expiring, HalfOpen, TimeWait};
-use super::key::Key;
+use super::key::ConnectionKey;
 use super::options::{StackConfig, StackCounters};
 use super::packets::Replies;
 use super::ports::{Ports, destination};
@@ -41,7 +41,7 @@ pub(super) struct Inner {
     pub(super) config: StackConfig,
     pub(super) counters: StackCounters,
     pub(super) connections: Slab<Connection>,
-    index: HashMap<Key, Entry, Keyed>,
+    index: HashMap<ConnectionKey, Entry, Keyed>,
     half_open: Expiring<HalfOpen>,
     time_wait: Expiring<TimeWait>,
     pub(super) listeners: HashSet<SocketAddr>,
@@ -168,13 +168,13 @@ impl Inner {
         let address = (self.config.source_address)(remote.ip())?;
         let offset = self.index.hasher().hash_one(destination(address, remote));
         let index = &self.index;
-        let free = |port| !index.contains_key(&Key::new(SocketAddr::new(address, port), remote));
+        let free = |port| !index.contains_key(&ConnectionKey::new(SocketAddr::new(address, port), remote));
         let Some(port) = self.ports.take((offset >> 32) as u32, free) else {
             self.counters.ports_exhausted += 1;
             return None;
         };
         let local = SocketAddr::new(address, port);
-        let key = Key::new(local, remote);
+        let key = ConnectionKey::new(local, remote);
         let mut socket = self.take_socket();
         let mut interface = Stateless::new(self.config.mtu, self.seeds.next());
         if !socket.connect(&mut interface, local, remote) {

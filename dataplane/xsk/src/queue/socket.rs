@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, TxQueue};
 
 use super::{BATCH, KernelStatistics, QueueConfig, QueueStatistics};
-use crate::umem::{FRAME_SIZE, Holder, Kernel, Umem};
+use crate::umem::{FRAME_SIZE, Holder, KernelRegion, Umem};
 
 /// The four rings of a bound socket.
 pub(super) struct Rings {
@@ -21,7 +21,7 @@ pub(super) struct Rings {
 pub(super) struct Socket {
     pub(super) rings: Rings,
     pub(super) umem: &'static Umem,
-    pub(super) kernel: &'static Kernel,
+    pub(super) kernel: &'static KernelRegion,
     /// The interface's index.
     pub(super) interface: u32,
     pub(super) queue: u32,
@@ -42,7 +42,7 @@ pub(super) struct Socket {
 impl Socket {
     pub(super) fn new(
         umem: &'static Umem,
-        kernel: &'static Kernel,
+        kernel: &'static KernelRegion,
         rings: Rings,
         interface: u32,
         config: &QueueConfig,

@@ -23,7 +23,7 @@ pub use rules::AddressRule;
 use crate::interface::Interface;
 use crate::queue::{Queue, XdpMode};
 use error::os_error;
-use rules::{Entry, Plain, address_key, port_key};
+use rules::{AddressEntry, Plain, address_key, port_key};
 
 /// The program as `scripts/build-xdp` makes it from `xdp-progs/src`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../../xdp-progs/headgate.o");
@@ -41,7 +41,7 @@ pub struct Steering {
     sockets: XskMap<MapData>,
     counters: PerCpuArray<MapData, u64>,
     /// What the maps have, to know what a removal leaves.
-    entries: HashMap<Address, Entry>,
+    entries: HashMap<Address, AddressEntry>,
     refusal: Option<String>,
 }
 
@@ -221,7 +221,11 @@ impl Steering {
     }
 
     /// Changes what is known of `address`, in the program's map first.
-    fn update(&mut self, address: IpAddr, change: impl FnOnce(&mut Entry)) -> Result<(), SteeringError> {
+    fn update(
+        &mut self,
+        address: IpAddr,
+        change: impl FnOnce(&mut AddressEntry),
+    ) -> Result<(), SteeringError> {
         let key = address_key(address);
         let before = self.entries.get(&key).copied();
         let mut entry = before.unwrap_or_default();

@@ -32,13 +32,13 @@ impl AddressRule {
 
 /// What is known of one address.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Entry {
+pub(super) struct AddressEntry {
     pub(super) rule: Option<AddressRule>,
     /// How many ports of it are taken.
     pub(super) ports: u32,
 }
 
-impl Entry {
+impl AddressEntry {
     /// What the program is to see; `None` if it need not know of the address.
     pub(super) fn compile(&self) -> Option<Rule> {
         let rule = self.rule.unwrap_or_default();

@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn a_rule_sets_the_flags_it_says() {
-    let entry = |rule, ports| Entry { rule, ports }.compile();
+    let entry = |rule, ports| AddressEntry { rule, ports }.compile();
     assert_eq!(entry(None, 0), None, "nothing is known of the address");
     let flags = |rule: AddressRule| entry(Some(rule), 0).map(|rule| rule.flags);
     let rule = AddressRule::default();

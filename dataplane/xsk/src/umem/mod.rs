@@ -18,7 +18,7 @@ use crossbeam::utils::CachePadded;
 pub use cache::FrameCache;
 pub use frame::{Frame, TooLong};
 pub(crate) use owner::{Holder, Owners};
-pub(crate) use region::Kernel;
+pub(crate) use region::KernelRegion;
 use region::Region;
 
 use crate::queue::Bindings;
@@ -129,7 +129,7 @@ impl Umem {
     }
 
     /// The memory as the kernel knows it, if it does.
-    pub(crate) fn kernel(&self) -> Option<&Kernel> {
+    pub(crate) fn kernel(&self) -> Option<&KernelRegion> {
         self.region.kernel()
     }
 

@@ -15,11 +15,11 @@ use super::{FRAME_CAPACITY, FRAME_HEADROOM, FRAME_SIZE, KERNEL_RING_SIZE, UmemEr
 pub(super) struct Region {
     base: NonNull<u8>,
     frames: u32,
-    kernel: Option<Kernel>,
+    kernel: Option<KernelRegion>,
 }
 
 /// The kernel's view of the same memory.
-pub(crate) struct Kernel {
+pub(crate) struct KernelRegion {
     pub(crate) umem: xsk_rs::Umem,
     /// The descriptor of each frame, by index; its packet begins at [`FRAME_HEADROOM`].
     pub(crate) descriptors: Box<[FrameDesc]>,
@@ -57,7 +57,7 @@ impl Region {
         Ok(Self {
             base: NonNull::new(base).expect("mmap(2) gives no null pointer"),
             frames: frames.get(),
-            kernel: Some(Kernel {
+            kernel: Some(KernelRegion {
                 umem,
                 descriptors: descriptors.into_boxed_slice(),
             }),
@@ -68,7 +68,7 @@ impl Region {
         self.frames
     }
 
-    pub(super) fn kernel(&self) -> Option<&Kernel> {
+    pub(super) fn kernel(&self) -> Option<&KernelRegion> {
         self.kernel.as_ref()
     }
 

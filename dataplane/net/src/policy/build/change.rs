@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::trie::TOPS;
-use super::{Changes, Limits, Model, TooLarge};
+use super::{Changes, Entities, Limits, TooLarge};
 use crate::lpm::Lpm;
 use crate::policy::compiled::{Class, Compiled, Counts, REGION};
 
 /// A change on its way.
 pub(super) struct Change<'a> {
-    pub(super) model: &'a mut Model,
+    pub(super) model: &'a mut Entities,
     pub(super) out: &'a mut Compiled,
     pub(super) limits: Limits,
     /// Sets named for the first time; their members are not known yet.
@@ -40,7 +40,7 @@ pub(super) struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    pub(super) fn new(model: &'a mut Model, out: &'a mut Compiled, limits: Limits) -> Self {
+    pub(super) fn new(model: &'a mut Entities, out: &'a mut Compiled, limits: Limits) -> Self {
         Self {
             model,
             out,

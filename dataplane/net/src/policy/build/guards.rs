@@ -6,7 +6,7 @@ use std::sync::Arc;
 use headgate_ring::message::{Direction, Tier};
 
 use super::change::Change;
-use super::policies::Rule;
+use super::policies::CompactRule;
 use super::program::Program;
 use super::{PolicyKey, TooLarge, enter, leave};
 use crate::hash::Keyed;
@@ -266,7 +266,7 @@ impl Change<'_> {
                     .for_each(|place| guards[*place as usize] += 1);
             }
         }
-        let weight = |rule: &Rule| {
+        let weight = |rule: &CompactRule| {
             let info = |set: &u32| &model.set_info[*set as usize];
             let sets = rule.sets.iter().flat_map(|sets| sets.iter().map(info));
             let columns: usize = sets.map(|set| set.members.len() + set.regions.len()).sum();

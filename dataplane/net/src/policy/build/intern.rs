@@ -12,13 +12,13 @@ use crate::hash::Keyed;
 #[derive(Debug)]
 pub(super) struct Interner<K> {
     numbers: HashMap<K, u32, Keyed>,
-    entries: Vec<Entry<K>>,
+    entries: Vec<InternedEntry<K>>,
     free: Vec<u32>,
     orphans: Vec<u32>,
 }
 
 #[derive(Debug)]
-struct Entry<K> {
+struct InternedEntry<K> {
     /// `None` where the number is free.
     key: Option<K>,
     users: u32,
@@ -49,7 +49,7 @@ impl<K: Clone + Eq + Hash> Interner<K> {
             self.entries[*number as usize].users += 1;
             return (*number, false);
         }
-        let entry = Entry {
+        let entry = InternedEntry {
             key: Some(key.clone()),
             users: 1,
         };

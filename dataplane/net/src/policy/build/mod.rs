@@ -36,9 +36,9 @@ use headgate_ring::message::{Direction, Endpoint, Group, GroupId, Peer, Policy};
 
 use super::compiled::{Class, Compiled, Counts};
 use super::ports::LineCounts;
+use crate::double_buffered::DoubleBuffered;
 use crate::hash::Keyed;
 use crate::lpm::Lpm;
-use crate::tracked::Tracked;
 use change::Change;
 use endpoints::{ClassInfo, GroupInfo, Identity};
 use guards::{GuardInfo, LISTED};
@@ -83,7 +83,7 @@ pub struct Changes {
 /// and the next change edits.
 #[derive(Debug)]
 pub struct Classifier {
-    model: Model,
+    model: Entities,
     /// What was published last.
     front: Arc<Compiled>,
     /// Behind by the last change, or equal if `level`.
@@ -115,7 +115,7 @@ impl Default for Limits {
 
 /// What the tables are made from, apart from the objects themselves, which stand in the tables.
 #[derive(Debug)]
-struct Model {
+struct Entities {
     endpoint_places: Places<String>,
     policy_places: Places<PolicyKey>,
     group_places: Places<GroupId>,
@@ -154,7 +154,7 @@ impl Classifier {
     /// Without endpoints and policies; everything is allowed.
     pub(super) fn with_limits(limits: Limits) -> Self {
         let mut classifier = Self {
-            model: Model::default(),
+            model: Entities::default(),
             front: Arc::new(Compiled::bare()),
             back: Arc::new(Compiled::bare()),
             level: true,
@@ -269,15 +269,15 @@ impl Compiled {
         Self {
             hosts: super::hosts::Hosts::default(),
             blocks: Lpm::build([], 0),
-            classes: Tracked::filled(Class::OPEN, 1),
+            classes: DoubleBuffered::filled(Class::OPEN, 1),
             cells: super::slots::Slots::default(),
             lines: super::ports::Lines::default(),
-            guards: Tracked::filled(Arc::default(), 1),
-            policies: Tracked::default(),
-            endpoints: Tracked::default(),
+            guards: DoubleBuffered::filled(Arc::default(), 1),
+            policies: DoubleBuffered::default(),
+            endpoints: DoubleBuffered::default(),
             owners: super::hosts::Owners::default(),
             nodes: super::hosts::Hosts::default(),
-            groups: Tracked::default(),
+            groups: DoubleBuffered::default(),
             group_places: super::slots::Slots::default(),
             counts: Counts::default(),
         }
@@ -306,7 +306,7 @@ impl Compiled {
     }
 }
 
-impl Model {
+impl Entities {
     /// Bytes on the heap, about.
     fn memory(&self) -> usize {
         // Lists of a few numbers each, and nodes of maps: what a large cluster was measured to need for each.
@@ -317,7 +317,7 @@ impl Model {
     }
 }
 
-impl Default for Model {
+impl Default for Entities {
     fn default() -> Self {
         Self {
             endpoint_places: Places::default(),

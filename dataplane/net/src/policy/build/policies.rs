@@ -17,11 +17,11 @@ pub(super) struct Rules {
     pub(super) place: u32,
     pub(super) policy: Arc<Policy>,
     pub(super) subjects: u32,
-    pub(super) rules: Vec<Rule>,
+    pub(super) rules: Vec<CompactRule>,
 }
 
 #[derive(Debug)]
-pub(super) struct Rule {
+pub(super) struct CompactRule {
     pub(super) only: Option<u32>,
     pub(super) action: Action,
     /// `None` for any peer.
@@ -93,13 +93,13 @@ impl Change<'_> {
         }
     }
 
-    fn compact_rule(&mut self, rule: &PolicyRule) -> Rule {
+    fn compact_rule(&mut self, rule: &PolicyRule) -> CompactRule {
         let sets = rule.peers.as_ref().map(|peers| {
             let mut sets: Vec<u32> = peers.iter().map(|peer| self.acquire_set(peer)).collect();
             sets.sort_unstable();
             sets.into()
         });
-        Rule {
+        CompactRule {
             only: rule.only.map(|group| self.acquire_group(group)),
             action: rule.action,
             sets,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headgate_ring::message::{Action, Tier};
 
-use super::policies::{Rule, Rules};
+use super::policies::{CompactRule, Rules};
 use crate::policy::compiled::SEVERAL;
 use crate::policy::ports::EVERYTHING;
 use crate::policy::ranges::{Range, difference, intersection, normalize, union};
@@ -28,7 +28,7 @@ impl Program {
     /// Of policies without order, for subjects in these sorted groups.
     pub(super) fn new(mut policies: Vec<Arc<Rules>>, groups: &[u32]) -> Self {
         policies.sort_unstable_by(|a, b| a.turn().cmp(&b.turn()));
-        let holds = |rule: &Rule| rule.only.is_none_or(|group| groups.binary_search(&group).is_ok());
+        let holds = |rule: &CompactRule| rule.only.is_none_or(|group| groups.binary_search(&group).is_ok());
         let mut program = Self {
             isolated: policies.iter().any(|p| p.policy.tier == Tier::NetworkPolicy),
             policies,
@@ -72,8 +72,9 @@ impl Program {
         } else {
             Tier::Baseline
         };
-        let denies =
-            |(policy, rule): &(&Rules, &Rule)| rule.action == Action::Deny && policy.policy.tier <= last;
+        let denies = |(policy, rule): &(&Rules, &CompactRule)| {
+            rule.action == Action::Deny && policy.policy.tier <= last
+        };
         let mut deniers: Vec<u32> = self
             .rules()
             .filter(denies)
@@ -146,19 +147,19 @@ impl Program {
         matching
     }
 
-    fn of_tier(&self, tier: Tier, matching: &[usize]) -> impl Iterator<Item = &Rule> {
+    fn of_tier(&self, tier: Tier, matching: &[usize]) -> impl Iterator<Item = &CompactRule> {
         let rules = matching.iter().map(|place| self.rule(self.rules[*place]));
         rules
             .filter(move |(policy, _)| policy.policy.tier == tier)
             .map(|(_, rule)| rule)
     }
 
-    fn rule(&self, (i, j): (usize, usize)) -> (&Rules, &Rule) {
+    fn rule(&self, (i, j): (usize, usize)) -> (&Rules, &CompactRule) {
         let policy = &*self.policies[i];
         (policy, &policy.rules[j])
     }
 
-    fn rules(&self) -> impl Iterator<Item = (&Rules, &Rule)> {
+    fn rules(&self) -> impl Iterator<Item = (&Rules, &CompactRule)> {
         self.rules.iter().map(|place| self.rule(*place))
     }
 }

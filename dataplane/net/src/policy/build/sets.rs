@@ -16,7 +16,7 @@ type Mover = (u32, Vec<(u32, bool)>, u32);
 /// One peer of rules, by its number.
 #[derive(Debug, Default)]
 pub(super) struct SetInfo {
-    kind: Kind,
+    kind: SetKind,
     /// Guards that have cells by it, sorted.
     pub(super) users: Vec<u32>,
     /// How many classes it holds.
@@ -29,7 +29,7 @@ pub(super) struct SetInfo {
 }
 
 #[derive(Clone, Debug, Default)]
-enum Kind {
+enum SetKind {
     #[default]
     Free,
     Group(u32),
@@ -42,7 +42,7 @@ enum Kind {
     },
 }
 
-impl Kind {
+impl SetKind {
     /// Whether an except of the block holds all of a node.
     fn excepts(&self, net: &IpNet) -> bool {
         let Self::Block { except, .. } = self else {
@@ -72,7 +72,7 @@ impl Change<'_> {
             Peer::Group(id) => {
                 let group = self.acquire_group(*id);
                 self.model.group_info[group as usize].set = set + 1;
-                Kind::Group(group)
+                SetKind::Group(group)
             }
             Peer::Block { block, except } => {
                 let block = block.trunc();
@@ -81,7 +81,7 @@ impl Change<'_> {
                 let all = [block].into_iter().chain(except.iter().copied());
                 let nodes: Vec<u32> = all.map(|net| self.acquire_node(net)).collect();
                 self.model.trie.node_mut(nodes[0]).sets.push(set);
-                Kind::Block { block, except, nodes }
+                SetKind::Block { block, except, nodes }
             }
         };
         *slot(&mut self.model.set_info, set) = SetInfo {
@@ -123,12 +123,12 @@ impl Change<'_> {
             // Its users' policies changed, so they are dirty.
             let info = std::mem::take(&mut self.model.set_info[set as usize]);
             match info.kind {
-                Kind::Free => {}
-                Kind::Group(group) => {
+                SetKind::Free => {}
+                SetKind::Group(group) => {
                     self.model.group_info[group as usize].set = 0;
                     self.model.groups.release(group);
                 }
-                Kind::Block { nodes, .. } => {
+                SetKind::Block { nodes, .. } => {
                     drop_from(&mut self.model.trie.node_mut(nodes[0]).sets, set);
                     let last = nodes.into_iter().filter(|node| self.model.trie.release(*node));
                     self.dead_nodes.extend(last.collect::<Vec<_>>());
@@ -143,15 +143,15 @@ impl Change<'_> {
         let model = &*self.model;
         let kind = &model.set_info[set as usize].kind;
         match kind {
-            Kind::Free => Vec::new(),
-            Kind::Group(group) => {
+            SetKind::Free => Vec::new(),
+            SetKind::Group(group) => {
                 let identities = &model.group_info[*group as usize].identities;
                 let classes = identities
                     .iter()
                     .map(|i| &model.identity_info[*i as usize].classes);
                 classes.flatten().copied().collect()
             }
-            Kind::Block { block, .. } => {
+            SetKind::Block { block, .. } => {
                 let nodes = model.trie.inside(*block).filter(|(net, _)| !kind.excepts(net));
                 let classes = nodes.map(|(_, node)| &model.trie.node(node).classes);
                 classes.flatten().copied().collect()

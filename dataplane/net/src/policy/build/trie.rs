@@ -11,13 +11,13 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 #[derive(Debug)]
 pub(super) struct Trie {
     by_net: BTreeMap<IpNet, u32>,
-    nodes: Vec<Node>,
+    nodes: Vec<TrieNode>,
     free: Vec<u32>,
 }
 
 /// A block that somebody names.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct TrieNode {
     pub(super) net: IpNet,
     /// The smallest block around it; the node itself at the top.
     parent: u32,
@@ -44,13 +44,13 @@ impl Default for Trie {
         let tops: [IpNet; 2] = [Ipv4Net::default().into(), Ipv6Net::default().into()];
         for (number, net) in TOPS.into_iter().zip(tops) {
             trie.by_net.insert(net, number);
-            trie.nodes.push(Node::new(net, number));
+            trie.nodes.push(TrieNode::new(net, number));
         }
         trie
     }
 }
 
-impl Node {
+impl TrieNode {
     fn new(net: IpNet, parent: u32) -> Self {
         Self {
             net,
@@ -71,7 +71,7 @@ impl Trie {
             return (*number, false);
         }
         let parent = self.smallest_around(net);
-        let node = Node::new(net, parent);
+        let node = TrieNode::new(net, parent);
         let number = match self.free.pop() {
             Some(number) => {
                 self.nodes[number as usize] = node;
@@ -96,7 +96,7 @@ impl Trie {
 
     /// Takes a node that nobody uses out. Its number stays until [`Trie::free`].
     pub(super) fn remove(&mut self, number: u32) {
-        let Node { net, parent, .. } = self.nodes[number as usize];
+        let TrieNode { net, parent, .. } = self.nodes[number as usize];
         self.by_net.remove(&net);
         self.adopt(net, number, parent);
     }
@@ -110,17 +110,17 @@ impl Trie {
         self.nodes[number as usize].users != 0
     }
 
-    pub(super) fn node(&self, number: u32) -> &Node {
+    pub(super) fn node(&self, number: u32) -> &TrieNode {
         &self.nodes[number as usize]
     }
 
-    pub(super) fn node_mut(&mut self, number: u32) -> &mut Node {
+    pub(super) fn node_mut(&mut self, number: u32) -> &mut TrieNode {
         &mut self.nodes[number as usize]
     }
 
     /// The node and all around it, the smallest first.
-    pub(super) fn around(&self, number: u32) -> impl Iterator<Item = &Node> {
-        let next = |node: &&Node| {
+    pub(super) fn around(&self, number: u32) -> impl Iterator<Item = &TrieNode> {
+        let next = |node: &&TrieNode| {
             let parent = &self.nodes[node.parent as usize];
             (parent.net != node.net).then_some(parent)
         };

@@ -7,9 +7,9 @@ use std::ops::Deref;
 
 use headgate_memory::prefer_huge_pages;
 
-/// A vector that notes which of its elements changed since [`Tracked::catch_up`].
+/// A vector that notes which of its elements changed since [`DoubleBuffered::catch_up`].
 #[derive(Clone, Debug)]
-pub(crate) struct Tracked<T> {
+pub(crate) struct DoubleBuffered<T> {
     values: Vec<T>,
     /// Indices changed, some of them several times; those of new elements ascend.
     changed: Vec<u32>,
@@ -17,7 +17,7 @@ pub(crate) struct Tracked<T> {
     all: bool,
 }
 
-impl<T> Default for Tracked<T> {
+impl<T> Default for DoubleBuffered<T> {
     fn default() -> Self {
         Self {
             values: Vec::new(),
@@ -27,7 +27,7 @@ impl<T> Default for Tracked<T> {
     }
 }
 
-impl<T: Clone> Tracked<T> {
+impl<T: Clone> DoubleBuffered<T> {
     /// `count` times the same, in huge pages where they are to be had.
     pub(crate) fn filled(value: T, count: usize) -> Self {
         let mut values = with_capacity(count);
@@ -115,7 +115,7 @@ fn with_capacity<T>(count: usize) -> Vec<T> {
     values
 }
 
-impl<T> Deref for Tracked<T> {
+impl<T> Deref for DoubleBuffered<T> {
     type Target = [T];
 
     #[inline]
@@ -134,7 +134,7 @@ mod tests {
         #[test]
         fn two_copies_stay_in_step(batches in proptest::collection::vec(
             proptest::collection::vec((0_usize..300, any::<u8>()), 0..100), 1..12)) {
-            let (mut front, mut back) = (Tracked::<u8>::default(), Tracked::default());
+            let (mut front, mut back) = (DoubleBuffered::<u8>::default(), DoubleBuffered::default());
             let mut plain = Vec::new();
             for batch in batches {
                 back.catch_up(&front);
