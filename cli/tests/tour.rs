@@ -13,10 +13,10 @@ fn links(text: &str) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// Whether `text` defines the last part of `name`: a function, a type, a variant.
+/// Whether `text` defines the last part of `name`: a function, a type, a trait, a variant.
 fn defines(text: &str, name: &str) -> bool {
     let last = name.rsplit("::").next().unwrap_or(name);
-    let keyword = ["fn ", "struct ", "enum "].iter().any(|keyword| {
+    let keyword = ["fn ", "struct ", "enum ", "trait "].iter().any(|keyword| {
         let definition = format!("{keyword}{last}");
         text.match_indices(&definition).any(|(at, found)| {
             !text[at + found.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
