@@ -8,4 +8,4 @@ mod error;
 mod state;
 
 pub use error::{ConfigError, Fault};
-pub use state::{State, Stored, Undo};
+pub use state::{Change, State, Stored, Undo};

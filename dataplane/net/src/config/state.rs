@@ -46,6 +46,17 @@ pub enum Stored {
     Policy(Arc<Policy>),
 }
 
+/// An object that is not the same after a transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    /// Which one.
+    pub key: &'a Key,
+    /// What stood there; `None` for nothing.
+    pub before: Option<&'a Stored>,
+    /// What stands there now; `None` for nothing.
+    pub now: Option<&'a Stored>,
+}
+
 /// What [`State::revert`] needs to take a transaction back.
 #[derive(Debug)]
 pub struct Undo {
@@ -144,36 +155,61 @@ impl State {
     /// What the transaction changed for the classifier, and the same the other way round.
     fn policy_changes(&self, undo: &Undo) -> (policy::Changes, policy::Changes) {
         let (mut forth, mut back) = <(policy::Changes, policy::Changes)>::default();
-        let mut compare = |key: &Key, old: Option<&Stored>, new: Option<&Stored>| {
-            let same = match (old, new) {
-                (Some(old), Some(new)) => old.is_same(new),
-                (old, new) => old.is_none() && new.is_none(),
+        for change in self.differences(undo, |key| *key >= FIRST_OF_POLICY) {
+            note(&mut forth, change.key, change.now);
+            note(&mut back, change.key, change.before);
+        }
+        (forth, back)
+    }
+
+    /// What the last transaction has changed of all objects but those that the classifier follows, in no order; objects
+    /// that were put again as they were are not among them.
+    #[must_use]
+    pub fn changes<'a>(&'a self, undo: &'a Undo) -> Vec<Change<'a>> {
+        self.differences(undo, |key| *key < FIRST_OF_POLICY)
+    }
+
+    /// As if all that [`Self::changes`] can tell of had come now.
+    #[must_use]
+    pub fn all(&self) -> Vec<Change<'_>> {
+        let objects = self.objects.range(..FIRST_OF_POLICY);
+        let change = |(key, now)| Change {
+            key,
+            before: None,
+            now: Some(now),
+        };
+        objects.map(change).collect()
+    }
+
+    fn differences<'a>(&'a self, undo: &'a Undo, concerns: fn(&Key) -> bool) -> Vec<Change<'a>> {
+        let mut found = Vec::new();
+        let mut compare = |key: &'a Key, before: Option<&'a Stored>, now: Option<&'a Stored>| {
+            let same = match (before, now) {
+                (Some(before), Some(now)) => before.is_same(now),
+                (before, now) => before.is_none() && now.is_none(),
             };
             if !same {
-                note(&mut forth, key, new);
-                note(&mut back, key, old);
+                found.push(Change { key, before, now });
             }
         };
         if let Some(whole) = &undo.whole {
-            for (key, old) in whole.range(FIRST_OF_POLICY..) {
-                compare(key, Some(old), self.objects.get(key));
+            for (key, before) in whole.iter().filter(|(key, _)| concerns(key)) {
+                compare(key, Some(before), self.objects.get(key));
             }
-            let added = self
-                .objects
-                .range(FIRST_OF_POLICY..)
-                .filter(|(key, _)| !whole.contains_key(*key));
-            added.for_each(|(key, new)| compare(key, None, Some(new)));
+            let now = self.objects.iter().filter(|(key, _)| concerns(key));
+            now.filter(|(key, _)| !whole.contains_key(*key))
+                .for_each(|(key, now)| compare(key, None, Some(now)));
         } else {
             // Of several changes of one object the first knows what stood there.
-            let mut before: BTreeMap<&Key, Option<&Stored>> = BTreeMap::new();
-            for (key, old) in undo.before.iter().filter(|(key, _)| *key >= FIRST_OF_POLICY) {
-                before.entry(key).or_insert(old.as_ref());
+            let mut first: BTreeMap<&Key, Option<&Stored>> = BTreeMap::new();
+            for (key, before) in undo.before.iter().filter(|(key, _)| concerns(key)) {
+                first.entry(key).or_insert(before.as_ref());
             }
-            before
-                .into_iter()
-                .for_each(|(key, old)| compare(key, old, self.objects.get(key)));
+            for (key, before) in first {
+                compare(key, before, self.objects.get(key));
+            }
         }
-        (forth, back)
+        found
     }
 
     fn change(&mut self, operation: Operation, undo: &mut Undo) -> Result<(), ConfigError> {
@@ -303,9 +339,14 @@ impl Stored {
         }
     }
 
-    /// Whether these are one object of the classifier's, not only equal ones.
+    /// Whether these are one object, not only equal ones.
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
+            (Self::Service(a), Self::Service(b)) => Arc::ptr_eq(a, b),
+            (Self::Listener(a), Self::Listener(b)) => Arc::ptr_eq(a, b),
+            (Self::VirtualHost(a), Self::VirtualHost(b)) => Arc::ptr_eq(a, b),
+            (Self::Upstream(a), Self::Upstream(b)) => Arc::ptr_eq(a, b),
+            (Self::Certificate(a), Self::Certificate(b)) => Arc::ptr_eq(a, b),
             (Self::Endpoint(a), Self::Endpoint(b)) => Arc::ptr_eq(a, b),
             (Self::Group(a), Self::Group(b)) => Arc::ptr_eq(a, b),
             (Self::Policy(a), Self::Policy(b)) => Arc::ptr_eq(a, b),

@@ -92,10 +92,11 @@ impl Service {
 ///
 /// Slots of 32 bytes, two in a cache line, at most half of them taken, probed one after another: a lookup
 /// mostly touches one line. The keys come from the configuration, not from strangers, so the hash needs no secret.
+/// Clones share the table.
 #[derive(Clone, Debug)]
 pub struct Services {
-    slots: Box<[FrontendSlot]>,
-    services: Vec<Service>,
+    slots: Arc<[FrontendSlot]>,
+    services: Arc<[Service]>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -118,22 +119,21 @@ impl Services {
     #[must_use]
     pub fn build(services: Vec<Service>) -> Self {
         let size = (services.len() * 2).next_power_of_two().max(2);
-        let mut table = Self {
-            slots: vec![FrontendSlot::default(); size].into(),
-            services: Vec::new(),
-        };
+        let mut slots = vec![FrontendSlot::default(); size];
         for (number, service) in (0..).zip(&services) {
             let frontend = service.frontend();
             let (address, rest) = key(frontend.address, frontend.protocol.number(), frontend.port);
-            let slot = table.probe(address, rest);
-            table.slots[slot] = FrontendSlot {
+            let slot = find(&slots, address, rest);
+            slots[slot] = FrontendSlot {
                 address,
                 rest,
                 service: number,
             };
         }
-        table.services = services;
-        table
+        Self {
+            slots: slots.into(),
+            services: services.into(),
+        }
     }
 
     /// The Service with this frontend; `protocol` is the IANA number.
@@ -144,23 +144,11 @@ impl Services {
             return None;
         }
         let (address, rest) = key(dst, protocol, port);
-        let slot = &self.slots[self.probe(address, rest)];
+        let slot = &self.slots[find(&self.slots, address, rest)];
         if slot.rest == 0 {
             return None;
         }
         self.services.get(slot.service as usize)
-    }
-
-    /// The slot of this key, or the free slot where it belongs; there always is a free one.
-    #[inline]
-    fn probe(&self, address: (u64, u64), rest: u32) -> usize {
-        let mask = self.slots.len() - 1;
-        #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
-        let home = hash::mix(FRONTEND_SEED, address.0, address.1, rest.into()) as usize & mask;
-        probe(home, mask, |slot| {
-            let found = &self.slots[slot];
-            found.rest == 0 || (found.rest == rest && found.address == address)
-        })
     }
 
     /// All Services, by frontend.
@@ -195,4 +183,16 @@ fn key(address: IpAddr, protocol: u8, port: u16) -> ((u64, u64), u32) {
         hash::words(address),
         family << 24 | u32::from(protocol) << 16 | u32::from(port),
     )
+}
+
+/// The slot of this key, or the free slot where it belongs; there always is a free one.
+#[inline]
+fn find(slots: &[FrontendSlot], address: (u64, u64), rest: u32) -> usize {
+    let mask = slots.len() - 1;
+    #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
+    let home = hash::mix(FRONTEND_SEED, address.0, address.1, rest.into()) as usize & mask;
+    probe(home, mask, |slot| {
+        let found = &slots[slot];
+        found.rest == 0 || (found.rest == rest && found.address == address)
+    })
 }

@@ -10,8 +10,8 @@
 
 mod condition;
 mod host;
-mod hosts;
 mod number;
+mod parts;
 mod path;
 #[cfg(any(test, feature = "harness"))]
 pub mod reference;
@@ -25,18 +25,18 @@ use crate::config::Fault;
 pub use condition::Head;
 pub(crate) use condition::pattern;
 use host::Host;
-use hosts::Hosts;
 pub use number::Number;
 use number::Registry;
+pub use parts::Parts;
 pub use path::{BadPath, normal};
 pub use route::{Backend, Route};
 
 /// The routes of every host.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
-    exact: Hosts,
+    exact: Parts<Host>,
     /// By what follows `*.`.
-    wildcard: Hosts,
+    wildcard: Parts<Host>,
     any: Option<Arc<Host>>,
     registry: Arc<Registry>,
 }
