@@ -122,8 +122,8 @@ impl Control {
             operations: objects.into_iter().map(Operation::Put).collect(),
         };
         let previous = self.shared.tables.load_full();
-        self.state.apply(transaction).expect("a sound state");
-        let tables = Tables::compile(&self.state, Some(&previous)).expect("a sound state");
+        let undo = self.state.apply(transaction).expect("a sound state");
+        let tables = previous.follow(&self.state, &undo).expect("a sound state");
         self.shared.tables.store(Arc::new(tables));
         previous
     }

@@ -1,107 +1,114 @@
-//! The L7 configuration of one generation: built whole from ring objects, then only read.
+//! The L7 configuration of one generation.
+//!
+//! It is a value of parts, each of which the next generation takes over as it is where nothing in it changes: an endpoint
+//! that comes or goes makes the endpoints of one upstream anew, and nothing else.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use headgate_net::config::{ConfigError, Fault};
-use headgate_net::routes::{Number, Routes};
+use headgate_net::routes::Routes;
 use headgate_ring::message::{Certificate, Key, Listener, ListenerProtocol, Upstream, VirtualHost};
 
-use super::tls::Certificates;
+use super::endpoints::Upstreams;
+use super::tls::Tls;
 
 /// Everything the [`Stage`](super::Stage) needs to know to answer a request. Immutable; shared by all workers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
-    pub(super) routes: Routes,
-    /// By the numbers of their names.
-    upstreams: Vec<Option<UpstreamEndpoints>>,
-    pub(super) certificates: Arc<Certificates>,
-    pub(super) tls: Arc<rustls::ServerConfig>,
-    pub(super) listeners: HashMap<SocketAddr, ListenerProtocol>,
+    pub(super) routes: Arc<Routes>,
+    pub(super) upstreams: Upstreams,
+    pub(super) tls: Arc<Tls>,
+    pub(super) listeners: Arc<HashMap<SocketAddr, ListenerProtocol>>,
 }
 
-/// The ready endpoints of an upstream.
-#[derive(Debug)]
-struct UpstreamEndpoints {
-    /// Keeps the number from being another's.
-    number: Number,
-    endpoints: Arc<[SocketAddr]>,
+/// What changes from one generation to the next, by key: what is there now, or `None` where it is gone. An object that
+/// did not change may be among them and costs little.
+#[derive(Clone, Debug, Default)]
+pub struct Changes<'a> {
+    /// By host pattern.
+    pub hosts: Vec<(&'a str, Option<&'a Arc<VirtualHost>>)>,
+    /// By name.
+    pub upstreams: Vec<(&'a str, Option<&'a Upstream>)>,
+    /// By name.
+    pub certificates: Vec<(&'a str, Option<&'a Arc<Certificate>>)>,
+    /// By address.
+    pub listeners: Vec<(SocketAddr, Option<&'a Listener>)>,
+}
+
+impl Changes<'_> {
+    /// Whether nothing of L7 changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            hosts,
+            upstreams,
+            certificates,
+            listeners,
+        } = self;
+        hosts.is_empty() && upstreams.is_empty() && certificates.is_empty() && listeners.is_empty()
+    }
 }
 
 impl Config {
-    /// Compiles the objects of a generation, each of them checked on its own and against the others.
-    ///
-    /// A rule whose upstream is not among `upstreams` is kept and answers 503, as one without ready endpoints does:
-    /// a Service that is missing must not keep every other change from taking effect. `previous` lends the hosts and
-    /// certificates that did not change, and the keys of the session tickets, so that clients resume their sessions
-    /// across generations.
+    /// Nothing is served.
     ///
     /// # Errors
-    /// The first object that cannot be put to work; nothing is applied then.
-    pub fn build<'a>(
-        hosts: impl IntoIterator<Item = &'a Arc<VirtualHost>>,
-        upstreams: impl IntoIterator<Item = &'a Upstream>,
-        certificates: impl IntoIterator<Item = &'a Certificate>,
-        listeners: impl IntoIterator<Item = &'a Listener>,
-        previous: Option<&Self>,
-    ) -> Result<Self, ConfigError> {
-        let routes = previous.map(|p| p.routes.clone()).unwrap_or_default();
-        let routes = routes
-            .with(hosts)
-            .map_err(|(host, fault)| ConfigError::new(&Key::VirtualHost(host.host.clone()), fault))?;
-        let certificates = Arc::new(Certificates::build(
-            certificates,
-            previous.map(|p| &*p.certificates),
-        )?);
-        let tls = super::tls::server_config(&certificates, previous.map(|p| &*p.tls));
+    /// The cryptography library does not start: no object is to blame.
+    pub fn empty() -> Result<Self, ConfigError> {
+        let tls = Tls::new().map_err(|error| ConfigError::whole(Fault::new("", format!("TLS: {error}"))))?;
         Ok(Self {
-            upstreams: compile_upstreams(&routes, upstreams),
-            routes,
-            certificates,
-            // No object is to blame for a library that does not start.
-            tls: tls.map_err(|error| ConfigError::whole(Fault::new("", format!("TLS: {error}"))))?,
-            listeners: listeners.into_iter().map(|l| (l.address, l.protocol)).collect(),
+            routes: Arc::default(),
+            upstreams: Upstreams::default(),
+            tls: Arc::new(tls),
+            listeners: Arc::default(),
         })
     }
 
-    /// Where clients connect, and what they speak there.
-    pub fn listeners(&self) -> impl Iterator<Item = (SocketAddr, ListenerProtocol)> + '_ {
-        self.listeners
-            .iter()
-            .map(|(address, protocol)| (*address, *protocol))
-    }
-
-    /// Every endpoint that a request may be sent to.
-    #[must_use]
-    pub fn endpoints(&self) -> HashSet<SocketAddr> {
-        let upstreams = self.upstreams.iter().flatten();
-        upstreams.flat_map(|u| u.endpoints.iter().copied()).collect()
-    }
-
-    /// The ready endpoints of an upstream; none where there is no upstream of the name that has the number.
-    pub(super) fn endpoints_of(&self, upstream: &Number) -> Arc<[SocketAddr]> {
-        let known = self.upstreams.get(upstream.index()).and_then(Option::as_ref);
-        let known = known.filter(|known| known.number == *upstream);
-        known.map_or_else(Arc::default, |known| Arc::clone(&known.endpoints))
-    }
-}
-
-fn compile_upstreams<'a>(
-    routes: &Routes,
-    upstreams: impl IntoIterator<Item = &'a Upstream>,
-) -> Vec<Option<UpstreamEndpoints>> {
-    let mut compiled = Vec::new();
-    for upstream in upstreams {
-        let number = routes.upstream(&upstream.name);
-        let place = number.index();
-        if compiled.len() <= place {
-            compiled.resize_with(place + 1, || None);
+    /// The next generation; each object has been checked on its own and against the others.
+    ///
+    /// A route whose upstream is not there is kept and answers 503, as one without ready endpoints does: a Service that
+    /// is missing must not keep every other change from taking effect. Keys of session tickets stay, so that clients
+    /// resume their sessions across generations.
+    ///
+    /// # Errors
+    /// The first object that cannot be put to work.
+    pub fn with(&self, changes: &Changes<'_>) -> Result<Self, ConfigError> {
+        let mut next = self.clone();
+        if !changes.hosts.is_empty() {
+            let routes = Arc::make_mut(&mut next.routes);
+            for (pattern, host) in &changes.hosts {
+                match host {
+                    Some(host) => routes.put(host).map_err(|fault| {
+                        let key = Key::VirtualHost((*pattern).to_owned());
+                        ConfigError::new(&key, fault)
+                    })?,
+                    None => routes.remove(pattern),
+                }
+            }
         }
-        compiled[place] = Some(UpstreamEndpoints {
-            number,
-            endpoints: upstream.endpoints.as_slice().into(),
-        });
+        for (name, upstream) in &changes.upstreams {
+            let number = next.routes.upstream(name);
+            match upstream {
+                Some(upstream) => next.upstreams.put(number, &upstream.endpoints),
+                None => next.upstreams.remove(&number),
+            }
+        }
+        if !changes.certificates.is_empty() {
+            let tls = Arc::make_mut(&mut next.tls);
+            tls.change(&changes.certificates)
+                .map_err(|(name, fault)| ConfigError::new(&Key::Certificate(name.to_owned()), fault))?;
+        }
+        if !changes.listeners.is_empty() {
+            let listeners = Arc::make_mut(&mut next.listeners);
+            for (address, listener) in &changes.listeners {
+                match listener {
+                    Some(listener) => listeners.insert(*address, listener.protocol),
+                    None => listeners.remove(address),
+                };
+            }
+        }
+        Ok(next)
     }
-    compiled
 }

@@ -8,39 +8,49 @@ use slab::Slab;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::Shared;
-use super::middleware::Client;
+use super::headers::Client;
 
 /// Every request that goes to a pod now, from the choice of the pod to the end of the response or tunnel.
 #[derive(Default)]
-pub(super) struct Running(RefCell<Slab<Rc<Run>>>);
+pub(crate) struct Running(RefCell<Slab<Rc<Run>>>);
 
 /// One of them.
-pub(super) struct Run {
-    pub(super) client: SocketAddr,
-    pub(super) listener: SocketAddr,
-    pub(super) endpoint: SocketAddr,
-    /// Ends the client's connection.
-    bell: Rc<Notify>,
+pub(crate) struct Run {
+    pub(crate) client: SocketAddr,
+    pub(crate) listener: SocketAddr,
+    pub(crate) endpoint: SocketAddr,
+    cut: Cut,
     /// Whether the client has a part of the response: then all that is left to do is to break it off.
     answered: Cell<bool>,
-    cut: Cell<bool>,
+    is_cut: Cell<bool>,
     /// The connection to the pod, while hyper drives it.
     task: RefCell<Option<AbortHandle>>,
 }
 
-/// A place in [`Running`], given up when this is dropped.
-pub(super) struct Place {
-    shared: Rc<Shared>,
+/// Breaks one request off on its client's side, once a part of the response is there. How depends on what the client
+/// speaks: over HTTP/1 nothing but a reset of the connection shows that something is missing.
+#[derive(Clone, Debug)]
+pub(crate) struct Cut(Rc<Notify>);
+
+/// A request among the [`Running`] ones, until this is dropped.
+pub(crate) struct RunningRequest {
+    running: Rc<Running>,
     run: Rc<Run>,
     key: usize,
 }
 
+impl Cut {
+    /// Tells the task that serves the client, which waits for `bell`.
+    pub(crate) fn new(bell: &Rc<Notify>) -> Self {
+        Self(Rc::clone(bell))
+    }
+}
+
 impl Running {
-    /// Cuts what `allowed` does not let be; calls `told` for each.
-    pub(super) fn cut(&self, allowed: impl Fn(IpAddr, SocketAddr) -> bool, told: impl Fn(&Run)) {
+    /// Cuts what `allowed` does not let pass; calls `told` for each.
+    pub(crate) fn cut(&self, allowed: impl Fn(IpAddr, SocketAddr) -> bool, told: impl Fn(&Run)) {
         for (_, run) in &*self.0.borrow() {
-            if !run.cut.get() && !allowed(run.client.ip(), run.endpoint) {
+            if !run.is_cut.get() && !allowed(run.client.ip(), run.endpoint) {
                 run.cut();
                 told(run);
             }
@@ -50,56 +60,54 @@ impl Running {
 
 impl Run {
     fn cut(&self) {
-        self.cut.set(true);
+        self.is_cut.set(true);
         if let Some(task) = &*self.task.borrow() {
             task.abort();
         }
         if self.answered.get() {
-            self.bell.notify_one();
+            self.cut.0.notify_one();
         }
     }
 }
 
-impl Place {
-    /// Enters a request; `bell` is rung when the client's connection is to be reset.
-    pub(super) fn enter(
-        shared: &Rc<Shared>,
-        client: &Client,
-        endpoint: SocketAddr,
-        bell: &Rc<Notify>,
-    ) -> Self {
+impl RunningRequest {
+    /// Enters a request to an endpoint.
+    pub(crate) fn enter(running: &Rc<Running>, client: &Client, endpoint: SocketAddr, cut: &Cut) -> Self {
         let run = Rc::new(Run {
             client: client.address,
             listener: client.listener,
             endpoint,
-            bell: Rc::clone(bell),
+            cut: cut.clone(),
             answered: Cell::default(),
-            cut: Cell::default(),
+            is_cut: Cell::default(),
             task: RefCell::default(),
         });
-        let key = shared.running.0.borrow_mut().insert(Rc::clone(&run));
-        let shared = Rc::clone(shared);
-        Self { shared, run, key }
+        let key = running.0.borrow_mut().insert(Rc::clone(&run));
+        Self {
+            running: Rc::clone(running),
+            run,
+            key,
+        }
     }
 
     /// Policies no longer allow the request.
-    pub(super) fn is_cut(&self) -> bool {
-        self.run.cut.get()
+    pub(crate) fn is_cut(&self) -> bool {
+        self.run.is_cut.get()
     }
 
-    /// The connection to the pod, which ends at once if policies change.
-    pub(super) fn over(&self, task: AbortHandle) {
+    /// The task that drives its exchange with the pod, which ends at once if policies change.
+    pub(crate) fn drives(&self, task: AbortHandle) {
         *self.run.task.borrow_mut() = Some(task);
     }
 
-    /// From here on the client sees it when the request is cut: its connection is reset.
-    pub(super) fn answered(&self) {
+    /// From here on the client sees it when the request is cut.
+    pub(crate) fn answered(&self) {
         self.run.answered.set(true);
     }
 }
 
-impl Drop for Place {
+impl Drop for RunningRequest {
     fn drop(&mut self) {
-        self.shared.running.0.borrow_mut().remove(self.key);
+        self.running.0.borrow_mut().remove(self.key);
     }
 }

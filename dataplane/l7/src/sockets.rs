@@ -10,8 +10,10 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use crate::Config;
+use crate::conn::Server;
+use crate::current::Allows;
+use crate::http::{Http, HttpConfig, L7Status};
 use crate::net::{Accepted, KernelNet, Net, accept};
-use crate::stage::{Allows, Http, HttpConfig, L7Status, Shared};
 use headgate_net::clock::Clock;
 
 /// Clients served at a time on one thread. Further ones wait in the kernel's queue of the listener.
@@ -60,7 +62,7 @@ impl Sockets {
     pub fn listen(&mut self, address: SocketAddr, socket: std::net::TcpListener) -> io::Result<()> {
         socket.set_nonblocking(true)?;
         let socket = TcpListener::from_std(socket)?;
-        let task = tokio::task::spawn_local(accept_all(Rc::clone(&self.http.shared), address, socket));
+        let task = tokio::task::spawn_local(accept_all(Rc::clone(&self.http.server), address, socket));
         self.listening.insert(address, Listening(task.abort_handle()));
         Ok(())
     }
@@ -93,15 +95,14 @@ impl Sockets {
     }
 }
 
-async fn accept_all(shared: Rc<Shared>, address: SocketAddr, socket: TcpListener) {
+async fn accept_all(server: Rc<Server>, address: SocketAddr, socket: TcpListener) {
     loop {
-        while shared.clients.get() >= MOST_CLIENTS {
-            shared.left.notified().await;
-        }
-        match accept(&socket, address, &shared.net).await {
-            Accepted::Client(stream) => Http::serve(&shared, stream),
+        server.has_room(MOST_CLIENTS).await;
+        let gateway = &server.gateway;
+        match accept(&socket, address, &gateway.net).await {
+            Accepted::Client(stream) => server.serve(stream),
             Accepted::Failed(error) => {
-                shared.tally.count(|c| c.accept_errors += 1);
+                gateway.tally.count(|c| c.accept_errors += 1);
                 tracing::debug!(%error, "no client could be accepted at {address}");
             }
         }

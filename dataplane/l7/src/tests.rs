@@ -1,9 +1,13 @@
 //! The stage against clients and pods on a virtual network.
 
 mod answers;
+mod balance;
+mod cancel;
 mod cuts;
 mod framing;
 mod log;
+mod parts;
+mod redirects;
 mod streams;
 mod tls;
 mod version_1;
@@ -204,7 +208,8 @@ fn a_new_configuration_takes_effect_at_the_next_request() {
         let mut objects = world.objects.clone();
         objects.upstreams = vec![upstream("web", &[15])];
         world.configure(&objects);
-        // Kept connections to the pods that are gone are closed; the one in use is not.
+        // Kept connections to the pods that are gone are closed when they are looked at; the one in use is not.
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
         assert_eq!(world.status().upstream_idle, 0);
         assert_eq!(world.status().upstream_busy, 1);
         assert!(

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use headgate_ring::Transaction;
 use headgate_ring::message::{Generation, Key, Listener, Protocol, Service};
 
-use super::http::Http;
+use super::http;
 use headgate_l7 as l7;
-use headgate_net::config::{ConfigError, Fault, State, Stored};
+use headgate_net::config::{Change, ConfigError, Fault, State, Stored, Undo};
 use headgate_net::{hash, lb, policy};
 
-/// Everything that the packet path needs of one state. Never changed once built.
+/// Everything that the packet path needs of one state. Never changed once built; a clone is cheap, and what did not
+/// change from one state to the next is shared.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
     /// The state that this was compiled from.
@@ -24,8 +25,8 @@ pub struct Tables {
     /// Frontends where HTTP is terminated.
     pub listeners: Listeners,
     /// What the steering must bring to us, by address.
-    pub managed: Vec<Managed>,
-    http: Option<Http>,
+    pub managed: Arc<[Managed]>,
+    l7: Option<Arc<l7::Config>>,
 }
 
 /// An address of Services or listeners, and their ports there. Whether the whole address is ours (nobody
@@ -41,7 +42,7 @@ pub struct Managed {
 /// Listeners by address and TCP port.
 #[derive(Clone, Debug, Default)]
 pub struct Listeners {
-    by_address: HashMap<SocketAddr, Listener, hash::Keyed>,
+    by_address: Arc<HashMap<SocketAddr, Listener, hash::Keyed>>,
 }
 
 impl Listeners {
@@ -59,29 +60,53 @@ impl Listeners {
 }
 
 impl Tables {
-    /// Compiles a state. What did not change since `previous` is taken over from it.
+    /// Compiles a state from nothing.
     ///
     /// # Errors
     /// When an object that is well-formed cannot be put to work.
-    pub fn compile(state: &State, previous: Option<&Self>) -> Result<Self, ConfigError> {
-        let parts = Parts::of(state);
-        Ok(Self {
-            generation: state.generation(),
-            services: compile_services(&parts.services, previous)?,
-            policy: Arc::clone(state.policy()),
-            managed: managed(&parts),
-            http: Some(Http::compile(state, previous.and_then(|p| p.http.as_ref()))?),
-            listeners: Listeners {
-                by_address: parts
-                    .listeners
-                    .iter()
-                    .map(|l| (l.address, Listener::clone(l)))
-                    .collect(),
-            },
-        })
+    pub fn compile(state: &State) -> Result<Self, ConfigError> {
+        Self::default().changed(state, &state.all())
     }
 
-    /// Applies a transaction to a state and compiles it, or leaves the state as it was.
+    /// Compiles what the last transaction of `state` has changed, where these are the tables of the state before; it costs
+    /// what changed. Services and listeners, of which there are few, are compiled as a whole when one of them changes.
+    ///
+    /// # Errors
+    /// As [`Self::compile`].
+    pub fn follow(&self, state: &State, undo: &Undo) -> Result<Self, ConfigError> {
+        self.changed(state, &state.changes(undo))
+    }
+
+    fn changed(&self, state: &State, changes: &[Change<'_>]) -> Result<Self, ConfigError> {
+        let mut tables = Self {
+            generation: state.generation(),
+            policy: Arc::clone(state.policy()),
+            l7: Some(http::follow(self.l7.as_ref(), changes)?),
+            ..self.clone()
+        };
+        let services = changes.iter().any(|change| matches!(change.key, Key::Service(_)));
+        let listeners = changes
+            .iter()
+            .any(|change| matches!(change.key, Key::Listener(_)));
+        if services || listeners {
+            let frontends = Frontends::of(state);
+            tables.managed = managed(&frontends);
+            if services {
+                tables.services = compile_services(&frontends.services, &self.services)?;
+            }
+            if listeners {
+                let by_address = frontends
+                    .listeners
+                    .iter()
+                    .map(|l| (l.address, Listener::clone(l)));
+                tables.listeners.by_address = Arc::new(by_address.collect());
+            }
+        }
+        Ok(tables)
+    }
+
+    /// Applies a transaction to a state and compiles it, or leaves the state as it was. `previous` are the tables of the
+    /// state before, if there are any.
     ///
     /// # Errors
     /// Names the first object and field that is wrong.
@@ -91,7 +116,10 @@ impl Tables {
         previous: Option<&Self>,
     ) -> Result<Self, ConfigError> {
         let undo = state.apply(transaction)?;
-        let compiled = Self::compile(state, previous);
+        let compiled = match previous {
+            Some(previous) => previous.follow(state, &undo),
+            None => Self::compile(state),
+        };
         if compiled.is_err() {
             state.revert(undo);
         }
@@ -101,7 +129,7 @@ impl Tables {
     /// What the L7 stage works by; `None` before the first state.
     #[must_use]
     pub fn l7(&self) -> Option<&Arc<l7::Config>> {
-        self.http.as_ref().map(|http| &http.config)
+        self.l7.as_ref()
     }
 
     /// Whether any Service or listener has this address.
@@ -120,36 +148,33 @@ impl Tables {
 
 /// What is balanced and what is terminated, each in the order of its keys.
 #[derive(Default)]
-struct Parts<'a> {
+struct Frontends<'a> {
     services: Vec<&'a Arc<Service>>,
     listeners: Vec<&'a Listener>,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> Frontends<'a> {
     fn of(state: &'a State) -> Self {
-        let mut parts = Self::default();
+        let mut frontends = Self::default();
         for object in state.objects() {
             match object {
-                Stored::Service(o) => parts.services.push(o),
-                Stored::Listener(o) => parts.listeners.push(o),
-                Stored::VirtualHost(_) | Stored::Upstream(_) | Stored::Certificate(_) => {}
-                Stored::Endpoint(_) | Stored::Group(_) | Stored::Policy(_) => {}
+                Stored::Service(o) => frontends.services.push(o),
+                Stored::Listener(o) => frontends.listeners.push(o),
+                // They stand first in the order of keys.
+                _ => break,
             }
         }
-        parts
+        frontends
     }
 }
 
 fn compile_services(
     services: &[&Arc<Service>],
-    previous: Option<&Tables>,
+    previous: &lb::Services,
 ) -> Result<lb::Services, ConfigError> {
     let build = |source: &&Arc<Service>| {
         let frontend = source.frontend;
-        let old = previous.and_then(|p| {
-            p.services
-                .lookup(frontend.address, frontend.protocol.number(), frontend.port)
-        });
+        let old = previous.lookup(frontend.address, frontend.protocol.number(), frontend.port);
         match old {
             Some(old) if Arc::ptr_eq(old.source(), source) => Ok(old.clone()),
             _ => lb::Service::build(Arc::clone(source), old).map_err(|error| {
@@ -158,25 +183,20 @@ fn compile_services(
             }),
         }
     };
-    Ok(lb::Services::build(
-        services.iter().map(build).collect::<Result<_, _>>()?,
-    ))
+    let built = services.iter().map(build).collect::<Result<_, _>>()?;
+    Ok(lb::Services::build(built))
 }
 
-pub(super) fn same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
-}
-
-fn managed(parts: &Parts<'_>) -> Vec<Managed> {
+fn managed(frontends: &Frontends<'_>) -> Arc<[Managed]> {
     let mut ports: BTreeMap<IpAddr, Vec<(Protocol, u16)>> = BTreeMap::new();
-    for service in &parts.services {
+    for service in &frontends.services {
         let frontend = service.frontend;
         ports
             .entry(frontend.address)
             .or_default()
             .push((frontend.protocol, frontend.port));
     }
-    for listener in &parts.listeners {
+    for listener in &frontends.listeners {
         let address = listener.address;
         ports
             .entry(address.ip())

@@ -78,9 +78,10 @@ impl Applier {
         transaction.generation = epoch;
         let previous = self.shared.tables.load_full();
         let undo = self.state.apply(transaction)?;
-        let prepared = Tables::compile(&self.state, Some(&previous))
+        let prepared = previous
+            .follow(&self.state, &undo)
             .map_err(Refusal::from)
-            .and_then(|tables| self.widen(&tables).map(|()| tables));
+            .and_then(|tables| self.widen(&previous, &tables).map(|()| tables));
         let tables = match prepared {
             Ok(tables) => tables,
             Err(refusal) => {
@@ -89,20 +90,26 @@ impl Applier {
             }
         };
         self.epoch = epoch;
-        let managed = tables.managed.clone();
-        self.warn_of_shadows(&previous.managed, &managed);
+        let managed = Arc::clone(&tables.managed);
+        let moved = !Arc::ptr_eq(&previous.managed, &managed);
+        if moved {
+            self.warn_of_shadows(&previous.managed, &managed);
+        }
         self.shared.tables.store(Arc::new(tables));
         self.shared.wake_all();
         self.wait_for_workers();
-        self.settle(managed);
+        self.settle(moved.then_some(&managed));
         // The workers have let the tables before go, and so must this.
         drop(previous);
         self.state.settle();
         Ok(())
     }
 
-    fn widen(&self, tables: &Tables) -> Result<(), Refusal> {
+    fn widen(&self, previous: &Tables, tables: &Tables) -> Result<(), Refusal> {
         let mut steerer = self.steerer.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&previous.managed, &tables.managed) && !steerer.is_doubtful() {
+            return Ok(());
+        }
         let widened = steerer.widen(&tables.managed);
         if widened.is_err()
             && let Err(error) = steerer.settle()
@@ -128,10 +135,15 @@ impl Applier {
         }
     }
 
-    fn settle(&mut self, managed: Vec<Managed>) {
+    /// Ends what `widen` began; `managed` is `None` where nothing of it has changed.
+    fn settle(&mut self, managed: Option<&Arc<[Managed]>>) {
         let mut steerer = self.steerer.lock().unwrap_or_else(PoisonError::into_inner);
-        steerer.set_managed(managed);
-        if let Err(error) = steerer.settle() {
+        if let Some(managed) = managed {
+            steerer.set_managed(managed.to_vec());
+        }
+        if (managed.is_some() || steerer.is_doubtful())
+            && let Err(error) = steerer.settle()
+        {
             tracing::error!("stale rules could not be removed from the steering programs: {error}");
         }
         let owned: BTreeSet<_> = steerer.owned().collect();

@@ -137,6 +137,12 @@ impl Steerer {
         self.managed = managed;
     }
 
+    /// Whether a program has refused something, which is tried again with the next change.
+    #[must_use]
+    pub const fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
     /// Removes everything but what the state in force needs.
     ///
     /// # Errors

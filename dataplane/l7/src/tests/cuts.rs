@@ -8,6 +8,7 @@ use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
+use super::tls;
 use super::world::{Objects, World, fetch, get, host, mirror, read_to_end, upstream};
 use crate::Limits;
 use headgate_tcp::TcpStream;
@@ -130,8 +131,15 @@ fn a_tunnel_is_cut_at_both_ends() {
 /// Tables are large, and who lets them go last pays for it: that must not be a worker.
 #[test]
 fn nobody_keeps_the_tables_before() {
+    const TLS13: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];
     run(async {
-        let world = World::new(Limits::default());
+        let certificate = tls::certificate("ns/web", &["web.example"], &["web.example"]);
+        let objects = Objects {
+            hosts: vec![host("web.example", &[("/", "web")])],
+            upstreams: vec![upstream("web", &[10])],
+            certificates: vec![Arc::clone(&certificate)],
+        };
+        let world = World::with(objects, Limits::default(), Channel::perfect());
         let asked = Rc::new(Notify::new());
         let told = Rc::clone(&asked);
         world.script(move |mut stream| {
@@ -151,12 +159,29 @@ fn nobody_keeps_the_tables_before() {
         while world.status().clients < 2 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let before = Arc::downgrade(&world.stage.borrow().config());
-        world.configure(&world.objects);
+        // One has a TLS connection, and keeps it.
+        let mut greeted = tls::connect(&world, &tls::client(&[&certificate], TLS13), "web.example")
+            .await
+            .unwrap();
+        let config = world.stage.borrow().config();
+        let before = Arc::downgrade(&config);
+        let (routes, tls) = (Arc::downgrade(&config.routes), Arc::downgrade(&config.tls));
+        drop(config);
+        // Nothing is as before, so that no part is still needed.
+        let other = tls::certificate("ns/other", &["other.example"], &["other.example"]);
+        world.configure(&Objects {
+            hosts: vec![host("other.example", &[("/", "other")])],
+            upstreams: vec![upstream("other", &[13])],
+            certificates: vec![other],
+        });
         assert!(before.upgrade().is_none());
+        assert!(routes.upgrade().is_none() && tls.upgrade().is_none());
         // The world's own, and that of the policies in force.
         assert_eq!(Rc::strong_count(&world.denied), 2);
-        drop((waiting, greeting));
+        // What they have is good to its end.
+        let answer = tls::request(&mut greeted, "web.example").await;
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        drop((waiting, greeting, greeted));
         world.quiet().await;
     });
 }
@@ -279,5 +304,31 @@ fn a_kept_connection_is_no_way_around_the_policies() {
         assert_eq!(fetch(&mut browser, request).await.0, StatusCode::FORBIDDEN);
         let counters = world.status().counters;
         assert_eq!((counters.cut, counters.denied), (0, 1));
+    });
+}
+
+#[test]
+fn a_cut_request_does_not_touch_others() {
+    run(async {
+        let world = World::new(Limits::default());
+        pods(&world, "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nbegin");
+        let mut streams = Vec::new();
+        for _ in ALL {
+            streams.push(begin(&world, REQUEST, b"begin").await);
+        }
+        // Each pod has one of them; the one of pod 11 ends, and all others get what they wait for.
+        world.deny(&[11], true);
+        let (mut cut, mut whole) = (0, 0);
+        for stream in &mut streams {
+            match tokio::time::timeout(Duration::from_secs(1), stream.read_u8()).await {
+                Ok(end) => cut += usize::from(end.is_err()),
+                Err(_) => whole += 1,
+            }
+        }
+        let status = world.status();
+        assert_eq!((cut, whole, status.counters.cut), (1, 2, 1));
+        assert_eq!((status.active, status.upstream_busy, status.clients), (2, 2, 2));
+        drop(streams);
+        world.quiet().await;
     });
 }

@@ -11,24 +11,24 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::world::{Objects, World, has_line, host, mirror, read_to_end, upstream};
-use crate::{Config, Limits};
+use crate::Limits;
 use headgate_ring::message::Key;
 use headgate_tcp::TcpStream;
 use headgate_tcp::network::{Channel, run};
 
 /// A self-signed certificate for names, served for hosts.
-fn certificate(name: &str, hosts: &[&str], names: &[&str]) -> Certificate {
+pub(super) fn certificate(name: &str, hosts: &[&str], names: &[&str]) -> Arc<Certificate> {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let pair = rcgen::generate_simple_self_signed(names).unwrap();
-    Certificate {
+    Arc::new(Certificate {
         name: name.into(),
         hosts: hosts.iter().map(ToString::to_string).collect(),
         chain: vec![pair.cert.der().to_vec()],
         key: PrivateKey(pair.signing_key.serialize_der().into()),
-    }
+    })
 }
 
-pub(super) fn world(certificates: Vec<Certificate>) -> World {
+pub(super) fn world(certificates: Vec<Arc<Certificate>>) -> World {
     let objects = Objects {
         hosts: vec![host("", &[("/", "web")])],
         upstreams: vec![upstream("web", &[10])],
@@ -39,7 +39,10 @@ pub(super) fn world(certificates: Vec<Certificate>) -> World {
     world
 }
 
-fn client(trusted: &[&Certificate], versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+pub(super) fn client(
+    trusted: &[&Arc<Certificate>],
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for certificate in trusted {
         roots
@@ -138,11 +141,10 @@ fn sessions_are_resumed_across_configurations() {
             let config = client(&[&one], versions);
             let mut first = connect(&world, &config, "one.example").await.unwrap();
             request(&mut first, "one.example").await;
-            let next = world.objects.build(Some(&*world.stage.borrow().config()));
-            world
-                .stage
-                .borrow_mut()
-                .configure(Arc::new(next), std::rc::Rc::new(|_, _| true), 2);
+            world.configure(&Objects {
+                certificates: vec![Arc::new((*one).clone())],
+                ..world.objects.clone()
+            });
             let mut second = connect(&world, &config, "one.example").await.unwrap();
             assert_eq!(second.get_ref().1.handshake_kind(), Some(HandshakeKind::Resumed));
             assert!(
@@ -191,26 +193,32 @@ fn plain_http_on_a_tls_port_is_told_so_and_garbage_is_not() {
 fn certificates_that_are_no_use_are_refused_by_name() {
     let good = certificate("ns/good", &["good.example"], &["good.example"]);
     let other = certificate("ns/other", &["other.example"], &["other.example"]);
-    let build = |certificates: &[Certificate]| Config::build([], [], certificates, [], None);
-    assert!(build(&[good.clone(), other.clone()]).is_ok());
+    let build = |certificates: &[&Arc<Certificate>]| {
+        let objects = Objects {
+            certificates: certificates.iter().map(|c| Arc::clone(c)).collect(),
+            ..Objects::default()
+        };
+        objects.build(None)
+    };
+    assert!(build(&[&good, &other]).is_ok());
     let swapped = Certificate {
         key: other.key.clone(),
-        ..good.clone()
+        ..(*good).clone()
     };
     let garbage = Certificate {
         key: PrivateKey(b"garbage".to_vec().into()),
-        ..good.clone()
+        ..(*good).clone()
     };
     let empty = Certificate {
         chain: Vec::new(),
-        ..good.clone()
+        ..(*good).clone()
     };
     let broken = Certificate {
         chain: vec![b"garbage".to_vec()],
-        ..good
+        ..(*good).clone()
     };
     for bad in [swapped, garbage, empty, broken] {
-        let error = build(&[other.clone(), bad]).unwrap_err();
+        let error = build(&[&other, &Arc::new(bad)]).unwrap_err();
         let key = Key::Certificate("ns/good".into());
         assert_eq!(error.key.as_deref(), Some(&key), "{error}");
         assert!(

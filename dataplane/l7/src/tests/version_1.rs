@@ -81,12 +81,12 @@ fn they_are_served() {
     run(async {
         let der = CertificateDer::from_pem_slice(CERTIFICATE).unwrap();
         let key = PrivateKeyDer::from_pem_slice(KEY).unwrap();
-        let world = world(vec![Certificate {
+        let world = world(vec![Arc::new(Certificate {
             name: "ns/old".into(),
             hosts: vec!["shop.example.com".into()],
             chain: vec![der.to_vec()],
             key: PrivateKey(key.secret_der().to_vec().into()),
-        }]);
+        })]);
         for versions in [&[&version::TLS12], &[&version::TLS13]] {
             let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
                 .with_protocol_versions(versions)

@@ -23,11 +23,11 @@ use hyper::service::service_fn;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
-use crate::http::Io;
+use crate::io::Io;
 use crate::net::Stream;
-use crate::stage::L7Status;
-use crate::{Config, Limits, Stage, StageConfig};
+use crate::{Changes, Config, L7Status, Limits, Stage, StageConfig};
 use headgate_net::clock::Nanos;
+use headgate_net::config::ConfigError;
 use headgate_net::record::{FlowLog, Recorded, Recorder, Settings};
 use headgate_net::verdict::WorkerId;
 use headgate_tcp::network::{Channel, Network, Node};
@@ -59,6 +59,8 @@ pub(super) struct World {
     pub(super) stage: Rc<RefCell<Stage>>,
     pub(super) pods: Stack,
     pub(super) objects: Objects,
+    /// The objects of the configuration in force.
+    in_force: RefCell<Option<Objects>>,
     pub(super) denied: Rc<RefCell<Vec<SocketAddr>>>,
     pub(super) flow_log: Arc<FlowLog>,
 }
@@ -68,36 +70,44 @@ pub(super) struct World {
 pub(super) struct Objects {
     pub(super) hosts: Vec<Arc<VirtualHost>>,
     pub(super) upstreams: Vec<Upstream>,
-    pub(super) certificates: Vec<Certificate>,
+    pub(super) certificates: Vec<Arc<Certificate>>,
 }
 
 pub(super) fn endpoint(pod: u8) -> SocketAddr {
     SocketAddr::new(ip(&format!("10.244.1.{pod}")), 8080)
 }
 
-/// A host with a Prefix route to an upstream for each path.
-pub(super) fn host(name: &str, routes: &[(&str, &str)]) -> Arc<VirtualHost> {
-    let route = |(path, upstream): &(&str, &str)| Route {
+/// A Prefix route to backends by their weights.
+pub(super) fn route(path: &str, backends: &[(&str, u32)]) -> Route {
+    let backend = |(upstream, weight): &(&str, u32)| WeightedBackend {
+        upstream: (*upstream).into(),
+        weight: *weight,
+    };
+    Route {
         matches: RouteMatch {
-            path: PathMatch::Prefix((*path).into()),
+            path: PathMatch::Prefix(path.into()),
             method: None,
             headers: Vec::new(),
             query: Vec::new(),
         },
         filters: None,
-        backends: vec![WeightedBackend {
-            upstream: (*upstream).into(),
-            weight: 1,
-        }],
+        backends: backends.iter().map(backend).collect(),
         origin: RouteOrigin {
             kind: RouteKind::Ingress,
             name: "test/ingress".into(),
             rule: "spec.rules[0].http.paths[0]".into(),
         },
-    };
+    }
+}
+
+/// A host with a Prefix route to an upstream for each path.
+pub(super) fn host(name: &str, routes: &[(&str, &str)]) -> Arc<VirtualHost> {
+    let routes = routes
+        .iter()
+        .map(|(path, upstream)| route(path, &[(upstream, 1)]));
     Arc::new(VirtualHost {
         host: name.into(),
-        routes: routes.iter().map(route).collect(),
+        routes: routes.collect(),
     })
 }
 
@@ -109,23 +119,48 @@ pub(super) fn upstream(name: &str, pods: &[u8]) -> Upstream {
 }
 
 impl Objects {
-    pub(super) fn build(&self, previous: Option<&Config>) -> Config {
-        let listen = |port, protocol| Listener {
-            address: SocketAddr::new(ip(VIP), port),
-            protocol,
-        };
-        let listeners = [
-            listen(80, ListenerProtocol::Http),
-            listen(443, ListenerProtocol::Https),
-        ];
-        Config::build(
-            &self.hosts,
-            &self.upstreams,
-            &self.certificates,
-            &listeners,
-            previous,
-        )
-        .unwrap()
+    /// The configuration of these objects and no others, which makes anew what is not the same in `before`.
+    pub(super) fn build(&self, before: Option<(&Objects, &Config)>) -> Result<Config, ConfigError> {
+        let listeners =
+            [(80, ListenerProtocol::Http), (443, ListenerProtocol::Https)].map(|(port, protocol)| Listener {
+                address: SocketAddr::new(ip(VIP), port),
+                protocol,
+            });
+        let mut changes = Changes::default();
+        if let Some((before, _)) = before {
+            let gone = before.hosts.iter().map(|host| (&*host.host, None));
+            changes
+                .hosts
+                .extend(gone.filter(|(name, _)| self.hosts.iter().all(|h| h.host != *name)));
+            let gone = before.upstreams.iter().map(|upstream| (&*upstream.name, None));
+            changes
+                .upstreams
+                .extend(gone.filter(|(name, _)| self.upstreams.iter().all(|u| u.name != *name)));
+            let gone = before
+                .certificates
+                .iter()
+                .map(|certificate| (&*certificate.name, None));
+            changes
+                .certificates
+                .extend(gone.filter(|(name, _)| self.certificates.iter().all(|c| c.name != *name)));
+        } else {
+            changes
+                .listeners
+                .extend(listeners.iter().map(|l| (l.address, Some(l))));
+        }
+        changes
+            .hosts
+            .extend(self.hosts.iter().map(|host| (&*host.host, Some(host))));
+        changes
+            .upstreams
+            .extend(self.upstreams.iter().map(|u| (&*u.name, Some(u))));
+        changes
+            .certificates
+            .extend(self.certificates.iter().map(|c| (&*c.name, Some(c))));
+        match before {
+            Some((_, config)) => config.with(&changes),
+            None => Config::empty()?.with(&changes),
+        }
     }
 }
 
@@ -168,6 +203,7 @@ impl World {
             stage,
             pods,
             objects,
+            in_force: RefCell::default(),
             denied: Rc::default(),
             flow_log,
         };
@@ -179,9 +215,13 @@ impl World {
         let denied = Rc::clone(&self.denied);
         let allows =
             move |client: IpAddr, pod: SocketAddr| client == ip(CLIENT) && !denied.borrow().contains(&pod);
-        self.stage
-            .borrow_mut()
-            .configure(Arc::new(objects.build(None)), Rc::new(allows), 1);
+        let before = self.in_force.replace(Some(objects.clone()));
+        let mut stage = self.stage.borrow_mut();
+        let config = {
+            let before = before.map(|objects| (objects, stage.config()));
+            objects.build(before.as_ref().map(|(objects, config)| (objects, &**config)))
+        };
+        stage.configure(Arc::new(config.unwrap()), Rc::new(allows), 1);
     }
 
     /// Has policies deny pods to the client, and requests under way looked at if `cut`.
@@ -216,7 +256,7 @@ impl World {
                 });
                 let server = hyper::server::conn::http1::Builder::new()
                     .half_close(true)
-                    .serve_connection(Io::upstream(Stream::User(stream)), service);
+                    .serve_connection(Io::plain(Stream::User(stream)), service);
                 tokio::task::spawn_local(server);
             }
         });
@@ -243,7 +283,7 @@ impl World {
 
     /// A client connection driven by hyper.
     pub(super) async fn browser(&self) -> SendRequest<PodBody> {
-        let io = Io::upstream(Stream::User(self.connect(80).await));
+        let io = Io::plain(Stream::User(self.connect(80).await));
         let (sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
         tokio::task::spawn_local(connection);
         sender

@@ -1,17 +1,14 @@
-//! hyper's view of a connection: plain or TLS, scanned or not, without a copy in between.
+//! hyper's view of a connection: plain or TLS, watched or not, without a copy in between.
 
-use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::ReadBufCursor;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
-use super::scan::Scanner;
-use crate::net::{Reset, Stream};
+use super::net::{Reset, Stream};
 
 /// A byte stream of a client or to a pod.
 pub(crate) enum Transport {
@@ -19,25 +16,41 @@ pub(crate) enum Transport {
     Tls(Box<TlsStream<Stream>>),
 }
 
+/// Sees what is received before hyper does.
+pub(crate) trait Watch: Unpin {
+    fn received(&mut self, bytes: &[u8]);
+}
+
+/// Nobody watches.
+impl Watch for () {
+    fn received(&mut self, _bytes: &[u8]) {}
+}
+
 /// A [`Transport`] as hyper wants it.
-pub(crate) struct Io {
+pub(crate) struct Io<W = ()> {
     pub(crate) transport: Transport,
-    pub(super) scanner: Option<Rc<RefCell<Scanner>>>,
+    watch: W,
 }
 
 impl Io {
-    /// A connection to a pod.
-    pub(crate) fn upstream(stream: Stream) -> Self {
+    /// A connection without TLS that nobody watches.
+    pub(crate) fn plain(stream: Stream) -> Self {
         Self {
             transport: Transport::Plain(stream),
-            scanner: None,
+            watch: (),
         }
+    }
+}
+
+impl<W: Watch> Io<W> {
+    pub(crate) fn watched(transport: Transport, watch: W) -> Self {
+        Self { transport, watch }
     }
 }
 
 impl Transport {
     /// What resets the connection below.
-    pub(super) fn reset(&self) -> Reset {
+    pub(crate) fn reset(&self) -> Reset {
         match self {
             Self::Plain(stream) => stream.reset(),
             Self::Tls(stream) => stream.get_ref().0.reset(),
@@ -65,25 +78,22 @@ impl Transport {
     }
 }
 
-impl hyper::rt::Read for Io {
+impl<W: Watch> hyper::rt::Read for Io<W> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let scanner = this.scanner.as_deref();
-        let taken = this.transport.poll_receive(cx, buffer.remaining(), |data| {
+        let Self { transport, watch } = &mut *self;
+        let taken = transport.poll_receive(cx, buffer.remaining(), |data| {
             buffer.put_slice(data);
-            if let Some(scanner) = scanner {
-                scanner.borrow_mut().feed(data);
-            }
+            watch.received(data);
         });
         taken.map_ok(|_| ())
     }
 }
 
-impl hyper::rt::Write for Io {
+impl<W: Watch> hyper::rt::Write for Io<W> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.transport).poll_write(cx, data)
     }

@@ -19,9 +19,9 @@ const MAX_CHUNK_LINE: usize = 4 << 10;
 
 /// Why a request is answered before anything else is looked at; the connection closes after the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    pub(crate) reason: &'static str,
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) reason: &'static str,
 }
 
 /// Follows one client's bytes.

@@ -9,8 +9,6 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Uri, uri};
 
-use super::Shared;
-
 pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -131,18 +129,14 @@ pub(super) fn prepare_response(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
 }
 
-/// The request's ID: the client's if it is harmless to log and to pass on, or a new one.
-pub(super) fn request_id(headers: &HeaderMap, shared: &Shared) -> HeaderValue {
+/// The ID that the client has given to a request, if it is harmless to log and to pass on.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
     let harmless = |id: &&HeaderValue| {
         let byte =
             |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'+' | b'/' | b'=');
         (1..=128).contains(&id.len()) && id.as_bytes().iter().all(byte)
     };
-    headers
-        .get(&REQUEST_ID)
-        .filter(harmless)
-        .cloned()
-        .unwrap_or_else(|| shared.new_id())
+    headers.get(&REQUEST_ID).filter(harmless).cloned()
 }
 
 /// 32 hexadecimal digits.

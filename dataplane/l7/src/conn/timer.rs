@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use hyper::rt::{Sleep, Timer};
 
+use crate::clock;
+
 /// hyper's timeouts, by tokio's timers.
 #[derive(Clone, Debug)]
 pub(super) struct TokioTimer;
@@ -32,9 +34,8 @@ impl Timer for TokioTimer {
         Box::pin(TokioSleep(Box::pin(tokio::time::sleep_until(deadline.into()))))
     }
 
-    /// The runtime's clock, which stands still in tests.
     fn now(&self) -> Instant {
-        tokio::time::Instant::now().into_std()
+        clock::now().into_std()
     }
 
     fn reset(&self, sleep: &mut Pin<Box<dyn Sleep>>, deadline: Instant) {

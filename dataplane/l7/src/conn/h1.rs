@@ -1,0 +1,125 @@
+//! HTTP/1.1: the bytes of a connection, the framing of its requests, and what it becomes after an upgrade.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::rc::Rc;
+
+use http::header::CONNECTION;
+use http::{HeaderValue, Response};
+use hyper::server::conn::http1::{Builder, Parts};
+use hyper::service::service_fn;
+use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::sync::Notify;
+
+use super::Server;
+use super::scan::{MAX_HEAD, Refusal, Scanner};
+use super::timer::TokioTimer;
+use crate::io::{Io, Transport, Watch};
+use crate::limits::Limits;
+use crate::net::Reset;
+use crate::request::{Answer, Peer, Reply, ReplyBody, Then, Tunnel, handle};
+use crate::running::Cut;
+
+/// The scanner sees a client's bytes before hyper does.
+type Scanned = Rc<RefCell<Scanner>>;
+
+impl Watch for Scanned {
+    fn received(&mut self, bytes: &[u8]) {
+        self.borrow_mut().feed(bytes);
+    }
+}
+
+/// Answers requests until the client or an answer closes the connection, or it becomes something else.
+pub(super) async fn speak(server: &Server, peer: Peer, transport: Transport) -> hyper::Result<()> {
+    let peer = Rc::new(peer);
+    let scanner = Scanned::default();
+    // Nothing shows an HTTP/1 client that a response is not whole but the end of its connection.
+    let bell = Rc::new(Notify::new());
+    let tunnel = RefCell::new(None);
+    let service = service_fn(|request| {
+        let verdict = scanner.borrow_mut().verdict().map_err(Answer::from);
+        let (gateway, cut) = (Rc::clone(&server.gateway), Cut::new(&bell));
+        let reply = handle(gateway, Rc::clone(&peer), cut, verdict, request);
+        async { Ok::<_, Infallible>(finish(reply.await, &tunnel)) }
+    });
+    let io = Io::watched(transport, Rc::clone(&scanner));
+    let reset = io.transport.reset();
+    // Pinned here, so that it still holds the stream when that is reset.
+    let mut served = pin!(server.h1.serve_connection(io, service).without_shutdown());
+    let parts = tokio::select! {
+        biased;
+        () = bell.notified() => {
+            reset.now();
+            return Ok(());
+        }
+        parts = &mut served => parts?,
+    };
+    let tunnel = tunnel.borrow_mut().take();
+    match tunnel {
+        Some(tunnel) => {
+            scanner.borrow_mut().end();
+            carry(parts.io.transport, &parts.read_buf, *tunnel, &bell).await;
+        }
+        None => close(parts).await,
+    }
+    Ok(())
+}
+
+impl From<Refusal> for Answer {
+    /// Nothing behind a request with such a head can be read.
+    fn from(Refusal { status, reason }: Refusal) -> Self {
+        Self::new(status, reason).last()
+    }
+}
+
+/// A reply as hyper sends it; a tunnel is put down until hyper has.
+fn finish(reply: Reply, tunnel: &RefCell<Option<Box<Tunnel>>>) -> Response<ReplyBody> {
+    let mut response = reply.response;
+    match reply.then {
+        Then::Continue => {}
+        Then::Close => {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        Then::Tunnel(upstream) => *tunnel.borrow_mut() = Some(upstream),
+    }
+    response
+}
+
+async fn close<W, S>(parts: Parts<Io<W>, S>) {
+    let mut transport = parts.io.transport;
+    // It has closed already, if that fails.
+    let _ = transport.shutdown().await;
+}
+
+/// Carries bytes both ways until both sides have closed, one breaks, or policies no longer allow it.
+async fn carry(mut client: Transport, early: &[u8], tunnel: Tunnel, bell: &Notify) {
+    let Tunnel { upstream, ticket } = tunnel;
+    let mut pod = upstream.io.transport;
+    let resets = [client.reset(), pod.reset()];
+    let bytes = async {
+        pod.write_all(early).await?;
+        client.write_all(&upstream.read_buf).await?;
+        copy_bidirectional(&mut client, &mut pod).await
+    };
+    tokio::select! {
+        biased;
+        () = bell.notified() => resets.into_iter().for_each(Reset::now),
+        // However it ended: there is nobody left to tell.
+        _ = bytes => {}
+    };
+    drop(ticket);
+}
+
+/// How hyper serves all connections of a stage.
+pub(super) fn builder(limits: &Limits) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .timer(TokioTimer)
+        .header_read_timeout(limits.header)
+        .max_header_size(MAX_HEAD)
+        .max_buf_size(MAX_HEAD.max(64 << 10))
+        .half_close(false);
+    builder
+}

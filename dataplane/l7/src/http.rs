@@ -1,0 +1,135 @@
+//! HTTP on one thread, whatever network is below it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::conn::Server;
+use super::counters::L7Counters;
+use super::current::{Allows, Publication};
+use super::net::Net;
+use super::request::Gateway;
+use super::running::Run;
+use super::{Config, Limits};
+use headgate_net::clock::Nanos;
+use headgate_net::record::{Event, Recorder};
+use headgate_tcp::StackStatus;
+
+/// What [`Http`] may use.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// Timeouts and limits.
+    pub limits: Limits,
+    /// Where decisions are recorded.
+    pub recorder: Recorder,
+}
+
+/// Everything above TCP, on one thread: connections are tasks that answer requests by one configuration.
+pub struct Http {
+    gateway: Rc<Gateway>,
+    pub(super) server: Rc<Server>,
+    /// When kept connections to pods are next looked through; `None` while there are none.
+    sweep: Option<Nanos>,
+}
+
+/// What a [`Stage`](super::Stage) or [`Sockets`](super::Sockets) hold and have counted.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct L7Status {
+    /// TCP connections and counters.
+    pub tcp: StackStatus,
+    /// Client connections being served.
+    pub clients: usize,
+    /// Requests being answered.
+    pub active: usize,
+    /// Connections to pods that wait for a request.
+    pub upstream_idle: usize,
+    /// Connections to pods that carry a request, or are being opened for one.
+    pub upstream_busy: usize,
+    /// Event counters.
+    pub counters: L7Counters,
+}
+
+impl Http {
+    /// How often kept connections are looked through.
+    const SWEEP: Duration = Duration::from_secs(1);
+
+    pub(super) fn new(net: Net, config: HttpConfig) -> Self {
+        let gateway = Rc::new(Gateway::new(net, config.limits, config.recorder));
+        Self {
+            server: Rc::new(Server::new(Rc::clone(&gateway))),
+            gateway,
+            sweep: None,
+        }
+    }
+
+    /// Whether the configuration in force has the listeners of this one.
+    pub(super) fn has_listeners_of(&self, config: &Config) -> bool {
+        self.gateway.current.has_listeners_of(config)
+    }
+
+    /// New state, of the tables of `generation`: connections live on, their next requests are answered by it. Kept
+    /// connections to endpoints that are gone are closed when they are looked at next. Takes the same time whatever is
+    /// configured; what was in force before must be freed by the caller.
+    pub fn configure(&mut self, config: Arc<Config>, allows: Allows, generation: u64) {
+        self.gateway.current.replace(Publication {
+            config,
+            allows,
+            generation,
+        });
+    }
+
+    /// Cuts the requests and tunnels under way that the state of the last [`configure`](Self::configure) does not allow:
+    /// who waits for an answer is told, who has a part of one finds the connection reset.
+    pub fn re_examine(&mut self) {
+        let gateway = &self.gateway;
+        let cut = |run: &Run| {
+            gateway.tally.count(|c| c.cut += 1);
+            gateway.log(Event::RequestCut, run.client, run.listener, run.endpoint);
+        };
+        gateway
+            .running
+            .cut(|client, endpoint| gateway.current.allows(client, endpoint), cut);
+    }
+
+    /// Closes kept connections to pods that were not used for a while, or whose pods are gone, when it is time to.
+    pub(super) fn sweep(&mut self, now: Nanos) {
+        let pool = &self.gateway.pool;
+        if self.sweep.is_some_and(|due| due <= now) {
+            let idle = u64::try_from(self.gateway.limits.idle.as_nanos()).unwrap_or(u64::MAX);
+            let left = pool.expire(Nanos(now.0.saturating_sub(idle)));
+            self.sweep = left.then(|| now.after(Self::SWEEP));
+        } else if self.sweep.is_none() && pool.keeps_any() {
+            self.sweep = Some(now.after(Self::SWEEP));
+        }
+    }
+
+    /// When [`Self::sweep`] has something to do.
+    pub(super) fn next_timer(&self) -> Option<Nanos> {
+        self.sweep
+    }
+
+    #[cfg(test)]
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.gateway.current.config()
+    }
+
+    /// What it holds and has counted; nothing of TCP.
+    pub(super) fn status(&self) -> L7Status {
+        let (upstream_idle, upstream_busy) = self.gateway.pool.counts();
+        L7Status {
+            tcp: StackStatus::default(),
+            clients: self.server.clients(),
+            active: self.gateway.active(),
+            upstream_idle,
+            upstream_busy,
+            counters: self.gateway.tally.get(),
+        }
+    }
+}
+
+impl Drop for Http {
+    /// Kept connections and what answers requests know each other; what is left would keep both alive.
+    fn drop(&mut self) {
+        self.gateway.pool.close();
+    }
+}

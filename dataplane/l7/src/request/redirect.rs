@@ -1,0 +1,68 @@
+//! Answers that send the client elsewhere.
+
+use headgate_ring::message::{Redirect, Scheme};
+use http::header::LOCATION;
+use http::{HeaderValue, StatusCode, Uri};
+
+use super::answer::Answer;
+use crate::headers::{Client, Host};
+
+/// The answer to a request, unless the redirect is not for requests of its scheme.
+pub(super) fn redirect(
+    redirect: &Redirect,
+    client: &Client,
+    host: Option<&Host>,
+    uri: &Uri,
+) -> Option<Answer> {
+    let came_by = if client.tls { Scheme::Https } else { Scheme::Http };
+    if redirect.from.is_some_and(|from| from != came_by) {
+        return None;
+    }
+    let location = location(redirect, came_by, client, host, uri);
+    let status = StatusCode::from_u16(redirect.status).unwrap_or(StatusCode::PERMANENT_REDIRECT);
+    Some(match HeaderValue::from_bytes(location.as_bytes()) {
+        Ok(location) => {
+            Answer::new(status, "what is asked for is at the address in Location").header(LOCATION, location)
+        }
+        Err(_) => Answer::new(StatusCode::BAD_REQUEST, "the path cannot be told again"),
+    })
+}
+
+fn location(
+    redirect: &Redirect,
+    came_by: Scheme,
+    client: &Client,
+    asked: Option<&Host>,
+    uri: &Uri,
+) -> String {
+    let scheme = redirect.scheme.unwrap_or(came_by);
+    let own;
+    let host = match (&redirect.host, asked) {
+        (Some(host), _) => host,
+        (None, Some(asked)) => &asked.name,
+        (None, None) => {
+            own = match client.listener.ip() {
+                std::net::IpAddr::V4(address) => address.to_string(),
+                std::net::IpAddr::V6(address) => format!("[{address}]"),
+            };
+            &own
+        }
+    };
+    let port = redirect.port.unwrap_or_else(|| {
+        if scheme == came_by {
+            client.listener.port()
+        } else {
+            scheme.port()
+        }
+    });
+    let mut location = format!("{scheme}://{host}");
+    if port != scheme.port() {
+        location += &format!(":{port}");
+    }
+    location += redirect.path.as_deref().unwrap_or(uri.path());
+    if let Some(query) = uri.query() {
+        location.push('?');
+        location += query;
+    }
+    location
+}
