@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use headgate_lab::pod::PodCommand;
 
 use crate::flows::FlowsOptions;
+use crate::log::LogFlags;
 use crate::run::RunOptions;
 
 const EXAMPLES: &str = "\
@@ -43,25 +44,6 @@ pub(crate) struct Flags {
     pub(crate) log: LogFlags,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(crate) struct LogFlags {
-    /// How log lines are written to standard error
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, help_heading = "Log")]
-    pub(crate) log_format: LogFormat,
-    /// What is logged: a level, or levels by module as in warn,headgate_dataplane::worker=debug [default: $RUST_LOG,
-    /// or info]
-    #[arg(long, global = true, value_name = "FILTER", help_heading = "Log")]
-    pub(crate) log: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// For people
-    Text,
-    /// One JSON object a line
-    Json,
 }
 
 // One value a process: its size does not matter.
@@ -120,6 +102,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::log::LogFormat;
 
     fn parse(line: &str) -> Result<Flags, String> {
         Flags::try_parse_from(line.split(' ')).map_err(|error| error.to_string())

@@ -3,12 +3,30 @@
 use std::io::IsTerminal;
 
 use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, fmt};
-
-use crate::flags::{LogFlags, LogFormat};
 
 /// What is logged where nothing else is asked for.
 const DEFAULT: &str = "info";
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LogFlags {
+    /// How log lines are written to standard error
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, help_heading = "Log")]
+    pub(crate) log_format: LogFormat,
+    /// What is logged: a level, or levels by module as in warn,headgate_dataplane::worker=debug [default: $RUST_LOG,
+    /// or info]
+    #[arg(long, global = true, value_name = "FILTER", help_heading = "Log")]
+    pub(crate) log: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
 
 /// Sends this process's log lines to standard error; standard output is for results.
 pub(crate) fn start(flags: &LogFlags) -> Result<()> {

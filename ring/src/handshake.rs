@@ -31,12 +31,15 @@ use rustix::net::{
 
 pub use self::error::HandshakeError;
 pub(crate) use self::error::failed;
-use self::hello::{HELLO, Hello, Role};
+use self::hello::{Hello, Role};
 use crate::bell::{Bell, Deadline};
 use crate::limits::{MESSAGE_BYTES, RING_BYTES_MAX};
-use crate::listener::Sizes;
 use crate::ring::Layout;
 use crate::shm::{Mapping, peer_credentials};
+use crate::sizes::Sizes;
+
+/// Bytes of a hello.
+const HELLO: usize = 32;
 
 /// How long a peer may take for its part: the dataplane does nothing else meanwhile.
 const TIMEOUT: Duration = Duration::from_millis(500);

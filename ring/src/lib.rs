@@ -27,11 +27,13 @@ mod shm;
 #[cfg(all(test, loom))]
 #[path = "shm_loom.rs"]
 mod shm;
+mod sizes;
 mod socket_file;
 mod transaction;
 
 pub use handshake::{HandshakeError, PeerProcess};
-pub use listener::{Listener, Sizes, connect, pair, pair_with};
+pub use listener::{Listener, connect, pair, pair_with};
 pub use record::Corruption;
 pub use session::{ControlSession, DataSession, HangUp, Session, SessionError, put_bytes};
+pub use sizes::Sizes;
 pub use transaction::{Operation, Transaction, TransactionError};

@@ -1,6 +1,5 @@
 //! How two processes begin a session: one listens, the other connects.
 
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
@@ -9,39 +8,9 @@ use rustix::event::PollFlags;
 
 use crate::bell::Deadline;
 use crate::handshake::{self, HandshakeError, failed};
-use crate::limits::{RING_BYTES_MAX, RING_BYTES_MIN};
-use crate::ring::Layout;
 use crate::session::{ControlSession, DataSession, Session};
+use crate::sizes::Sizes;
 use crate::socket_file::{self, SocketFile};
-
-/// Sizes of the two rings in bytes, each a power of two from [`RING_BYTES_MIN`] to [`RING_BYTES_MAX`]. They bound
-/// what is under way, not the size of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// The ring that the control plane writes.
-    pub to_data: u32,
-    /// The ring that the dataplane writes.
-    pub to_control: u32,
-}
-
-impl Default for Sizes {
-    fn default() -> Self {
-        Self {
-            to_data: 1 << 20,
-            to_control: 1 << 16,
-        }
-    }
-}
-
-impl Sizes {
-    pub(crate) fn layout(self) -> io::Result<Layout> {
-        Layout::new(self.to_data, self.to_control).ok_or_else(|| {
-            let text =
-                format!("{self:?}: a power of two from {RING_BYTES_MIN} to {RING_BYTES_MAX} is due for each");
-            io::Error::new(io::ErrorKind::InvalidInput, text)
-        })
-    }
-}
 
 /// Where a dataplane awaits control planes. Removes the socket file when dropped.
 #[derive(Debug)]

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use headgate_ring::message::Protocol;
+use serde::Serialize;
 
 use super::ends::{self, GivenPort};
-pub(crate) use super::reach::By;
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -170,6 +170,18 @@ pub(crate) struct LintOptions {
     /// How it is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+}
+
+/// What a row stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum By {
+    /// Each pod
+    Pod,
+    /// The pods of a namespace that have the same labels, but for those that number them
+    Workload,
+    /// Each namespace
+    Namespace,
 }
 
 /// How the matrix is written.

@@ -11,7 +11,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::flags::{LogFlags, LogFormat};
+use crate::log::{LogFlags, LogFormat};
 pub(crate) use arguments::RunOptions;
 use keeper::{Ended, Keeper, Plane};
 

@@ -37,7 +37,7 @@ pub enum RunError {
     #[error("interface \"{0}\" is given twice with --port")]
     Twice(String),
     /// More ports than there are numbers for.
-    #[error("{0} interfaces with --port; {max} is the most", max = super::ports::MOST)]
+    #[error("{0} interfaces with --port; {max} is the most", max = super::MOST_PORTS)]
     TooMany(usize),
     /// A port that speaks no Ethernet.
     #[error("interface \"{0}\" is no Ethernet interface; AF_XDP needs one")]

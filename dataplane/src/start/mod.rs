@@ -44,6 +44,8 @@ use routes::Routes;
 
 /// Questions for neighbours that may wait; a worker whose question finds no room asks again.
 const QUESTIONS: usize = 1024;
+/// Each worker keeps frames and rings for each port; nodes have two or four.
+const MOST_PORTS: usize = 32;
 /// How often the threads are looked after.
 const CARE: Duration = Duration::from_millis(500);
 

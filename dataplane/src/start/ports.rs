@@ -4,13 +4,11 @@ use std::path::Path;
 
 use headgate_xsk::{BusyPoll, Queue, QueueConfig, Steering, Umem, XdpMode};
 
-use super::RunError;
+use super::{MOST_PORTS, RunError};
 use crate::mirror::{Device, Kernel};
 use crate::options::{Mode, Options, ZeroCopy};
 use crate::steering::Rules;
 
-/// Each worker keeps frames and rings for each; nodes have two or four.
-pub(super) const MOST: usize = 32;
 /// Packets that the driver is polled for at a time.
 const BUSY_POLL_BUDGET: u16 = 64;
 
@@ -30,7 +28,7 @@ impl OpenPort {
 
 /// The devices of these names, in this order.
 pub(super) fn find(names: &[String], kernel: &Kernel) -> Result<Vec<Device>, RunError> {
-    if names.len() > MOST {
+    if names.len() > MOST_PORTS {
         return Err(RunError::TooMany(names.len()));
     }
     if let Some((_, twice)) = names

@@ -5,7 +5,6 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use super::Question;
-use super::server::left;
 
 /// The longest request.
 const LINE_BYTES: usize = 256;
@@ -76,4 +75,13 @@ impl Request {
             }
         }
     }
+}
+
+/// The time until then, or that it has passed.
+pub(super) fn left(until: Instant) -> io::Result<Duration> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    Ok(left)
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use serde::Serialize;
 
-use super::request::Request;
+use super::request::{Request, left};
 use super::{DecisionStatus, PolicyState, Question, Status};
 
 /// A reader that takes longer than this for all of an answer is cut off.
@@ -187,13 +187,4 @@ impl Write for Patient<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// The time until then, or that it has passed.
-pub(super) fn left(until: Instant) -> io::Result<Duration> {
-    let left = until.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        return Err(io::ErrorKind::TimedOut.into());
-    }
-    Ok(left)
 }

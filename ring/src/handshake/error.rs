@@ -4,8 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use super::hello::HELLO;
-use super::{DESCRIPTORS, PeerProcess, TIMEOUT};
+use super::{DESCRIPTORS, HELLO, PeerProcess, TIMEOUT};
 
 /// Why two processes did not come together. The connection is closed; another attempt may go better.
 #[derive(Debug, Error)]

@@ -1,12 +1,10 @@
 //! The 32 bytes with which each side says who it is.
 
-use super::HandshakeError;
+use super::{HELLO, HandshakeError};
 use crate::limits::MESSAGE_BYTES;
 use crate::message::VERSION;
 
 pub(crate) const MAGIC: [u8; 8] = *b"HEADGATE";
-/// Bytes of a hello.
-pub(crate) const HELLO: usize = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {

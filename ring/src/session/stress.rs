@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::*;
-use crate::listener::{Sizes, pair, pair_with};
+use crate::listener::{pair, pair_with};
 use crate::shm::AtomicU64;
+use crate::sizes::Sizes;
 
 /// Long enough that only a hang reaches it.
 const LONG: Option<Duration> = Some(Duration::from_secs(30));

@@ -1,8 +1,9 @@
 use std::thread;
 
 use super::*;
-use crate::listener::{Listener, Sizes, connect, pair, pair_with};
+use crate::listener::{Listener, connect, pair, pair_with};
 use crate::message::{Certificate, Listener as ListenerObject, Object, PrivateKey, Upstream};
+use crate::sizes::Sizes;
 
 /// Long enough that only a hang reaches it.
 const LONG: Option<Duration> = Some(Duration::from_secs(30));

@@ -3,28 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use clap::ValueEnum;
 use headgate_ring::message::Endpoint;
 use serde::Serialize;
 
 use crate::classes::{Class, ClassKind};
+use crate::flags::By;
 use crate::names::namespace;
 use crate::snapshot::Snapshot;
 
 /// So many groups are readable: with more, pods are grouped where nobody says how.
 const READABLE: usize = 50;
-
-/// What a row stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum By {
-    /// Each pod
-    Pod,
-    /// The pods of a namespace that have the same labels, but for those that number them
-    Workload,
-    /// Each namespace
-    Namespace,
-}
 
 /// A row, and a column.
 #[derive(Debug, Serialize)]

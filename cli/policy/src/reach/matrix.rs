@@ -4,9 +4,9 @@ use anyhow::{Result, bail, ensure};
 use headgate_ring::message::Protocol;
 use serde::Serialize;
 
-use super::groups::{self, By, Group};
+use super::groups::{self, Group};
 use crate::classes::{Class, PAIRS, classes};
-use crate::flags::{ReachFormat, ReachOptions};
+use crate::flags::{By, ReachFormat, ReachOptions};
 use crate::ports::PortSet;
 use crate::snapshot::Snapshot;
 

@@ -15,7 +15,6 @@ use anyhow::{Context, Result};
 
 use super::flags::{ReachFormat, ReachOptions};
 use super::{Outcome, print, source};
-pub(crate) use groups::By;
 use matrix::Matrix;
 
 /// Prints the matrix, or writes it to a file.
