@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use headgate_net::clock::Nanos;
+use headgate_net::wire::{Parsed, parse_packet};
 use headgate_tcp::{Connecting, SourceAddress, Stack, StackConfig, TcpStream};
 use tokio::io::AsyncWrite;
 
@@ -65,7 +66,10 @@ impl Packets {
 
     fn deliver(&mut self, stack: &Stack, now: Nanos) {
         for packet in &self.buffers[..self.used] {
-            stack.ingress(packet, now);
+            match parse_packet(packet) {
+                Ok(Parsed::Ip(headers)) => stack.ingress(packet, &headers, now),
+                other => panic!("{other:?}"),
+            }
         }
         self.used = 0;
     }

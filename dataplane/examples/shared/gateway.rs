@@ -12,6 +12,7 @@ use std::time::Duration;
 use headgate_dataplane::config::Tables;
 use headgate_l7::{Stage, StageConfig};
 use headgate_net::clock::Nanos;
+use headgate_net::wire::{Headers, Parsed, parse_packet};
 use headgate_tcp::{SourceAddress, Stack, StackConfig, TcpStream};
 use tokio::io::AsyncWrite;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
@@ -125,10 +126,14 @@ impl Gateway {
         for stack in [&self.clients, &self.pods] {
             stack.egress(now, &mut |length, fill| up.push(length, fill));
         }
+        // The pipeline has read them before the stage gets them.
+        let packets: Vec<(&[u8], Headers)> = up.iter().map(|packet| (packet, headers(packet))).collect();
         let (runtime, stage) = (&self.runtime, &mut self.stage);
         around(&mut || {
             runtime.block_on(async {
-                up.iter().for_each(|packet| stage.ingress(packet, now));
+                for (packet, headers) in &packets {
+                    stage.ingress(packet, headers, now);
+                }
                 for _ in 0..YIELDS {
                     tokio::task::yield_now().await;
                 }
@@ -141,7 +146,7 @@ impl Gateway {
             } else {
                 &self.clients
             };
-            to.ingress(packet, now);
+            to.ingress(packet, &headers(packet), now);
         }
         (up.used, down.used) = (0, 0);
         self.serve();
@@ -236,4 +241,11 @@ pub(crate) fn whole(bytes: &[u8]) -> Option<usize> {
     });
     let total = head + length.unwrap_or(0);
     (bytes.len() >= total).then_some(total)
+}
+
+fn headers(packet: &[u8]) -> Headers {
+    match parse_packet(packet) {
+        Ok(Parsed::Ip(headers)) => headers,
+        other => panic!("{other:?}"),
+    }
 }

@@ -11,6 +11,7 @@ use super::net::{Net, Stream};
 use super::{Config, Limits};
 use headgate_net::clock::Nanos;
 use headgate_net::record::Recorder;
+use headgate_net::wire::Headers;
 use headgate_tcp::{Emit, Stack, StackConfig};
 
 /// What a [`Stage`] may use.
@@ -70,10 +71,10 @@ impl Stage {
         self.http.re_examine();
     }
 
-    /// Takes in an IP packet without its link-layer header. Must be called within a tokio `LocalRuntime` or
+    /// Takes in an IP packet, as [`Stack::ingress`] does. Must be called within a tokio `LocalRuntime` or
     /// `LocalSet`, with time enabled: new connections become tasks of it.
-    pub fn ingress(&mut self, ip_packet: &[u8], now: Nanos) {
-        self.stack.ingress(ip_packet, now);
+    pub fn ingress(&mut self, frame: &[u8], headers: &Headers, now: Nanos) {
+        self.stack.ingress(frame, headers, now);
         while let Some(stream) = self.stack.try_accept() {
             self.http.server.serve(Stream::User(stream));
         }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 pub use counters::{Counters, Denials};
 
-use crate::wire::Malformed;
+use crate::wire::{Headers, Malformed};
 
 /// An interface that Headgate serves, by its place on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,8 +25,9 @@ pub enum Verdict {
     Forward(PortId),
     /// Rewritten in place into its own answer: send it on the port that it came from.
     Reply,
-    /// TCP for a listener, or a pod's answer to the L7 stage; as it came.
-    ToL7,
+    /// TCP for a listener, a pod's answer to the L7 stage, or an ICMP error about either. The headers stand where these
+    /// say, without extension headers and without padding behind the packet; else it is as it came.
+    ToL7(Headers),
     /// Another worker owns the flow; the packet is as it came.
     HandOver(WorkerId),
     /// Rewritten but for the addresses of the link-layer header, which is Ethernet without tags: once the
@@ -60,6 +61,8 @@ pub enum Reason {
     BadChecksum,
     /// More IPv6 extension headers than anybody sends.
     TooManyHeaders,
+    /// A fragment for an address of Headgate's own: without all of them nobody knows its port.
+    Fragment,
     /// Flooded by a switch: the destination MAC address is another host's.
     OtherHost,
     /// A source that nobody can have: multicast, broadcast, loopback, unspecified, IPv4-mapped, an address that only
@@ -103,13 +106,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of its discriminant.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Truncated,
         Self::BadVersion,
         Self::BadHeaderLength,
         Self::BadLength,
         Self::BadChecksum,
         Self::TooManyHeaders,
+        Self::Fragment,
         Self::OtherHost,
         Self::BadSource,
         Self::HopLimit,
@@ -141,6 +145,7 @@ impl Reason {
             Self::BadLength => "bad-length",
             Self::BadChecksum => "bad-checksum",
             Self::TooManyHeaders => "too-many-headers",
+            Self::Fragment => "fragment",
             Self::OtherHost => "other-host",
             Self::BadSource => "bad-source",
             Self::HopLimit => "hop-limit",
@@ -177,7 +182,7 @@ pub enum Kernel {
     NoFlow,
     /// For an address that is nobody's here: the kernel forwards or drops it.
     NotOurs,
-    /// A fragment, first or later.
+    /// A fragment, first or later, for an address that is not Headgate's alone.
     Fragment,
     /// An IPv6 routing header with segments left.
     Routed,

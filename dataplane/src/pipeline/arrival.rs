@@ -10,7 +10,7 @@ use headgate_net::lb::Service;
 use headgate_net::policy::Decision;
 use headgate_net::verdict::{Answer, Kernel, Reason, Verdict, WorkerId};
 use headgate_net::wire::error::Error;
-use headgate_net::wire::{self, Address, Tuple, tcp_flag};
+use headgate_net::wire::{self, Address, Tuple, ipv6, tcp_flag};
 
 impl<A: Address> Packet<'_, A> {
     /// Decides on a TCP or UDP packet that is of no flow in this worker's table.
@@ -32,13 +32,17 @@ impl<A: Address> Packet<'_, A> {
         if (listener || service.is_some() || tables.is_managed(destination)) && self.is_forged(tuple) {
             return self.drop(Reason::BadSource);
         }
-        match service {
-            _ if listener => self.give_to_l7(),
-            Some(service) => self.admit(tuple, service),
-            None if self.ctx.fib.is_local(destination) => self.kernel(Kernel::Local),
+        if listener {
+            self.give_to_l7()
+        } else if let Some(service) = service {
+            self.admit(tuple, service)
+        } else if self.ctx.fib.is_local(destination) {
+            self.kernel(Kernel::Local)
+        } else if tables.is_managed(destination) {
             // An address that only Headgate answers for, at a port that nobody serves.
-            None if tables.is_managed(destination) => self.refuse(Reason::NoService),
-            None => self.kernel(Kernel::NotOurs),
+            self.refuse(Reason::NoService)
+        } else {
+            self.kernel(Kernel::NotOurs)
         }
     }
 
@@ -87,10 +91,16 @@ impl<A: Address> Packet<'_, A> {
         }
     }
 
+    /// For our own TCP, which is where extension headers end.
     pub(super) fn give_to_l7(&mut self) -> Verdict {
         self.frame.set_len(self.headers.end.into());
+        let headers = if A::V6 {
+            ipv6::without_extensions(self.frame.data_mut(), &self.headers)
+        } else {
+            self.headers
+        };
         self.desk.counters.to_l7 += 1;
-        Verdict::ToL7
+        Verdict::ToL7(headers)
     }
 
     /// Makes a flow for the packet and sends it on, if Service, policy and routes agree.

@@ -9,7 +9,7 @@ use super::{Context, Desk, Packet};
 use headgate_net::flow::Part;
 use headgate_net::verdict::{Answer, Kernel, Reason, Verdict};
 use headgate_net::wire::quote::{self, Quote};
-use headgate_net::wire::{self, Address, Headers, Tuple, arp, echo, ndp};
+use headgate_net::wire::{self, Address, Fragment, Headers, Tuple, arp, echo, ethernet, ndp};
 
 /// Whether Headgate alone answers for an address.
 pub(super) fn is_owned(ctx: &Context<'_>, address: IpAddr) -> bool {
@@ -34,6 +34,17 @@ impl Desk {
         self.counters.answer(Answer::Arp)
     }
 
+    /// Drops fragments for owned addresses: they are not put together, and the kernel does not know the address. All
+    /// others are the kernel's, which does put them together.
+    #[cold]
+    pub(super) fn fragment(&mut self, ctx: &Context<'_>, frame: &Frame, fragment: &Fragment) -> Verdict {
+        if is_owned(ctx, fragment.destination(frame.data())) {
+            self.counters.drop(Reason::Fragment)
+        } else {
+            self.counters.kernel(Kernel::Fragment)
+        }
+    }
+
     /// Decides on a packet whose destination MAC address is not the port's: `None` where that does not matter.
     #[cold]
     pub(super) fn misdirected(
@@ -43,7 +54,7 @@ impl Desk {
         headers: &Headers,
         mac: Option<[u8; 6]>,
     ) -> Option<Verdict> {
-        if frame.data()[0] & 1 == 0 {
+        if !ethernet::is_group(frame.data()) {
             return Some(self.counters.drop(Reason::OtherHost));
         }
         // To a group: a solicitation may be for us; nothing else that we serve is sent to groups.
@@ -61,10 +72,7 @@ impl Desk {
         headers: &Headers,
         mac: Option<[u8; 6]>,
     ) -> Option<Verdict> {
-        let ndp = headers.v6
-            && headers.protocol == wire::ICMPV6
-            && matches!(frame.data()[usize::from(headers.l4)], 133..=137);
-        if !ndp {
+        if !ndp::is_ndp(frame.data(), headers) {
             return None;
         }
         let asked = ndp::parse_solicitation(frame.data(), headers)
@@ -113,11 +121,8 @@ impl<A: Address> Packet<'_, A> {
     /// The MAC address that the packet was sent to: the port's own, since others have been sorted out, unless the port
     /// has none that is known.
     fn mac(&self) -> Option<[u8; 6]> {
-        self.frame
-            .data()
-            .first_chunk()
-            .copied()
-            .filter(|mac: &[u8; 6]| mac[0] & 1 == 0)
+        let frame = self.frame.data();
+        (!ethernet::is_group(frame)).then(|| ethernet::addresses(frame).1)
     }
 
     /// Takes an ICMP error about a packet that we translated back to the end that sent it. The quoted packet went the

@@ -230,7 +230,7 @@ impl Pipeline {
         let headers = match item.parsed {
             Ok(Parsed::Ip(headers)) => headers,
             Ok(Parsed::Arp(l3)) => return self.desk.arp(ctx, frame, l3, mac),
-            Ok(Parsed::Fragment) => return self.desk.counters.kernel(Kernel::Fragment),
+            Ok(Parsed::Fragment(fragment)) => return self.desk.fragment(ctx, frame, &fragment),
             Ok(Parsed::Routed) => return self.desk.counters.kernel(Kernel::Routed),
             Ok(Parsed::NotIp) => return self.desk.counters.kernel(Kernel::NotIp),
             Err(malformed) => return self.desk.counters.drop(malformed.into()),

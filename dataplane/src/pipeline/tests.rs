@@ -1,6 +1,7 @@
 //! The pipeline on a virtual gateway: clients on port 0, pods on port 1, no kernel.
 
 mod changes;
+mod headers;
 mod icmp;
 mod log;
 mod network;
@@ -34,6 +35,7 @@ const VIP: &str = "198.51.100.10:80";
 const VIP6: &str = "[2001:db8:f::10]:80";
 const EMPTY: &str = "198.51.100.11:80";
 const LISTENER: &str = "198.51.100.12:443";
+const LISTENER6: &str = "[2001:db8:f::12]:443";
 const CLIENT: &str = "192.0.2.10:40000";
 const CLIENT6: &str = "[2001:db8:c::10]:40000";
 
@@ -99,10 +101,13 @@ fn policy(name: &str, subject: &str, block: &str) -> [Object; 2] {
 fn objects() -> Vec<Object> {
     let v4 = ["10.244.1.10:8080", "10.244.1.11:8080", "10.244.1.12:8080"];
     let v6 = ["[fd00:10:244:1::10]:8080", "[fd00:10:244:1::11]:8080"];
-    let mut objects = vec![Object::Listener(Listener {
-        address: socket(LISTENER),
-        protocol: headgate_ring::message::ListenerProtocol::Https,
-    })];
+    let listener = |address| {
+        Object::Listener(Listener {
+            address: socket(address),
+            protocol: headgate_ring::message::ListenerProtocol::Https,
+        })
+    };
+    let mut objects = vec![listener(LISTENER), listener(LISTENER6)];
     for protocol in [Protocol::Tcp, Protocol::Udp] {
         objects.push(service(VIP, protocol, &v4));
         objects.push(service(VIP6, protocol, &v6));

@@ -9,7 +9,7 @@ use headgate_net::fib::{HopId, Lookup};
 use headgate_net::flow::{Direction, NextHop, State, Tick, Tracked};
 use headgate_net::verdict::{Answer, Kernel, PortId, Reason, Verdict};
 use headgate_net::wire::error::Error;
-use headgate_net::wire::{self, Address, link};
+use headgate_net::wire::{self, Address, ethernet, ipv4};
 
 /// How a packet leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +166,7 @@ impl<A: Address> Packet<'_, A> {
         match way {
             Way::Hop(hop) => {
                 let hop = self.ctx.fib.hop(hop);
-                link::set_link(self.frame.data_mut(), hop.source_mac, hop.destination_mac);
+                ethernet::set_link(self.frame.data_mut(), hop.source_mac, hop.destination_mac);
                 counters.forwarded += 1;
                 Verdict::Forward(hop.port)
             }
@@ -188,18 +188,19 @@ impl<A: Address> Packet<'_, A> {
     #[inline]
     fn trim(&mut self) {
         let end = usize::from(self.headers.end);
-        let shorter = link::untag(&mut self.frame.data_mut()[..end], self.headers.l3.into());
+        let shorter = ethernet::untag(&mut self.frame.data_mut()[..end], self.headers.l3.into());
         self.frame.set_len(end - shorter);
     }
 
     /// TTL or hop limit.
     #[inline]
     pub(super) fn hop_limit(&self) -> u8 {
-        self.frame.data()[usize::from(self.headers.l3) + if A::V6 { 7 } else { 8 }]
+        self.frame.data()[usize::from(self.headers.l3) + A::HOP_LIMIT]
     }
 
     /// Whether routers may fragment the packet: IPv4 without "don't fragment".
     fn may_be_fragmented(&self) -> bool {
-        !A::V6 && self.frame.data()[usize::from(self.headers.l3) + 6] & 0x40 == 0
+        let header = ipv4::Ipv4Header::of(self.headers.packet(self.frame.data()));
+        !A::V6 && header.is_ok_and(ipv4::Ipv4Header::may_be_fragmented)
     }
 }

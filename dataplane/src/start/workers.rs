@@ -15,7 +15,7 @@ use crate::telemetry::flow_log::{FlowLog, Settings};
 use crate::worker::{KernelPath, WorkerConfig};
 use headgate_net::flow::{Ownership, SourcePorts, Timeouts};
 use headgate_net::verdict::WorkerId;
-use headgate_net::wire::link::HEADER;
+use headgate_net::wire::ethernet::HEADER;
 
 /// What follows from the flags and the machine.
 #[derive(Debug)]

@@ -183,8 +183,8 @@ impl Engine {
         match verdict {
             Verdict::Forward(port) => self.transmit(frame, port),
             Verdict::Reply => self.transmit(frame, ingress),
-            Verdict::ToL7 => {
-                self.l7.ingress(frame.data(), ctx.now);
+            Verdict::ToL7(headers) => {
+                self.l7.ingress(frame.data(), &headers, ctx.now);
                 self.cache.put(frame);
             }
             Verdict::HandOver(worker) => self.hand_over(frame, ingress, worker),

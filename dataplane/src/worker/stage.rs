@@ -1,7 +1,7 @@
 //! The L7 stage on a worker: whole IP packets on its side, frames on ours.
 
 use std::cell::Cell;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use headgate_net::clock::Nanos;
 use headgate_net::fib::{Fib, Lookup};
 use headgate_net::flow::Part;
 use headgate_net::policy::Compiled;
-use headgate_net::wire;
-use headgate_net::wire::link::HEADER;
+use headgate_net::wire::ethernet::{self, HEADER};
+use headgate_net::wire::{self, Headers, ip};
 use headgate_tcp::StackConfig;
 
 /// The stage, and what joins it to the worker.
@@ -90,10 +90,8 @@ impl Terminator {
         }
     }
 
-    pub(super) fn ingress(&mut self, frame: &[u8], now: Nanos) {
-        if let Some(packet) = wire::ip_packet(frame) {
-            self.stage.ingress(packet, now);
-        }
+    pub(super) fn ingress(&mut self, frame: &[u8], headers: &Headers, now: Nanos) {
+        self.stage.ingress(frame, headers, now);
     }
 
     /// Puts up to `room` packets that the stage sends into `out`, in frames whose Ethernet header has its type only.
@@ -116,10 +114,11 @@ impl Terminator {
             frame.set_len(HEADER + length);
             let (header, packet) = frame.data_mut().split_at_mut(HEADER);
             fill(packet);
-            let (ether_type, to) = destination(packet);
-            header[12..].copy_from_slice(&ether_type.to_be_bytes());
+            let ip = ip::IpHeader::of(packet).expect("our own stack writes whole headers");
+            ethernet::set_type(header, ip.ether_type());
             *sent += 1;
-            out.push((frame, routes.lookup(fib, to)));
+            let lookup = routes.lookup(fib, ip.destination());
+            out.push((frame, lookup));
             true
         });
         out.len()
@@ -159,14 +158,4 @@ impl LastRoute {
             }
         }
     }
-}
-
-/// EtherType and destination of a packet that our own stack made, which is well-formed.
-fn destination(packet: &[u8]) -> (u16, IpAddr) {
-    if packet[0] >> 4 == 4 {
-        let octets: [u8; 4] = packet[16..20].try_into().expect("four bytes");
-        return (0x0800, Ipv4Addr::from(octets).into());
-    }
-    let octets: [u8; 16] = packet[24..40].try_into().expect("sixteen bytes");
-    (0x86dd, Ipv6Addr::from(octets).into())
 }

@@ -1,5 +1,7 @@
 //! Workers over in-memory ports: clients on port 0, pods on port 1, time as the test says.
 
+mod terminated;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
@@ -69,7 +71,18 @@ fn tables(epoch: u64) -> Tables {
 
 /// A gateway with one network on each port; of the pods only those in `known` have told their addresses.
 fn fib(generation: u64, known: &[&str]) -> Fib {
+    let clients = (10..30).map(|host| (IpAddr::from([192, 0, 2, host]), 2, CLIENT));
+    let pods = known.iter().map(|pod| (pod.parse().unwrap(), 3, POD));
     let nets = [("192.0.2.1/24", 2), ("10.244.1.1/24", 3)];
+    gateway(generation, &nets, clients.chain(pods))
+}
+
+/// A gateway with these addresses in these networks on its interfaces, and these neighbours.
+fn gateway(
+    generation: u64,
+    nets: &[(&str, u32)],
+    neighbours: impl Iterator<Item = (IpAddr, u32, [u8; 6])>,
+) -> Fib {
     let route = |(net, interface): &(&str, u32)| Route {
         table: Table::Main,
         destination: net.parse::<ipnet::IpNet>().unwrap().trunc(),
@@ -100,18 +113,16 @@ fn fib(generation: u64, known: &[&str]) -> Fib {
         mtu: 1500,
         up: true,
     };
-    let neighbour = |address: IpAddr, interface, mac| Neighbour {
+    let neighbour = |(address, interface, mac)| Neighbour {
         interface,
         address,
         mac: Some(mac),
     };
-    let clients = (10..30).map(|host| neighbour([192, 0, 2, host].into(), 2, CLIENT));
-    let pods = known.iter().map(|pod| neighbour(pod.parse().unwrap(), 3, POD));
     let snapshot = Snapshot {
         links: [2, 3].map(link).into(),
         addresses: nets.iter().map(address).collect(),
         routes: nets.iter().map(route).chain(nets.iter().map(own)).collect(),
-        neighbours: clients.chain(pods).collect(),
+        neighbours: neighbours.map(neighbour).collect(),
         ports: vec![(PortId(0), 2), (PortId(1), 3)],
     };
     Fib::build(&snapshot, generation)

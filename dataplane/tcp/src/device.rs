@@ -18,7 +18,7 @@ pub(super) struct Wire<'a> {
     pub(super) mtu: usize,
 }
 
-/// What [`Wire`] is capable of. Checksums are verified before and filled in after smoltcp, by [`super::checksum`].
+/// What [`Wire`] is capable of. Checksums are verified before and filled in after smoltcp, by this crate.
 pub(super) fn capabilities(mtu: usize) -> DeviceCapabilities {
     let mut capabilities = DeviceCapabilities::default();
     capabilities.medium = Medium::Ip;

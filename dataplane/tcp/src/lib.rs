@@ -1,6 +1,6 @@
 //! TCP termination in user space.
 //!
-//! A [`Stack`] holds all connections of a worker. Whole IP packets go in by [`Stack::ingress`] and come out by
+//! A [`Stack`] holds all connections of a worker. IP packets whose headers have been read go in by [`Stack::ingress`] and come out by
 //! [`Stack::egress`]; both take the time, and nothing here reads a clock. Tasks on the same thread see connections as
 //! [`TcpStream`]s, accepted or opened.
 //!
@@ -10,7 +10,7 @@
 //! lets no packet through that could upset it.
 //!
 //! ```text
-//! ingress ─ Segment::parse ─ index ┬─ connection ─ smoltcp ─ wakes its task
+//! ingress ─ Segment::of ──── index ┬─ connection ─ smoltcp ─ wakes its task
 //!                                  ├─ half-open ─ on its ACK: a connection, for accept
 //!                                  ├─ TIME-WAIT ─ acknowledges a FIN again
 //!                                  └─ none ─ SYN: half-open; else reset
@@ -19,7 +19,6 @@
 
 #![forbid(unsafe_code)]
 
-mod checksum;
 mod connection;
 mod device;
 mod handshake;
@@ -48,6 +47,7 @@ pub use packets::Emit;
 pub use stream::{Connecting, Reset, TcpStream};
 
 use headgate_net::clock::Nanos;
+use headgate_net::wire::Headers;
 use stack::Inner;
 
 /// All TCP connections of a worker; `!Send`, cheap to clone.
@@ -82,9 +82,14 @@ impl Stack {
         self.shared.inner.borrow_mut().listeners = addresses.into_iter().collect();
     }
 
-    /// Takes an IP packet in. Bad ones are counted.
-    pub fn ingress(&self, packet: &[u8], now: Nanos) {
-        self.shared.inner.borrow_mut().ingress(packet, now);
+    /// Takes an IP packet in, a TCP segment or an ICMP error about one. Bad ones are counted. `headers` are those of
+    /// `frame`, which may have a link-layer header; of IPv6, they have no extension headers any more
+    /// ([`without_extensions`](headgate_net::wire::ipv6::without_extensions)).
+    ///
+    /// # Panics
+    /// Where `headers` are of another frame.
+    pub fn ingress(&self, frame: &[u8], headers: &Headers, now: Nanos) {
+        self.shared.inner.borrow_mut().ingress(frame, headers, now);
         self.collect_left();
     }
 

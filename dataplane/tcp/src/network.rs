@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::{Emit, Stack};
 use headgate_net::clock::Nanos;
+use headgate_net::wire::{Parsed, ip, parse_packet};
 
 /// Whatever takes IP packets and gives IP packets.
 pub trait Node {
@@ -28,7 +29,9 @@ pub trait Node {
 
 impl Node for Stack {
     fn ingress(&mut self, packet: &[u8], now: Nanos) {
-        Stack::ingress(self, packet, now);
+        if let Ok(Parsed::Ip(headers)) = parse_packet(packet) {
+            Stack::ingress(self, packet, &headers, now);
+        }
     }
 
     fn egress(&mut self, now: Nanos, emit: &mut Emit<'_>) {
@@ -197,11 +200,7 @@ impl Network {
     }
 
     fn route(&self, packet: &[u8]) -> Option<usize> {
-        let address: IpAddr = if packet[0] >> 4 == 4 {
-            Ipv4Addr::from(<[u8; 4]>::try_from(&packet[16..20]).unwrap()).into()
-        } else {
-            Ipv6Addr::from(<[u8; 16]>::try_from(&packet[24..40]).unwrap()).into()
-        };
+        let address = ip::IpHeader::of(packet).ok()?.destination();
         self.nodes
             .iter()
             .position(|(_, addresses)| addresses.contains(&address))

@@ -113,8 +113,6 @@ pub struct StackCounters {
     pub bad_header: u64,
     /// Packets dropped because a checksum is wrong.
     pub bad_checksum: u64,
-    /// Packets dropped because they are fragments or carry extension headers.
-    pub fragments: u64,
     /// Packets dropped because an address is not unicast.
     pub bad_address: u64,
     /// Data dropped because it lies beyond the receive buffer.

@@ -1,9 +1,10 @@
 //! Packets on their way out: sinks for what smoltcp makes, and the finishing touch to its headers.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::checksum;
+use headgate_net::wire::{Address, TCP, ip, ipv4, tcp};
+
 use super::device::Sink;
 use super::segment::{ACK, FIN, SYN, Segment};
 
@@ -25,49 +26,31 @@ pub(super) struct Sent {
 /// `next` is the sequence number after all that the connection has ever sent. Once a retransmission timer has fired,
 /// smoltcp numbers bare acknowledgements by what it has sent again; the peer drops those as old, and two smoltcps in
 /// that state never hear each other again. They carry `next`, as RFC 9293 section 3.10.7.4 has it.
+///
+/// # Panics
+/// Where `packet` is not a whole IP header and a whole TCP header: smoltcp writes both, or nothing.
 fn finish(packet: &mut [u8], next: Option<u32>) -> Sent {
-    let v4 = packet[0] >> 4 == 4;
-    let header = if v4 { usize::from(packet[0] & 15) * 4 } else { 40 };
-    let (source, destination) = if v4 {
-        packet[10..12].fill(0);
-        let sum = checksum::fold(checksum::sum(&packet[..header]));
-        packet[10..12].copy_from_slice(&sum);
-        (ipv4(&packet[12..16]), ipv4(&packet[16..20]))
-    } else {
-        (ipv6(&packet[8..24]), ipv6(&packet[24..40]))
-    };
-    let tcp = &mut packet[header..];
-    let payload = tcp.len() - usize::from(tcp[12] >> 4) * 4;
-    let flags = tcp[13];
-    if let Some(next) = next.filter(|_| payload == 0 && flags & (SYN | FIN) == 0) {
-        tcp[4..8].copy_from_slice(&next.to_be_bytes());
+    let ip = ip::IpHeader::of(packet).expect("an IP header");
+    let (source, destination) = (ip.source(), ip.destination());
+    let is_v4 = source.is_ipv4();
+    let (header, segment) = packet.split_at_mut(ip.header_len());
+    if is_v4 {
+        ipv4::fill_checksum(header);
     }
-    tcp[16..18].fill(0);
-    let sum = checksum::pseudo_header(source, destination, tcp.len()) + checksum::sum(tcp);
-    tcp[16..18].copy_from_slice(&checksum::fold(sum));
-    let word = |at: usize| u32::from_be_bytes([tcp[at], tcp[at + 1], tcp[at + 2], tcp[at + 3]]);
-    let payload = tcp.len() - usize::from(tcp[12] >> 4) * 4;
-    let flags = tcp[13];
-    let length =
-        u32::try_from(payload).unwrap_or(0) + u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
+    let tcp = tcp::TcpHeader::of(segment).expect("a TCP header");
+    let (payload, flags) = (segment.len() - tcp.header_len(), tcp.flags());
+    let acknowledgement = tcp.acknowledgement();
+    let sequence = match next {
+        Some(next) if payload == 0 && flags & (SYN | FIN) == 0 => next,
+        _ => tcp.sequence(),
+    };
+    tcp::finish(segment, sequence, source, destination);
     Sent {
-        sequence: word(4),
-        end: word(4).wrapping_add(length),
-        acknowledgement: word(8),
+        sequence,
+        end: sequence.wrapping_add(tcp::sequence_len(payload, flags)),
+        acknowledgement,
         flags,
     }
-}
-
-fn ipv4(bytes: &[u8]) -> IpAddr {
-    let mut octets = [0; 4];
-    octets.copy_from_slice(bytes);
-    Ipv4Addr::from(octets).into()
-}
-
-fn ipv6(bytes: &[u8]) -> IpAddr {
-    let mut octets = [0; 16];
-    octets.copy_from_slice(bytes);
-    Ipv6Addr::from(octets).into()
 }
 
 /// A segment without data: an acknowledgement, a reset, a SYN-ACK.
@@ -234,7 +217,7 @@ pub(super) fn acknowledgement(segment: &Segment<'_>, sequence: u32, acknowledgem
     small
 }
 
-/// An acknowledgement `from` one end to the other, without checksums.
+/// An acknowledgement `from` one end to the other, without a checksum of TCP.
 pub(super) fn bare(
     from: (SocketAddr, SocketAddr),
     sequence: u32,
@@ -243,32 +226,28 @@ pub(super) fn bare(
 ) -> Small {
     let mut bytes = [0; Small::CAPACITY];
     let header = match (from.0.ip(), from.1.ip()) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => {
-            bytes[..10].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6]);
-            bytes[12..16].copy_from_slice(&from.octets());
-            bytes[16..20].copy_from_slice(&to.octets());
-            20
-        }
+        (IpAddr::V4(from), IpAddr::V4(to)) => ip_header(&mut bytes, from.octets(), to.octets()),
         (from, to) => {
             let octets = |address| match address {
                 IpAddr::V4(a) => Ipv4Addr::to_ipv6_mapped(&a).octets(),
-                IpAddr::V6(a) => Ipv6Addr::octets(&a),
+                IpAddr::V6(a) => a.octets(),
             };
-            bytes[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, 20, 6, 64]);
-            bytes[8..24].copy_from_slice(&octets(from));
-            bytes[24..40].copy_from_slice(&octets(to));
-            40
+            ip_header(&mut bytes, octets(from), octets(to))
         }
     };
-    let tcp = &mut bytes[header..header + 20];
-    tcp[0..2].copy_from_slice(&from.0.port().to_be_bytes());
-    tcp[2..4].copy_from_slice(&from.1.port().to_be_bytes());
-    tcp[4..8].copy_from_slice(&sequence.to_be_bytes());
-    tcp[8..12].copy_from_slice(&acknowledgement.to_be_bytes());
-    tcp[12..14].copy_from_slice(&[5 << 4, ACK]);
-    tcp[14..16].copy_from_slice(&window.to_be_bytes());
-    Small {
-        bytes,
-        length: header + 20,
+    let length = header + tcp::HEADER;
+    tcp::Fields {
+        sequence,
+        acknowledgement,
+        flags: ACK,
+        window,
     }
+    .write(&mut bytes[header..length], from.0.port(), from.1.port());
+    Small { bytes, length }
+}
+
+/// Writes the header in front of a TCP header without options, and gives its length.
+fn ip_header<A: Address>(bytes: &mut [u8], from: A, to: A) -> usize {
+    ip::write(&mut bytes[..A::HEADER + tcp::HEADER], from, to, TCP);
+    A::HEADER
 }

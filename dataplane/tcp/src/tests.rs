@@ -8,7 +8,10 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::network::{Channel, Network, Random, run};
+use super::segment::Segment;
+use super::too_big::TooBig;
 use super::*;
+use headgate_net::wire::{Parsed, parse_packet};
 
 const CLIENT: &str = "192.0.2.10";
 const SERVER: &str = "198.51.100.10";
@@ -17,6 +20,28 @@ const SERVER6: &str = "2001:db8:f::10";
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
+}
+
+fn headers(packet: &[u8]) -> Option<Headers> {
+    match parse_packet(packet) {
+        Ok(Parsed::Ip(headers)) => Some(headers),
+        _ => None,
+    }
+}
+
+/// Gives a packet to a stack, if it is well-formed; whether it was.
+fn give(stack: &Stack, packet: &[u8], now: Nanos) -> bool {
+    headers(packet)
+        .map(|headers| stack.ingress(packet, &headers, now))
+        .is_some()
+}
+
+fn segment_of(packet: &[u8]) -> Option<Segment<'_>> {
+    Segment::of(packet, &headers(packet)?).ok()
+}
+
+fn too_big(packet: &[u8]) -> Option<TooBig> {
+    TooBig::of(packet, &headers(packet)?)
 }
 
 fn config() -> StackConfig {

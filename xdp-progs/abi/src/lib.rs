@@ -1,9 +1,12 @@
-//! The maps of the steering program, as the program and its loader both see them.
+//! What the steering program shares with user space: its maps, as program and loader see them, and the grammar of
+//! headers ([`wire`]).
 //!
 //! Every type is plain data without padding: what user space writes, the program reads byte for byte. A
 //! change here is a change of both sides: rebuild the program (`scripts/build-xdp`).
 #![no_std]
 #![forbid(unsafe_code)]
+
+pub mod wire;
 
 /// The program's name in the object.
 pub const PROGRAM: &str = "headgate";

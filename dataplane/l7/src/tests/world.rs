@@ -30,6 +30,7 @@ use headgate_net::clock::Nanos;
 use headgate_net::config::ConfigError;
 use headgate_net::record::{FlowLog, Recorded, Recorder, Settings};
 use headgate_net::verdict::WorkerId;
+use headgate_net::wire::{Parsed, parse_packet};
 use headgate_tcp::network::{Channel, Network, Node};
 use headgate_tcp::{Emit, SourceAddress, Stack, StackConfig, TcpStream};
 
@@ -374,7 +375,9 @@ struct StageNode(Rc<RefCell<Stage>>);
 
 impl Node for StageNode {
     fn ingress(&mut self, packet: &[u8], now: Nanos) {
-        self.0.borrow_mut().ingress(packet, now);
+        if let Ok(Parsed::Ip(headers)) = parse_packet(packet) {
+            self.0.borrow_mut().ingress(packet, &headers, now);
+        }
     }
 
     fn egress(&mut self, now: Nanos, emit: &mut Emit<'_>) {

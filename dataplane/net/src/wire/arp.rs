@@ -2,57 +2,64 @@
 
 use std::net::Ipv4Addr;
 
-use super::link::set_link;
-use super::{put_word, word};
+use headgate_abi::wire::arp::{ETHERNET, LEN, LENGTHS, REPLY, REQUEST, field};
 
-/// Bytes of an ARP packet with Ethernet and IPv4 addresses.
-const LEN: usize = 28;
-const REQUEST: u16 = 1;
-const REPLY: u16 = 2;
+use super::ethernet::{self, Mac, ether_type, set_link, set_type};
+use super::{put_word, word};
 
 /// The address that a request at `l3` asks for; `None` for whatever is not a request.
 #[must_use]
 pub fn parse_request(frame: &[u8], l3: u16) -> Option<Ipv4Addr> {
     let arp: &[u8; LEN] = frame.get(usize::from(l3)..)?.first_chunk()?;
-    // Ethernet, IPv4, six bytes, four bytes, request.
-    let asked = arp[..8] == [0, 1, 8, 0, 6, 4, 0, 1];
+    let head =
+        [field::HARDWARE, field::PROTOCOL, field::LENGTHS, field::OPERATION].map(|f| word(arp, f.start));
+    let asked = head == [ETHERNET, ether_type::IPV4, LENGTHS, REQUEST];
     // A sender that is not one host would have the answer go to all.
-    let sane = arp[8] & 1 == 0;
-    (asked && sane).then(|| Ipv4Addr::new(arp[24], arp[25], arp[26], arp[27]))
+    let sane = arp[field::SENDER_MAC.start] & 1 == 0;
+    (asked && sane).then(|| address(arp, &field::TARGET).into())
 }
 
 /// Turns the request into its reply: the address that it asks for is at `mac`. Gives the reply's length.
 ///
 /// # Panics
 /// Where [`parse_request`] says that there is no request at `l3`.
-pub fn reply(frame: &mut [u8], l3: u16, mac: [u8; 6]) -> usize {
+pub fn reply(frame: &mut [u8], l3: u16, mac: Mac) -> usize {
     let l3 = usize::from(l3);
     let arp = &mut frame[l3..l3 + LEN];
-    debug_assert_eq!(word(arp, 6), REQUEST);
-    let mut sender = [0; 10];
-    sender.copy_from_slice(&arp[8..18]);
-    let mut target = [0; 4];
-    target.copy_from_slice(&arp[24..28]);
-    put_word(arp, 6, REPLY);
-    arp[8..14].copy_from_slice(&mac);
-    arp[14..18].copy_from_slice(&target);
-    arp[18..28].copy_from_slice(&sender);
-    let [a, b, c, d, e, f, ..] = sender;
-    set_link(frame, mac, [a, b, c, d, e, f]);
+    let mut asker = Mac::default();
+    asker.copy_from_slice(&arp[field::SENDER_MAC]);
+    let (asker_address, target) = (address(arp, &field::SENDER), address(arp, &field::TARGET));
+    write(arp, REPLY, (mac, target), (asker, asker_address));
+    set_link(frame, mac, asker);
     l3 + LEN
 }
 
 /// An announcement that `address` is at `mac` (RFC 5227, section 3), as a whole frame: for neighbours that still hold
 /// another machine's.
 #[must_use]
-pub fn announcement(mac: [u8; 6], address: Ipv4Addr) -> [u8; 14 + LEN] {
-    let mut frame = [0; 14 + LEN];
+pub fn announcement(mac: Mac, address: Ipv4Addr) -> [u8; ethernet::HEADER + LEN] {
+    let mut frame = [0; ethernet::HEADER + LEN];
     set_link(&mut frame, mac, [0xff; 6]);
-    frame[12..22].copy_from_slice(&[8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
-    frame[22..28].copy_from_slice(&mac);
-    frame[28..32].copy_from_slice(&address.octets());
-    frame[38..42].copy_from_slice(&address.octets());
+    set_type(&mut frame, ether_type::ARP);
+    let address = address.octets();
+    let arp = &mut frame[ethernet::HEADER..];
+    write(arp, REQUEST, (mac, address), (Mac::default(), address));
     frame
+}
+
+fn write(arp: &mut [u8], operation: u16, sender: (Mac, [u8; 4]), target: (Mac, [u8; 4])) {
+    put_word(arp, field::HARDWARE.start, ETHERNET);
+    put_word(arp, field::PROTOCOL.start, ether_type::IPV4);
+    put_word(arp, field::LENGTHS.start, LENGTHS);
+    put_word(arp, field::OPERATION.start, operation);
+    arp[field::SENDER_MAC].copy_from_slice(&sender.0);
+    arp[field::SENDER].copy_from_slice(&sender.1);
+    arp[field::TARGET_MAC].copy_from_slice(&target.0);
+    arp[field::TARGET].copy_from_slice(&target.1);
+}
+
+fn address(arp: &[u8], field: &headgate_abi::wire::Field) -> [u8; 4] {
+    super::Address::read(&arp[field.start..field.end])
 }
 
 #[cfg(test)]

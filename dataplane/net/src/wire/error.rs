@@ -1,7 +1,8 @@
 //! ICMP (RFC 792, RFC 1191) and ICMPv6 (RFC 4443) errors about packets.
 
-use super::link::swap_link;
-use super::{Address, Headers, ICMP, ICMPV6, Tuple, checksum, craft, put_word};
+use super::ethernet::swap_link;
+use super::icmp::{self, HEADER, field, v4, v6};
+use super::{Address, Headers, Tuple, ip, put_word};
 
 /// What was wrong with the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +15,6 @@ pub enum Error {
     TimeExceeded,
 }
 
-/// Bytes of the ICMP header in front of the quoted packet, in both families.
-const HEADER: usize = 8;
 /// An ICMP error is no longer than this, IP header included (RFC 1812, 4.3.2.3).
 const MAX_V4: usize = 576;
 /// The same for ICMPv6: the least MTU of IPv6 (RFC 4443, 2.4 c).
@@ -39,40 +38,33 @@ pub fn answer(buffer: &mut [u8], headers: &Headers, error: Error) -> Option<usiz
 fn write<A: Address>(buffer: &mut [u8], headers: &Headers, error: Error, max: usize) -> Option<usize> {
     let tuple = Tuple::<A>::of(buffer, headers).reversed();
     let (l3, end) = (usize::from(headers.l3), usize::from(headers.end));
-    let front = craft::ip_header_len::<A>() + HEADER;
+    let front = A::HEADER + HEADER;
     let room = buffer.len().checked_sub(l3 + front)?.min(max - front);
     let quoted = room.min(end - l3);
     buffer.copy_within(l3..l3 + quoted, l3 + front);
     let packet = &mut buffer[l3..l3 + front + quoted];
-    let protocol = if A::V6 { ICMPV6 } else { ICMP };
-    craft::ip_header(packet, tuple.source, tuple.destination, protocol);
-    let message = &mut packet[front - HEADER..];
+    ip::write(packet, tuple.source, tuple.destination, icmp::protocol::<A>());
+    let message = &mut packet[A::HEADER..];
     message[..HEADER].fill(0);
     let (kind, code) = numbers::<A>(error);
-    message[0] = kind;
-    message[1] = code;
+    message[field::TYPE] = kind;
+    message[field::CODE] = code;
     if let Error::TooBig(mtu) = error {
-        // The low half of the second word in both: ICMPv6's MTU is 32 bits wide.
-        put_word(message, 6, mtu);
+        put_word(message, field::MTU_V4.start, mtu);
     }
-    let sum = if A::V6 {
-        checksum::transport(&tuple, protocol, message)
-    } else {
-        checksum::checksum(message)
-    };
-    put_word(message, 2, sum);
+    icmp::fill_checksum(message, &tuple);
     Some(l3 + front + quoted)
 }
 
 /// Type and code.
 const fn numbers<A: Address>(error: Error) -> (u8, u8) {
     match (error, A::V6) {
-        (Error::PortUnreachable, false) => (3, 3),
-        (Error::PortUnreachable, true) => (1, 4),
-        (Error::TooBig(_), false) => (3, 4),
-        (Error::TooBig(_), true) => (2, 0),
-        (Error::TimeExceeded, false) => (11, 0),
-        (Error::TimeExceeded, true) => (3, 0),
+        (Error::PortUnreachable, false) => (v4::UNREACHABLE, v4::PORT_UNREACHABLE),
+        (Error::PortUnreachable, true) => (v6::UNREACHABLE, v6::PORT_UNREACHABLE),
+        (Error::TooBig(_), false) => (v4::UNREACHABLE, v4::FRAGMENTATION_NEEDED),
+        (Error::TooBig(_), true) => (v6::PACKET_TOO_BIG, 0),
+        (Error::TimeExceeded, false) => (v4::TIME_EXCEEDED, 0),
+        (Error::TimeExceeded, true) => (v6::TIME_EXCEEDED, 0),
     }
 }
 

@@ -1,8 +1,8 @@
 //! What the fuzz target and the property tests run on arbitrary bytes.
 
 use super::{
-    Address, Deltas, Headers, ICMP, ICMPV6, Parsed, TCP, Tuple, UDP, arp, checksum, echo, error, link, ndp,
-    parse, quote, reset, rewrite,
+    Address, Deltas, Headers, ICMP, ICMPV6, Parsed, TCP, Tuple, UDP, arp, checksum, echo, error, ethernet,
+    ipv6, ndp, parse, parse_packet, quote, reset, rewrite, udp,
 };
 
 /// The longest frame that is tried; answers may be longer than the question.
@@ -43,9 +43,34 @@ fn packet(data: &[u8], headers: &Headers) {
         translations::<[u8; 4]>(data, headers);
     }
     answers(data, headers);
+    unwrapped(data, headers);
     let mut untagged = data.to_vec();
-    let shorter = link::untag(&mut untagged, l3);
+    let shorter = ethernet::untag(&mut untagged, l3);
     assert_eq!(untagged[14..untagged.len() - shorter], data[l3..]);
+}
+
+/// The packet without its frame, and without extension headers, is the same packet.
+fn unwrapped(data: &[u8], headers: &Headers) {
+    let l3 = headers.l3;
+    let alone = Headers {
+        l3: 0,
+        l4: headers.l4 - l3,
+        end: headers.end - l3,
+        ..*headers
+    };
+    assert_eq!(parse_packet(headers.packet(data)), Ok(Parsed::Ip(alone)));
+    if headers.v6 {
+        let mut frame = data.to_vec();
+        let bare = ipv6::without_extensions(&mut frame, headers);
+        assert_eq!(bare.segment(&frame), headers.segment(data));
+        let tuple = |frame: &[u8], headers| Tuple::<[u8; 16]>::of(frame, headers);
+        assert_eq!(tuple(&frame, &bare), tuple(data, headers));
+        let Ok(Parsed::Ip(again)) = parse_packet(bare.packet(&frame)) else {
+            panic!("without its extension headers it is no packet")
+        };
+        assert_eq!(usize::from(again.l4), ipv6::HEADER);
+        assert_eq!(again.segment(bare.packet(&frame)), headers.segment(data));
+    }
 }
 
 /// A buffer with room behind the frame, as the frames of a UMEM have it.
@@ -97,7 +122,7 @@ fn answers(data: &[u8], headers: &Headers) {
 }
 
 fn translations<A: Address>(data: &[u8], headers: &Headers) {
-    if data[usize::from(headers.l3) + if A::V6 { 7 } else { 8 }] == 0 {
+    if headers.packet(data)[A::HOP_LIMIT] == 0 {
         return;
     }
     let from = Tuple::<A>::of(data, headers);
@@ -116,7 +141,7 @@ fn translations<A: Address>(data: &[u8], headers: &Headers) {
             panic!("rewriting broke the frame")
         };
         assert_eq!(Tuple::<A>::of(&frame, &after), to);
-        let unset = headers.protocol == UDP && data[usize::from(headers.l4) + 6..][..2] == [0, 0];
+        let unset = headers.protocol == UDP && headers.segment(data)[udp::field::CHECKSUM] == [0, 0];
         assert!(unset || before != 0 || matches!(checksum::transport_of(&frame, &after), 0));
     }
     if let Some(quote) = quote::parse_quote(data, headers) {

@@ -1,8 +1,13 @@
 //! One pass over a frame's headers.
 
+use std::net::IpAddr;
+
+use headgate_abi::wire::Field;
 use thiserror::Error;
 
-use super::{ICMP, ICMPV6, TCP, UDP, checksum, word};
+use super::ethernet::{self, ether_type};
+use super::ipv6::{self, Chain, extension};
+use super::{Address, ICMP, ICMPV6, TCP, Tuple, UDP, checksum, icmp, ipv4, tcp, udp};
 
 /// Lies or nonsense in headers that are ours to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
@@ -22,14 +27,15 @@ pub enum Malformed {
     /// Of the IPv4 header.
     #[error("wrong IPv4 header checksum")]
     BadChecksum,
-    /// More than 8.
+    /// More than [`extension::MAX`].
     #[error("too many IPv6 extension headers")]
     TooManyHeaders,
 }
 
-/// Where the headers of an IP packet stand; all offsets count from the start of the frame.
+/// Where the headers of an IP packet stand; all offsets count from the start of the frame, or of the packet where there is
+/// no frame around it.
 ///
-/// `14 <= l3 < l4 <= end <= frame.len()`. The fixed part of a TCP, UDP, ICMP or ICMPv6 header lies wholly in
+/// `l3 < l4 <= end <= frame.len()`. The fixed part of a TCP, UDP, ICMP or ICMPv6 header lies wholly in
 /// `l4..end`, and so does all that a TCP data offset or a UDP length claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Headers {
@@ -45,10 +51,92 @@ pub struct Headers {
     pub destination_port: u16,
     /// The IANA number of what stands at `l4`.
     pub protocol: u8,
-    /// See [`tcp_flag`](super::tcp_flag); 0 where the protocol is not TCP.
+    /// See [`tcp::flag`]; 0 where the protocol is not TCP.
     pub tcp_flags: u8,
     /// Whether the IP header is IPv6's.
     pub v6: bool,
+}
+
+impl Headers {
+    /// The IP packet, without padding behind it.
+    ///
+    /// # Panics
+    /// Where they are of another frame.
+    #[inline]
+    #[must_use]
+    pub fn packet<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
+        &frame[usize::from(self.l3)..usize::from(self.end)]
+    }
+
+    /// Source and destination.
+    ///
+    /// # Panics
+    /// Where they are of another frame.
+    #[must_use]
+    pub fn addresses(&self, frame: &[u8]) -> (IpAddr, IpAddr) {
+        fn of<A: Address>(frame: &[u8], headers: &Headers) -> (IpAddr, IpAddr) {
+            let tuple = Tuple::<A>::of(frame, headers);
+            (tuple.source.ip(), tuple.destination.ip())
+        }
+        if self.v6 {
+            of::<[u8; 16]>(frame, self)
+        } else {
+            of::<[u8; 4]>(frame, self)
+        }
+    }
+
+    /// What stands behind the IP header and its options or extensions.
+    ///
+    /// # Panics
+    /// Where they are of another frame.
+    #[inline]
+    #[must_use]
+    pub fn segment<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
+        &frame[usize::from(self.l4)..usize::from(self.end)]
+    }
+}
+
+/// A part of an IP packet, and where it stands: offsets count as those of [`Headers`] do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// The IP header.
+    pub l3: u16,
+    /// The part of the packet's payload.
+    pub payload: u16,
+    /// The end of the fragment.
+    pub end: u16,
+    /// Where the part belongs in the whole payload, in bytes; a multiple of 8. 0 for the first fragment.
+    pub offset: u16,
+    /// The two halves of the identification; IPv4 has the lower one only.
+    identification: [u16; 2],
+    /// What the whole payload begins with: the IANA number of a protocol, or in IPv6 of an extension header.
+    pub next: u8,
+    /// Whether other fragments come behind this one.
+    pub more: bool,
+    /// Whether the IP header is IPv6's.
+    pub v6: bool,
+}
+
+impl Fragment {
+    /// To whom.
+    ///
+    /// # Panics
+    /// Where it is of another frame.
+    #[must_use]
+    pub fn destination(&self, frame: &[u8]) -> IpAddr {
+        let at = |field: Field| &frame[usize::from(self.l3) + field.start..];
+        if self.v6 {
+            <[u8; 16]>::read(at(ipv6::field::DESTINATION)).ip()
+        } else {
+            <[u8; 4]>::read(at(ipv4::field::DESTINATION)).ip()
+        }
+    }
+
+    /// What all fragments of a packet have in common, beside addresses and in IPv4 the protocol.
+    #[must_use]
+    pub const fn identification(&self) -> u32 {
+        (self.identification[0] as u32) << 16 | self.identification[1] as u32
+    }
 }
 
 /// What a well-formed frame holds.
@@ -59,23 +147,12 @@ pub enum Parsed {
     /// An ARP packet at this offset.
     Arp(u16),
     /// A fragment of an IP packet, first or later.
-    Fragment,
+    Fragment(Fragment),
     /// An IPv6 packet that has segments left in a routing header.
     Routed,
     /// Anything else.
     NotIp,
 }
-
-/// VLAN tags that are seen through: one of the customer and one of the provider.
-const MAX_TAGS: usize = 2;
-/// IPv6 extension headers that are walked; RFC 8200 4.1 recommends an order in which seven make sense.
-const MAX_EXTENSIONS: usize = 8;
-
-const ETHERTYPE_IPV4: u16 = 0x0800;
-const ETHERTYPE_ARP: u16 = 0x0806;
-const ETHERTYPE_IPV6: u16 = 0x86dd;
-/// 802.1Q, 802.1ad, and the number that was used for the latter before it had one.
-const TAGS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
 
 /// Parses an Ethernet frame.
 ///
@@ -84,122 +161,88 @@ const TAGS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
 /// us to understand is no error.
 #[inline]
 pub fn parse(frame: &[u8]) -> Result<Parsed, Malformed> {
-    // Offsets are 16 bits wide; no link carries frames of that size, so nothing real is cut off.
-    let frame = &frame[..frame.len().min(usize::from(u16::MAX))];
-    let mut l3 = 14;
-    if frame.len() < l3 {
-        return Err(Malformed::Truncated);
-    }
-    let mut ethertype = word(frame, 12);
-    let mut tags = 0;
-    while TAGS.contains(&ethertype) && tags < MAX_TAGS {
-        if frame.len() < l3 + 4 {
-            return Err(Malformed::Truncated);
-        }
-        ethertype = word(frame, l3 + 2);
-        l3 += 4;
-        tags += 1;
-    }
-    match ethertype {
-        ETHERTYPE_IPV4 => ipv4(frame, l3),
-        ETHERTYPE_IPV6 => ipv6(frame, l3),
-        ETHERTYPE_ARP => Ok(Parsed::Arp(offset(l3))),
+    let frame = short(frame);
+    let (ether_type, l3) = ethernet::payload(frame)?;
+    match ether_type {
+        ether_type::IPV4 => ipv4(frame, l3),
+        ether_type::IPV6 => ipv6(frame, l3),
+        ether_type::ARP => Ok(Parsed::Arp(offset(l3))),
         _ => Ok(Parsed::NotIp),
     }
 }
 
+/// Parses an IP packet without a frame around it, of the version that its first byte says.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_packet(packet: &[u8]) -> Result<Parsed, Malformed> {
+    let packet = short(packet);
+    match ipv4::version(*packet.first().ok_or(Malformed::Truncated)?) {
+        ipv6::VERSION => ipv6(packet, 0),
+        _ => ipv4(packet, 0),
+    }
+}
+
+/// Offsets are 16 bits wide; no link carries frames of that size, so nothing real is cut off.
+#[inline]
+fn short(frame: &[u8]) -> &[u8] {
+    &frame[..frame.len().min(usize::from(u16::MAX))]
+}
+
 #[inline]
 fn ipv4(frame: &[u8], l3: usize) -> Result<Parsed, Malformed> {
-    let fixed: &[u8; 20] = frame[l3..].first_chunk().ok_or(Malformed::Truncated)?;
-    if fixed[0] >> 4 != 4 {
-        return Err(Malformed::BadVersion);
-    }
-    let length = usize::from(fixed[0] & 0xf) * 4;
-    let total = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
-    if length < 20 {
-        return Err(Malformed::BadHeaderLength);
-    }
-    if total < length || l3 + total > frame.len() {
+    let ip = ipv4::Ipv4Header::of(&frame[l3..])?;
+    let (length, end) = (ip.header_len(), l3 + ip.total_len());
+    if ip.total_len() < length || end > frame.len() {
         return Err(Malformed::BadLength);
     }
     // The common case has a length that the compiler knows.
-    let sum = if length == 20 {
-        checksum::sum(fixed)
+    let right = if length == ipv4::HEADER {
+        checksum::is_right(ip.bytes())
     } else {
-        checksum::sum(&frame[l3..l3 + length])
+        checksum::is_right(&frame[l3..l3 + length])
     };
-    if checksum::fold(sum) != 0xffff {
+    if !right {
         return Err(Malformed::BadChecksum);
     }
-    // More fragments, or an offset other than zero.
-    if u16::from_be_bytes([fixed[6], fixed[7]]) & 0x3fff != 0 {
-        return Ok(Parsed::Fragment);
+    if ip.is_fragment() {
+        return Ok(Parsed::Fragment(Fragment {
+            l3: offset(l3),
+            payload: offset(l3 + length),
+            end: offset(end),
+            offset: ip.fragment_offset(),
+            identification: [0, ip.identification()],
+            next: ip.protocol(),
+            more: ip.more_fragments(),
+            v6: false,
+        }));
     }
-    transport(frame, l3, l3 + length, l3 + total, fixed[9], false)
+    transport(frame, [l3, l3 + length, end], ip.protocol(), false)
 }
 
 fn ipv6(frame: &[u8], l3: usize) -> Result<Parsed, Malformed> {
-    let fixed: &[u8; 40] = frame[l3..].first_chunk().ok_or(Malformed::Truncated)?;
-    if fixed[0] >> 4 != 6 {
-        return Err(Malformed::BadVersion);
-    }
-    let end = l3 + 40 + usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
-    if end > frame.len() {
-        return Err(Malformed::BadLength);
-    }
-    match extensions(&frame[..end], l3 + 40, fixed[6])? {
-        Chain::Transport { at, protocol } => transport(frame, l3, at, end, protocol, true),
-        Chain::Fragment => Ok(Parsed::Fragment),
+    let ip = ipv6::Ipv6Header::of(&frame[l3..])?;
+    let end = l3 + ip.total_len();
+    let packet = frame.get(..end).ok_or(Malformed::BadLength)?;
+    match ipv6::walk(packet, l3 + ipv6::HEADER, ip.next())? {
+        Chain::Transport { at, protocol } => transport(frame, [l3, at, end], protocol, true),
+        Chain::Fragment { at, header } => Ok(Parsed::Fragment(Fragment {
+            l3: offset(l3),
+            payload: offset(at + extension::LEAST),
+            end: offset(end),
+            offset: header.offset(),
+            identification: header.identification(),
+            next: header.next(),
+            more: header.more(),
+            v6: true,
+        })),
         Chain::Routed => Ok(Parsed::Routed),
     }
 }
 
-enum Chain {
-    Transport { at: usize, protocol: u8 },
-    Fragment,
-    Routed,
-}
-
-/// Walks extension headers (RFC 8200, 4) to the first header that is none.
-fn extensions(packet: &[u8], mut at: usize, mut next: u8) -> Result<Chain, Malformed> {
-    const HOP_BY_HOP: u8 = 0;
-    const ROUTING: u8 = 43;
-    const FRAGMENT: u8 = 44;
-    const AUTHENTICATION: u8 = 51;
-    const DESTINATION: u8 = 60;
-    for _ in 0..=MAX_EXTENSIONS {
-        if !matches!(
-            next,
-            HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION
-        ) {
-            return Ok(Chain::Transport { at, protocol: next });
-        }
-        let head: &[u8; 4] = packet[at..].first_chunk().ok_or(Malformed::Truncated)?;
-        let length = match next {
-            FRAGMENT => return Ok(Chain::Fragment),
-            ROUTING if head[3] != 0 => return Ok(Chain::Routed),
-            AUTHENTICATION => (usize::from(head[1]) + 2) * 4,
-            _ => (usize::from(head[1]) + 1) * 8,
-        };
-        if packet.len() - at < length {
-            return Err(Malformed::BadHeaderLength);
-        }
-        next = head[0];
-        at += length;
-    }
-    Err(Malformed::TooManyHeaders)
-}
-
-/// `end <= frame.len()`, `l4 <= end`.
+/// `l4 <= end <= frame.len()`.
 #[inline]
-fn transport(
-    frame: &[u8],
-    l3: usize,
-    l4: usize,
-    end: usize,
-    protocol: u8,
-    v6: bool,
-) -> Result<Parsed, Malformed> {
+fn transport(frame: &[u8], [l3, l4, end]: [usize; 3], protocol: u8, v6: bool) -> Result<Parsed, Malformed> {
     let segment = &frame[l4..end];
     let mut headers = Headers {
         l3: offset(l3),
@@ -213,38 +256,30 @@ fn transport(
     };
     match protocol {
         TCP => {
-            let tcp: &[u8; 20] = segment.first_chunk().ok_or(Malformed::Truncated)?;
-            let length = usize::from(tcp[12] >> 4) * 4;
-            if length < 20 || length > segment.len() {
-                return Err(Malformed::BadHeaderLength);
-            }
-            headers.source_port = word(tcp, 0);
-            headers.destination_port = word(tcp, 2);
-            headers.tcp_flags = tcp[13];
+            let tcp = tcp::TcpHeader::of(segment)?;
+            headers.source_port = tcp.source_port();
+            headers.destination_port = tcp.destination_port();
+            headers.tcp_flags = tcp.flags();
         }
         UDP => {
-            let udp: &[u8; 8] = segment.first_chunk().ok_or(Malformed::Truncated)?;
-            let length = usize::from(word(udp, 4));
-            if length < 8 || length > segment.len() {
-                return Err(Malformed::BadLength);
-            }
-            headers.source_port = word(udp, 0);
-            headers.destination_port = word(udp, 2);
+            let udp = udp::UdpHeader::of(segment)?;
+            headers.source_port = udp.source_port();
+            headers.destination_port = udp.destination_port();
         }
-        ICMP if !v6 && segment.len() < 8 => return Err(Malformed::Truncated),
-        ICMPV6 if v6 && segment.len() < 8 => return Err(Malformed::Truncated),
+        ICMP if !v6 && segment.len() < icmp::HEADER => return Err(Malformed::Truncated),
+        ICMPV6 if v6 && segment.len() < icmp::HEADER => return Err(Malformed::Truncated),
         _ => {}
     }
     Ok(Parsed::Ip(headers))
 }
 
-/// `parse` has cut the frame, so that every offset fits.
+/// Frames are cut, so that every offset fits.
 #[inline]
 #[expect(
     clippy::cast_possible_truncation,
     reason = "frames are cut to 65,535 bytes at the start"
 )]
-const fn offset(at: usize) -> u16 {
+pub(super) const fn offset(at: usize) -> u16 {
     at as u16
 }
 

@@ -2,11 +2,9 @@
 //! refused ports stay hidden from the end that could act on them (RFC 5508, section 4).
 
 use super::checksum::{self, Delta};
-use super::rewrite::update_transport;
-use super::{Address, Headers, ICMP, ICMPV6, TCP, Tuple, UDP, put_word, word};
-
-/// Bytes of the ICMP header in front of the quoted packet, in both families.
-const HEADER: usize = 8;
+use super::parse::offset;
+use super::rewrite::{put_ports, update_transport};
+use super::{Address, Headers, TCP, Tuple, UDP, icmp, ipv4, ipv6, ports, word};
 
 /// Where the packet that an ICMP error quotes stands in the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,35 +13,34 @@ pub struct Quote {
     pub headers: Headers,
 }
 
+/// Bytes of the quoted segment that every error has (RFC 792).
+const LEAST: usize = 8;
+
 /// Finds the TCP or UDP packet that an ICMP error quotes; `None` for what is no error, or quotes something else or
 /// too little.
 #[must_use]
 pub fn parse_quote(frame: &[u8], headers: &Headers) -> Option<Quote> {
     let message = frame.get(usize::from(headers.l4)..usize::from(headers.end))?;
-    let error = match (headers.protocol, message.first()?) {
-        // Destination unreachable, time exceeded, parameter problem; redirects concern routers.
-        (ICMP, 3 | 11 | 12) => !headers.v6,
-        // Those and packet too big.
-        (ICMPV6, 1..=4) => headers.v6,
-        _ => false,
-    };
-    let quoted = message.get(HEADER..).filter(|_| error)?;
-    let l3 = headers.l4 + 8;
-    let (l4, protocol) = if headers.v6 {
+    if !icmp::is_error(headers.protocol, *message.get(icmp::field::TYPE)?, headers.v6) {
+        return None;
+    }
+    let quoted = message.get(icmp::HEADER..)?;
+    let (header, protocol) = if headers.v6 {
         quoted_v6(quoted)?
     } else {
         quoted_v4(quoted)?
     };
-    let ports: &[u8; 8] = quoted.get(l4..)?.first_chunk()?;
+    let segment: &[u8; LEAST] = quoted.get(header..)?.first_chunk()?;
     if !matches!(protocol, TCP | UDP) {
         return None;
     }
+    let l3 = usize::from(headers.l4) + icmp::HEADER;
     Some(Quote {
         headers: Headers {
-            l3,
-            l4: l3 + u16::try_from(l4).ok()?,
-            source_port: word(ports, 0),
-            destination_port: word(ports, 2),
+            l3: offset(l3),
+            l4: offset(l3 + header),
+            source_port: word(segment, ports::SOURCE.start),
+            destination_port: word(segment, ports::DESTINATION.start),
             protocol,
             tcp_flags: 0,
             ..*headers
@@ -52,17 +49,15 @@ pub fn parse_quote(frame: &[u8], headers: &Headers) -> Option<Quote> {
 }
 
 fn quoted_v4(quoted: &[u8]) -> Option<(usize, u8)> {
-    let fixed: &[u8; 20] = quoted.first_chunk()?;
-    let length = usize::from(fixed[0] & 0xf) * 4;
+    let ip = ipv4::Ipv4Header::of(quoted).ok()?;
     // Ports stand in the first fragment only.
-    let first = word(fixed, 6) & 0x1fff == 0;
-    (fixed[0] >> 4 == 4 && length >= 20 && first).then_some((length, fixed[9]))
+    (ip.fragment_offset() == 0).then_some((ip.header_len(), ip.protocol()))
 }
 
 /// Packets with extension headers are none of ours: they carry no flow that was translated.
 fn quoted_v6(quoted: &[u8]) -> Option<(usize, u8)> {
-    let fixed: &[u8; 40] = quoted.first_chunk()?;
-    (fixed[0] >> 4 == 6).then_some((40, fixed[6]))
+    let ip = ipv6::Ipv6Header::of(quoted).ok()?;
+    Some((ipv6::HEADER, ip.next()))
 }
 
 /// Whether the ICMP checksum of the error is right. Translation writes a new one, which must not mend a wrong one.
@@ -74,7 +69,7 @@ pub fn intact(frame: &[u8], headers: &Headers) -> bool {
     if headers.v6 {
         checksum::transport_of(frame, headers) == 0
     } else {
-        checksum::checksum(&frame[usize::from(headers.l4)..usize::from(headers.end)]) == 0
+        checksum::is_right(headers.segment(frame))
     }
 }
 
@@ -97,8 +92,7 @@ pub fn translate<A: Address>(frame: &mut [u8], headers: &Headers, quote: &Quote,
     let quoted = &mut frame[usize::from(inner.l3)..usize::from(inner.end)];
     put_addresses(quoted, before.source, before.destination, addresses);
     let segment = &mut quoted[usize::from(inner.l4 - inner.l3)..];
-    put_word(segment, 0, before.source_port);
-    put_word(segment, 2, before.destination_port);
+    put_ports(segment, before);
     update_transport(segment, inner.protocol, addresses.and(ports));
 
     let outer = Tuple::<A>::of(frame, headers);
@@ -108,22 +102,15 @@ pub fn translate<A: Address>(frame: &mut [u8], headers: &Headers, quote: &Quote,
         answer.source.sum() + answer.destination.sum(),
     );
     let ip = &mut frame[usize::from(headers.l3)..];
-    let hop = if A::V6 { 7 } else { 8 };
-    ip[hop] = ip[hop].wrapping_sub(1);
+    ip[A::HOP_LIMIT] = ip[A::HOP_LIMIT].wrapping_sub(1);
     put_addresses(
         ip,
         answer.source,
         answer.destination,
-        addresses.and(Delta::between(0x0100, 0)),
+        addresses.and(Delta::OF_HOP),
     );
-    put_word(frame, usize::from(headers.l4) + 2, 0);
-    let message = &frame[usize::from(headers.l4)..usize::from(headers.end)];
-    let sum = if A::V6 {
-        checksum::transport(&answer, ICMPV6, message)
-    } else {
-        checksum::checksum(message)
-    };
-    put_word(frame, usize::from(headers.l4) + 2, sum);
+    let message = &mut frame[usize::from(headers.l4)..usize::from(headers.end)];
+    icmp::fill_checksum(message, &answer);
 }
 
 /// Writes the addresses of an IP header; `delta` is all that changes in an IPv4 header.
@@ -131,8 +118,7 @@ fn put_addresses<A: Address>(ip: &mut [u8], source: A, destination: A, delta: De
     source.write(&mut ip[A::SOURCE..]);
     destination.write(&mut ip[A::SOURCE + A::LEN..]);
     if !A::V6 {
-        let sum = delta.apply(word(ip, 10));
-        put_word(ip, 10, sum);
+        ipv4::update_checksum(ip, delta);
     }
 }
 

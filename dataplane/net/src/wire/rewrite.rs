@@ -1,7 +1,7 @@
 //! Network address translation in place.
 
 use super::checksum::{Delta, transport_offset};
-use super::{Address, Headers, Tuple, UDP, put_word, word};
+use super::{Address, Headers, Tuple, UDP, ipv4, ports, put_word, word};
 
 /// What a translation does to checksums; the same for every packet of a direction of a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,9 +25,8 @@ impl Deltas {
             u32::from(from.source_port) + u32::from(from.destination_port),
             u32::from(to.source_port) + u32::from(to.destination_port),
         );
-        // The TTL is the high half of its word: one less is 0x0100 less, whatever it was.
         Self {
-            l3: addresses.and(Delta::between(0x0100, 0)),
+            l3: addresses.and(Delta::OF_HOP),
             l4: addresses.and(ports),
         }
     }
@@ -46,16 +45,18 @@ pub fn rewrite<A: Address>(frame: &mut [u8], headers: &Headers, to: &Tuple<A>, d
     let (ip, segment) = frame[l3..usize::from(headers.end)].split_at_mut(l4 - l3);
     to.source.write(&mut ip[A::SOURCE..]);
     to.destination.write(&mut ip[A::SOURCE + A::LEN..]);
-    if A::V6 {
-        ip[7] = ip[7].wrapping_sub(1);
-    } else {
-        ip[8] = ip[8].wrapping_sub(1);
-        let checksum = deltas.l3.apply(word(ip, 10));
-        put_word(ip, 10, checksum);
+    ip[A::HOP_LIMIT] = ip[A::HOP_LIMIT].wrapping_sub(1);
+    if !A::V6 {
+        ipv4::update_checksum(ip, deltas.l3);
     }
-    put_word(segment, 0, to.source_port);
-    put_word(segment, 2, to.destination_port);
+    put_ports(segment, to);
     update_transport(segment, headers.protocol, deltas.l4);
+}
+
+#[inline]
+pub(super) fn put_ports<A>(segment: &mut [u8], to: &Tuple<A>) {
+    put_word(segment, ports::SOURCE.start, to.source_port);
+    put_word(segment, ports::DESTINATION.start, to.destination_port);
 }
 
 /// Updates the checksum of a segment; also of a quoted one that is cut off before its checksum.

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::net::IpAddr;
 
-use super::Headers;
+use super::{Headers, ipv4, ipv6};
 
 /// An IPv4 (`[u8; 4]`) or IPv6 (`[u8; 16]`) address as it stands in a packet.
 pub trait Address: Copy + Eq + Hash + Default + Debug + Send + Sync + 'static {
@@ -14,6 +14,10 @@ pub trait Address: Copy + Eq + Hash + Default + Debug + Send + Sync + 'static {
     const LEN: usize;
     /// Where the source address stands in the IP header; the destination follows it.
     const SOURCE: usize;
+    /// Bytes of an IP header without options or extensions.
+    const HEADER: usize;
+    /// Where the TTL or hop limit stands in it.
+    const HOP_LIMIT: usize;
 
     /// Reads an address from the front of `bytes`.
     ///
@@ -43,7 +47,9 @@ pub trait Address: Copy + Eq + Hash + Default + Debug + Send + Sync + 'static {
 impl Address for [u8; 4] {
     const V6: bool = false;
     const LEN: usize = 4;
-    const SOURCE: usize = 12;
+    const SOURCE: usize = ipv4::field::SOURCE.start;
+    const HEADER: usize = ipv4::HEADER;
+    const HOP_LIMIT: usize = ipv4::field::TTL;
 
     #[inline]
     fn read(bytes: &[u8]) -> Self {
@@ -83,7 +89,9 @@ impl Address for [u8; 4] {
 impl Address for [u8; 16] {
     const V6: bool = true;
     const LEN: usize = 16;
-    const SOURCE: usize = 8;
+    const SOURCE: usize = ipv6::field::SOURCE.start;
+    const HEADER: usize = ipv6::HEADER;
+    const HOP_LIMIT: usize = ipv6::field::HOP_LIMIT;
 
     #[inline]
     fn read(bytes: &[u8]) -> Self {

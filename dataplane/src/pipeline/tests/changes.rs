@@ -1,7 +1,7 @@
 //! What becomes of live flows when state, routes and neighbours change.
 
 use super::*;
-use headgate_net::wire::link::set_link;
+use headgate_net::wire::ethernet::set_link;
 
 fn open(gateway: &mut Gateway, transport: Transport<'_>) -> (SocketAddr, SocketAddr) {
     let out = gateway.client_sends(CLIENT, VIP, transport);

@@ -252,7 +252,7 @@ fn errors_about_terminated_connections_are_for_the_l7_stage() {
         let mut gateway = Gateway::new(workers, Ownership::Hash);
         let owner_of = |out: &Outcome| out.worker;
         let opened = gateway.client_sends(CLIENT, LISTENER, tcp(SYN));
-        assert_eq!(opened.verdict, Verdict::ToL7);
+        assert!(matches!(opened.verdict, Verdict::ToL7(_)));
         // To the client of a listener, and to a pod from a port of the stage.
         let answer = craft::frame(
             [GATEWAY_MACS[0], PEER_MAC],
@@ -272,7 +272,7 @@ fn errors_about_terminated_connections_are_for_the_l7_stage() {
             let error = error_about(&sent, ip("203.0.113.77"), ERRORS[1][0], 28, usize::from(port.0));
             for worker in 0..workers {
                 let out = gateway.receive(worker, port, &error);
-                assert_eq!((out.verdict, out.worker), (Verdict::ToL7, owner));
+                assert_eq!((out.verdict, out.worker), (Verdict::ToL7(headers(&error)), owner));
             }
         }
         // There is no UDP at a listener, and no error about it.

@@ -4,11 +4,11 @@ use super::*;
 use headgate_net::wire::error::{self, Error};
 use headgate_net::wire::{ICMP, arp};
 
-fn gateway() -> Gateway {
+pub(super) fn gateway() -> Gateway {
     Gateway::new(1, Ownership::Hash)
 }
 
-fn frame(from: &str, to: &str, transport: Transport<'_>) -> Vec<u8> {
+pub(super) fn frame(from: &str, to: &str, transport: Transport<'_>) -> Vec<u8> {
     craft::frame([PEER_MAC, GATEWAY_MACS[0]], socket(from), socket(to), transport)
 }
 
@@ -80,7 +80,7 @@ fn hop_limits() {
     assert_eq!(gateway.counters().answered(Answer::TimeExceeded), 1);
     assert_eq!(ends(&out.frame).1.ip(), ip("192.0.2.10"));
     let out = gateway.client_sends(CLIENT, VIP, UDP);
-    assert_eq!(out.frame[22], craft::HOP_LIMIT - 1);
+    assert_eq!(out.frame[22], wire::HOP_LIMIT - 1);
 }
 
 #[test]
@@ -283,7 +283,8 @@ fn l7() {
     let len = padded.len();
     padded.resize(60, 0xee);
     let out = gateway.receive(0, CLIENTS, &padded);
-    assert_eq!((out.verdict, out.frame.len()), (Verdict::ToL7, len));
+    assert_eq!(out.verdict, Verdict::ToL7(headers(&padded)));
+    assert_eq!(out.frame.len(), len);
     // UDP to a listener's port is nobody's.
     assert_eq!(
         gateway.client_sends(CLIENT, LISTENER, UDP).verdict,
@@ -298,7 +299,8 @@ fn l7() {
         to,
         tcp(SYN | ACK),
     );
-    assert_eq!(gateway.receive(0, PODS, &answer).verdict, Verdict::ToL7);
+    let to_l7 = Verdict::ToL7(headers(&answer));
+    assert_eq!(gateway.receive(0, PODS, &answer).verdict, to_l7);
     assert_eq!(gateway.counters().to_l7, 2);
 }
 
@@ -320,13 +322,6 @@ fn what_is_the_kernels() {
         );
         assert_eq!(gateway.counters().to_kernel(cause), 1, "{cause:?}");
     }
-    let mut fragment = frame(CLIENT, VIP, UDP);
-    fragment[20] = 0x20;
-    fragment[24..26].fill(0);
-    let sum = wire::checksum::checksum(&fragment[14..34]);
-    put_word(&mut fragment, 24, sum);
-    assert_eq!(gateway.receive(0, CLIENTS, &fragment).verdict, Verdict::ToKernel);
-    assert_eq!(gateway.counters().to_kernel(Kernel::Fragment), 1);
     let mut other = frame(CLIENT, VIP, UDP);
     other[12..14].copy_from_slice(&[0x88, 0xcc]);
     assert_eq!(gateway.receive(0, CLIENTS, &other).verdict, Verdict::ToKernel);
@@ -503,7 +498,7 @@ fn a_batch_is_decided_in_order() {
             frame
         })
         .collect();
-    let mut verdicts = vec![Verdict::ToL7];
+    let mut verdicts = vec![Verdict::Reply];
     gateway.workers[0].process(&ctx, CLIENTS, &mut frames, &mut verdicts);
     let forward = Verdict::Forward(PODS);
     assert_eq!(

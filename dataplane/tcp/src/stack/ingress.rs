@@ -14,18 +14,19 @@ use crate::segment::{ACK, Malformed, RST, SYN, Segment};
 use crate::socket::Stateless;
 use crate::too_big::TooBig;
 use headgate_net::clock::Nanos;
+use headgate_net::wire::Headers;
 
 impl Inner {
-    pub(crate) fn ingress(&mut self, packet: &[u8], now: Nanos) {
+    pub(crate) fn ingress(&mut self, frame: &[u8], headers: &Headers, now: Nanos) {
         self.now = now;
-        if TooBig::is_icmp(packet) {
+        if TooBig::is_icmp(headers) {
             self.counters.icmp += 1;
-            if let Some(told) = TooBig::parse(packet) {
+            if let Some(told) = TooBig::of(frame, headers) {
                 self.narrow(&told);
             }
             return;
         }
-        let segment = match Segment::parse(packet) {
+        let segment = match Segment::of(frame, headers) {
             Ok(segment) => segment,
             Err(malformed) => return self.count_malformed(malformed),
         };
@@ -66,7 +67,6 @@ impl Inner {
     fn count_malformed(&mut self, malformed: Malformed) {
         match malformed {
             Malformed::Header => self.counters.bad_header += 1,
-            Malformed::Fragment => self.counters.fragments += 1,
             Malformed::Checksum => self.counters.bad_checksum += 1,
             Malformed::Address => self.counters.bad_address += 1,
         }

@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use etherparse::PacketBuilder;
 
 use super::super::network::Node;
-use super::super::too_big::TooBig;
 use super::*;
 use headgate_net::clock::Nanos;
+use headgate_net::wire::{checksum, ipv4};
 
 /// A stack behind a link that takes packets of `mtu` bytes; the router in front of it tells who sends larger ones.
 struct Narrow {
@@ -23,7 +23,7 @@ impl Node for Narrow {
     fn ingress(&mut self, packet: &[u8], now: Nanos) {
         if packet.len() <= self.mtu {
             self.through.borrow_mut().push(packet.len());
-            self.stack.ingress(packet, now);
+            give(&self.stack, packet, now);
         } else if self.tells {
             self.told.push(error_about(packet, self.mtu));
         }
@@ -156,25 +156,26 @@ fn segment(sequence: u32) -> Vec<u8> {
 #[test]
 fn what_a_router_says_is_read_or_left() {
     let error = error_about(&segment(7), 1_337);
-    let told = TooBig::parse(&error).unwrap();
+    let told = too_big(&error).unwrap();
     assert_eq!(told.local, SocketAddr::new(ip(SERVER), 80));
     assert_eq!(told.remote, SocketAddr::new(ip(CLIENT), 40_000));
     assert_eq!((told.sequence, told.mtu), (7, 1_320));
     // Old routers say nothing but that it was too large.
-    assert_eq!(TooBig::parse(&error_about(&segment(7), 0)).unwrap().mtu, 1_492);
-    assert_eq!(TooBig::parse(&error_about(&segment(7), 68)).unwrap().mtu, 552);
+    assert_eq!(too_big(&error_about(&segment(7), 0)).unwrap().mtu, 1_492);
+    assert_eq!(too_big(&error_about(&segment(7), 68)).unwrap().mtu, 552);
     for length in 0..error.len() {
-        assert_eq!(TooBig::parse(&error[..length]), None, "{length} bytes");
+        assert_eq!(too_big(&error[..length]), None, "{length} bytes");
     }
     for at in 20..error.len() {
         let mut broken = error.clone();
         broken[at] ^= 0x40;
-        assert_eq!(TooBig::parse(&broken), None, "byte {at}");
+        assert_eq!(too_big(&broken), None, "byte {at}");
     }
     // To somebody who did not send the segment.
     let mut other = error;
     other[19] ^= 1;
-    assert_eq!(TooBig::parse(&other), None);
+    ipv4::fill_checksum(&mut other[..20]);
+    assert_eq!(too_big(&other), None);
 }
 
 #[test]
@@ -190,7 +191,7 @@ fn who_does_not_see_our_packets_cannot_make_them_small() {
         for sequence in (0..=u32::MAX).step_by(1 << 20) {
             let mut forged = segment(sequence);
             forged[22..24].copy_from_slice(&port.to_be_bytes());
-            server.ingress(&error_about(&forged, 1_280), now);
+            give(&server, &error_about(&forged, 1_280), now);
         }
         assert_eq!(server.status().counters.narrowed, 0);
         served.write_all(b"still here").await.unwrap();
@@ -212,7 +213,7 @@ proptest! {
             packet[0] = if v6 { 0x60 } else { 0x45 };
             packet[if v6 { 6 } else { 9 }] = if v6 { 58 } else { 1 };
         }
-        let _ = TooBig::parse(&packet);
+        let _ = too_big(&packet);
         // A right error whose quotation is cut off anywhere and lies about its header.
         let mut quoted = segment(7);
         quoted[0] = quoted_length;
@@ -222,10 +223,11 @@ proptest! {
         error.extend_from_slice(&quoted);
         let total = u16::try_from(error.len()).unwrap().to_be_bytes();
         error[2..4].copy_from_slice(&total);
+        ipv4::fill_checksum(&mut error[..20]);
         error[22..24].fill(0);
-        let sum = super::super::checksum::fold(super::super::checksum::sum(&error[20..]));
-        error[22..24].copy_from_slice(&sum);
-        if let Some(told) = TooBig::parse(&error) {
+        let sum = checksum::checksum(&error[20..]);
+        error[22..24].copy_from_slice(&sum.to_be_bytes());
+        if let Some(told) = too_big(&error) {
             prop_assert_eq!(told.local.ip(), ip(SERVER));
         }
     }

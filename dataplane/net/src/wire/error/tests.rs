@@ -1,7 +1,7 @@
 use etherparse::{Icmpv4Type, Icmpv6Type, NetSlice, SlicedPacket, TransportSlice, icmpv4, icmpv6};
 
 use super::super::craft::{Transport, frame};
-use super::super::{Parsed, parse};
+use super::super::{Parsed, checksum, parse};
 use super::*;
 
 const MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];

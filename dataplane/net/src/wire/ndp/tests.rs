@@ -1,4 +1,4 @@
-use super::super::{Parsed, parse};
+use super::super::{Parsed, checksum, parse, put_word};
 use super::*;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
@@ -9,10 +9,10 @@ fn solicitation(source: &str, hop_limit: u8) -> Vec<u8> {
     let to: Ipv6Addr = "ff02::1:ff00:10".parse().unwrap();
     let mut frame = vec![0; 14 + 40 + 32];
     set_link(&mut frame, [2, 0, 0, 0, 0, 1], [0x33, 0x33, 0xff, 0, 0, 0x10]);
-    put_word(&mut frame, 12, 0x86dd);
-    craft::ipv6_header(&mut frame[14..], source.octets(), to.octets(), ICMPV6, hop_limit);
+    set_type(&mut frame, ether_type::IPV6);
+    ipv6::write(&mut frame[14..], source.octets(), to.octets(), ICMPV6, hop_limit);
     let message = &mut frame[54..];
-    message[0] = SOLICITATION;
+    message[0] = v6::NEIGHBOUR_SOLICITATION;
     message[8..24].copy_from_slice(&target.octets());
     message[24..32].copy_from_slice(&[1, 1, 2, 0, 0, 0, 0, 1]);
     let tuple = Tuple {
@@ -54,7 +54,10 @@ fn solicited() {
         "2001:db8:c::10".parse::<Ipv6Addr>().unwrap()
     );
     assert_eq!(frame[21], 255);
-    assert_eq!((frame[54], frame[58]), (ADVERTISEMENT, SOLICITED | OVERRIDE));
+    assert_eq!(
+        (frame[54], frame[58]),
+        (v6::NEIGHBOUR_ADVERTISEMENT, SOLICITED | OVERRIDE)
+    );
     assert_eq!(frame[78..86], [2, 1, 2, 0, 0, 0, 0, 9]);
     assert_eq!(checksum::transport_of(&frame, &h), 0);
 }

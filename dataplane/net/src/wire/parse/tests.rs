@@ -2,7 +2,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::super::craft::{Segment, Transport, frame};
-use super::super::{fuzz, tcp_flag};
+use super::super::{fuzz, tcp_flag, word};
 use super::*;
 
 const MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
@@ -77,6 +77,13 @@ fn with_extensions(mut frame: Vec<u8>, chain: &[(u8, &[u8])]) -> Vec<u8> {
     frame
 }
 
+fn fragment(frame: &[u8]) -> Fragment {
+    match parse(frame) {
+        Ok(Parsed::Fragment(fragment)) => fragment,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn headers(frame: &[u8]) -> Headers {
     match parse(frame) {
         Ok(Parsed::Ip(headers)) => headers,
@@ -100,7 +107,11 @@ fn plain_packets() {
 
 #[test]
 fn tags_are_seen_through() {
-    for tags in [&[[0x81, 0, 0, 5]][..], &[[0x88, 0xa8, 0, 5], [0x81, 0, 0, 6]]] {
+    for tags in [
+        &[[0x81, 0, 0, 5]][..],
+        &[[0x91, 0, 0, 5]],
+        &[[0x88, 0xa8, 0, 5], [0x81, 0, 0, 6]],
+    ] {
         let frame = tagged(udp6(), tags);
         let h = headers(&frame);
         assert_eq!(usize::from(h.l3), 14 + 4 * tags.len());
@@ -190,17 +201,69 @@ fn lies_in_tcp_headers() {
 #[test]
 fn fragments_overlapping_or_not() {
     // First, later, last; an offset inside the transport header (RFC 1858); more fragments at the limit.
-    for field in [0x2000_u16, 0x2001, 0x0001, 0x00b9, 0x3fff] {
+    for (field, offset, more) in [
+        (0x2000_u16, 0, true),
+        (0x2001, 8, true),
+        (0x0001, 8, false),
+        (0x00b9, 0x5c8, false),
+        (0x3fff, 0xfff8, true),
+    ] {
         let mut frame = tcp4();
+        frame[18..20].copy_from_slice(&[0xab, 0xcd]);
         frame[20..22].copy_from_slice(&field.to_be_bytes());
         mend(&mut frame);
-        assert_eq!(parse(&frame), Ok(Parsed::Fragment));
+        let fragment = fragment(&frame);
+        assert_eq!((fragment.offset, fragment.more), (offset, more));
+        assert_eq!((fragment.l3, fragment.payload, fragment.end), (14, 34, 54));
+        assert_eq!(
+            (fragment.next, fragment.identification(), fragment.v6),
+            (TCP, 0xabcd, false)
+        );
+        assert_eq!(fragment.destination(&frame), IpAddr::from([198, 51, 100, 10]));
     }
-    // Atomic fragments too (RFC 6946).
-    for field in [0_u8, 1, 9] {
+    for (field, offset, more) in [(1, 0, true), (9, 8, true), (8, 8, false)] {
+        let header = [0, 0, 0, field, 1, 2, 3, 4];
+        let frame = with_extensions(udp6(), &[(60, &[0; 8]), (44, &header)]);
+        let fragment = fragment(&frame);
+        assert_eq!((fragment.offset, fragment.more), (offset, more));
+        assert_eq!((fragment.l3, fragment.payload, fragment.end), (14, 70, 83));
+        assert_eq!(
+            (fragment.next, fragment.identification(), fragment.v6),
+            (UDP, 0x0102_0304, true)
+        );
+        let vip: IpAddr = "2001:db8:f::10".parse().unwrap();
+        assert_eq!(fragment.destination(&frame), vip);
+    }
+}
+
+/// RFC 6946: neither an offset nor more to come. The reserved bits say nothing.
+#[test]
+fn a_fragment_that_is_the_whole_packet_is_none() {
+    for field in [0, 2, 4, 6] {
         let frame = with_extensions(udp6(), &[(44, &[0, 0, 0, field, 0, 0, 0, 1])]);
-        assert_eq!(parse(&frame), Ok(Parsed::Fragment));
+        let h = headers(&frame);
+        assert_eq!((h.l4, h.protocol, h.destination_port), (62, UDP, 53));
     }
+}
+
+#[test]
+fn without_its_extension_headers_a_packet_says_the_same() {
+    let chain: [(u8, &[u8]); 3] = [
+        (0, &[0; 8]),
+        (44, &[0, 0, 0, 0, 0, 0, 0, 1]),
+        (60, &[0, 1].repeat(8)),
+    ];
+    let plain = udp6();
+    let mut frame = with_extensions(udp6(), &chain);
+    let bare = ipv6::without_extensions(&mut frame, &headers(&with_extensions(udp6(), &chain)));
+    assert_eq!(bare.packet(&frame), headers(&plain).packet(&plain));
+    assert_eq!(parse_packet(bare.packet(&frame)), parse_packet(&plain[14..]));
+    let mut unchanged = plain.clone();
+    assert_eq!(
+        ipv6::without_extensions(&mut unchanged, &headers(&plain)),
+        headers(&plain)
+    );
+    assert_eq!(unchanged, plain);
 }
 
 #[test]
@@ -215,15 +278,16 @@ fn extension_chains() {
     );
     let h = headers(&frame);
     assert_eq!((h.l4, h.destination_port), (54 + 8 + 16 + 12, 53));
-    assert!(matches!(
-        parse(&with_extensions(udp6(), &[(43, &[0; 8])])),
-        Ok(Parsed::Ip(_))
-    ));
+    // A routing header without segments left, mobility, HIP and shim6 headers are seen through.
+    for kind in [43, 135, 139, 140] {
+        let h = headers(&with_extensions(udp6(), &[(kind, &[0; 8])]));
+        assert_eq!((h.l4, h.destination_port), (62, 53), "{kind}");
+    }
     let routed = with_extensions(udp6(), &[(43, &[0, 0, 0, 1, 0, 0, 0, 0])]);
     assert_eq!(parse(&routed), Ok(Parsed::Routed));
-    let longest = with_extensions(udp6(), &[(60, &[0; 8][..]); MAX_EXTENSIONS]);
+    let longest = with_extensions(udp6(), &[(60, &[0; 8][..]); extension::MAX]);
     assert!(matches!(parse(&longest), Ok(Parsed::Ip(_))));
-    let longer = with_extensions(udp6(), &[(60, &[0; 8][..]); MAX_EXTENSIONS + 1]);
+    let longer = with_extensions(udp6(), &[(60, &[0; 8][..]); extension::MAX + 1]);
     assert_eq!(parse(&longer), Err(Malformed::TooManyHeaders));
     let lie = with_extensions(udp6(), &[(60, &[0, 200, 0, 0, 0, 0, 0, 0])]);
     assert_eq!(parse(&lie), Err(Malformed::BadHeaderLength));
@@ -275,7 +339,7 @@ proptest! {
             1 => tcp4(),
             2 => udp6(),
             3 => with_options(tcp4()),
-            4 => with_extensions(udp6(), &[(0, &[0; 8]), (60, &[0; 16])]),
+            4 => with_extensions(udp6(), &[(0, &[0; 8]), (44, &[0; 8]), (60, &[0; 16])]),
             _ => tagged(udp4(), &[[0x81, 0, 0, 5]]),
         };
         for (at, byte) in damage {

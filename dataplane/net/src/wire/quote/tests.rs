@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::super::craft::{Segment, Transport, frame_of};
 use super::super::error::{self, Error};
-use super::super::{Deltas, Parsed, parse, rewrite};
+use super::super::{Deltas, Parsed, parse, put_word, rewrite};
 use super::*;
 
 const MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];

@@ -1,5 +1,5 @@
 use super::super::craft::{Segment, Transport, frame};
-use super::super::{Parsed, parse};
+use super::super::{Parsed, parse, tcp_flag};
 use super::*;
 
 const MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
