@@ -1,44 +1,37 @@
 //! IP packets: what of them is taken.
 
+use headgate_abi::wire::extension::{self, Kind};
+use headgate_abi::wire::protocol::{ICMP, ICMPV6, SCTP, TCP, UDP};
+use headgate_abi::wire::{icmp, ipv4, ipv6, ndp, ports};
 use headgate_abi::{Address, Outcome, PortKey, Rule};
 
 use crate::packet::Cursor;
 use crate::{Decision, is_taken, rule};
 
-const ICMP: u8 = 1;
-const ICMP_V6: u8 = 58;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const SCTP: u8 = 132;
-
-/// IPv6 extension headers that are looked through at most. RFC 8200 (section 4.1) has a packet carry seven,
-/// and real ones carry one.
-const EXTENSIONS: usize = 8;
-
 /// RFC 791.
 #[inline(always)]
 pub fn v4(mut packet: Cursor) -> Decision<Outcome> {
-    const MORE_FRAGMENTS_OR_OFFSET: u16 = 0x3fff;
+    use ipv4::field;
 
-    let version_length = packet.byte(0)?;
-    let destination = Address::mapped(packet.units(16)?);
-    let length = usize::from(version_length & 0xf) * 4;
-    if version_length >> 4 != 4 || length < 20 {
+    let version_ihl = packet.byte(field::VERSION_IHL)?;
+    let destination = Address::mapped(packet.units(field::DESTINATION.start)?);
+    let length = ipv4::header_len(version_ihl);
+    if ipv4::version(version_ihl) != ipv4::VERSION || length < ipv4::HEADER {
         return Err(Outcome::Malformed);
     }
     let rule = rule(&destination)?;
-    let [fragment] = packet.units(6)?;
-    if u16::from_be(fragment) & MORE_FRAGMENTS_OR_OFFSET != 0 {
+    let [fragment] = packet.units(field::FRAGMENT.start)?;
+    if u16::from_be(fragment) & (ipv4::MORE_FRAGMENTS | ipv4::FRAGMENT_OFFSET) != 0 {
         return by_fragment(rule);
     }
     if rule.has(Rule::ALL) {
         return Ok(Outcome::Address);
     }
-    let protocol = packet.byte(9)?;
+    let protocol = packet.byte(field::PROTOCOL)?;
     packet.skip(length);
     if protocol == ICMP && rule.has(Rule::SOURCE_PORTS | Rule::PORTS) {
         let quoted = quoted_v4(&mut packet)?;
-        return by_port(packet.units(0)?, destination, quoted, rule);
+        return by_port(packet.units(ports::SOURCE.start)?, destination, quoted, rule);
     }
     by_segment(packet, destination, protocol, rule)
 }
@@ -46,63 +39,69 @@ pub fn v4(mut packet: Cursor) -> Decision<Outcome> {
 /// Steps to the transport header of the packet that an ICMP error (RFC 792) quotes, and returns its protocol. The
 /// packet was sent from the address that the error goes to.
 #[inline(always)]
-fn quoted_v4(icmp: &mut Cursor) -> Decision<u8> {
-    const OFFSET: u16 = 0x1fff;
+fn quoted_v4(message: &mut Cursor) -> Decision<u8> {
+    use ipv4::field;
 
-    // Destination unreachable, time exceeded, parameter problem.
-    if !matches!(icmp.byte(0)?, 3 | 11 | 12) {
+    if !icmp::v4::is_error(message.byte(icmp::field::TYPE)?) {
         return Err(Outcome::NotTaken);
     }
-    icmp.skip(8);
-    let version_length = icmp.byte(0)?;
-    let [fragment] = icmp.units(6)?;
-    let protocol = icmp.byte(9)?;
+    message.skip(icmp::HEADER);
+    let version_ihl = message.byte(field::VERSION_IHL)?;
+    let [fragment] = message.units(field::FRAGMENT.start)?;
+    let protocol = message.byte(field::PROTOCOL)?;
+    let length = ipv4::header_len(version_ihl);
     // Ports stand in the first fragment only.
-    if version_length >> 4 != 4 || u16::from_be(fragment) & OFFSET != 0 {
+    let later = u16::from_be(fragment) & ipv4::FRAGMENT_OFFSET != 0;
+    if ipv4::version(version_ihl) != ipv4::VERSION || length < ipv4::HEADER || later {
         return Err(Outcome::NotTaken);
     }
-    icmp.skip(usize::from(version_length & 0xf) * 4);
+    message.skip(length);
     Ok(protocol)
 }
 
 /// The same for ICMPv6 (RFC 4443). Packets with extension headers are none that Headgate has sent.
 #[inline(always)]
-fn quoted_v6(icmp: &mut Cursor) -> Decision<u8> {
-    // Destination unreachable, packet too big, time exceeded, parameter problem.
-    if !matches!(icmp.byte(0)?, 1..=4) {
+fn quoted_v6(message: &mut Cursor) -> Decision<u8> {
+    use ipv6::field;
+
+    if !icmp::v6::is_error(message.byte(icmp::field::TYPE)?) {
         return Err(Outcome::NotTaken);
     }
-    icmp.skip(8);
-    let version = icmp.byte(0)? >> 4;
-    let protocol = icmp.byte(6)?;
-    if version != 6 {
+    message.skip(icmp::HEADER);
+    let version = ipv4::version(message.byte(field::VERSION)?);
+    let protocol = message.byte(field::NEXT)?;
+    if version != ipv6::VERSION {
         return Err(Outcome::NotTaken);
     }
-    icmp.skip(40);
+    message.skip(ipv6::HEADER);
     Ok(protocol)
 }
 
 /// RFC 8200.
 #[inline(always)]
 pub fn v6(mut packet: Cursor) -> Decision<Outcome> {
-    let version = packet.byte(0)? >> 4;
-    let next = packet.byte(6)?;
-    let destination = Address(packet.units(24)?);
-    packet.skip(40);
-    if version != 6 {
+    use ipv6::field;
+
+    let version = ipv4::version(packet.byte(field::VERSION)?);
+    let next = packet.byte(field::NEXT)?;
+    let destination = Address(packet.units(field::DESTINATION.start)?);
+    packet.skip(ipv6::HEADER);
+    if version != ipv6::VERSION {
         return Err(Outcome::Malformed);
     }
-    if next == ICMP_V6 && is_solicitation(packet) {
+    if next == ICMPV6 && is_solicitation(packet) {
         return Ok(Outcome::Ndp);
     }
     let rule = rule(&destination)?;
     match upper_layer(&mut packet, next) {
-        Ok(Upper::Fragment) => by_fragment(rule),
+        Ok(Upper::Stopped(extension::FRAGMENT)) => by_fragment(rule),
         // All of an address is all of it, however odd the packet: user space counts such packets by reason.
         _ if rule.has(Rule::ALL) => Ok(Outcome::Address),
-        Ok(Upper::Protocol(ICMP_V6)) if rule.has(Rule::SOURCE_PORTS | Rule::PORTS) => {
+        // At a routing header: this is not the packet's last destination, and the kernel is the router.
+        Ok(Upper::Stopped(_)) => Err(Outcome::NotTaken),
+        Ok(Upper::Protocol(ICMPV6)) if rule.has(Rule::SOURCE_PORTS | Rule::PORTS) => {
             let quoted = quoted_v6(&mut packet)?;
-            by_port(packet.units(0)?, destination, quoted, rule)
+            by_port(packet.units(ports::SOURCE.start)?, destination, quoted, rule)
         }
         Ok(Upper::Protocol(protocol)) => by_segment(packet, destination, protocol, rule),
         Err(outcome) => Err(outcome),
@@ -112,8 +111,8 @@ pub fn v6(mut packet: Cursor) -> Decision<Outcome> {
 enum Upper {
     /// The cursor is behind the last extension header.
     Protocol(u8),
-    /// The packet is a fragment; where it is cut is for user space to know.
-    Fragment,
+    /// At a header of this type, behind which there is nothing for us: see [`Kind::stops`].
+    Stopped(u8),
 }
 
 /// Walks the chain of extension headers that begins with one of type `next`.
@@ -122,55 +121,29 @@ enum Upper {
 /// through each round the paths would be too many for it.
 #[inline(always)]
 fn upper_layer(packet: &mut Cursor, mut next: u8) -> Decision<Upper> {
-    for _ in 0..=EXTENSIONS {
-        let kind = KINDS[usize::from(next)];
-        if kind == 0 {
+    for _ in 0..=extension::MAX {
+        let kind = Kind::of(next);
+        if !kind.is_extension() {
             return Ok(Upper::Protocol(next));
         }
-        let [next_length, fragment] = packet.units(0)?;
-        // A fragment that is the whole packet is none (RFC 6946).
-        if u32::from(u16::from_be(fragment)) & kind & FRAGMENT_BITS != 0 {
-            return Ok(Upper::Fragment);
+        let [next_length, stop] = packet.units(extension::field::NEXT)?;
+        if kind.stops(u16::from_be(stop)) {
+            return Ok(Upper::Stopped(next));
         }
         let [following, length] = next_length.to_ne_bytes();
         next = following;
-        packet.skip(usize::from(length) * (kind >> UNIT_SHIFT) as usize + 8);
+        packet.skip(kind.length(length));
     }
     Err(Outcome::TooDeep)
 }
 
-/// Where a fragment header has its offset and its flag for more to come.
-const FRAGMENT_BITS: u32 = 0xfff9;
-const UNIT_SHIFT: u32 = 24;
-
-/// The extension headers among the 256 types of header: in which unit one counts its length, shifted by [`UNIT_SHIFT`],
-/// and which bits of its second two bytes make the packet a fragment. All are eight bytes long at least and do not
-/// count those. Types that are none have 0.
-static KINDS: [u32; 256] = {
-    let mut kinds = [0; 256];
-    // Hop-by-hop, routing and destination options; mobility, HIP and shim6 (RFC 6275, 7401, 5533).
-    let in_eights = [0, 43, 60, 135, 139, 140];
-    let mut i = 0;
-    while i < in_eights.len() {
-        kinds[in_eights[i]] = 8 << UNIT_SHIFT;
-        i += 1;
-    }
-    // An authentication header counts in fours (RFC 4302, section 2.2).
-    kinds[51] = 4 << UNIT_SHIFT;
-    // A fragment header has no length; the byte is reserved.
-    kinds[44] = FRAGMENT_BITS;
-    kinds
-};
-
 /// Whether this is a neighbour solicitation (RFC 4861, section 4.3) for an address that we answer for, be it sent to
 /// that address or to a solicited-node multicast address.
 #[inline(always)]
-fn is_solicitation(icmp: Cursor) -> bool {
-    const NEIGHBOUR_SOLICITATION: u8 = 135;
-
-    icmp.byte(0) == Ok(NEIGHBOUR_SOLICITATION)
-        && icmp
-            .units(8)
+fn is_solicitation(message: Cursor) -> bool {
+    message.byte(icmp::field::TYPE) == Ok(icmp::v6::NEIGHBOUR_SOLICITATION)
+        && message
+            .units(ndp::field::TARGET.start)
             .and_then(|target| rule(&Address(target)))
             .is_ok_and(|rule| rule.has(Rule::ALL | Rule::NEIGHBOURS))
 }
@@ -189,7 +162,7 @@ fn by_segment(segment: Cursor, address: Address, protocol: u8, rule: Rule) -> De
     if !matches!(protocol, TCP | UDP | SCTP) || !rule.has(Rule::SOURCE_PORTS | Rule::PORTS) {
         return Err(Outcome::NotTaken);
     }
-    by_port(segment.units(2)?, address, protocol, rule)
+    by_port(segment.units(ports::DESTINATION.start)?, address, protocol, rule)
 }
 
 /// By our end's port, in network byte order: where a packet goes, or where the one that an error quotes was from.

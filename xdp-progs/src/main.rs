@@ -12,6 +12,8 @@ use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::btf_maps::{HashMap, PerCpuArray, XskMap};
 use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
+use headgate_abi::wire::arp::{ETHERNET, LENGTHS, REQUEST, field};
+use headgate_abi::wire::ethernet::{MAX_TAGS, ether_type, is_tag};
 use headgate_abi::{Address, MAX_ADDRESSES, MAX_PORTS, MAX_QUEUES, Outcome, PortKey, Rule};
 
 use packet::Cursor;
@@ -59,20 +61,17 @@ pub fn headgate(context: XdpContext) -> u32 {
 /// `Ok` if the packet is to be redirected, `Err` if it is to be passed.
 #[inline(always)]
 fn decide(mut packet: Cursor) -> Decision<Outcome> {
-    const VLAN: u16 = 0x8100;
-    const SERVICE_VLAN: u16 = 0x88a8;
-
-    let mut ether_type = packet.ethernet()?;
-    for _ in 0..2 {
-        if ether_type == VLAN || ether_type == SERVICE_VLAN {
-            ether_type = packet.vlan()?;
+    let mut following = packet.ethernet()?;
+    for _ in 0..MAX_TAGS {
+        if is_tag(following) {
+            following = packet.tag()?;
         }
     }
-    match ether_type {
-        0x0800 => ip::v4(packet),
-        0x86dd => ip::v6(packet),
-        0x0806 => arp(packet),
-        VLAN | SERVICE_VLAN => Err(Outcome::TooDeep),
+    match following {
+        ether_type::IPV4 => ip::v4(packet),
+        ether_type::IPV6 => ip::v6(packet),
+        ether_type::ARP => arp(packet),
+        _ if is_tag(following) => Err(Outcome::TooDeep),
         _ => Err(Outcome::NotIp),
     }
 }
@@ -80,11 +79,9 @@ fn decide(mut packet: Cursor) -> Decision<Outcome> {
 /// RFC 826: requests over Ethernet for an IPv4 address that we answer for.
 #[inline(always)]
 fn arp(packet: Cursor) -> Decision<Outcome> {
-    const REQUEST: u16 = 1;
-
-    let [hardware, protocol, lengths, operation] = packet.units(0)?;
-    let target = packet.units(24)?;
-    if [hardware, protocol, lengths] != [1_u16.to_be(), 0x0800_u16.to_be(), 0x0604_u16.to_be()] {
+    let [hardware, protocol, lengths, operation] = packet.units(field::HARDWARE.start)?;
+    let target = packet.units(field::TARGET.start)?;
+    if [hardware, protocol, lengths] != [ETHERNET, ether_type::IPV4, LENGTHS].map(u16::to_be) {
         return Err(Outcome::NotIp);
     }
     let rule = rule(&Address::mapped(target))?;

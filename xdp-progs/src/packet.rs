@@ -2,6 +2,7 @@
 
 use aya_ebpf::programs::XdpContext;
 use headgate_abi::Outcome;
+use headgate_abi::wire::ethernet;
 
 use crate::Decision;
 
@@ -56,16 +57,16 @@ impl Cursor {
     /// Steps over an Ethernet header and returns the type of what follows.
     #[inline(always)]
     pub fn ethernet(&mut self) -> Decision<u16> {
-        let [ether_type] = self.units(12)?;
-        self.skip(14);
+        let [ether_type] = self.units(ethernet::field::TYPE.start)?;
+        self.skip(ethernet::HEADER);
         Ok(u16::from_be(ether_type))
     }
 
-    /// Steps over the rest of a VLAN tag (IEEE 802.1Q) and returns the type of what follows.
+    /// Steps over the rest of a VLAN tag and returns the type of what follows.
     #[inline(always)]
-    pub fn vlan(&mut self) -> Decision<u16> {
-        let [ether_type] = self.units(2)?;
-        self.skip(4);
+    pub fn tag(&mut self) -> Decision<u16> {
+        let [ether_type] = self.units(ethernet::tag::TYPE.start)?;
+        self.skip(ethernet::TAG);
         Ok(u16::from_be(ether_type))
     }
 }

@@ -6,8 +6,8 @@ mod reference;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use common::frames::*;
-use common::{in_namespace, ip};
-use headgate_xsk::{AddressRule, Outcome, Queue, QueueConfig, Steering, Umem};
+use common::{in_namespace, steering_on_loopback};
+use headgate_xsk::{AddressRule, Outcome, Queue, Steering};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use reference::{Rules, classify};
@@ -29,13 +29,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        ip("link set lo mtu 1500");
-        let umem = Umem::mapped(256, false).expect("memory");
-        let mut config = QueueConfig::new("lo", 0);
-        config.ring_size = 64;
-        let queue = Queue::bind(umem, &config).expect("a queue of the loopback device");
-        let mut steering = Steering::detached().expect("the program loads");
-        steering.set_queue(0, &queue).expect("the socket is bound");
+        let (mut steering, queue) = steering_on_loopback();
         let mut rules = Rules::default();
         let all = AddressRule {
             all: true,
@@ -187,7 +181,14 @@ fn vlan_tags_and_ipv4_options_are_looked_through() {
     in_namespace(|| {
         let bench = Bench::new();
         let packet = ipv4(HOST, TCP, &[], 0, &datagram(80, &[0; 12]));
-        for tags in [&[0x8100][..], &[0x88a8], &[0x88a8, 0x8100], &[0x8100, 0x8100]] {
+        for tags in [
+            &[0x8100][..],
+            &[0x88a8],
+            &[0x9100],
+            &[0x9100, 0x8100],
+            &[0x88a8, 0x8100],
+            &[0x8100, 0x8100],
+        ] {
             bench.check("tagged", &ethernet(tags, 0x0800, &packet), Outcome::Port);
         }
         let thrice = ethernet(&[0x88a8, 0x8100, 0x8100], 0x0800, &packet);
@@ -256,6 +257,9 @@ fn ipv6_extension_headers_are_walked() {
                 "a long header of type {kind}"
             );
         }
+        let on_its_way = |to| v6(to, 43, &[&[TCP, 0, 0, 1, 0, 0, 0, 0][..], &segment].concat());
+        bench.check("segments left", &on_its_way(HOST6), Outcome::NotTaken);
+        bench.check("segments left", &on_its_way(VIP6), Outcome::Address);
         let chain = |count: usize| {
             let rest = (1..count).fold(extension(60, TCP, 0, &segment), |rest, _| {
                 extension(60, 60, 0, &rest)

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use headgate_xsk::{Queue, QueueConfig, Steering, Umem};
 pub(crate) use raw::Raw;
 
 /// How long a test waits for what must happen.
@@ -40,6 +41,18 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
         Ok(false) => eprintln!("skipped: needs root, to make a network namespace"),
         Err(panic) => std::panic::resume_unwind(panic),
     }
+}
+
+/// The steering program, with a socket on queue 0 of the loopback device.
+pub(crate) fn steering_on_loopback() -> (Steering, Queue) {
+    ip("link set lo mtu 1500");
+    let umem = Umem::mapped(256, false).expect("memory");
+    let mut config = QueueConfig::new("lo", 0);
+    config.ring_size = 64;
+    let queue = Queue::bind(umem, &config).expect("a queue of the loopback device");
+    let mut steering = Steering::detached().expect("the program loads");
+    steering.set_queue(0, &queue).expect("the socket is bound");
+    (steering, queue)
 }
 
 /// Two ends of a virtual cable, each with two queues, up, and with nothing of their own to say.

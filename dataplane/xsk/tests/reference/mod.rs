@@ -39,12 +39,12 @@ fn walk(rules: &Rules, packet: &[u8]) -> Option<Outcome> {
         let kind = u16::from_be_bytes([*rest.first()?, *rest.get(1)?]);
         rest = &rest[2..];
         match kind {
-            0x8100 | 0x88a8 if tags < 2 => {
+            0x8100 | 0x88a8 | 0x9100 if tags < 2 => {
                 rest.get(..4)?;
                 rest = &rest[2..];
                 tags += 1;
             }
-            0x8100 | 0x88a8 => return Some(Outcome::TooDeep),
+            0x8100 | 0x88a8 | 0x9100 => return Some(Outcome::TooDeep),
             0x0800 => return ipv4(rules, rest),
             0x86dd => return ipv6(rules, rest),
             0x0806 => return arp(rules, rest),
@@ -91,7 +91,7 @@ fn ipv4(rules: &Rules, packet: &[u8]) -> Option<Outcome> {
         }
         let quoted = segment.get(8..)?;
         let fixed = quoted.get(..10)?;
-        if fixed[0] >> 4 != 4 || u16::from_be_bytes([fixed[6], fixed[7]]) & 0x1fff != 0 {
+        if fixed[0] >> 4 != 4 || fixed[0] & 15 < 5 || u16::from_be_bytes([fixed[6], fixed[7]]) & 0x1fff != 0 {
             return Some(Outcome::NotTaken);
         }
         let inner = quoted.get(usize::from(fixed[0] & 15) * 4..)?;
@@ -128,6 +128,7 @@ fn ipv6(rules: &Rules, packet: &[u8]) -> Option<Outcome> {
                 return Some(fragment(rule));
             }
             (44, [_, _, _, _, ..]) => 8,
+            (43, [_, _, _, left, ..]) if *left != 0 => return all(Some(Outcome::NotTaken)),
             (0 | 43 | 60 | 135 | 139 | 140, [_, units, _, _, ..]) => 8 * (usize::from(*units) + 1),
             (51, [_, units, _, _, ..]) => 4 * (usize::from(*units) + 2),
             (0 | 43 | 60 | 135 | 139 | 140 | 51 | 44, _) => return all(None),
