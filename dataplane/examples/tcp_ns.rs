@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use headgate_net::clock::Nanos;
+use headgate_net::record::TcpGauge;
 use headgate_net::wire::{Parsed, parse_packet};
 use headgate_tcp::{Connecting, SourceAddress, Stack, StackConfig, TcpStream};
 use tokio::io::AsyncWrite;
@@ -137,7 +138,10 @@ impl Bed {
 
     /// Until nothing is left of any connection.
     fn drain(&mut self) {
-        while self.client.status().connections + self.server.status().connections > 0 {
+        while self.client.status().now[TcpGauge::Connections]
+            + self.server.status().now[TcpGauge::Connections]
+            > 0
+        {
             self.step();
             self.answer();
         }

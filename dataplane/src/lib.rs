@@ -23,6 +23,11 @@ pub mod port;
     clippy::disallowed_methods,
     reason = "a thread beside the workers, which waits"
 )]
+mod service;
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a thread beside the workers, which waits"
+)]
 mod start;
 pub mod steering;
 #[allow(

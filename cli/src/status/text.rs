@@ -6,6 +6,7 @@ use std::{
 };
 
 use headgate_dataplane::telemetry::{PortStatus, Status};
+use headgate_net::record::{Id, L7Status, Loop, PacketCount, Snapshot};
 
 /// All of the status that a person wants to see, in lines of at most about 110 characters.
 pub(super) fn render(status: &Status) -> String {
@@ -36,20 +37,17 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
         format!("{:>12}  {} ({})", denial.packets, denial.policy, denial.direction)
     })?;
     let totals = &status.totals;
-    let counts = [
-        ("seen", totals.packets),
-        ("forwarded", totals.forwarded),
-        ("to the L7 stage", totals.to_l7),
-        ("from the L7 stage", totals.from_l7),
-        ("handed to another worker", totals.handed_over),
-    ];
-    section(out, "PACKETS", &counts, |(name, count)| {
-        format!("{count:>12}  {name}")
-    })?;
+    table(out, "PACKETS AND FLOWS", &totals.events)?;
     counters(out, "ANSWERED", &totals.answers)?;
     counters(out, "TO THE KERNEL", &totals.kernel)?;
     counters(out, "DROPPED", &totals.drops)?;
-    counters(out, "HTTP", &http(status))?;
+    let mut http = L7Status::default();
+    status.workers.iter().for_each(|worker| http.add(&worker.l7));
+    table(out, "HTTP REQUESTS ANSWERED", &http.counters.requests)?;
+    table(out, "HTTP NOW", &http.now)?;
+    table(out, "HTTP SO FAR", &http.counters.events)?;
+    table(out, "TCP UNDER HTTP NOW", &http.tcp.now)?;
+    table(out, "TCP UNDER HTTP SO FAR", &http.tcp.counters)?;
     counters(out, "FLOW LOG", &flow_log(status))?;
     section(out, "WORKERS", &status.workers, |worker| {
         let core = worker
@@ -58,7 +56,9 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
         let flows = plural(worker.flows, "flow", "flows");
         format!(
             "{} on {core}: {} packets, {flows}, {} turns",
-            worker.worker, worker.counts.packets, worker.turns
+            worker.worker,
+            worker.counts.events[PacketCount::Packets],
+            worker.turns[Loop::Turns]
         )
     })
 }
@@ -114,38 +114,18 @@ fn port(port: &PortStatus) -> String {
     )
 }
 
-/// What the L7 stages of all workers hold and have counted, where it is not 0.
-fn http(status: &Status) -> BTreeMap<String, u64> {
-    let mut sums = BTreeMap::new();
-    for l7 in status.workers.iter().map(|worker| &worker.l7) {
-        let (counts, answers) = (&l7.counters, &l7.counters.requests);
-        for (name, count) in [
-            ("answered 2xx", answers.success),
-            ("answered 3xx", answers.redirection),
-            ("answered 4xx", answers.client_error),
-            ("answered 5xx", answers.server_error),
-            ("client connections now", l7.clients as u64),
-            ("client connections so far", counts.connections),
-            ("idle connections to pods now", l7.upstream_idle as u64),
-            (
-                "refused with 403: a NetworkPolicy closes the pods to the client",
-                counts.denied,
-            ),
-            ("requests and tunnels cut by a change of policies", counts.cut),
-            ("refused with 404: no Ingress has a rule", counts.no_route),
-            ("refused with 503: no ready pod", counts.no_endpoint),
-            (
-                "requests that found no connection to a pod",
-                counts.connect_failed + counts.connect_timeouts,
-            ),
-            ("TLS handshakes", counts.handshakes),
-            ("TLS handshakes that failed", counts.handshakes_failed),
-        ] {
-            *sums.entry(name.to_owned()).or_default() += count;
-        }
-    }
-    sums.retain(|_, count| *count > 0);
-    sums
+/// Counts that are not 0, with what they mean.
+fn table<I: Id>(out: &mut String, title: &str, counts: &Snapshot<I>) -> fmt::Result {
+    let counts: Vec<_> = counts.iter().filter(|(_, count)| *count > 0).collect();
+    section(out, title, &counts, |(id, count)| {
+        let help = id.help();
+        let what = if id.metric() == id.name() || id.value() == id.name() {
+            help
+        } else {
+            format!("{}: {help}", id.value())
+        };
+        format!("{count:>12}  {what}")
+    })
 }
 
 /// How the log of decisions fares, where it is not 0.
@@ -202,6 +182,7 @@ fn plural(count: usize, one: &str, many: &str) -> String {
 #[cfg(test)]
 mod tests {
     use headgate_dataplane::telemetry::{DenialStatus, ServiceStatus, WorkerStatus};
+    use headgate_net::record::{Class, HttpCount};
 
     use super::*;
 
@@ -217,12 +198,15 @@ mod tests {
         let mut status = Status::default();
         for _ in 0..2 {
             let mut worker = WorkerStatus::default();
-            worker.l7.counters.requests.success = 21;
-            worker.l7.counters.denied = 1;
+            worker.l7.counters.requests[Class::Success] = 21;
+            worker.l7.counters.events[HttpCount::Denied] = 1;
             status.workers.push(worker);
         }
         let text = render(&status);
-        for line in ["42  answered 2xx", "2  refused with 403"] {
+        for line in [
+            "42  2xx: HTTP requests answered",
+            "2  Requests that policies deny: 403",
+        ] {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(!text.contains("5xx"), "{text}");

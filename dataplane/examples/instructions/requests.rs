@@ -11,6 +11,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, version};
 use crate::gateway::{Around, Gateway, MAX_TURNS, receive, send, uncounted, whole};
 use crate::objects::{endpoints, listener, tables};
 use crate::{Scenario, counted};
+use headgate_net::record::TcpGauge;
 
 /// Bytes of a small answer.
 const SMALL: usize = 100;
@@ -136,7 +137,7 @@ impl Bed {
     /// Turns until nothing is left of any client's connection.
     fn until_closed(&mut self, around: Around) {
         let mut turns = 0;
-        while self.gateway.clients().status().connections > 0 {
+        while self.gateway.clients().status().now[TcpGauge::Connections] > 0 {
             turns += 1;
             assert!(turns < MAX_TURNS, "a connection does not end");
             self.gateway.turn(around);

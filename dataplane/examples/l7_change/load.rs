@@ -8,6 +8,7 @@ use headgate_tcp::TcpStream;
 
 use crate::gateway::{Gateway, receive, send, uncounted, whole};
 use crate::{BUSY, ENDPOINTS, LISTENER, Shared, endpoint, name};
+use headgate_net::record::TcpGauge;
 
 /// Connections, each with one request under way.
 const CLIENTS: usize = 32;
@@ -68,8 +69,8 @@ impl Worker {
                 client.ask(&mut self.gateway, &mut self.report);
             }
         }
-        let connected = self.gateway.clients().status().connections;
-        assert_eq!(connected, CLIENTS, "each has one connection");
+        let connected = self.gateway.clients().status().now[TcpGauge::Connections];
+        assert_eq!(connected, CLIENTS as u64, "each has one connection");
         self.report
     }
 

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::conn::Server;
-use super::counters::L7Counters;
+use super::counters::Tally;
 use super::current::{Allows, Publication};
 use super::net::Net;
 use super::request::Gateway;
 use super::running::Run;
 use super::{Config, Limits};
 use headgate_net::clock::Nanos;
-use headgate_net::record::{Event, Recorder};
-use headgate_tcp::StackStatus;
+use headgate_net::record::{Event, HttpCount, HttpGauge, L7Record, L7Status, Recorder};
 
 /// What [`Http`] may use.
 #[derive(Clone, Debug)]
@@ -22,6 +21,8 @@ pub struct HttpConfig {
     pub limits: Limits,
     /// Where decisions are recorded.
     pub recorder: Recorder,
+    /// Where it counts: it alone writes there.
+    pub record: Arc<L7Record>,
 }
 
 /// Everything above TCP, on one thread: connections are tasks that answer requests by one configuration.
@@ -32,29 +33,17 @@ pub struct Http {
     sweep: Option<Nanos>,
 }
 
-/// What a [`Stage`](super::Stage) or [`Sockets`](super::Sockets) hold and have counted.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct L7Status {
-    /// TCP connections and counters.
-    pub tcp: StackStatus,
-    /// Client connections being served.
-    pub clients: usize,
-    /// Requests being answered.
-    pub active: usize,
-    /// Connections to pods that wait for a request.
-    pub upstream_idle: usize,
-    /// Connections to pods that carry a request, or are being opened for one.
-    pub upstream_busy: usize,
-    /// Event counters.
-    pub counters: L7Counters,
-}
-
 impl Http {
     /// How often kept connections are looked through.
     const SWEEP: Duration = Duration::from_secs(1);
 
     pub(super) fn new(net: Net, config: HttpConfig) -> Self {
-        let gateway = Rc::new(Gateway::new(net, config.limits, config.recorder));
+        let gateway = Rc::new(Gateway::new(
+            net,
+            config.limits,
+            config.recorder,
+            Tally::new(config.record),
+        ));
         Self {
             server: Rc::new(Server::new(Rc::clone(&gateway))),
             gateway,
@@ -83,7 +72,7 @@ impl Http {
     pub fn re_examine(&mut self) {
         let gateway = &self.gateway;
         let cut = |run: &Run| {
-            gateway.tally.count(|c| c.cut += 1);
+            gateway.tally.count(HttpCount::Cut);
             gateway.log(Event::RequestCut, run.client, run.listener, run.endpoint);
         };
         gateway
@@ -113,17 +102,25 @@ impl Http {
         self.gateway.current.config()
     }
 
-    /// What it holds and has counted; nothing of TCP.
+    /// Writes down what it holds now; what happens it counts at once.
+    pub(super) fn note(&self) {
+        let now = &self.gateway.tally.record().now;
+        let (idle, busy) = self.gateway.pool.counts();
+        now.set_len(HttpGauge::Clients, self.server.clients());
+        now.set_len(HttpGauge::Active, self.gateway.active());
+        now.set_len(HttpGauge::UpstreamIdle, idle);
+        now.set_len(HttpGauge::UpstreamBusy, busy);
+    }
+
+    /// What it holds and has counted.
     pub(super) fn status(&self) -> L7Status {
-        let (upstream_idle, upstream_busy) = self.gateway.pool.counts();
-        L7Status {
-            tcp: StackStatus::default(),
-            clients: self.server.clients(),
-            active: self.gateway.active(),
-            upstream_idle,
-            upstream_busy,
-            counters: self.gateway.tally.get(),
-        }
+        self.note();
+        self.gateway.tally.record().status()
+    }
+
+    /// Requests being answered.
+    pub(super) fn active(&self) -> usize {
+        self.gateway.active()
     }
 }
 

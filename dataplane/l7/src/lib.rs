@@ -38,9 +38,8 @@ mod tls;
 mod upstream;
 
 pub use config::{Changes, Config};
-pub use counters::{Classes, L7Counters, Latency};
 pub use current::Allows;
-pub use http::{Http, HttpConfig, L7Status};
+pub use http::{Http, HttpConfig};
 pub use limits::Limits;
 pub use sockets::Sockets;
 pub use stage::{Stage, StageConfig};

@@ -12,9 +12,10 @@ use tokio::task::AbortHandle;
 use crate::Config;
 use crate::conn::Server;
 use crate::current::Allows;
-use crate::http::{Http, HttpConfig, L7Status};
+use crate::http::{Http, HttpConfig};
 use crate::net::{Accepted, KernelNet, Net, accept};
 use headgate_net::clock::Clock;
+use headgate_net::record::{HttpCount, L7Status};
 
 /// Clients served at a time on one thread. Further ones wait in the kernel's queue of the listener.
 const MOST_CLIENTS: usize = 16_384;
@@ -77,15 +78,17 @@ impl Sockets {
         self.http.re_examine();
     }
 
-    /// To be called about once a second: closes kept connections to pods that were not used for a while.
+    /// To be called about once a second: closes kept connections to pods that were not used for a while, and writes down what
+    /// is held now.
     pub fn sweep(&mut self) {
+        self.http.note();
         self.http.sweep(self.clock.now());
     }
 
     /// Requests being answered.
     #[must_use]
     pub fn active(&self) -> usize {
-        self.http.status().active
+        self.http.active()
     }
 
     /// What it holds and has counted; nothing of TCP, which is the kernel's.
@@ -102,7 +105,7 @@ async fn accept_all(server: Rc<Server>, address: SocketAddr, socket: TcpListener
         match accept(&socket, address, &gateway.net).await {
             Accepted::Client(stream) => server.serve(stream),
             Accepted::Failed(error) => {
-                gateway.tally.count(|c| c.accept_errors += 1);
+                gateway.tally.count(HttpCount::AcceptErrors);
                 tracing::debug!(%error, "no client could be accepted at {address}");
             }
         }

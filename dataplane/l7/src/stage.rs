@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::current::Allows;
-use super::http::{Http, HttpConfig, L7Status};
+use super::http::{Http, HttpConfig};
 use super::net::{Net, Stream};
 use super::{Config, Limits};
 use headgate_net::clock::Nanos;
-use headgate_net::record::Recorder;
+use headgate_net::record::{L7Record, L7Status, Recorder};
 use headgate_net::wire::Headers;
 use headgate_tcp::{Emit, Stack, StackConfig};
 
@@ -23,13 +23,20 @@ pub struct StageConfig {
     pub limits: Limits,
     /// Where decisions are recorded.
     pub recorder: Recorder,
+    /// Where the stage counts: it alone writes there. Its TCP stack writes to `tcp.record`.
+    pub record: Arc<L7Record>,
 }
 
 impl StageConfig {
     /// With the default timeouts and limits of HTTP; nothing is recorded.
     #[must_use]
     pub fn new(tcp: StackConfig) -> Self {
+        let record = L7Record {
+            tcp: Arc::clone(&tcp.record),
+            ..L7Record::default()
+        };
         Self {
+            record: Arc::new(record),
             tcp,
             limits: Limits::default(),
             recorder: Recorder::off(),
@@ -51,6 +58,7 @@ impl Stage {
         let http = HttpConfig {
             limits: config.limits,
             recorder: config.recorder,
+            record: config.record,
         };
         Self {
             http: Http::new(Net::User(stack.clone()), http),
@@ -105,12 +113,16 @@ impl Stage {
         self.http.config()
     }
 
+    /// Writes down what the stage holds now; what happens it counts at once.
+    pub fn note(&self) {
+        self.http.note();
+        self.stack.note();
+    }
+
     /// What the stage holds and has counted.
     #[must_use]
     pub fn status(&self) -> L7Status {
-        L7Status {
-            tcp: self.stack.status(),
-            ..self.http.status()
-        }
+        self.note();
+        self.http.status()
     }
 }

@@ -18,6 +18,7 @@ use std::rc::Rc;
 use http::{Request, StatusCode};
 
 use super::Limits;
+use headgate_net::record::{Class, HttpCount, HttpGauge};
 use headgate_tcp::network::run;
 use world::{World, fetch, full, get, has_line, host, mirror, upstream};
 
@@ -168,15 +169,15 @@ fn requests_over_one_connection_reuse_connections_to_pods() {
         let counters = world.status().counters;
         assert_eq!(
             (
-                counters.upstream_connects,
-                counters.upstream_reuses,
-                counters.connections
+                counters.events[HttpCount::UpstreamConnects],
+                counters.events[HttpCount::UpstreamReuses],
+                counters.events[HttpCount::Connections]
             ),
             (3, 27, 1)
         );
-        assert_eq!(counters.requests.success, 30);
+        assert_eq!(counters.requests[Class::Success], 30);
         assert_eq!(counters.latency.buckets.iter().sum::<u64>(), 30);
-        assert_eq!(world.status().upstream_idle, 3);
+        assert_eq!(world.status().now[HttpGauge::UpstreamIdle], 3);
         drop(browser);
         world.quiet().await;
     });
@@ -210,8 +211,8 @@ fn a_new_configuration_takes_effect_at_the_next_request() {
         world.configure(&objects);
         // Kept connections to the pods that are gone are closed when they are looked at; the one in use is not.
         tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-        assert_eq!(world.status().upstream_idle, 0);
-        assert_eq!(world.status().upstream_busy, 1);
+        assert_eq!(world.status().now[HttpGauge::UpstreamIdle], 0);
+        assert_eq!(world.status().now[HttpGauge::UpstreamBusy], 1);
         assert!(
             fetch(&mut other, get("/"))
                 .await
@@ -229,7 +230,7 @@ fn a_new_configuration_takes_effect_at_the_next_request() {
                 .starts_with("10.244.1.15:8080")
         );
         assert_eq!(
-            world.status().upstream_idle,
+            world.status().now[HttpGauge::UpstreamIdle],
             1,
             "the old pod's connection is not kept"
         );

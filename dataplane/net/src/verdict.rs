@@ -7,7 +7,9 @@ mod tests;
 use std::net::IpAddr;
 
 pub use counters::{Counters, Denials};
+use strum::{EnumMessage, EnumProperty, IntoStaticStr, VariantArray};
 
+use crate::record::Id;
 use crate::wire::{Headers, Malformed};
 
 /// An interface that Headgate serves, by its place on the command line.
@@ -46,7 +48,21 @@ pub enum Verdict {
 }
 
 /// Why a packet was dropped. `docs/dataplane.md` says what an operator does about each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    EnumMessage,
+    EnumProperty,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[strum(serialize_all = "kebab-case")]
 #[repr(u8)]
 pub enum Reason {
     /// The frame ends before its headers do.
@@ -106,71 +122,38 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of its discriminant.
-    pub const ALL: [Self; 26] = [
-        Self::Truncated,
-        Self::BadVersion,
-        Self::BadHeaderLength,
-        Self::BadLength,
-        Self::BadChecksum,
-        Self::TooManyHeaders,
-        Self::Fragment,
-        Self::OtherHost,
-        Self::BadSource,
-        Self::HopLimit,
-        Self::Denied,
-        Self::NoService,
-        Self::UnsupportedProtocol,
-        Self::NoBackend,
-        Self::NoFlow,
-        Self::FlowTableFull,
-        Self::SourcePortsExhausted,
-        Self::NoSourceAddress,
-        Self::NoRoute,
-        Self::LocalBackend,
-        Self::RateLimited,
-        Self::Unresolved,
-        Self::ResolveFull,
-        Self::HandOverFull,
-        Self::TransmitFull,
-        Self::KernelFull,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// As `headgate status` and metrics spell it; never changes once released.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Truncated => "truncated",
-            Self::BadVersion => "bad-version",
-            Self::BadHeaderLength => "bad-header-length",
-            Self::BadLength => "bad-length",
-            Self::BadChecksum => "bad-checksum",
-            Self::TooManyHeaders => "too-many-headers",
-            Self::Fragment => "fragment",
-            Self::OtherHost => "other-host",
-            Self::BadSource => "bad-source",
-            Self::HopLimit => "hop-limit",
-            Self::Denied => "denied",
-            Self::NoService => "no-service",
-            Self::UnsupportedProtocol => "unsupported-protocol",
-            Self::NoBackend => "no-backend",
-            Self::NoFlow => "no-flow",
-            Self::FlowTableFull => "flow-table-full",
-            Self::SourcePortsExhausted => "source-ports-exhausted",
-            Self::NoSourceAddress => "no-source-address",
-            Self::NoRoute => "no-route",
-            Self::LocalBackend => "local-backend",
-            Self::RateLimited => "rate-limited",
-            Self::Unresolved => "unresolved",
-            Self::ResolveFull => "resolve-full",
-            Self::HandOverFull => "hand-over-full",
-            Self::TransmitFull => "transmit-full",
-            Self::KernelFull => "kernel-full",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl Id for Reason {
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
     }
 }
 
 /// Why a packet went to the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    EnumMessage,
+    EnumProperty,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[strum(serialize_all = "kebab-case")]
 #[repr(u8)]
 pub enum Kernel {
     /// Neither IPv4 nor IPv6 nor ARP.
@@ -198,34 +181,19 @@ pub enum Kernel {
 
 impl Kernel {
     /// Every cause, in the order of its discriminant.
-    pub const ALL: [Self; 10] = [
-        Self::NotIp,
-        Self::Local,
-        Self::NoFlow,
-        Self::NotOurs,
-        Self::Fragment,
-        Self::Routed,
-        Self::Neighbour,
-        Self::IcmpUnmatched,
-        Self::OtherDevice,
-        Self::NeedsFragmenting,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
-    /// As `headgate status` and metrics spell it.
+    /// As `headgate status` and metrics spell it; never changes once released.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NotIp => "not-ip",
-            Self::Local => "local",
-            Self::NoFlow => "no-flow",
-            Self::NotOurs => "not-ours",
-            Self::Fragment => "fragment",
-            Self::Routed => "routed",
-            Self::Neighbour => "neighbour",
-            Self::IcmpUnmatched => "icmp-unmatched",
-            Self::OtherDevice => "other-device",
-            Self::NeedsFragmenting => "needs-fragmenting",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl Id for Kernel {
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
     }
 }
 
@@ -243,7 +211,21 @@ impl From<Malformed> for Reason {
 }
 
 /// What a packet was answered with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    EnumMessage,
+    EnumProperty,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[strum(serialize_all = "kebab-case")]
 #[repr(u8)]
 pub enum Answer {
     /// ARP for an address of Headgate's.
@@ -264,27 +246,18 @@ pub enum Answer {
 
 impl Answer {
     /// Every answer, in the order of its discriminant.
-    pub const ALL: [Self; 7] = [
-        Self::Arp,
-        Self::NeighbourAdvertisement,
-        Self::Echo,
-        Self::Reset,
-        Self::PortUnreachable,
-        Self::TooBig,
-        Self::TimeExceeded,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
-    /// As `headgate status` and metrics spell it.
+    /// As `headgate status` and metrics spell it; never changes once released.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Arp => "arp",
-            Self::NeighbourAdvertisement => "neighbour-advertisement",
-            Self::Echo => "echo",
-            Self::Reset => "reset",
-            Self::PortUnreachable => "port-unreachable",
-            Self::TooBig => "too-big",
-            Self::TimeExceeded => "time-exceeded",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl Id for Answer {
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
     }
 }

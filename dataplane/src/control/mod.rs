@@ -14,15 +14,15 @@ mod tests;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use headgate_ring::message::ToControl;
 use headgate_ring::{DataSession, HandshakeError, Listener, SessionError, Transaction};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub use apply::{Announce, Applier, Refusal};
 
+use crate::service::Thread;
 use crate::telemetry::ControlStatus;
 use rivals::Rivals;
 
@@ -31,8 +31,7 @@ const ANSWER: Duration = Duration::from_secs(2);
 
 /// The thread that serves control planes.
 pub struct Control {
-    bell: Arc<OwnedFd>,
-    thread: Option<JoinHandle<()>>,
+    thread: Thread,
     status: Arc<Mutex<ControlStatus>>,
 }
 
@@ -54,9 +53,6 @@ impl Control {
     /// See [`ControlError`].
     pub fn start(path: &Path, applier: Applier) -> Result<Self, ControlError> {
         let listener = Listener::bind(path)?;
-        let bell = Arc::new(
-            eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(std::io::Error::from)?,
-        );
         let status = Arc::new(Mutex::new(ControlStatus::default()));
         let server = Server {
             listener,
@@ -66,37 +62,20 @@ impl Control {
             applier,
             status: Arc::clone(&status),
         };
-        let stop = Arc::clone(&bell);
-        let thread = std::thread::Builder::new()
-            .name("headgate-control".into())
-            .spawn(move || server.run(&stop))?;
-        Ok(Self {
-            bell,
-            thread: Some(thread),
-            status,
-        })
+        let thread = Thread::start("headgate-control", move |bell| server.run(bell))?;
+        Ok(Self { thread, status })
     }
 
     /// Whether the thread has ended, which only a fault makes it do before the drop of this.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        self.thread.has_ended()
     }
 
     /// How it goes.
     #[must_use]
     pub fn status(&self) -> Arc<Mutex<ControlStatus>> {
         Arc::clone(&self.status)
-    }
-}
-
-impl Drop for Control {
-    fn drop(&mut self) {
-        // The only error is a full counter, and then the bell rings already.
-        let _ = rustix::io::write(&*self.bell, &1_u64.to_ne_bytes());
-        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
-            tracing::error!("the control thread had panicked");
-        }
     }
 }
 

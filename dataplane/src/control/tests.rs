@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
+use std::thread::JoinHandle;
 
 use headgate_ring::message::{Frontend, Object, Protocol, Service};
 use headgate_ring::{ControlSession, Operation};

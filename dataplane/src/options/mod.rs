@@ -5,6 +5,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -102,6 +103,10 @@ pub struct Options {
     /// Records a second of each worker; allowed and denied flows and requests have this rate each
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub flow_log_rate: u32,
+
+    /// Serve metrics at /metrics, and /healthz and /readyz, on this address of the host
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub metrics: Option<SocketAddr>,
 
     /// Drop a packet whose next hop has not told its link-layer address after so long
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::duration)]

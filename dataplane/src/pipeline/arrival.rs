@@ -8,6 +8,7 @@ use headgate_net::fib::Lookup;
 use headgate_net::flow::{self, NewFlow, NoRoom, Ownership, Part};
 use headgate_net::lb::Service;
 use headgate_net::policy::Decision;
+use headgate_net::record::PacketCount;
 use headgate_net::verdict::{Answer, Kernel, Reason, Verdict, WorkerId};
 use headgate_net::wire::error::Error;
 use headgate_net::wire::{self, Address, Tuple, ipv6, tcp_flag};
@@ -66,7 +67,7 @@ impl<A: Address> Packet<'_, A> {
     }
 
     pub(super) fn hand_over(&mut self, owner: WorkerId) -> Verdict {
-        self.desk.counters.handed_over += 1;
+        self.desk.counters.count(PacketCount::HandedOver);
         Verdict::HandOver(owner)
     }
 
@@ -99,7 +100,7 @@ impl<A: Address> Packet<'_, A> {
         } else {
             self.headers
         };
-        self.desk.counters.to_l7 += 1;
+        self.desk.counters.count(PacketCount::ToL7);
         Verdict::ToL7(headers)
     }
 
@@ -142,7 +143,7 @@ impl<A: Address> Packet<'_, A> {
         };
         match self.flows.create(&new, self.ctx.now) {
             Ok(slot) => {
-                self.desk.counters.flows_created += 1;
+                self.desk.counters.count(PacketCount::FlowsCreated);
                 let ctx = self.ctx;
                 self.desk
                     .recorder

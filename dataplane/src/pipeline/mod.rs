@@ -28,6 +28,7 @@ use headgate_net::bucket::TokenBucket;
 use headgate_net::clock::Nanos;
 use headgate_net::fib::Fib;
 use headgate_net::flow::{Entry, Flows, Ownership, Part, Secret, SourcePorts, Timeouts};
+use headgate_net::record::{PacketCount, WorkerRecord};
 use headgate_net::verdict::{Counters, Kernel, PortId, Reason, Verdict, WorkerId};
 use headgate_net::wire::{self, Address, Headers, Malformed, Parsed, Tuple};
 
@@ -126,6 +127,15 @@ impl Pipeline {
     /// Where `worker` is not one of `workers`, or `source_ports` are cut for fewer.
     #[must_use]
     pub fn new(config: &PipelineConfig) -> Self {
+        Self::counting(config, Arc::default())
+    }
+
+    /// [`new`](Self::new), and it counts in `record`, where nobody else may.
+    ///
+    /// # Panics
+    /// Likewise.
+    #[must_use]
+    pub fn counting(config: &PipelineConfig, record: Arc<WorkerRecord>) -> Self {
         assert!(
             config.worker.0 < config.workers,
             "{:?} of {} workers",
@@ -143,7 +153,7 @@ impl Pipeline {
                 ownership: config.ownership,
                 source_ports: config.source_ports,
                 established: config.established,
-                counters: Counters::default(),
+                counters: Counters::new(record),
                 recorder: Recorder::new(Arc::clone(&config.flow_log), config.worker),
                 limiter: limiter(),
             },
@@ -172,7 +182,7 @@ impl Pipeline {
         frames: &mut [Frame],
         verdicts: &mut Vec<Verdict>,
     ) {
-        self.desk.counters.taken_over += frames.len() as u64;
+        self.desk.counters.add(PacketCount::TakenOver, frames.len());
         self.run(ctx, ingress, frames, verdicts, Origin::HandedOver);
     }
 
@@ -184,7 +194,7 @@ impl Pipeline {
         verdicts: &mut Vec<Verdict>,
         origin: Origin,
     ) {
-        self.desk.counters.packets += frames.len() as u64;
+        self.desk.counters.add(PacketCount::Packets, frames.len());
         self.parse_all(frames);
         verdicts.clear();
         let mac = ctx.fib.port_mac(ingress);
@@ -268,7 +278,7 @@ impl Pipeline {
     /// batch or tick. [`slots`](Self::slots) is the budget of a whole round.
     pub fn sweep(&mut self, ctx: &Context<'_>, budget: usize) {
         let expired = self.v4.sweep(ctx.now, budget) + self.v6.sweep(ctx.now, budget);
-        self.desk.counters.flows_expired += expired as u64;
+        self.desk.counters.add(PacketCount::FlowsExpired, expired);
     }
 
     /// Slots of each flow table.

@@ -7,6 +7,7 @@ use crate::options::EstablishedFlows;
 use crate::telemetry::flow_log::Event;
 use headgate_net::fib::{HopId, Lookup};
 use headgate_net::flow::{Direction, NextHop, State, Tick, Tracked};
+use headgate_net::record::PacketCount;
 use headgate_net::verdict::{Answer, Kernel, PortId, Reason, Verdict};
 use headgate_net::wire::error::Error;
 use headgate_net::wire::{self, Address, ethernet, ipv4};
@@ -52,7 +53,7 @@ impl<A: Address> Packet<'_, A> {
                 self.record_cut(slot);
             }
             self.flows.remove(slot);
-            self.desk.counters.flows_cut += 1;
+            self.desk.counters.count(PacketCount::FlowsCut);
         }
         stands
     }
@@ -167,11 +168,11 @@ impl<A: Address> Packet<'_, A> {
             Way::Hop(hop) => {
                 let hop = self.ctx.fib.hop(hop);
                 ethernet::set_link(self.frame.data_mut(), hop.source_mac, hop.destination_mac);
-                counters.forwarded += 1;
+                counters.count(PacketCount::Forwarded);
                 Verdict::Forward(hop.port)
             }
             Way::Resolve { port, neighbour } => {
-                counters.resolving += 1;
+                counters.count(PacketCount::Resolving);
                 Verdict::Resolve { port, neighbour }
             }
             Way::Kernel => counters.kernel(Kernel::OtherDevice),

@@ -20,8 +20,6 @@ use std::os::fd::BorrowedFd;
 
 use headgate_xsk::{Frame, FrameCache};
 
-use crate::telemetry::QueueStatus;
-
 #[cfg(any(test, feature = "harness"))]
 pub use faults::{Faults, Faulty};
 pub use xdp::XdpPort;
@@ -48,9 +46,4 @@ pub trait Port: Send {
 
     /// What becomes readable when frames arrive; empty for ports that are asked in turns only.
     fn wakers(&self) -> Vec<BorrowedFd<'_>>;
-
-    /// Its queues with their counts, without port and worker; empty for ports that have none.
-    fn queues(&self) -> Vec<QueueStatus> {
-        Vec::new()
-    }
 }

@@ -6,7 +6,6 @@ use headgate_xsk::{Frame, FrameCache, Queue};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Port;
-use crate::telemetry::QueueStatus;
 
 /// Receives from all its queues in turn, sends on the first.
 ///
@@ -14,24 +13,18 @@ use crate::telemetry::QueueStatus;
 /// queues are all served, or what arrives on the others would pass Headgate by.
 pub struct XdpPort {
     queues: Vec<Queue>,
-    numbers: Vec<u32>,
     next: usize,
 }
 
 impl XdpPort {
-    /// Takes queues with their numbers on the interface.
+    /// Takes queues of one interface.
     ///
     /// # Panics
     /// Without any queue there is none to send on.
     #[must_use]
-    pub fn new(queues: Vec<(u32, Queue)>) -> Self {
+    pub fn new(queues: Vec<Queue>) -> Self {
         assert!(!queues.is_empty(), "a port without queues");
-        let (numbers, queues) = queues.into_iter().unzip();
-        Self {
-            queues,
-            numbers,
-            next: 0,
-        }
+        Self { queues, next: 0 }
     }
 }
 
@@ -69,48 +62,5 @@ impl Port for XdpPort {
 
     fn wakers(&self) -> Vec<BorrowedFd<'_>> {
         self.queues.iter().map(AsFd::as_fd).collect()
-    }
-
-    fn queues(&self) -> Vec<QueueStatus> {
-        self.queues
-            .iter()
-            .zip(&self.numbers)
-            .map(|(queue, number)| status(queue, *number))
-            .collect()
-    }
-}
-
-fn status(queue: &Queue, number: u32) -> QueueStatus {
-    let own = queue.statistics().unwrap_or_default();
-    let kernel = own.kernel;
-    let counts = [
-        ("received", own.received),
-        ("transmitted", own.transmitted),
-        ("completed", own.completed),
-        ("kicks", own.kicks),
-        ("kicks_busy", own.busy),
-        ("kicks_again", own.again),
-        ("kicks_no_buffers", own.no_buffers),
-        ("kick_errors", own.kick_errors),
-        ("bad_descriptors", own.bad_descriptors),
-        ("oversized", own.oversized),
-        ("foreign", own.foreign),
-        ("filling", own.filling),
-        ("sending", own.sending),
-        ("kernel_rx_dropped", kernel.rx_dropped),
-        ("kernel_rx_invalid_descriptors", kernel.rx_invalid_descriptors),
-        ("kernel_tx_invalid_descriptors", kernel.tx_invalid_descriptors),
-        ("kernel_rx_ring_full", kernel.rx_ring_full),
-        ("kernel_fill_ring_empty", kernel.fill_ring_empty),
-        ("kernel_tx_ring_empty", kernel.tx_ring_empty),
-    ];
-    QueueStatus {
-        queue: number,
-        zero_copy: queue.zero_copy(),
-        counts: counts
-            .into_iter()
-            .map(|(name, count)| (name.to_owned(), count))
-            .collect(),
-        ..QueueStatus::default()
     }
 }

@@ -1,6 +1,7 @@
 //! Why the dataplane does not run.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use headgate_xsk::tap::TapError;
@@ -112,6 +113,14 @@ pub enum RunError {
     Status {
         /// Where.
         path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// No metrics.
+    #[error("metrics at {address}: {error}; give --metrics an address of this host and a port that is free")]
+    Metrics {
+        /// `--metrics`.
+        address: SocketAddr,
         /// Why.
         error: io::Error,
     },

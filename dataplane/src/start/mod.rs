@@ -15,7 +15,7 @@ mod workers;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -33,6 +33,7 @@ use crate::options::Options;
 use crate::steering::Steerer;
 use crate::telemetry;
 use crate::telemetry::flow_log::{self, FlowLog};
+use crate::telemetry::metrics::MetricsServer;
 use crate::worker::{self, Shared};
 use headgate_net::clock::Clock;
 use headgate_net::verdict::PortId;
@@ -107,6 +108,7 @@ impl Signals {
 /// A running dataplane. Fields are dropped in this order.
 struct Dataplane {
     _server: telemetry::Server,
+    _metrics: Option<MetricsServer>,
     control: Control,
     steerer: Arc<Mutex<Steerer>>,
     workers: Vec<JoinHandle<std::io::Result<()>>>,
@@ -134,7 +136,9 @@ impl Dataplane {
         let steerer = Arc::new(Mutex::new(Steerer::new(programs, options.source_ports)));
         let (wanted, questions) = mpsc::channel(QUESTIONS);
         let shared = Arc::new(Shared::new(plan.workers, wanted).map_err(RunError::Runtime)?);
-        let reporter = Reporter::new(&shared, &steerer, umem, &kernel_path, &opened);
+        let cores = plan.cores.clone();
+        let reporter = Reporter::new(&shared, &steerer, umem, &kernel_path, &opened, cores)
+            .map_err(RunError::Runtime)?;
         let routes = Routes::new(mirror, questions, &shared, &steerer, &devices, reporter.watched());
 
         let macs: Vec<_> = devices.iter().filter_map(|device| device.link.mac).collect();
@@ -152,8 +156,12 @@ impl Dataplane {
         let control = Control::start(&run_dir.file("control.sock"), applier)?;
         let path = run_dir.clear("status.sock")?;
         let answers = reporter.answering_for(&control, &flows);
-        let server = telemetry::Server::start(&path, answers);
+        let server = telemetry::Server::start(&path, Arc::clone(&answers));
         let server = server.map_err(|error| RunError::Status { path, error })?;
+        let metrics = options
+            .metrics
+            .map(|address| start_metrics(address, answers))
+            .transpose()?;
         tracing::info!(
             ports = options.ports.join(","),
             workers = plan.workers,
@@ -162,6 +170,7 @@ impl Dataplane {
         );
         let dataplane = Self {
             _server: server,
+            _metrics: metrics,
             control,
             steerer,
             workers,
@@ -210,6 +219,16 @@ impl Drop for Dataplane {
             }
         }
     }
+}
+
+fn start_metrics(
+    address: SocketAddr,
+    answers: Arc<impl telemetry::Answers>,
+) -> Result<MetricsServer, RunError> {
+    let server = MetricsServer::start(address, answers);
+    let server = server.map_err(|error| RunError::Metrics { address, error })?;
+    tracing::info!("metrics at http://{}/metrics", server.address());
+    Ok(server)
 }
 
 fn start_flow_log(

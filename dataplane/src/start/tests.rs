@@ -18,6 +18,7 @@ use headgate_ring::{ControlSession, Operation, Transaction};
 use super::*;
 use crate::telemetry::{LinkState, Status};
 use crate::testing::{Namespace, run as run_command};
+use headgate_net::record::{Loop, PacketCount};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -353,7 +354,10 @@ fn http_is_terminated_on_addresses_of_the_host_and_of_headgate() {
             );
         }
         let status = net.status();
-        assert!(status.totals.to_l7 > 0 && status.totals.from_l7 > 0, "{status:?}");
+        assert!(
+            status.totals.events[PacketCount::ToL7] > 0 && status.totals.events[PacketCount::FromL7] > 0,
+            "{status:?}"
+        );
         assert_eq!(status.listeners.len(), 3);
         until("every frame is accounted for", || {
             (net.status().frames.unaccounted == 0).then_some(())
@@ -507,7 +511,13 @@ fn a_port_that_goes_down_is_told_and_its_worker_sleeps() {
             (net.status().ports[1].link == LinkState::Gone).then_some(())
         });
         // A worker that takes an error for a packet would turn without end.
-        let turns = |status: &Status| status.workers.iter().map(|worker| worker.turns).sum::<u64>();
+        let turns = |status: &Status| {
+            status
+                .workers
+                .iter()
+                .map(|worker| worker.turns[Loop::Turns])
+                .sum::<u64>()
+        };
         let before = turns(&net.status());
         let reports: Vec<_> = (0..20).map(|_| turns(&net.status())).collect();
         assert!(reports[19] - before < 20 * 2 * 50, "{before} {reports:?}");

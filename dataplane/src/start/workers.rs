@@ -22,7 +22,8 @@ use headgate_net::wire::ethernet::HEADER;
 pub(super) struct Plan {
     pub(super) workers: u8,
     pub(super) frames: u32,
-    cores: Vec<Option<usize>>,
+    /// By worker.
+    pub(super) cores: Vec<Option<usize>>,
     ownership: Ownership,
     source_ports: SourcePorts,
     mtu: usize,
@@ -99,6 +100,12 @@ fn ownership(choice: OwnershipChoice, devices: &[Device]) -> Ownership {
     }
 }
 
+/// The worker that serves a queue of any port.
+pub(super) fn owner(queue: u32, workers: usize) -> u8 {
+    // There are at most 64 workers.
+    (queue as usize % workers.max(1)).to_le_bytes()[0]
+}
+
 /// Shares the ports' queues out: queue `q` of every port goes to worker `q % workers`.
 pub(super) fn configs(
     options: &Options,
@@ -112,7 +119,7 @@ pub(super) fn configs(
     for port in ports {
         let mut queues: Vec<Vec<_>> = shares.iter().map(|_| Vec::new()).collect();
         for (number, queue) in port.queues {
-            queues[number as usize % shares.len()].push((number, queue));
+            queues[usize::from(owner(number, shares.len()))].push(queue);
         }
         for (share, queues) in shares.iter_mut().zip(queues) {
             share.push(Box::new(XdpPort::new(queues)));

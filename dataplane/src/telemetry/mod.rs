@@ -2,6 +2,7 @@
 //! a [`PolicyState`] or a [`DecisionStatus`] to a client that sends a line that asks for it.
 
 pub mod flow_log;
+pub mod metrics;
 mod request;
 mod server;
 mod status;
@@ -11,6 +12,7 @@ mod tests;
 
 pub use headgate_net::policy::{DecisionStatus, PolicyState, Question};
 pub use server::{Answers, Server};
+pub(crate) use status::direction;
 pub use status::{
     ControlStatus, Counts, DenialStatus, FrameStatus, HeldFrames, KernelPathStatus, LinkState,
     ListenerStatus, PortStatus, QueueStatus, RouteStatus, ServiceStatus, Status, SteeringStatus,

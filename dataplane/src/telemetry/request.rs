@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use super::Question;
+use crate::service::left;
 
 /// The longest request.
 const LINE_BYTES: usize = 256;
@@ -75,13 +76,4 @@ impl Request {
             }
         }
     }
-}
-
-/// The time until then, or that it has passed.
-pub(super) fn left(until: Instant) -> io::Result<Duration> {
-    let left = until.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        return Err(io::ErrorKind::TimedOut.into());
-    }
-    Ok(left)
 }

@@ -1,13 +1,16 @@
 //! The status document. Counts only grow while the process lives; a field once released keeps its name and meaning.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use headgate_ring::message::Direction;
+
 use super::flow_log::FlowLogStatus;
 use crate::mirror::MirrorStatistics;
-use headgate_net::verdict::{Answer, Counters, Kernel, Reason};
+use headgate_net::record::{Id, L7Status, Loop, PacketCount, Snapshot, WorkerGauge, WorkerRecord};
 
 /// Everything, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -103,6 +106,17 @@ pub enum LinkState {
     Gone,
 }
 
+impl fmt::Display for LinkState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Up => "up",
+            Self::NoCarrier => "without carrier",
+            Self::Down => "down",
+            Self::Gone => "gone",
+        })
+    }
+}
+
 /// Counts of a steering program, by outcome.
 pub type SteeringStatus = BTreeMap<String, u64>;
 
@@ -137,38 +151,20 @@ pub struct WorkerStatus {
     /// Frames that it holds now.
     pub held: HeldFrames,
     /// Turns of its loop, and how often it slept.
-    pub turns: u64,
-    /// Times that it waited for an event.
-    pub sleeps: u64,
+    #[serde(flatten)]
+    pub turns: Snapshot<Loop>,
     /// Its queues.
     pub queues: Vec<QueueStatus>,
     /// The L7 stage.
-    pub l7: headgate_l7::L7Status,
+    pub l7: L7Status,
 }
 
 /// Packets by how they ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Packets that the pipeline saw; a packet handed over is seen by two workers.
-    pub packets: u64,
-    /// Packets handed to the worker that owns their flow.
-    pub handed_over: u64,
-    /// Packets taken over from another worker.
-    pub taken_over: u64,
-    /// Packets rewritten and sent on.
-    pub forwarded: u64,
-    /// Packets that waited for a neighbour's address.
-    pub resolving: u64,
-    /// Packets for the L7 stage.
-    pub to_l7: u64,
-    /// Packets that the L7 stage sent.
-    pub from_l7: u64,
-    /// Flows made.
-    pub flows_created: u64,
-    /// Flows forgotten for idleness.
-    pub flows_expired: u64,
-    /// Flows cut by a change of the state.
-    pub flows_cut: u64,
+    /// Packets and flows, by what happened to them.
+    #[serde(flatten)]
+    pub events: Snapshot<PacketCount>,
     /// Packets dropped, by reason; reasons that never occurred are left out.
     pub drops: BTreeMap<String, u64>,
     /// Packets for the kernel, by cause.
@@ -263,46 +259,66 @@ pub struct KernelPathStatus {
 }
 
 impl Counts {
-    /// A worker's counters by name.
+    /// What a worker has counted.
     #[must_use]
-    pub fn of(counters: &Counters, from_l7: u64) -> Self {
-        let named = |all: &mut dyn Iterator<Item = (&'static str, u64)>| -> BTreeMap<String, u64> {
-            all.filter(|(_, count)| *count > 0)
-                .map(|(name, count)| (name.to_owned(), count))
-                .collect()
-        };
+    pub fn of(record: &WorkerRecord) -> Self {
         Self {
-            packets: counters.packets,
-            handed_over: counters.handed_over,
-            taken_over: counters.taken_over,
-            forwarded: counters.forwarded,
-            resolving: counters.resolving,
-            to_l7: counters.to_l7,
-            from_l7,
-            flows_created: counters.flows_created,
-            flows_expired: counters.flows_expired,
-            flows_cut: counters.flows_cut,
-            drops: named(&mut Reason::ALL.iter().map(|r| (r.name(), counters.dropped(*r)))),
-            kernel: named(&mut Kernel::ALL.iter().map(|k| (k.name(), counters.to_kernel(*k)))),
-            answers: named(&mut Answer::ALL.iter().map(|a| (a.name(), counters.answered(*a)))),
+            events: record.packets.snapshot(),
+            drops: occurred(&record.drops.snapshot()),
+            kernel: occurred(&record.kernel.snapshot()),
+            answers: occurred(&record.answers.snapshot()),
         }
     }
 
     /// Adds another worker's.
     pub fn add(&mut self, other: &Self) {
-        self.packets += other.packets;
-        self.handed_over += other.handed_over;
-        self.taken_over += other.taken_over;
-        self.forwarded += other.forwarded;
-        self.resolving += other.resolving;
-        self.to_l7 += other.to_l7;
-        self.from_l7 += other.from_l7;
-        self.flows_created += other.flows_created;
-        self.flows_expired += other.flows_expired;
-        self.flows_cut += other.flows_cut;
+        self.events.add(&other.events);
         add_maps(&mut self.drops, &other.drops);
         add_maps(&mut self.kernel, &other.kernel);
         add_maps(&mut self.answers, &other.answers);
+    }
+}
+
+/// By name, what is not 0.
+fn occurred<I: Id>(snapshot: &Snapshot<I>) -> BTreeMap<String, u64> {
+    let named = snapshot.iter().filter(|(_, count)| *count > 0);
+    named.map(|(id, count)| (id.name().to_owned(), count)).collect()
+}
+
+impl WorkerStatus {
+    /// What a worker has written down. Its number, core, queues and inbox are known elsewhere.
+    #[must_use]
+    pub fn of(record: &WorkerRecord) -> Self {
+        let count = |gauge| usize::try_from(record.now.get(gauge)).unwrap_or(usize::MAX);
+        let mut denials = Vec::new();
+        record.denials.each(|denied| {
+            denials.push(DenialStatus {
+                policy: denied.policy.clone(),
+                direction: direction(denied.direction).to_owned(),
+                packets: denied.packets.get(),
+            });
+        });
+        Self {
+            flows: count(WorkerGauge::Flows),
+            counts: Counts::of(record),
+            denials,
+            held: HeldFrames {
+                parked: count(WorkerGauge::Parked),
+                unsent: count(WorkerGauge::Unsent),
+                inbox: 0,
+            },
+            turns: record.turns.snapshot(),
+            l7: record.l7.status(),
+            ..Self::default()
+        }
+    }
+}
+
+/// As the status spells it.
+pub(crate) const fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ingress => "ingress",
+        Direction::Egress => "egress",
     }
 }
 

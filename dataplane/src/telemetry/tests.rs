@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use headgate_ring::message::{Endpoint, GroupId, Protocol};
 
 use super::*;
-use headgate_net::verdict::{Counters, Reason};
+use headgate_net::record::{PacketCount, WorkerRecord};
+use headgate_net::verdict::Reason;
 
 fn worker(number: u8, drops: usize) -> WorkerStatus {
-    let mut counters = Counters::default();
-    counters.packets = 10;
-    (0..drops).for_each(|_| {
-        counters.drop(Reason::Denied);
-    });
+    let record = WorkerRecord::default();
+    record.packets.add(PacketCount::Packets, 10);
+    record.packets.add(PacketCount::FromL7, 1);
+    record.drops.add(Reason::Denied, drops as u64);
     let denied = |packets| DenialStatus {
         policy: "a/b".into(),
         direction: "ingress".into(),
@@ -24,7 +24,7 @@ fn worker(number: u8, drops: usize) -> WorkerStatus {
     WorkerStatus {
         worker: number,
         flows: 3,
-        counts: Counts::of(&counters, 1),
+        counts: Counts::of(&record),
         denials: vec![denied(drops as u64)],
         held: HeldFrames {
             parked: 1,
@@ -60,7 +60,11 @@ fn status() -> Status {
 fn workers_are_summed_up() {
     let status = status();
     assert_eq!(
-        (status.totals.packets, status.totals.from_l7, status.flows),
+        (
+            status.totals.events[PacketCount::Packets],
+            status.totals.events[PacketCount::FromL7],
+            status.flows
+        ),
         (20, 2, 6)
     );
     assert_eq!(status.totals.drops, [("denied".to_owned(), 5)].into());
@@ -78,6 +82,9 @@ struct Desk(PolicyState);
 impl Answers for Desk {
     fn status(&self) -> Status {
         status()
+    }
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
     }
     fn policy(&self) -> PolicyState {
         self.0.clone()
@@ -105,7 +112,7 @@ fn serve(pods: u16) -> (Server, impl Fn() -> UnixStream) {
         endpoints: (0..pods).map(endpoint).collect(),
         ..PolicyState::default()
     };
-    let server = Server::start(&path, Desk(state)).unwrap();
+    let server = Server::start(&path, Arc::new(Desk(state))).unwrap();
     let connect = move || UnixStream::connect(directory.path().join("status.sock")).unwrap();
     (server, connect)
 }

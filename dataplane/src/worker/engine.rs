@@ -10,9 +10,9 @@ use super::parked::{Outcome, Parked};
 use super::stage::Terminator;
 use super::{Peer, Shared, WorkerConfig};
 use crate::pipeline::{Context, Pipeline};
-use crate::telemetry::{Counts, DenialStatus, HeldFrames, QueueStatus, WorkerStatus};
 use headgate_net::clock::Nanos;
 use headgate_net::fib::Lookup;
+use headgate_net::record::{Loop, PacketCount, WorkerGauge, WorkerRecord};
 use headgate_net::verdict::{Kernel, PortId, Reason, Verdict, WorkerId};
 use headgate_net::wire::set_link;
 
@@ -20,15 +20,15 @@ use headgate_net::wire::set_link;
 const BATCH: usize = 64;
 /// Packets that the L7 stage sends in one turn, before others are received again.
 const L7_BATCH: usize = 256;
-/// How long a round through the flow table takes that looks for idle flows,
+/// How long a round through the flow table takes that looks for idle flows.
 const SWEEP: Duration = Duration::from_secs(4);
-/// and how many slots of it are looked at in one turn at most.
+/// How many slots of the flow table are looked at in one turn at most.
 const SWEEP_BUDGET: usize = 2048;
-/// How often a worker that sleeps looks after idle flows,
+/// How often a worker that sleeps looks after idle flows, and how old what is said of its L7 stage may be.
 const TICK: Duration = Duration::from_millis(100);
-/// looks at a transmit ring that was full,
+/// How often a worker looks again at a transmit ring that was full.
 const RETRY: Duration = Duration::from_micros(500);
-/// and takes back frames that were sent, with no flow left.
+/// How often a worker that has no flows takes back frames that were sent.
 const NOTHING_TO_DO: Duration = Duration::from_secs(1);
 
 /// The pipeline's way for frames that were received, or that for frames that were handed over.
@@ -37,7 +37,6 @@ type Decide = fn(&mut Pipeline, &Context<'_>, PortId, &mut [Frame], &mut Vec<Ver
 /// A worker without its clock and its sleep.
 pub(super) struct Engine {
     id: WorkerId,
-    core: Option<usize>,
     shared: Arc<Shared>,
     kernel: Arc<dyn super::KernelPath>,
     cache: FrameCache,
@@ -54,24 +53,25 @@ pub(super) struct Engine {
     made: Vec<(Frame, Lookup)>,
     /// Workers that were handed frames in this turn, a bit each.
     rung: u64,
-    turns: u64,
-    pub(super) sleeps: u64,
-    answered: u64,
+    pub(super) record: Arc<WorkerRecord>,
+    /// When everything was noted last.
+    noted: Nanos,
 }
 
 impl Engine {
     pub(super) fn new(config: WorkerConfig, shared: &Arc<Shared>) -> Self {
+        let id = config.pipeline.worker;
+        let record = Arc::clone(&shared.records[usize::from(id.0)]);
         let l7 = Terminator::new(&config.pipeline, config.l7_buffer, config.l7_mtu, shared);
         let lines: Vec<_> = config.ports.into_iter().map(Line::new).collect();
         Self {
-            id: config.pipeline.worker,
-            core: config.core,
+            id,
             shared: Arc::clone(shared),
             kernel: config.kernel,
             cache: config.umem.cache(),
             taken: lines.iter().map(|_| Vec::new()).collect(),
             lines,
-            pipeline: Pipeline::new(&config.pipeline),
+            pipeline: Pipeline::counting(&config.pipeline, Arc::clone(&record)),
             swept: Nanos::default(),
             l7,
             parked: Parked::new(config.neighbour_timeout),
@@ -79,9 +79,8 @@ impl Engine {
             verdicts: Vec::with_capacity(BATCH),
             made: Vec::new(),
             rung: 0,
-            turns: 0,
-            sleeps: 0,
-            answered: 0,
+            record,
+            noted: Nanos::default(),
         }
     }
 
@@ -91,7 +90,7 @@ impl Engine {
 
     /// Everything up to where the tasks of the L7 stage get their turn. Returns how many frames moved.
     pub(super) fn receive(&mut self, ctx: &Context<'_>) -> usize {
-        self.turns += 1;
+        self.record.turns.count(Loop::Turns);
         self.l7.configure(ctx.tables);
         let mut moved = 0;
         for index in 0..self.lines.len() {
@@ -124,6 +123,11 @@ impl Engine {
         moved
     }
 
+    /// Counts a sleep.
+    pub(super) fn sleeps(&self) {
+        self.record.turns.count(Loop::Sleeps);
+    }
+
     /// Takes back frames that were sent, before a sleep.
     pub(super) fn reap(&mut self) {
         self.lines.iter_mut().for_each(|line| line.reap(&mut self.cache));
@@ -132,9 +136,7 @@ impl Engine {
     /// Whether somebody has put something down for this worker since its last turn.
     pub(super) fn ready(&self) -> bool {
         let peer = self.peer();
-        !peer.is_idle()
-            || peer.report_wanted(self.answered).is_some()
-            || self.lines.iter().any(|line| line.port().ready())
+        !peer.is_idle() || self.lines.iter().any(|line| line.port().ready())
     }
 
     /// When to look again though nothing happens.
@@ -276,6 +278,7 @@ impl Engine {
         let mut made = std::mem::take(&mut self.made);
         let room = self.room();
         let sent = self.l7.egress(ctx.now, &mut self.cache, ctx.fib, room, &mut made);
+        self.record.packets.add(PacketCount::FromL7, sent as u64);
         for (frame, lookup) in made.drain(..) {
             self.route(ctx, frame, lookup);
         }
@@ -300,51 +303,17 @@ impl Engine {
         }
     }
 
-    /// Answers whoever asks for a report.
-    pub(super) fn report(&mut self) {
-        if let Some(ticket) = self.peer().report_wanted(self.answered) {
-            self.answered = ticket;
-            self.peer().answer(ticket, self.status());
+    /// Writes down what it holds now: at the end of a turn what costs nothing to know, and once in a while, and before a
+    /// sleep, the rest.
+    pub(super) fn note(&mut self, now: Nanos, all: bool) {
+        let record = &self.record.now;
+        record.set_len(WorkerGauge::Flows, self.pipeline.flows());
+        record.set_len(WorkerGauge::Parked, self.parked.len());
+        record.set_len(WorkerGauge::Unsent, self.unsent());
+        if all || now.since(self.noted) >= TICK {
+            self.noted = now;
+            self.l7.note();
         }
-    }
-
-    pub(super) fn status(&self) -> WorkerStatus {
-        let counters = self.pipeline.counters();
-        let (l7, from_l7) = self.l7.status();
-        let denial =
-            |(policy, direction, packets): (&str, headgate_ring::message::Direction, u64)| DenialStatus {
-                policy: policy.to_owned(),
-                direction: format!("{direction:?}").to_lowercase(),
-                packets,
-            };
-        WorkerStatus {
-            worker: self.id.0,
-            core: self.core,
-            flows: self.pipeline.flows(),
-            counts: Counts::of(counters, from_l7),
-            denials: counters.denials().iter().map(denial).collect(),
-            held: HeldFrames {
-                parked: self.parked.len(),
-                unsent: self.unsent(),
-                inbox: self.peer().waiting(),
-            },
-            turns: self.turns,
-            sleeps: self.sleeps,
-            queues: self.queues(),
-            l7,
-        }
-    }
-
-    fn queues(&self) -> Vec<QueueStatus> {
-        let of_line = |(index, line): (usize, &Line)| {
-            let (port, worker) = (port(index).0, self.id.0);
-            line.port().queues().into_iter().map(move |queue| QueueStatus {
-                port,
-                worker,
-                ..queue
-            })
-        };
-        self.lines.iter().enumerate().flat_map(of_line).collect()
     }
 }
 

@@ -178,13 +178,14 @@ impl Worker {
         if self.seen.replace(generations) != Some(generations) {
             self.shared.saw(self.engine.peer(), tables.generation);
         }
-        self.engine.report();
+        self.engine.note(ctx.now, false);
         moved
     }
 
     async fn sleep(&mut self, sleeper: &Sleeper) {
         self.engine.reap();
-        self.engine.sleeps += 1;
+        self.engine.note(self.clock.now(), true);
+        self.engine.sleeps();
         let (engine, shared, seen) = (&self.engine, &self.shared, self.seen);
         let look = || {
             engine.peer().fall_asleep();

@@ -1,15 +1,12 @@
-//! What others know of a worker and may ask of it.
+//! What others know of a worker and may give it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use crossbeam::queue::ArrayQueue;
 use headgate_xsk::Frame;
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::telemetry::WorkerStatus;
 use headgate_net::verdict::{PortId, WorkerId};
 
 /// Frames under way to one worker from all others.
@@ -17,8 +14,7 @@ const INBOX: usize = 2048;
 /// Frames that other threads have it send.
 const OUTBOX: usize = 256;
 
-/// The side of a worker that other threads see. Everything is lock-free but the report, which is asked for
-/// by people.
+/// The side of a worker that other threads see. Everything is lock-free.
 pub struct Peer {
     /// Whose side this is.
     pub id: WorkerId,
@@ -27,9 +23,6 @@ pub struct Peer {
     bell: OwnedFd,
     asleep: AtomicBool,
     seen: AtomicU64,
-    asked: AtomicU64,
-    report: Mutex<(u64, Option<WorkerStatus>)>,
-    reported: Condvar,
 }
 
 impl Peer {
@@ -43,9 +36,6 @@ impl Peer {
             bell: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
             asleep: AtomicBool::new(false),
             seen: AtomicU64::new(0),
-            asked: AtomicU64::new(0),
-            report: Mutex::default(),
-            reported: Condvar::new(),
         })
     }
 
@@ -81,23 +71,6 @@ impl Peer {
         self.seen.load(Ordering::Acquire)
     }
 
-    /// A report made after this call, or the last one where the worker does not answer in time.
-    pub fn report(&self, timeout: Duration) -> Option<WorkerStatus> {
-        let ticket = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
-        self.wake();
-        let deadline = Instant::now() + timeout;
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        while report.0 < ticket {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            let waited = self.reported.wait_timeout(report, left);
-            report = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        report.1.clone()
-    }
-
     pub(super) fn take_handed_over(&self) -> Option<(Frame, PortId)> {
         self.inbox.pop()
     }
@@ -111,7 +84,8 @@ impl Peer {
     }
 
     /// Frames that wait to be taken.
-    pub(super) fn waiting(&self) -> usize {
+    #[must_use]
+    pub fn waiting(&self) -> usize {
         self.inbox.len() + self.outbox.len()
     }
 
@@ -131,17 +105,6 @@ impl Peer {
 
     pub(super) fn set_seen(&self, epoch: u64) {
         self.seen.store(epoch, Ordering::Release);
-    }
-
-    /// The number to give to [`Peer::answer`] when somebody wants a report.
-    pub(super) fn report_wanted(&self, answered: u64) -> Option<u64> {
-        let asked = self.asked.load(Ordering::Acquire);
-        (asked != answered).then_some(asked)
-    }
-
-    pub(super) fn answer(&self, ticket: u64, status: WorkerStatus) {
-        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = (ticket, Some(status));
-        self.reported.notify_all();
     }
 }
 

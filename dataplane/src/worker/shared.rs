@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::Peer;
 use crate::config::Tables;
 use headgate_net::fib::Fib;
+use headgate_net::record::WorkerRecord;
 use headgate_net::verdict::PortId;
 
 /// A neighbour that a worker needs the link-layer address of.
@@ -25,6 +26,8 @@ pub struct Shared {
     pub fib: Arc<ArcSwap<Fib>>,
     /// By [`WorkerId`](headgate_net::verdict::WorkerId).
     pub peers: Vec<Peer>,
+    /// What each worker counts, by its id: for anybody to read.
+    pub records: Vec<Arc<WorkerRecord>>,
     /// Questions for the kernel.
     pub wanted: mpsc::Sender<Wanted>,
     stop: AtomicBool,
@@ -40,6 +43,7 @@ impl Shared {
             tables: Arc::default(),
             fib: Arc::default(),
             peers: peers.collect::<Result<_, _>>()?,
+            records: (0..workers).map(|_| Arc::default()).collect(),
             wanted,
             stop: AtomicBool::new(false),
             observer: Mutex::default(),

@@ -12,12 +12,12 @@ use super::Shared;
 use crate::config::Tables;
 use crate::options::EstablishedFlows;
 use crate::pipeline::PipelineConfig;
-use crate::telemetry::flow_log::Recorder;
-use headgate_l7::{L7Status, Stage, StageConfig};
+use headgate_l7::{Stage, StageConfig};
 use headgate_net::clock::Nanos;
 use headgate_net::fib::{Fib, Lookup};
 use headgate_net::flow::Part;
 use headgate_net::policy::Compiled;
+use headgate_net::record::Recorder;
 use headgate_net::wire::ethernet::{self, HEADER};
 use headgate_net::wire::{self, Headers, ip};
 use headgate_tcp::StackConfig;
@@ -32,22 +32,24 @@ pub(super) struct Terminator {
     /// What requests under way are allowed by.
     policy: Option<Arc<Compiled>>,
     established: EstablishedFlows,
-    sent: u64,
 }
 
 impl Terminator {
     pub(super) fn new(pipeline: &PipelineConfig, buffer: usize, mtu: usize, shared: &Arc<Shared>) -> Self {
         let ports = pipeline.source_ports.slice(pipeline.worker, Part::L7);
+        let record = Arc::clone(&shared.records[usize::from(pipeline.worker.0)].l7);
         let shared = Arc::clone(shared);
         // Connections to pods are rare next to packets: a load of the pointer each is cheap enough.
         let source = Rc::new(move |to: IpAddr| shared.fib.load().source_address(to));
         let tcp = StackConfig {
             buffer,
             mtu,
+            record: Arc::clone(&record.tcp),
             ..StackConfig::new(ports, source)
         };
         let stage = Stage::new(StageConfig {
             recorder: Recorder::new(Arc::clone(&pipeline.flow_log), pipeline.worker),
+            record,
             ..StageConfig::new(tcp)
         });
         Self {
@@ -57,7 +59,6 @@ impl Terminator {
             epoch: None,
             policy: None,
             established: pipeline.established,
-            sent: 0,
         }
     }
 
@@ -103,7 +104,7 @@ impl Terminator {
         room: usize,
         out: &mut Vec<(Frame, Lookup)>,
     ) -> usize {
-        let (sent, blocked) = (&mut self.sent, &mut self.blocked);
+        let blocked = &mut self.blocked;
         *blocked = false;
         let routes = LastRoute::default();
         self.stage.egress(now, &mut |length, fill| {
@@ -116,7 +117,6 @@ impl Terminator {
             fill(packet);
             let ip = ip::IpHeader::of(packet).expect("our own stack writes whole headers");
             ethernet::set_type(header, ip.ether_type());
-            *sent += 1;
             let lookup = routes.lookup(fib, ip.destination());
             out.push((frame, lookup));
             true
@@ -138,8 +138,9 @@ impl Terminator {
         &self.wake
     }
 
-    pub(super) fn status(&self) -> (L7Status, u64) {
-        (self.stage.status(), self.sent)
+    /// Writes down what the stage holds now.
+    pub(super) fn note(&self) {
+        self.stage.note();
     }
 }
 

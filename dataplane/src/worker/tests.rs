@@ -22,6 +22,7 @@ use crate::telemetry::flow_log::FlowLog;
 use headgate_net::clock::Nanos;
 use headgate_net::fib::{Address, Link, Neighbour, NextHop, Route, RouteKind, Snapshot, Table};
 use headgate_net::flow::{Ownership, SourcePorts, Timeouts};
+use headgate_net::record::{Loop, PacketCount};
 use headgate_net::verdict::{PortId, WorkerId};
 use headgate_net::wire::craft::{Transport, frame};
 use headgate_net::wire::ip_packet;
@@ -244,7 +245,15 @@ impl Bench {
     }
 
     fn status(&mut self, worker: usize) -> WorkerStatus {
-        self.engines[worker].status()
+        self.engines[worker].note(self.now, true);
+        let status = WorkerStatus::of(&self.engines[worker].record);
+        WorkerStatus {
+            held: crate::telemetry::HeldFrames {
+                inbox: self.engines[worker].peer().waiting(),
+                ..status.held
+            },
+            ..status
+        }
     }
 
     fn drops(&mut self) -> BTreeMap<String, u64> {
@@ -337,11 +346,17 @@ fn a_flow_is_carried_wherever_its_packets_arrive() {
     );
     let counts = [bench.status(0).counts, bench.status(1).counts];
     assert!(
-        counts[0].handed_over > 10 && counts[1].handed_over > 10,
+        counts[0].events[PacketCount::HandedOver] > 10 && counts[1].events[PacketCount::HandedOver] > 10,
         "{counts:?}"
     );
-    assert_eq!(counts[0].handed_over, counts[1].taken_over);
-    assert_eq!(counts[1].handed_over, counts[0].taken_over);
+    assert_eq!(
+        counts[0].events[PacketCount::HandedOver],
+        counts[1].events[PacketCount::TakenOver]
+    );
+    assert_eq!(
+        counts[1].events[PacketCount::HandedOver],
+        counts[0].events[PacketCount::TakenOver]
+    );
     bench.assert_no_leak();
 }
 
@@ -434,7 +449,7 @@ fn a_worker_that_does_not_keep_up_is_handed_no_more() {
         ctx_free(&mut bench);
         bench.arrived(1);
     }
-    let handed_over = bench.status(0).counts.handed_over;
+    let handed_over = bench.status(0).counts.events[PacketCount::HandedOver];
     let inbox = bench.status(1).held.inbox as u64;
     assert_eq!(inbox, 2048);
     assert_eq!(bench.drops()["hand-over-full"], handed_over - inbox);
@@ -497,11 +512,7 @@ fn with_sleeper(test: impl FnOnce(&Arc<Shared>, &'static Umem, &mut MemoryPort))
     let ports: Vec<Box<dyn Port>> = vec![Box::new(near), Box::new(other)];
     let config = config(WorkerId(0), 1, umem, ports, &Arc::default());
     let thread = start(config, Arc::clone(&shared), Clock::start()).unwrap();
-    until(|| {
-        shared.peers[0]
-            .report(Duration::from_secs(5))
-            .is_some_and(|report| report.sleeps > 0)
-    });
+    until(|| shared.records[0].turns.get(Loop::Sleeps) > 0);
     test(&shared, umem, &mut pods);
     shared.stop();
     thread.join().unwrap().unwrap();

@@ -42,11 +42,12 @@ use std::task::Poll;
 
 use tokio::sync::Notify;
 
-pub use options::{SourceAddress, StackConfig, StackCounters, StackStatus};
+pub use options::{SourceAddress, StackConfig};
 pub use packets::Emit;
 pub use stream::{Connecting, Reset, TcpStream};
 
 use headgate_net::clock::Nanos;
+use headgate_net::record::TcpStatus;
 use headgate_net::wire::Headers;
 use stack::Inner;
 
@@ -157,17 +158,16 @@ impl Stack {
         self.shared.inner.borrow_mut().random()
     }
 
+    /// Writes down what the stack holds now; what happens it counts at once.
+    pub fn note(&self) {
+        self.shared.inner.borrow().note();
+    }
+
     /// What the stack holds and has counted.
     #[must_use]
-    pub fn status(&self) -> StackStatus {
-        let inner = self.shared.inner.borrow();
-        StackStatus {
-            connections: inner.connections.len(),
-            half_open: inner.half_open(),
-            time_wait: inner.in_time_wait(),
-            pooled: inner.pooled(),
-            counters: inner.counters(),
-        }
+    pub fn status(&self) -> TcpStatus {
+        self.note();
+        self.shared.inner.borrow().config.record.status()
     }
 
     fn collect_left(&self) {

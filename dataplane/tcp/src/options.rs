@@ -1,11 +1,13 @@
-//! Limits and timeouts of a [`Stack`](super::Stack), and what it counts.
+//! Limits and timeouts of a [`Stack`](super::Stack).
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::segment::Segment;
+use headgate_net::record::TcpRecord;
 
 /// Chooses the local address of a connection to the given remote one: the same family, or nothing.
 pub type SourceAddress = Rc<dyn Fn(IpAddr) -> Option<IpAddr>>;
@@ -43,6 +45,8 @@ pub struct StackConfig {
     pub source_ports: RangeInclusive<u16>,
     /// Local addresses of [`connect`](super::Stack::connect).
     pub source_address: SourceAddress,
+    /// Where the stack counts: it alone writes there.
+    pub record: Arc<TcpRecord>,
 }
 
 impl StackConfig {
@@ -64,6 +68,7 @@ impl StackConfig {
             max_resets: 1_000,
             source_ports,
             source_address,
+            record: Arc::default(),
         }
     }
 }
@@ -85,66 +90,4 @@ impl std::fmt::Debug for StackConfig {
             .field("source_ports", &self.source_ports)
             .finish_non_exhaustive()
     }
-}
-
-/// What a [`Stack`](super::Stack) has seen since it was made, and what it holds now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct StackStatus {
-    /// Connections, of both directions, that are not closed.
-    pub connections: usize,
-    /// Handshakes that clients have begun and not finished.
-    pub half_open: usize,
-    /// Remembered in TIME-WAIT.
-    pub time_wait: usize,
-    /// Sockets with buffers kept for reuse.
-    pub pooled: usize,
-    /// Event counters.
-    pub counters: StackCounters,
-}
-
-/// Events of a [`Stack`](super::Stack) since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct StackCounters {
-    /// Segments taken in, good ones.
-    pub segments_in: u64,
-    /// Segments handed out.
-    pub segments_out: u64,
-    /// Packets dropped because a header or a length is wrong.
-    pub bad_header: u64,
-    /// Packets dropped because a checksum is wrong.
-    pub bad_checksum: u64,
-    /// Packets dropped because an address is not unicast.
-    pub bad_address: u64,
-    /// Data dropped because it lies beyond the receive buffer.
-    pub beyond_window: u64,
-    /// SYNs of clients that were answered.
-    pub syns: u64,
-    /// Handshakes forgotten because too many had begun.
-    pub half_open_evicted: u64,
-    /// Handshakes given up because the client did not finish.
-    pub half_open_expired: u64,
-    /// SYNs dropped because there are too many connections.
-    pub refused_full: u64,
-    /// Connections accepted.
-    pub accepted: u64,
-    /// Connections opened.
-    pub connected: u64,
-    /// ICMP messages taken in, whatever they say.
-    pub icmp: u64,
-    /// Connections that send smaller packets since a router said so.
-    pub narrowed: u64,
-    /// Connections that were not opened because no source port was free.
-    pub ports_exhausted: u64,
-    /// Connections that the peer reset.
-    pub resets_in: u64,
-    /// Resets sent to segments that belong to no connection.
-    pub resets_out: u64,
-    /// Resets not sent because there were too many.
-    pub resets_suppressed: u64,
-    /// Connections given up because the peer was silent.
-    pub timeouts: u64,
-    /// Connections reset because, their stream dropped, they made no progress.
-    pub linger_expired: u64,
-    /// Replies dropped because nobody took them out.
-    pub replies_dropped: u64,
 }

@@ -11,6 +11,7 @@ use super::network::{Channel, Network, Random, run};
 use super::segment::Segment;
 use super::too_big::TooBig;
 use super::*;
+use headgate_net::record::{TcpCount, TcpGauge};
 use headgate_net::wire::{Parsed, parse_packet};
 
 const CLIENT: &str = "192.0.2.10";
@@ -90,7 +91,8 @@ fn bytes(length: usize, seed: u64) -> Vec<u8> {
 async fn quiet(stacks: &[&Stack]) {
     let busy = |s: &Stack| {
         let status = s.status();
-        status.connections + status.half_open + status.time_wait > 0
+        status.now[TcpGauge::Connections] + status.now[TcpGauge::HalfOpen] + status.now[TcpGauge::TimeWait]
+            > 0
     };
     while stacks.iter().any(|s| busy(s)) {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -161,10 +163,14 @@ fn megabytes_arrive_over_a_perfect_channel_and_nothing_is_left() {
         quiet(&[&client, &server]).await;
         let counters = server.status().counters;
         assert_eq!(
-            (counters.accepted, counters.resets_in, counters.bad_checksum),
+            (
+                counters[TcpCount::Accepted],
+                counters[TcpCount::ResetsIn],
+                counters[TcpCount::BadChecksum]
+            ),
             (2, 0, 0)
         );
-        assert_eq!(client.status().counters.connected, 2);
+        assert_eq!(client.status().counters[TcpCount::Connected], 2);
     });
 }
 
@@ -233,7 +239,7 @@ fn a_closed_port_refuses() {
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         assert!(error.to_string().contains("198.51.100.10:81"));
-        assert_eq!(server.status().counters.resets_out, 1);
+        assert_eq!(server.status().counters[TcpCount::ResetsOut], 1);
         quiet(&[&client, &server]).await;
     });
 }
@@ -249,7 +255,7 @@ fn a_silent_peer_times_out_and_a_dropped_connect_leaves_nothing() {
         drop(client.connect(remote).unwrap());
         let error = client.connect(remote).unwrap().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
-        assert_eq!(client.status().counters.timeouts, 1);
+        assert_eq!(client.status().counters[TcpCount::Timeouts], 1);
         quiet(&[&client]).await;
     });
 }
@@ -305,7 +311,7 @@ fn a_reset_reaches_both_directions() {
         );
         drop(stream);
         quiet(&[&client, &server]).await;
-        assert_eq!(client.status().counters.resets_in, 1);
+        assert_eq!(client.status().counters[TcpCount::ResetsIn], 1);
     });
 }
 
@@ -386,8 +392,8 @@ fn a_peer_that_never_closes_is_reset_after_the_linger_time() {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).await.unwrap();
         quiet(&[&server]).await;
-        assert_eq!(server.status().counters.linger_expired, 1);
-        while client.status().counters.resets_in == 0 {
+        assert_eq!(server.status().counters[TcpCount::LingerExpired], 1);
+        while client.status().counters[TcpCount::ResetsIn] == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let error = stream.write_u8(1).await.unwrap_err();
@@ -434,9 +440,9 @@ fn many_connections_share_few_sockets_and_leave_nothing() {
             }
         }
         quiet(&[&client, &server]).await;
-        assert_eq!(server.status().counters.accepted, 1_000);
+        assert_eq!(server.status().counters[TcpCount::Accepted], 1_000);
         // A round begins while the last connections of the one before it close.
-        assert!(server.status().pooled <= 100 && client.status().pooled <= 100);
+        assert!(server.status().now[TcpGauge::Pooled] <= 100 && client.status().now[TcpGauge::Pooled] <= 100);
     });
 }
 
@@ -473,14 +479,14 @@ fn ports_in_use_or_time_wait_are_not_taken_again() {
         for _ in 0..5 {
             drop(server.accept().await);
         }
-        while client.status().time_wait < 2 {
+        while client.status().now[TcpGauge::TimeWait] < 2 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert_eq!(
             client.connect(remote).err().unwrap().kind(),
             ErrorKind::AddrNotAvailable
         );
-        assert_eq!(client.status().counters.ports_exhausted, 2);
+        assert_eq!(client.status().counters[TcpCount::PortsExhausted], 2);
         drop(streams);
         quiet(&[&client, &server]).await;
     });

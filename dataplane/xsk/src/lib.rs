@@ -20,7 +20,8 @@ mod umem;
 pub use headgate_abi::Outcome;
 
 pub use queue::{
-    BATCH, BindError, BusyPoll, KernelStatistics, Queue, QueueConfig, QueueStatistics, XdpMode, ZeroCopy,
+    BATCH, BindError, BusyPoll, KernelStatistics, Probe, Queue, QueueConfig, QueueStatistics, XdpMode,
+    ZeroCopy,
 };
 pub use steering::{AddressRule, AttachError, Steering, SteeringCounters, SteeringError};
 pub use umem::{FRAME_CAPACITY, FRAME_HEADROOM, FRAME_SIZE, Frame, FrameCache, TooLong, Umem, UmemError};

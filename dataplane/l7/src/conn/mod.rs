@@ -20,6 +20,7 @@ use super::headers::Client;
 use super::io::Transport;
 use super::net::Stream;
 use super::request::{Gateway, Peer};
+use headgate_net::record::HttpCount;
 
 /// A fatal TLS alert: unrecognized_name (RFC 6066 section 3).
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -83,7 +84,7 @@ async fn serve(server: &Server, stream: Stream) {
     let Some(protocol) = protocol.flatten() else {
         return stream.abort();
     };
-    gateway.tally.count(|c| c.connections += 1);
+    gateway.tally.count(HttpCount::Connections);
     let tls = protocol == ListenerProtocol::Https;
     let client = Client::new(stream.peer_addr(), stream.local_addr(), tls);
     let transport = if tls {
@@ -91,21 +92,21 @@ async fn serve(server: &Server, stream: Stream) {
         match tokio::time::timeout(gateway.limits.handshake, handshake).await {
             Ok(Some(transport)) => transport,
             Ok(None) => return,
-            Err(_) => return gateway.tally.count(|c| c.handshakes_failed += 1),
+            Err(_) => return gateway.tally.count(HttpCount::HandshakesFailed),
         }
     } else {
         Transport::Plain(stream)
     };
     if let Err(error) = h1::speak(server, Peer::new(client), transport).await {
         tracing::debug!(%error, "a client's connection ended");
-        gateway.tally.count(|c| c.client_errors += 1);
+        gateway.tally.count(HttpCount::ClientErrors);
     }
 }
 
 async fn handshake(gateway: &Gateway, mut stream: Stream) -> Option<Transport> {
     // A method's first letter is no TLS record's type (RFC 8446 section 5.1).
     if stream.peek().await.is_some_and(|byte| byte.is_ascii_alphabetic()) {
-        gateway.tally.count(|c| c.plain_on_tls += 1);
+        gateway.tally.count(HttpCount::PlainOnTls);
         // A client that is gone already needs no explanation.
         let _ = stream.write_all(PLAIN_ON_TLS).await;
         return None;
@@ -114,7 +115,7 @@ async fn handshake(gateway: &Gateway, mut stream: Stream) -> Option<Transport> {
         Ok(start) => start,
         Err(error) => {
             tracing::debug!(%error, "a TLS handshake failed");
-            gateway.tally.count(|c| c.handshakes_failed += 1);
+            gateway.tally.count(HttpCount::HandshakesFailed);
             return None;
         }
     };
@@ -123,7 +124,7 @@ async fn handshake(gateway: &Gateway, mut stream: Stream) -> Option<Transport> {
         found.map(Arc::clone)
     });
     let Some(tls) = tls.flatten() else {
-        gateway.tally.count(|c| c.unknown_names += 1);
+        gateway.tally.count(HttpCount::UnknownNames);
         // As above.
         let _ = start.io.write_all(&UNRECOGNIZED_NAME).await;
         return None;
@@ -131,15 +132,15 @@ async fn handshake(gateway: &Gateway, mut stream: Stream) -> Option<Transport> {
     match start.into_stream(tls).await {
         Ok(stream) => {
             let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
-            gateway.tally.count(|c| {
-                c.handshakes += 1;
-                c.resumed += u64::from(resumed);
-            });
+            gateway.tally.count(HttpCount::Handshakes);
+            if resumed {
+                gateway.tally.count(HttpCount::Resumed);
+            }
             Some(Transport::Tls(Box::new(stream)))
         }
         Err(error) => {
             tracing::debug!(%error, "a TLS handshake failed");
-            gateway.tally.count(|c| c.handshakes_failed += 1);
+            gateway.tally.count(HttpCount::HandshakesFailed);
             None
         }
     }

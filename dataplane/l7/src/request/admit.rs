@@ -10,6 +10,7 @@ use super::answer::Answer;
 use super::redirect::redirect;
 use super::{Gateway, Peer};
 use crate::headers::Host;
+use headgate_net::record::HttpCount;
 use headgate_net::routes::{self, Route};
 
 /// A request that goes to a backend, unless there is none.
@@ -27,7 +28,7 @@ pub(super) fn admit(
     request: &Request<Incoming>,
 ) -> Result<Admitted, Answer> {
     let refused = |answer| {
-        gateway.tally.count(|c| c.refused += 1);
+        gateway.tally.count(HttpCount::Refused);
         answer
     };
     let bad = |reason| refused(Answer::new(StatusCode::BAD_REQUEST, reason));
@@ -38,7 +39,7 @@ pub(super) fn admit(
         .map_err(|_| bad("the path is not valid"))?
         .ok_or_else(|| Answer::new(StatusCode::NOT_FOUND, "there is no configuration yet"))?
         .ok_or_else(|| {
-            gateway.tally.count(|c| c.no_route += 1);
+            gateway.tally.count(HttpCount::NoRoute);
             Answer::new(StatusCode::NOT_FOUND, "no rule matches this host and path")
         })?;
     if let Some(filters) = route.filters()

@@ -8,6 +8,7 @@ use http::StatusCode;
 use super::answer::Answer;
 use super::{Gateway, Peer};
 use headgate_net::record::Event;
+use headgate_net::record::HttpCount;
 use headgate_net::routes::{Number, Route};
 
 /// The endpoints that a request may go to.
@@ -36,7 +37,7 @@ impl<'a> Candidates<'a> {
                 endpoints,
             }),
             _ => {
-                gateway.tally.count(|c| c.no_endpoint += 1);
+                gateway.tally.count(HttpCount::NoEndpoint);
                 let reason = "the service has no ready endpoint";
                 Err(Answer::new(StatusCode::SERVICE_UNAVAILABLE, reason))
             }
@@ -55,7 +56,7 @@ impl<'a> Candidates<'a> {
 
     /// No endpoint is open to the client; the flow log is told of the first.
     pub(super) fn denied(&self) -> Answer {
-        self.gateway.tally.count(|c| c.denied += 1);
+        self.gateway.tally.count(HttpCount::Denied);
         if let Some(endpoint) = self.endpoints.first() {
             let client = &self.peer.client;
             self.gateway

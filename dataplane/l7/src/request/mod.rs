@@ -85,9 +85,9 @@ pub(crate) struct Tunnel {
 }
 
 impl Gateway {
-    pub(crate) fn new(net: Net, limits: Limits, recorder: Recorder) -> Self {
-        let net = Rc::new(net);
-        let (current, tally) = (Rc::<Current>::default(), Rc::<Tally>::default());
+    pub(crate) fn new(net: Net, limits: Limits, recorder: Recorder, tally: Tally) -> Self {
+        let (net, tally) = (Rc::new(net), Rc::new(tally));
+        let current = Rc::<Current>::default();
         let pool = Pool::new(
             Rc::clone(&net),
             limits.clone(),

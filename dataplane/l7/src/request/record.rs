@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Gateway;
 use headgate_net::clock::Nanos;
+use headgate_net::record::HttpCount;
 use headgate_net::routes::Route;
 
 /// A request being answered. Goes with it from its head to the last byte of the response, and is counted when it is
@@ -32,7 +33,7 @@ impl RequestRecord {
 
     /// The response ended before its end.
     pub(super) fn broke_off(&self) {
-        self.gateway.tally.count(|c| c.broken_responses += 1);
+        self.gateway.tally.count(HttpCount::BrokenResponses);
     }
 }
 

@@ -10,6 +10,7 @@ use super::relay::{Relayed, ReplyBody};
 use super::{Gateway, Reply, Then, Tunnel};
 use crate::headers;
 use crate::upstream::Ticket;
+use headgate_net::record::HttpCount;
 
 /// Turns the pod's response into the one for the client; `upgrade` is whether the client has asked for another protocol.
 pub(super) async fn respond(
@@ -41,13 +42,13 @@ async fn switch(
 ) -> Result<Reply, Answer> {
     let upstream = if upgrade { ticket.upgraded().await } else { None };
     let Some(upstream) = upstream else {
-        gateway.tally.count(|c| c.bad_responses += 1);
+        gateway.tally.count(HttpCount::BadResponses);
         return Err(Answer::new(
             StatusCode::BAD_GATEWAY,
             "the service changed the protocol unasked",
         ));
     };
-    gateway.tally.count(|c| c.upgrades += 1);
+    gateway.tally.count(HttpCount::Upgrades);
     let protocol = head.headers.remove(UPGRADE);
     headers::strip_hop_by_hop(&mut head.headers);
     head.headers

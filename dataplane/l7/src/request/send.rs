@@ -17,6 +17,7 @@ use crate::body::{Progress, Upload};
 use crate::headers::{self, Client};
 use crate::running::{Cut, RunningRequest};
 use crate::upstream::{ConnectError, Ticket};
+use headgate_net::record::HttpCount;
 
 /// The protocol that a request asks to change to (RFC 9110 section 7.8); requests with a body do not change.
 pub(super) fn wanted_upgrade(request: &Request<Incoming>) -> Option<HeaderValue> {
@@ -103,7 +104,7 @@ impl Delivery<'_> {
                 break;
             };
             if !tried.is_empty() {
-                tally.count(|c| c.retries += 1);
+                tally.count(HttpCount::Retries);
             }
             match self.ticket(endpoint).await {
                 Ok(ticket) => {
@@ -116,12 +117,12 @@ impl Delivery<'_> {
                         Exchanged::Answer(response, ticket) => return Ok((response, ticket)),
                         // The pod had closed the kept connection: that is no fault of the endpoint.
                         Exchanged::Unsent(again) if reused => {
-                            tally.count(|c| c.retries += 1);
+                            tally.count(HttpCount::Retries);
                             request = again;
                             continue;
                         }
                         Exchanged::Unsent(again) => {
-                            tally.count(|c| c.bad_responses += 1);
+                            tally.count(HttpCount::BadResponses);
                             let reason = "the service closed the connection at once";
                             failure = Some(Answer::new(StatusCode::BAD_GATEWAY, reason));
                             request = again;
@@ -142,12 +143,12 @@ impl Delivery<'_> {
         ticket.await.map_err(|error| match error {
             ConnectError::Refused(error) => {
                 tracing::debug!(%endpoint, %error, "no connection to a pod");
-                gateway.tally.count(|c| c.connect_failed += 1);
+                gateway.tally.count(HttpCount::ConnectFailed);
                 Answer::new(StatusCode::BAD_GATEWAY, "the service refused the connection")
             }
             ConnectError::Late => {
                 tracing::debug!(%endpoint, "no connection to a pod in time");
-                gateway.tally.count(|c| c.connect_timeouts += 1);
+                gateway.tally.count(HttpCount::ConnectTimeouts);
                 Answer::new(
                     StatusCode::GATEWAY_TIMEOUT,
                     "the service did not accept the connection in time",
@@ -171,13 +172,13 @@ impl Delivery<'_> {
                 Some(again) => Ok(Exchanged::Unsent(again)),
                 None => {
                     tracing::debug!(error = %error.error(), "no response from a pod");
-                    gateway.tally.count(|c| c.bad_responses += 1);
+                    gateway.tally.count(HttpCount::BadResponses);
                     let reason = "the service did not answer the request";
                     Err(Answer::new(StatusCode::BAD_GATEWAY, reason))
                 }
             },
             Err(_) => {
-                gateway.tally.count(|c| c.response_timeouts += 1);
+                gateway.tally.count(HttpCount::ResponseTimeouts);
                 let reason = "the service did not answer in time";
                 Err(Answer::new(StatusCode::GATEWAY_TIMEOUT, reason))
             }

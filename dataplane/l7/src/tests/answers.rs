@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::world::{World, endpoint, fetch, full, get, host, mirror, read_to_end, upstream};
 use crate::Limits;
+use headgate_net::record::{Class, HttpCount, HttpGauge};
 use headgate_tcp::network::run;
 
 const CLOSE: &str = "GET / HTTP/1.1\r\nhost: web.example\r\nconnection: close\r\n\r\n";
@@ -52,15 +53,18 @@ fn what_cannot_be_routed_is_answered_and_the_connection_lives_on() {
         let counters = world.status().counters;
         assert_eq!(
             (
-                counters.no_route,
-                counters.no_endpoint,
-                counters.refused,
-                counters.connections
+                counters.events[HttpCount::NoRoute],
+                counters.events[HttpCount::NoEndpoint],
+                counters.events[HttpCount::Refused],
+                counters.events[HttpCount::Connections]
             ),
             (1, 2, 6, 1)
         );
         assert_eq!(
-            (counters.requests.client_error, counters.requests.server_error),
+            (
+                counters.requests[Class::ClientError],
+                counters.requests[Class::ServerError]
+            ),
             (7, 2)
         );
         drop(browser);
@@ -83,7 +87,7 @@ fn policy_decides_by_the_clients_address_and_each_pod() {
         // A kept connection is no way around a policy.
         world.denied.borrow_mut().push(endpoint(11));
         assert_eq!(fetch(&mut browser, get("/")).await.0, StatusCode::FORBIDDEN);
-        assert_eq!(world.status().counters.denied, 1);
+        assert_eq!(world.status().counters.events[HttpCount::Denied], 1);
     });
 }
 
@@ -102,7 +106,8 @@ fn a_pod_that_refuses_is_passed_over() {
         }
         let counters = world.status().counters;
         assert!(
-            counters.connect_failed >= 2 && counters.retries == counters.connect_failed,
+            counters.events[HttpCount::ConnectFailed] >= 2
+                && counters.events[HttpCount::Retries] == counters.events[HttpCount::ConnectFailed],
             "{counters:?}"
         );
         world.objects.upstreams[0].endpoints.remove(0);
@@ -123,7 +128,7 @@ fn a_pod_that_does_not_accept_is_late() {
         let start = Instant::now();
         assert!(world.raw(CLOSE).await.starts_with("HTTP/1.1 504 "));
         assert_eq!(start.elapsed().as_secs(), 5);
-        assert_eq!(world.status().counters.connect_timeouts, 1);
+        assert_eq!(world.status().counters.events[HttpCount::ConnectTimeouts], 1);
         world.quiet().await;
     });
 }
@@ -139,7 +144,7 @@ fn a_pod_that_does_not_answer_is_late() {
         let start = Instant::now();
         assert!(world.raw(CLOSE).await.starts_with("HTTP/1.1 504 "));
         assert_eq!(start.elapsed().as_secs(), 60);
-        assert_eq!(world.status().counters.response_timeouts, 1);
+        assert_eq!(world.status().counters.events[HttpCount::ResponseTimeouts], 1);
         world.quiet().await;
     });
 }
@@ -190,7 +195,7 @@ fn a_pod_that_talks_nonsense_or_hangs_up_is_a_bad_gateway() {
         for turn in 1..=4 {
             assert!(world.raw(CLOSE).await.starts_with("HTTP/1.1 502 "), "{turn}");
         }
-        assert_eq!(world.status().counters.bad_responses, 4);
+        assert_eq!(world.status().counters.events[HttpCount::BadResponses], 4);
         world.quiet().await;
     });
 }
@@ -232,7 +237,7 @@ fn a_kept_connection_that_has_gone_stale_is_no_error() {
         }
         assert_eq!(served.get(), 20);
         assert!(
-            world.status().counters.retries > 0,
+            world.status().counters.events[HttpCount::Retries] > 0,
             "{:?}",
             world.status().counters
         );
@@ -254,12 +259,12 @@ fn idle_connections_are_closed_on_both_sides() {
         world.serve(mirror);
         let mut browser = world.browser().await;
         assert_eq!(fetch(&mut browser, get("/")).await.0, StatusCode::OK);
-        assert_eq!(world.status().upstream_idle, 1);
+        assert_eq!(world.status().now[HttpGauge::UpstreamIdle], 1);
         tokio::time::sleep(Duration::from_secs(32)).await;
-        assert_eq!(world.status().upstream_idle, 0);
-        assert_eq!(world.status().clients, 1);
+        assert_eq!(world.status().now[HttpGauge::UpstreamIdle], 0);
+        assert_eq!(world.status().now[HttpGauge::Clients], 1);
         tokio::time::sleep(Duration::from_secs(30)).await;
-        assert_eq!(world.status().clients, 0);
+        assert_eq!(world.status().now[HttpGauge::Clients], 0);
         world.quiet().await;
     });
 }

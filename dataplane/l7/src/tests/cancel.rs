@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::world::{World, fetch, full, get};
 use crate::Limits;
+use headgate_net::record::HttpGauge;
 use headgate_tcp::network::{Channel, run};
 
 /// Whatever a client leaves behind, the counts of its pods are right, what it had is closed, and what is kept is good.
@@ -50,7 +51,11 @@ fn the_pool_is_right_whenever_clients_leave() {
             tokio::time::sleep(Duration::from_secs(2)).await;
             let status = world.status();
             assert_eq!(
-                (status.active, status.upstream_busy, status.clients),
+                (
+                    status.now[HttpGauge::Active],
+                    status.now[HttpGauge::UpstreamBusy],
+                    status.now[HttpGauge::Clients]
+                ),
                 (0, 0, 0),
                 "{round}"
             );

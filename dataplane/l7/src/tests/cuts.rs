@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::tls;
 use super::world::{Objects, World, fetch, get, host, mirror, read_to_end, upstream};
 use crate::Limits;
+use headgate_net::record::{HttpCount, HttpGauge};
 use headgate_tcp::TcpStream;
 use headgate_tcp::network::{Channel, run};
 
@@ -77,7 +78,13 @@ fn a_response_under_way_is_cut() {
             is_reset(&mut stream).await;
             ended.notified().await;
             let status = world.status();
-            assert_eq!((status.counters.cut, status.upstream_busy), (1, 0));
+            assert_eq!(
+                (
+                    status.counters.events[HttpCount::Cut],
+                    status.now[HttpGauge::UpstreamBusy]
+                ),
+                (1, 0)
+            );
             drop(stream);
             world.quiet().await;
         }
@@ -99,7 +106,7 @@ fn a_client_that_does_not_read_is_cut_too() {
         tokio::time::sleep(Duration::from_secs(10)).await;
         world.deny(&ALL, true);
         tokio::time::sleep(Duration::from_millis(10)).await;
-        assert_eq!(world.status().clients, 0);
+        assert_eq!(world.status().now[HttpGauge::Clients], 0);
         let mut rest = Vec::new();
         assert!(stream.read_to_end(&mut rest).await.is_err());
         assert!(rest.len() <= 64 << 10, "{} bytes after the cut", rest.len());
@@ -122,7 +129,7 @@ fn a_tunnel_is_cut_at_both_ends() {
         world.deny(&ALL, true);
         is_reset(&mut stream).await;
         ended.notified().await;
-        assert_eq!(world.status().counters.cut, 1);
+        assert_eq!(world.status().counters.events[HttpCount::Cut], 1);
         drop(stream);
         world.quiet().await;
     });
@@ -156,7 +163,7 @@ fn nobody_keeps_the_tables_before() {
         asked.notified().await;
         let mut greeting = world.connect(443).await;
         greeting.write_all(&[22, 3, 1]).await.unwrap();
-        while world.status().clients < 2 {
+        while world.status().now[HttpGauge::Clients] < 2 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         // One has a TLS connection, and keeps it.
@@ -207,7 +214,14 @@ fn who_waits_for_an_answer_is_told() {
         let answer = read_to_end(&mut stream).await;
         assert!(answer.starts_with("HTTP/1.1 403 Forbidden"), "{answer}");
         let counters = world.status().counters;
-        assert_eq!((counters.cut, counters.denied, counters.retries), (1, 1, 0));
+        assert_eq!(
+            (
+                counters.events[HttpCount::Cut],
+                counters.events[HttpCount::Denied],
+                counters.events[HttpCount::Retries]
+            ),
+            (1, 1, 0)
+        );
         drop(stream);
         world.quiet().await;
     });
@@ -231,7 +245,7 @@ fn a_connection_to_a_pod_that_comes_too_late_is_not_used() {
         });
         let mut stream = world.connect(80).await;
         stream.write_all(REQUEST).await.unwrap();
-        while world.status().active == 0 {
+        while world.status().now[HttpGauge::Active] == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         world.deny(&ALL, true);
@@ -263,7 +277,7 @@ fn what_is_allowed_goes_on() {
                 _ => cut += 1,
             }
         }
-        assert_eq!((cut, world.status().counters.cut), (1, 1));
+        assert_eq!((cut, world.status().counters.events[HttpCount::Cut]), (1, 1));
         drop(tunnels);
         world.quiet().await;
     });
@@ -281,7 +295,7 @@ fn what_is_kept_goes_on_and_the_next_request_is_decided_anew() {
         world.deny(&ALL, false);
         tunnel.write_all(b"hello").await.unwrap();
         tunnel.read_exact(&mut [0; 5]).await.unwrap();
-        assert_eq!(world.status().counters.cut, 0);
+        assert_eq!(world.status().counters.events[HttpCount::Cut], 0);
         drop(tunnel);
         world.quiet().await;
     });
@@ -294,7 +308,7 @@ fn a_kept_connection_is_no_way_around_the_policies() {
         world.serve(mirror);
         let mut browser = world.browser().await;
         assert_eq!(fetch(&mut browser, get("/")).await.0, StatusCode::OK);
-        assert_eq!(world.status().upstream_idle, 1);
+        assert_eq!(world.status().now[HttpGauge::UpstreamIdle], 1);
         world.deny(&ALL, true);
         let mut request = get("/");
         // Whoever somebody claims to be: policies look at the connection.
@@ -303,7 +317,13 @@ fn a_kept_connection_is_no_way_around_the_policies() {
         }
         assert_eq!(fetch(&mut browser, request).await.0, StatusCode::FORBIDDEN);
         let counters = world.status().counters;
-        assert_eq!((counters.cut, counters.denied), (0, 1));
+        assert_eq!(
+            (
+                counters.events[HttpCount::Cut],
+                counters.events[HttpCount::Denied]
+            ),
+            (0, 1)
+        );
     });
 }
 
@@ -326,8 +346,15 @@ fn a_cut_request_does_not_touch_others() {
             }
         }
         let status = world.status();
-        assert_eq!((cut, whole, status.counters.cut), (1, 2, 1));
-        assert_eq!((status.active, status.upstream_busy, status.clients), (2, 2, 2));
+        assert_eq!((cut, whole, status.counters.events[HttpCount::Cut]), (1, 2, 1));
+        assert_eq!(
+            (
+                status.now[HttpGauge::Active],
+                status.now[HttpGauge::UpstreamBusy],
+                status.now[HttpGauge::Clients]
+            ),
+            (2, 2, 2)
+        );
         drop(streams);
         world.quiet().await;
     });

@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 
 use super::world::{World, fetch, get, mirror, route};
 use crate::Limits;
+use headgate_net::record::{Class, HttpGauge};
 use headgate_tcp::network::run;
 
 const NOTHING: Redirect = Redirect {
@@ -98,7 +99,10 @@ fn what_is_not_said_stays_as_in_the_request() {
             assert_eq!(fetch(&mut browser, get("/")).await.0.as_u16(), status);
             let status = world.status();
             assert_eq!(
-                (status.counters.requests.redirection, status.upstream_idle),
+                (
+                    status.counters.requests[Class::Redirection],
+                    status.now[HttpGauge::UpstreamIdle]
+                ),
                 (2, 0)
             );
         });

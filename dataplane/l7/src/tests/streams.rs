@@ -16,6 +16,7 @@ use super::world::{
     Objects, PodBody, World, fetch, full, get, has_line, host, mirror, read_to_end, upstream,
 };
 use crate::Limits;
+use headgate_net::record::{Class, HttpCount, HttpGauge};
 use headgate_tcp::network::{Channel, run};
 
 const PIECE: usize = 10_000;
@@ -156,7 +157,7 @@ fn a_client_that_leaves_takes_the_pods_connection_with_it() {
             .await
             .unwrap();
         stream.read_exact(&mut [0; 100_000]).await.unwrap();
-        assert_eq!(world.status().active, 1);
+        assert_eq!(world.status().now[HttpGauge::Active], 1);
         stream.abort();
         world.quiet().await;
         assert!(taken.load(Ordering::Relaxed) < 200);
@@ -177,7 +178,7 @@ fn a_pod_that_leaves_breaks_the_response_off() {
         let answer = world.raw("GET / HTTP/1.1\r\nhost: web.example\r\n\r\n").await;
         assert!(answer.ends_with("half of it"), "{answer}");
         has_line(&answer, "content-length: 1000");
-        assert_eq!(world.status().counters.broken_responses, 1);
+        assert_eq!(world.status().counters.events[HttpCount::BrokenResponses], 1);
         world.quiet().await;
     });
 }
@@ -220,7 +221,7 @@ fn responses_without_a_length_end_with_the_connection() {
             assert_eq!((status, &*body), (StatusCode::OK, "old"));
             assert_eq!(headers["transfer-encoding"], "chunked");
         }
-        assert_eq!(world.status().upstream_idle, 0);
+        assert_eq!(world.status().now[HttpGauge::UpstreamIdle], 0);
     });
 }
 
@@ -269,9 +270,9 @@ fn a_connection_may_become_a_tunnel() {
         let status = world.status();
         assert_eq!(
             (
-                status.counters.upgrades,
-                status.upstream_busy,
-                status.counters.requests.informational
+                status.counters.events[HttpCount::Upgrades],
+                status.now[HttpGauge::UpstreamBusy],
+                status.counters.requests[Class::Informational]
             ),
             (1, 1, 1)
         );

@@ -12,6 +12,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::world::{Objects, World, has_line, host, mirror, read_to_end, upstream};
 use crate::Limits;
+use headgate_net::record::HttpCount;
 use headgate_ring::message::Key;
 use headgate_tcp::TcpStream;
 use headgate_tcp::network::{Channel, run};
@@ -105,7 +106,13 @@ fn the_certificate_follows_the_server_name() {
             .unwrap_err();
         assert!(error.to_string().contains("UnrecognisedName"), "{error}");
         let counters = world.status().counters;
-        assert_eq!((counters.unknown_names, counters.handshakes), (1, 6));
+        assert_eq!(
+            (
+                counters.events[HttpCount::UnknownNames],
+                counters.events[HttpCount::Handshakes]
+            ),
+            (1, 6)
+        );
         world.quiet().await;
     });
 }
@@ -152,7 +159,7 @@ fn sessions_are_resumed_across_configurations() {
                     .await
                     .starts_with("HTTP/1.1 200 OK")
             );
-            assert_eq!(world.status().counters.resumed, 1);
+            assert_eq!(world.status().counters.events[HttpCount::Resumed], 1);
         });
     }
 }
@@ -178,7 +185,13 @@ fn plain_http_on_a_tls_port_is_told_so_and_garbage_is_not() {
         drop(stream.read_to_end(&mut got).await);
         assert!(!got.starts_with(b"HTTP"), "{got:?}");
         let counters = world.status().counters;
-        assert_eq!((counters.plain_on_tls, counters.handshakes_failed), (1, 1));
+        assert_eq!(
+            (
+                counters.events[HttpCount::PlainOnTls],
+                counters.events[HttpCount::HandshakesFailed]
+            ),
+            (1, 1)
+        );
         // A client that says nothing is not waited for for ever.
         let start = tokio::time::Instant::now();
         let mut stream = world.connect(443).await;

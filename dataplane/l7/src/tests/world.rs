@@ -25,10 +25,11 @@ use tokio::sync::Notify;
 
 use crate::io::Io;
 use crate::net::Stream;
-use crate::{Changes, Config, L7Status, Limits, Stage, StageConfig};
+use crate::{Changes, Config, Limits, Stage, StageConfig};
 use headgate_net::clock::Nanos;
 use headgate_net::config::ConfigError;
 use headgate_net::record::{FlowLog, Recorded, Recorder, Settings};
+use headgate_net::record::{HttpGauge, L7Status, TcpGauge};
 use headgate_net::verdict::WorkerId;
 use headgate_net::wire::{Parsed, parse_packet};
 use headgate_tcp::network::{Channel, Network, Node};
@@ -300,14 +301,14 @@ impl World {
     /// Waits until no connection, task or request is left.
     pub(super) async fn quiet(&self) {
         let left = |status: &L7Status| {
-            let tcp = status.tcp;
-            status.clients
-                + status.active
-                + status.upstream_idle
-                + status.upstream_busy
-                + tcp.connections
-                + tcp.half_open
-                + tcp.time_wait
+            let tcp = &status.tcp;
+            status.now[HttpGauge::Clients]
+                + status.now[HttpGauge::Active]
+                + status.now[HttpGauge::UpstreamIdle]
+                + status.now[HttpGauge::UpstreamBusy]
+                + tcp.now[TcpGauge::Connections]
+                + tcp.now[TcpGauge::HalfOpen]
+                + tcp.now[TcpGauge::TimeWait]
         };
         let start = tokio::time::Instant::now();
         while left(&self.status()) > 0 {

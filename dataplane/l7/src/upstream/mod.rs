@@ -16,6 +16,7 @@ use super::current::Current;
 use super::limits::Limits;
 use super::net::Net;
 use headgate_net::clock::Nanos;
+use headgate_net::record::HttpCount;
 use headgate_net::routes::Number;
 use link::Link;
 pub(crate) use ticket::{ConnectError, Ticket};
@@ -111,7 +112,7 @@ impl Pool {
             Err(_) => return Err(ConnectError::Late),
         };
         let link = Link::http1(stream).await.map_err(ConnectError::Refused)?;
-        self.tally.count(|c| c.upstream_connects += 1);
+        self.tally.count(HttpCount::UpstreamConnects);
         Ok(link)
     }
 
@@ -196,7 +197,7 @@ impl Claim {
         let idle = &mut endpoints.known[self.endpoint].idle;
         while let Some(Kept { link, .. }) = idle.pop() {
             if link.is_ready() {
-                self.pool.tally.count(|c| c.upstream_reuses += 1);
+                self.pool.tally.count(HttpCount::UpstreamReuses);
                 return Some(link);
             }
         }

@@ -1,11 +1,11 @@
 //! What workers and the log's thread share.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 use serde::{Deserialize, Serialize};
 
-use super::Record;
+use super::{Count, Record};
 
 /// Records under way from one worker.
 const QUEUE: usize = 4096;
@@ -60,21 +60,6 @@ pub struct Channel {
     unsampled: Count,
     over_rate: Count,
     queue_full: Count,
-}
-
-#[derive(Debug, Default)]
-struct Count(AtomicU64);
-
-impl Count {
-    fn add(&self) {
-        // One writer: nothing is lost between the load and the store, and neither locks the bus.
-        self.0
-            .store(self.0.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 /// What became of decisions on their way to the log. Counts only grow.
@@ -174,19 +159,19 @@ impl Channel {
     /// Queues a record for the reader, or counts that there is no room.
     pub fn push(&self, record: Record) {
         match self.queue.push(record) {
-            Ok(()) => self.recorded.add(),
-            Err(_) => self.queue_full.add(),
+            Ok(()) => self.recorded.add(1),
+            Err(_) => self.queue_full.add(1),
         }
     }
 
     /// Counts a decision that the sampling leaves out.
     pub fn skip_unsampled(&self) {
-        self.unsampled.add();
+        self.unsampled.add(1);
     }
 
     /// Counts a decision above the rate.
     pub fn skip_over_rate(&self) {
-        self.over_rate.add();
+        self.over_rate.add(1);
     }
 
     /// The oldest record that is queued.

@@ -1,9 +1,24 @@
 //! What a worker writes down for others to read: nothing here allocates, locks or calls the system.
+//!
+//! Counts are plain atomics with one writer, described in one [`table`]: whoever wants to know reads them, and nothing is
+//! asked of a worker. Decisions on flows and requests go through the queues of the [`FlowLog`].
 
 mod channel;
+mod count;
+mod denials;
 mod event;
 mod recorder;
+mod snapshot;
+pub mod table;
+#[cfg(test)]
+mod tests;
+mod worker;
 
 pub use channel::{FlowLog, FlowLogStatus, Recorded, Settings};
+pub use count::{Block, Count, Histogram, Latency};
+pub use denials::{DenialRecord, Denied};
 pub use event::{Event, Record};
 pub use recorder::Recorder;
+pub use snapshot::Snapshot;
+pub use table::{Class, HttpCount, HttpGauge, Id, Loop, PacketCount, TcpCount, TcpGauge, WorkerGauge};
+pub use worker::{L7Counters, L7Record, L7Status, TcpRecord, TcpStatus, WorkerRecord};

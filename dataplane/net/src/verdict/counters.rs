@@ -1,55 +1,70 @@
-//! Counts of one worker: plain integers, since nobody else writes them.
+//! Counts of one worker's packet path, as it writes them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use headgate_ring::message::Direction;
 
 use super::{Answer, Kernel, Reason, Verdict};
+use crate::record::{Count, DenialRecord, Denied, PacketCount, WorkerRecord};
 
-/// How the packets of a worker ended. All counts only grow.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The writer's end of a [`WorkerRecord`]: how the packets of a worker ended. All counts only grow.
+#[derive(Debug, Default)]
 pub struct Counters {
-    /// Packets that the pipeline has seen, handed-over ones included.
-    pub packets: u64,
-    /// Of `packets`, those that another worker handed over.
-    pub taken_over: u64,
-    /// Packets handed to the worker that owns their flow.
-    pub handed_over: u64,
-    /// Packets rewritten and sent on.
-    pub forwarded: u64,
-    /// Packets rewritten and parked for want of the neighbour's address.
-    pub resolving: u64,
-    /// Packets for the L7 stage.
-    pub to_l7: u64,
-    /// Flows made since the start.
-    pub flows_created: u64,
-    /// Flows removed for idleness.
-    pub flows_expired: u64,
-    /// Flows cut because a change of the state forbids them or takes their Service away.
-    pub flows_cut: u64,
-    drops: [u64; Reason::ALL.len()],
-    kernel: [u64; Kernel::ALL.len()],
-    answers: [u64; Answer::ALL.len()],
+    record: Arc<WorkerRecord>,
     denials: Denials,
 }
 
 impl Counters {
+    /// Writes to `record`, and nobody else may.
+    #[must_use]
+    pub fn new(record: Arc<WorkerRecord>) -> Self {
+        Self {
+            denials: Denials::new(Arc::clone(&record.denials)),
+            record,
+        }
+    }
+
+    /// What is written to.
+    #[must_use]
+    pub fn record(&self) -> &Arc<WorkerRecord> {
+        &self.record
+    }
+
+    /// Counts one packet or flow.
+    #[inline]
+    pub fn count(&self, what: PacketCount) {
+        self.record.packets.count(what);
+    }
+
+    /// Counts several.
+    #[inline]
+    pub fn add(&self, what: PacketCount, more: usize) {
+        self.record.packets.add(what, more as u64);
+    }
+
+    /// How many were counted.
+    #[must_use]
+    pub fn get(&self, what: PacketCount) -> u64 {
+        self.record.packets.get(what)
+    }
+
     /// Packets dropped for `reason`.
     #[must_use]
-    pub const fn dropped(&self, reason: Reason) -> u64 {
-        self.drops[reason as usize]
+    pub fn dropped(&self, reason: Reason) -> u64 {
+        self.record.drops.get(reason)
     }
 
     /// Packets handed to the kernel for `cause`.
     #[must_use]
-    pub const fn to_kernel(&self, cause: Kernel) -> u64 {
-        self.kernel[cause as usize]
+    pub fn to_kernel(&self, cause: Kernel) -> u64 {
+        self.record.kernel.get(cause)
     }
 
     /// Packets answered with `answer`.
     #[must_use]
-    pub const fn answered(&self, answer: Answer) -> u64 {
-        self.answers[answer as usize]
+    pub fn answered(&self, answer: Answer) -> u64 {
+        self.record.answers.get(answer)
     }
 
     /// Packets that NetworkPolicies and ClusterNetworkPolicies forbade, by policy.
@@ -59,24 +74,27 @@ impl Counters {
     }
 
     /// Counts a drop and gives its verdict; the worker uses it for drops outside the pipeline.
-    pub const fn drop(&mut self, reason: Reason) -> Verdict {
-        self.drops[reason as usize] += 1;
+    #[inline]
+    pub fn drop(&self, reason: Reason) -> Verdict {
+        self.record.drops.count(reason);
         Verdict::Drop(reason)
     }
 
     /// Counts a packet for the kernel and gives its verdict.
-    pub const fn kernel(&mut self, cause: Kernel) -> Verdict {
-        self.kernel[cause as usize] += 1;
+    #[inline]
+    pub fn kernel(&self, cause: Kernel) -> Verdict {
+        self.record.kernel.count(cause);
         Verdict::ToKernel
     }
 
     /// Counts an answer and gives its verdict.
-    pub const fn answer(&mut self, answer: Answer) -> Verdict {
-        self.answers[answer as usize] += 1;
+    #[inline]
+    pub fn answer(&self, answer: Answer) -> Verdict {
+        self.record.answers.count(answer);
         Verdict::Reply
     }
 
-    /// Likewise, to count one more.
+    /// [`denials`](Self::denials), to count one more.
     pub fn denials_mut(&mut self) -> &mut Denials {
         &mut self.denials
     }
@@ -87,22 +105,15 @@ impl Counters {
 ///
 /// A change of the state costs nothing here, however many policies there are: a policy's count is looked for by its name
 /// when it first denies under a state, and remembered by its index from then on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Denials {
+    record: Arc<DenialRecord>,
     /// In the order of their first denials.
-    counts: Vec<Denied>,
+    counts: Vec<Arc<Denied>>,
     /// Places in `counts`: of ingress, of egress.
     by_name: HashMap<String, [Option<usize>; 2]>,
     /// Where counts were found lately, by the low bits of the policy's index.
     recent: Vec<Recent>,
-}
-
-/// The count of one policy and direction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Denied {
-    policy: String,
-    direction: Direction,
-    packets: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,11 +126,18 @@ struct Recent {
 impl Denials {
     const RECENT: usize = 64;
 
+    fn new(record: Arc<DenialRecord>) -> Self {
+        Self {
+            record,
+            ..Self::default()
+        }
+    }
+
     /// `(policy, direction, packets)` of every policy that has denied, in the order in which they first did.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Direction, u64)> {
         self.counts
             .iter()
-            .map(|d| (d.policy.as_str(), d.direction, d.packets))
+            .map(|d| (d.policy.as_str(), d.direction, d.packets.get()))
     }
 
     /// Counts a packet against the policy with this index in the state of this generation; `named` tells who that is.
@@ -140,7 +158,7 @@ impl Denials {
                 None => return,
             },
         };
-        self.counts[place].packets += 1;
+        self.counts[place].packets.add(1);
     }
 
     #[cold]
@@ -151,11 +169,13 @@ impl Denials {
         };
         let known = self.by_name.get(policy).and_then(|sides| sides[side]);
         let place = known.unwrap_or_else(|| {
-            self.counts.push(Denied {
+            let denied = Arc::new(Denied {
                 policy: policy.to_owned(),
                 direction,
-                packets: 0,
+                packets: Count::default(),
             });
+            self.record.add(Arc::clone(&denied));
+            self.counts.push(denied);
             let place = self.counts.len() - 1;
             self.by_name.entry(policy.to_owned()).or_default()[side] = Some(place);
             place

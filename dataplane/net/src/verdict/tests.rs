@@ -11,14 +11,14 @@ fn lists_are_complete_and_in_order() {
     assert!(Kernel::ALL.iter().enumerate().all(|(i, k)| *k as usize == i));
     assert!(Answer::ALL.iter().enumerate().all(|(i, a)| *a as usize == i));
     assert_eq!(
-        Reason::ALL.map(Reason::name).iter().collect::<HashSet<_>>().len(),
+        Reason::ALL.iter().map(|r| r.name()).collect::<HashSet<_>>().len(),
         Reason::ALL.len()
     );
 }
 
 #[test]
 fn each_ending_counts_once() {
-    let mut counters = Counters::default();
+    let counters = Counters::default();
     assert_eq!(counters.drop(Reason::NoFlow), Verdict::Drop(Reason::NoFlow));
     assert_eq!(counters.kernel(Kernel::Fragment), Verdict::ToKernel);
     assert_eq!(counters.answer(Answer::Echo), Verdict::Reply);

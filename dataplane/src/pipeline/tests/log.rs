@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::telemetry::flow_log::{Event, FlowLog, Record, Recorded, Settings};
+use headgate_net::record::PacketCount;
 
 /// A gateway of one worker that records like this.
 fn gateway(settings: Settings) -> Gateway {
@@ -112,7 +113,10 @@ fn what_has_no_service_any_more_is_no_decision() {
     )]);
     gateway.client_sends(CLIENT, VIP, UDP);
     assert_eq!(
-        (gateway.counters().flows_cut, gateway.flow_log.take()),
+        (
+            gateway.counters().get(PacketCount::FlowsCut),
+            gateway.flow_log.take()
+        ),
         (1, vec![])
     );
 }

@@ -1,6 +1,7 @@
 //! Each verdict, its reason and its counter.
 
 use super::*;
+use headgate_net::record::PacketCount;
 use headgate_net::wire::error::{self, Error};
 use headgate_net::wire::{ICMP, arp};
 
@@ -34,7 +35,7 @@ fn there_and_back() {
         let back = gateway.receive(0, PODS, &answer);
         assert_eq!(back.verdict, Verdict::Forward(CLIENTS));
         assert_eq!(ends(&back.frame), (socket(vip), socket(client)));
-        assert_eq!(gateway.counters().forwarded, 2);
+        assert_eq!(gateway.counters().get(PacketCount::Forwarded), 2);
         assert_eq!(gateway.flows(), 1);
     }
 }
@@ -272,7 +273,7 @@ fn limits_of_the_table_and_of_the_ports() {
     for port in 1..=100 {
         gateway.client_sends(&format!("192.0.2.10:{port}"), VIP, UDP);
     }
-    assert_eq!(gateway.counters().forwarded, 3 * 6);
+    assert_eq!(gateway.counters().get(PacketCount::Forwarded), 3 * 6);
     assert_eq!(gateway.counters().dropped(Reason::SourcePortsExhausted), 100 - 18);
 }
 
@@ -301,7 +302,7 @@ fn l7() {
     );
     let to_l7 = Verdict::ToL7(headers(&answer));
     assert_eq!(gateway.receive(0, PODS, &answer).verdict, to_l7);
-    assert_eq!(gateway.counters().to_l7, 2);
+    assert_eq!(gateway.counters().get(PacketCount::ToL7), 2);
 }
 
 #[test]
@@ -512,7 +513,7 @@ fn a_batch_is_decided_in_order() {
             Verdict::Drop(Reason::Truncated)
         ]
     );
-    assert_eq!(gateway.counters().packets, 6);
+    assert_eq!(gateway.counters().get(PacketCount::Packets), 6);
 }
 
 fn put_word(frame: &mut [u8], at: usize, word: u16) {

@@ -1,6 +1,7 @@
 //! The file or standard output of `--flow-log`, on a thread of its own: a disk that is full or slow, or a reader that
 //! is gone or does not read, holds up nobody else.
 
+use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -28,6 +29,15 @@ pub enum Target {
     Stdout,
     /// A file that lines are added to.
     File(PathBuf),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("-"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 impl FromStr for Target {

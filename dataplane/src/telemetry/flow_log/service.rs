@@ -8,11 +8,10 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::explain::{Explainer, States};
 use super::file::{Writer, Written};
@@ -22,6 +21,7 @@ use super::repeats::Repeats;
 use super::time::Moment;
 use super::{FlowLog, FlowLogStatus, Record, Recorded, Target};
 use crate::config::Tables;
+use crate::service::Thread;
 use headgate_net::clock::{Clock, Nanos};
 
 /// How often the workers' records are collected: workers ring no bell, which would be a system call of theirs.
@@ -57,7 +57,7 @@ pub enum FlowLogError {
         error: io::Error,
     },
     /// The file of `--flow-log` cannot be opened.
-    #[error("flow log {target:?}: {error}; give a file that can be written, or - for standard output")]
+    #[error("flow log {target}: {error}; give a file that can be written, or - for standard output")]
     Target {
         /// `--flow-log`.
         target: Target,
@@ -71,8 +71,7 @@ pub enum FlowLogError {
 
 /// Collects, explains and hands out until it is dropped.
 pub struct Service {
-    bell: Arc<OwnedFd>,
-    thread: Option<JoinHandle<()>>,
+    _thread: Thread,
     log: Arc<FlowLog>,
     counts: Arc<Counts>,
 }
@@ -106,17 +105,10 @@ impl Service {
                 started.map_err(|error| FlowLogError::Target { target, error })
             })
             .transpose()?;
-        let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
-        let bell = Arc::new(eventfd(0, flags).map_err(|error| FlowLogError::Thread(error.into()))?);
         let desk = Desk::new(Arc::clone(&log), sources, listener, writer, Arc::clone(&counts));
-        let end = Arc::clone(&bell);
-        let thread = std::thread::Builder::new()
-            .name("headgate-flows".into())
-            .spawn(move || desk.run(&end))
-            .map_err(FlowLogError::Thread)?;
+        let thread = Thread::start("headgate-flows", move |bell| desk.run(bell));
         Ok(Self {
-            bell,
-            thread: Some(thread),
+            _thread: thread.map_err(FlowLogError::Thread)?,
             log,
             counts,
         })
@@ -131,16 +123,6 @@ impl Service {
             followers: counts.followers.load(Ordering::Relaxed),
             unfollowed: counts.unfollowed.load(Ordering::Relaxed),
             ..log.status()
-        }
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        // The only error is a full counter, and then the bell rings already.
-        let _ = rustix::io::write(&*self.bell, &1_u64.to_ne_bytes());
-        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
-            tracing::error!("the thread of the flow log had panicked");
         }
     }
 }

@@ -10,6 +10,7 @@ use headgate_tcp::{Stack, StackConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use headgate_net::record::TcpCount;
 
 const LISTENER: &str = "[2001:db8:f::12]:80";
 const CLIENT_ADDRESS: &str = "2001:db8:c::10";
@@ -94,7 +95,7 @@ fn a_request_behind_extension_headers_is_answered() {
         };
         assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
         let status = bench.status(0);
-        assert_eq!(status.l7.tcp.counters.accepted, 1);
-        assert_eq!(status.l7.tcp.counters.bad_header, 0);
+        assert_eq!(status.l7.tcp.counters[TcpCount::Accepted], 1);
+        assert_eq!(status.l7.tcp.counters[TcpCount::BadHeader], 0);
     });
 }

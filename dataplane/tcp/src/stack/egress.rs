@@ -12,6 +12,7 @@ use crate::packets::{Emit, Outlet};
 use crate::recovery::{Action, Recovery};
 use crate::socket::Stateless;
 use headgate_net::clock::Nanos;
+use headgate_net::record::TcpCount;
 
 /// Packets that one connection may send before the next one gets its turn.
 const BURST: usize = 64;
@@ -21,7 +22,7 @@ impl Inner {
         self.now = now;
         self.fire_timers();
         let (emitted, all) = self.replies.emit(emit);
-        self.counters.segments_out += emitted;
+        self.config.record.events.add(TcpCount::SegmentsOut, emitted);
         if !all {
             return;
         }
@@ -37,7 +38,10 @@ impl Inner {
             let Some(id) = self.queue.pop_front() else { break };
             ready = self.serve(id, &mut outlet);
         }
-        self.counters.segments_out += outlet.emitted;
+        self.config
+            .record
+            .events
+            .add(TcpCount::SegmentsOut, outlet.emitted);
         self.stash = outlet.stash.take();
     }
 
@@ -81,7 +85,7 @@ impl Inner {
             // smoltcp closes a socket while it sends for one reason alone: the peer was silent for too long.
             if open && !socket.tcp().is_open() && socket.tcp().state() == State::Closed {
                 connection.end = End::TimedOut;
-                self.counters.timeouts += 1;
+                self.config.record.events.count(TcpCount::Timeouts);
             }
             if !made {
                 break;
@@ -201,7 +205,7 @@ impl Inner {
         }
         while let Some(record) = self.half_open.expire(now) {
             self.index.remove(&record.key);
-            self.counters.half_open_expired += 1;
+            self.config.record.events.count(TcpCount::HalfOpenExpired);
         }
         while let Some(record) = self.time_wait.expire(now) {
             self.index.remove(&record.key);
@@ -220,7 +224,7 @@ impl Inner {
             if self.now.since(connection.heard) >= self.config.user_timeout {
                 connection.end = End::TimedOut;
                 socket.tcp().abort();
-                self.counters.timeouts += 1;
+                self.config.record.events.count(TcpCount::Timeouts);
             } else {
                 connection.retransmit(&mut self.interface, self.now);
             }
@@ -254,7 +258,7 @@ impl Inner {
         } else if self.now >= linger.until && socket.tcp().is_open() {
             connection.end = End::Aborted;
             socket.tcp().abort();
-            self.counters.linger_expired += 1;
+            self.config.record.events.count(TcpCount::LingerExpired);
         }
     }
 

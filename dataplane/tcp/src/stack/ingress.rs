@@ -14,13 +14,14 @@ use crate::segment::{ACK, Malformed, RST, SYN, Segment};
 use crate::socket::Stateless;
 use crate::too_big::TooBig;
 use headgate_net::clock::Nanos;
+use headgate_net::record::TcpCount;
 use headgate_net::wire::Headers;
 
 impl Inner {
     pub(crate) fn ingress(&mut self, frame: &[u8], headers: &Headers, now: Nanos) {
         self.now = now;
         if TooBig::is_icmp(headers) {
-            self.counters.icmp += 1;
+            self.config.record.events.count(TcpCount::Icmp);
             if let Some(told) = TooBig::of(frame, headers) {
                 self.narrow(&told);
             }
@@ -30,7 +31,7 @@ impl Inner {
             Ok(segment) => segment,
             Err(malformed) => return self.count_malformed(malformed),
         };
-        self.counters.segments_in += 1;
+        self.config.record.events.count(TcpCount::SegmentsIn);
         let key = ConnectionKey::new(segment.destination, segment.source);
         match self.index.get(&key) {
             Some(Entry::Connection(id)) => self.deliver(*id, &segment),
@@ -58,7 +59,7 @@ impl Inner {
             return;
         }
         connection.mtu = Some(told.mtu);
-        self.counters.narrowed += 1;
+        self.config.record.events.count(TcpCount::Narrowed);
         recovery.narrowed(self.now);
         connection.retransmit(&mut self.interface, self.now);
         self.enqueue(id);
@@ -66,9 +67,9 @@ impl Inner {
 
     fn count_malformed(&mut self, malformed: Malformed) {
         match malformed {
-            Malformed::Header => self.counters.bad_header += 1,
-            Malformed::Checksum => self.counters.bad_checksum += 1,
-            Malformed::Address => self.counters.bad_address += 1,
+            Malformed::Header => self.config.record.events.count(TcpCount::BadHeader),
+            Malformed::Checksum => self.config.record.events.count(TcpCount::BadChecksum),
+            Malformed::Address => self.config.record.events.count(TcpCount::BadAddress),
         }
     }
 
@@ -79,7 +80,7 @@ impl Inner {
             return;
         };
         if !connection.numbers.fits(segment, self.config.buffer) {
-            self.counters.beyond_window += 1;
+            self.config.record.events.count(TcpCount::BeyondWindow);
             return;
         }
         let before = socket.tcp().state();
@@ -110,11 +111,11 @@ impl Inner {
                 .numbers
                 .next
                 .map(|next| Recovery::new(self.config.mss(segment), next));
-            self.counters.connected += 1;
+            self.config.record.events.count(TcpCount::Connected);
         }
         if after == State::Closed && segment.has(RST) {
             connection.end = End::Reset;
-            self.counters.resets_in += 1;
+            self.config.record.events.count(TcpCount::ResetsIn);
         }
         self.recover(id, segment);
         self.discard(id);
@@ -179,25 +180,25 @@ impl Inner {
             self.index.remove(&key);
         }
         if self.connections.len() >= self.config.max_connections {
-            self.counters.refused_full += 1;
+            self.config.record.events.count(TcpCount::RefusedFull);
             return;
         }
         let Some(syn) = Small::copy(segment.packet) else {
-            self.counters.bad_header += 1;
+            self.config.record.events.count(TcpCount::BadHeader);
             return;
         };
         let seed = self.seeds.next();
         let Some(iss) = self.answer_syn(segment.destination, &syn, seed) else {
-            self.counters.bad_header += 1;
+            self.config.record.events.count(TcpCount::BadHeader);
             return;
         };
-        self.counters.syns += 1;
+        self.config.record.events.count(TcpCount::Syns);
         let tuple = (key, segment.destination, segment.source);
         let record = HalfOpen::new(tuple, syn, seed, (segment.sequence, iss));
         let (place, evicted) = self.half_open.put(record, self.now);
         if let Some(evicted) = evicted {
             self.index.remove(&evicted.key);
-            self.counters.half_open_evicted += 1;
+            self.config.record.events.count(TcpCount::HalfOpenEvicted);
         }
         self.index.insert(key, Entry::HalfOpen(place));
     }
@@ -249,7 +250,7 @@ impl Inner {
         };
         if self.connections.len() >= self.config.max_connections {
             self.index.remove(&key);
-            self.counters.refused_full += 1;
+            self.config.record.events.count(TcpCount::RefusedFull);
             return self.refuse(segment);
         }
         let mut socket = self.take_socket();
@@ -266,7 +267,7 @@ impl Inner {
         let id = self.connections.insert(connection);
         self.index.insert(key, Entry::Connection(id));
         self.deliver(id, segment);
-        self.counters.accepted += 1;
+        self.config.record.events.count(TcpCount::Accepted);
         self.accepted.push_back(id);
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.wake();
@@ -301,11 +302,11 @@ impl Inner {
             return;
         }
         if self.resets.take(self.now) {
-            self.counters.resets_out += 1;
+            self.config.record.events.count(TcpCount::ResetsOut);
             self.replies.next = None;
             self.interface.refuse(segment.packet, self.now, &mut self.replies);
         } else {
-            self.counters.resets_suppressed += 1;
+            self.config.record.events.count(TcpCount::ResetsSuppressed);
         }
     }
 }

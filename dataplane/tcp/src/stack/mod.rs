@@ -17,13 +17,14 @@ use tokio::sync::Notify;
 use super::connection::Connection;
 use super::handshake::{Expiring, HalfOpen, TimeWait};
 use super::key::ConnectionKey;
-use super::options::{StackConfig, StackCounters};
+use super::options::StackConfig;
 use super::packets::Replies;
 use super::ports::{Ports, destination};
 use super::socket::{Socket, Stateless};
 use headgate_net::bucket::TokenBucket;
 use headgate_net::clock::Nanos;
 use headgate_net::hash::Keyed;
+use headgate_net::record::{TcpCount, TcpGauge};
 
 /// How long a client may take to finish a handshake. It sends its SYN again meanwhile if our answer was lost.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -39,7 +40,6 @@ enum Entry {
 /// Everything behind a [`Stack`](super::Stack).
 pub(super) struct Inner {
     pub(super) config: StackConfig,
-    pub(super) counters: StackCounters,
     pub(super) connections: Slab<Connection>,
     index: HashMap<ConnectionKey, Entry, Keyed>,
     half_open: Expiring<HalfOpen>,
@@ -99,7 +99,6 @@ impl Inner {
         let mut greeter = Socket::new(config.buffer);
         greeter.prepare(&config);
         Self {
-            counters: StackCounters::default(),
             connections: Slab::new(),
             index: HashMap::with_hasher(Keyed::with_secret(seeds.next())),
             half_open: Expiring::new(config.max_half_open, HANDSHAKE),
@@ -128,23 +127,14 @@ impl Inner {
         self.seeds.next()
     }
 
-    pub(super) fn counters(&self) -> StackCounters {
-        StackCounters {
-            replies_dropped: self.replies.dropped,
-            ..self.counters
-        }
-    }
-
-    pub(super) fn half_open(&self) -> usize {
-        self.half_open.len()
-    }
-
-    pub(super) fn in_time_wait(&self) -> usize {
-        self.time_wait.len()
-    }
-
-    pub(super) fn pooled(&self) -> usize {
-        self.pool.len()
+    /// Writes down what it holds now.
+    pub(super) fn note(&self) {
+        let record = &self.config.record;
+        record.now.set_len(TcpGauge::Connections, self.connections.len());
+        record.now.set_len(TcpGauge::HalfOpen, self.half_open.len());
+        record.now.set_len(TcpGauge::TimeWait, self.time_wait.len());
+        record.now.set_len(TcpGauge::Pooled, self.pool.len());
+        record.events.set(TcpCount::RepliesDropped, self.replies.dropped);
     }
 
     /// Whether nothing of any connection is left.
@@ -162,7 +152,7 @@ impl Inner {
     /// Opens a connection; its SYN leaves with the next egress.
     pub(super) fn connect(&mut self, remote: SocketAddr) -> Option<usize> {
         if self.connections.len() >= self.config.max_connections {
-            self.counters.refused_full += 1;
+            self.config.record.events.count(TcpCount::RefusedFull);
             return None;
         }
         let address = (self.config.source_address)(remote.ip())?;
@@ -170,7 +160,7 @@ impl Inner {
         let index = &self.index;
         let free = |port| !index.contains_key(&ConnectionKey::new(SocketAddr::new(address, port), remote));
         let Some(port) = self.ports.take((offset >> 32) as u32, free) else {
-            self.counters.ports_exhausted += 1;
+            self.config.record.events.count(TcpCount::PortsExhausted);
             return None;
         };
         let local = SocketAddr::new(address, port);

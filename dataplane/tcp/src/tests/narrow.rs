@@ -7,6 +7,7 @@ use etherparse::PacketBuilder;
 use super::super::network::Node;
 use super::*;
 use headgate_net::clock::Nanos;
+use headgate_net::record::TcpCount;
 use headgate_net::wire::{checksum, ipv4};
 
 /// A stack behind a link that takes packets of `mtu` bytes; the router in front of it tells who sends larger ones.
@@ -114,7 +115,7 @@ fn a_narrow_path_is_found_and_kept_to() {
             // Ten segments of the first window are sent again, each in its round trip of 10 ms: no timeout is waited for.
             assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
             assert_eq!(through.borrow().iter().max(), Some(&plateau), "{address} {mtu}");
-            assert_eq!(server.status().counters.narrowed, 1);
+            assert_eq!(server.status().counters[TcpCount::Narrowed], 1);
             quiet(&[&client, &server]).await;
         });
     }
@@ -193,7 +194,7 @@ fn who_does_not_see_our_packets_cannot_make_them_small() {
             forged[22..24].copy_from_slice(&port.to_be_bytes());
             give(&server, &error_about(&forged, 1_280), now);
         }
-        assert_eq!(server.status().counters.narrowed, 0);
+        assert_eq!(server.status().counters[TcpCount::Narrowed], 0);
         served.write_all(b"still here").await.unwrap();
         let mut got = [0; 10];
         stream.read_exact(&mut got).await.unwrap();

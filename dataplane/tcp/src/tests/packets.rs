@@ -8,6 +8,7 @@ use super::super::Stack;
 use super::super::segment::{ACK, FIN, RST, SYN};
 use super::{CLIENT, CLIENT6, SERVER, SERVER6, give, ip, segment_of, server};
 use headgate_net::clock::Nanos;
+use headgate_net::record::{TcpCount, TcpGauge};
 use headgate_net::wire::{TCP, checksum};
 
 /// A segment as a test writes it.
@@ -147,12 +148,16 @@ fn a_syn_flood_takes_records_and_no_sockets() {
     }
     let status = stack.status();
     assert_eq!(
-        (status.half_open, status.connections, status.pooled),
-        (limit, 0, 0)
+        (
+            status.now[TcpGauge::HalfOpen],
+            status.now[TcpGauge::Connections],
+            status.now[TcpGauge::Pooled]
+        ),
+        (limit as u64, 0, 0)
     );
-    assert_eq!(status.counters.half_open_evicted, 2 * limit as u64);
+    assert_eq!(status.counters[TcpCount::HalfOpenEvicted], 2 * limit as u64);
     answers(&stack, Nanos(60_000_000_000));
-    assert_eq!(stack.status().half_open, 0);
+    assert_eq!(stack.status().now[TcpGauge::HalfOpen], 0);
     assert!(stack.shared.inner.borrow().is_empty());
 }
 
@@ -226,7 +231,7 @@ fn wrong_acknowledgements_and_strays_are_reset_and_resets_are_not() {
         give(&stack, &stray.packet(), Nanos(3));
     }
     assert!(answers(&stack, Nanos(3)).len() <= 1_000);
-    assert!(stack.status().counters.resets_suppressed >= 4_000);
+    assert!(stack.status().counters[TcpCount::ResetsSuppressed] >= 4_000);
 }
 
 #[test]
@@ -279,7 +284,7 @@ fn data_beyond_the_buffer_is_dropped_even_where_the_unscaled_window_seems_to_all
         ..Written::syn(5_000, 0)
     };
     give(&stack, &segment.packet(), Nanos(2));
-    assert_eq!(stack.status().counters.beyond_window, 1);
+    assert_eq!(stack.status().counters[TcpCount::BeyondWindow], 1);
     // Everything else, to the last byte, is taken.
     let mut offset = 0;
     while offset < capacity + 5_000 {
@@ -310,11 +315,23 @@ fn a_reset_counts_at_the_very_next_sequence_number_alone() {
     assert_eq!(answer(&stack, &reset(u32::MAX), second), []);
     assert_eq!(answer(&stack, &reset(1 << 30), second), []);
     let status = stack.status();
-    assert_eq!((status.connections, status.counters.resets_in), (1, 0));
+    assert_eq!(
+        (
+            status.now[TcpGauge::Connections],
+            status.counters[TcpCount::ResetsIn]
+        ),
+        (1, 0)
+    );
     assert_eq!(answer(&stack, &reset(0), second), []);
     drop(stack.try_accept());
     let status = stack.status();
-    assert_eq!((status.connections, status.counters.resets_in), (0, 1));
+    assert_eq!(
+        (
+            status.now[TcpGauge::Connections],
+            status.counters[TcpCount::ResetsIn]
+        ),
+        (0, 1)
+    );
 }
 
 /// Segments in answer to our own SYN, the first of them a SYN too.
@@ -348,7 +365,7 @@ fn who_is_called_does_not_call_back() {
         answer(&stack, &segment, Nanos(4)),
         [(ACK, iss.wrapping_add(1), 9_001)]
     );
-    assert_eq!(stack.status().counters.connected, 1);
+    assert_eq!(stack.status().counters[TcpCount::Connected], 1);
     drop(connecting);
 }
 
@@ -418,8 +435,8 @@ proptest! {
         packet.extend(&bytes);
         given += u64::from(give(&stack, &packet, Nanos(1)));
         let counters = stack.status().counters;
-        prop_assert_eq!(counters.segments_in + counters.bad_header + counters.bad_checksum
-            + counters.bad_address + counters.icmp, given);
+        prop_assert_eq!(counters[TcpCount::SegmentsIn] + counters[TcpCount::BadHeader] + counters[TcpCount::BadChecksum]
+            + counters[TcpCount::BadAddress] + counters[TcpCount::Icmp], given);
     }
 }
 

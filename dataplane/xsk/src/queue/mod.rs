@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 pub(crate) use bind::Bindings;
 pub use config::{BindError, BusyPoll, QueueConfig, XdpMode, ZeroCopy};
 use socket::Socket;
-pub use statistics::{KernelStatistics, QueueStatistics};
+pub use statistics::{KernelStatistics, Probe, QueueStatistics};
 
 use crate::umem::{Frame, FrameCache, Umem};
 
@@ -92,6 +92,15 @@ impl Queue {
     /// Fails if the kernel does not tell its own counts.
     pub fn statistics(&self) -> io::Result<QueueStatistics> {
         self.socket.statistics()
+    }
+
+    /// What reads the counts while the queue is elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no file descriptor left.
+    pub fn probe(&self) -> io::Result<Probe> {
+        self.socket.probe()
     }
 }
 

@@ -34,7 +34,7 @@ impl Socket {
             let _ = rustix::net::recv(&*self, &mut [0_u8; 0], RecvFlags::DONTWAIT);
         }
         let received = out.len() - before;
-        self.counts.received += received as u64;
+        self.counts.received.add(received as u64);
         received
     }
 
@@ -42,16 +42,16 @@ impl Socket {
     #[inline]
     fn accept(&mut self, descriptor: &FrameDesc, cache: &mut FrameCache) -> Option<Frame> {
         let (index, offset) = self.reclaim(descriptor.addr(), self.receiving)?;
-        self.counts.filling -= 1;
+        self.counts.filling.subtract(1);
         let len = descriptor.lengths().data();
         if len > FRAME_SIZE - offset {
             // The frame is ours again; what the kernel says of its contents is not to be believed.
-            self.counts.bad_descriptors += 1;
+            self.counts.bad_descriptors.add(1);
             cache.put_index(index);
             return None;
         }
         if len > FRAME_CAPACITY || descriptor.has_more_frames() {
-            self.counts.oversized += 1;
+            self.counts.oversized.add(1);
             cache.put_index(index);
             return None;
         }
@@ -66,7 +66,7 @@ impl Socket {
 
     /// Gives the kernel as many frames as the fill ring lacks.
     pub(super) fn refill(&mut self, cache: &mut FrameCache) {
-        let mut missing = u64::from(self.ring_size) - self.counts.filling;
+        let mut missing = u64::from(self.ring_size) - self.counts.filling.get();
         while missing >= REFILL {
             let want = missing.min(BATCH as u64) as usize;
             let mut ready = 0;
@@ -82,7 +82,7 @@ impl Socket {
             // SAFETY: the frames are of the ring's memory, and the kernel's alone since they were taken
             // from the cache. The ring has room: never more than `ring_size` of its entries are in use.
             let filled = unsafe { self.rings.fill.produce(&self.descriptors[..ready]) };
-            self.counts.filling += filled as u64;
+            self.counts.filling.add(filled as u64);
             for at in filled..ready {
                 self.give_up(at, cache);
             }

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::Arc;
 
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, TxQueue};
 
-use super::{BATCH, KernelStatistics, QueueConfig, QueueStatistics};
+use super::statistics::{Counts, Probe};
+use super::{BATCH, QueueConfig, QueueStatistics};
 use crate::umem::{FRAME_SIZE, Holder, KernelRegion, Umem};
 
 /// The four rings of a bound socket.
@@ -34,7 +36,7 @@ pub(super) struct Socket {
     pub(super) busy_poll: bool,
     /// Whether the last kick left packets in the transmit ring.
     pub(super) unsent: bool,
-    pub(super) counts: QueueStatistics,
+    pub(super) counts: Arc<Counts>,
     /// Where descriptors lie on their way to and from a ring.
     pub(super) descriptors: [FrameDesc; BATCH],
 }
@@ -59,7 +61,7 @@ impl Socket {
             ring_size: config.ring_size,
             busy_poll: false,
             unsent: false,
-            counts: QueueStatistics::default(),
+            counts: Arc::default(),
             descriptors: [FrameDesc::default(); BATCH],
         })
     }
@@ -72,25 +74,18 @@ impl Socket {
         match index.filter(|&index| self.umem.owners().reclaim(index, holder)) {
             Some(index) => Some((index, address % FRAME_SIZE)),
             None => {
-                self.counts.bad_descriptors += 1;
+                self.counts.bad_descriptors.add(1);
                 None
             }
         }
     }
 
     pub(super) fn statistics(&self) -> io::Result<QueueStatistics> {
-        let kernel = self.rings.receive.fd().xdp_statistics()?;
-        Ok(QueueStatistics {
-            kernel: KernelStatistics {
-                rx_dropped: kernel.rx_dropped(),
-                rx_invalid_descriptors: kernel.rx_invalid_descs(),
-                tx_invalid_descriptors: kernel.tx_invalid_descs(),
-                rx_ring_full: kernel.rx_ring_full(),
-                fill_ring_empty: kernel.rx_fill_ring_empty_descs(),
-                tx_ring_empty: kernel.tx_ring_empty_descs(),
-            },
-            ..self.counts
-        })
+        self.counts.with_kernels(self)
+    }
+
+    pub(super) fn probe(&self) -> io::Result<Probe> {
+        Probe::new(self, &self.counts, self.rings.zero_copy)
     }
 }
 

@@ -1,5 +1,44 @@
 //! What a queue counts.
 
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::net::sockopt::xdp_statistics;
+
+/// Reads the counts of one queue, on any thread; the queue's own does not notice. Keeps the socket open.
+#[derive(Debug)]
+pub struct Probe {
+    socket: OwnedFd,
+    counts: Arc<Counts>,
+    zero_copy: bool,
+}
+
+impl Probe {
+    pub(super) fn new(socket: &impl AsFd, counts: &Arc<Counts>, zero_copy: bool) -> io::Result<Self> {
+        Ok(Self {
+            socket: socket.as_fd().try_clone_to_owned()?,
+            counts: Arc::clone(counts),
+            zero_copy,
+        })
+    }
+
+    /// Whether the driver reads and writes packet memory itself.
+    #[must_use]
+    pub fn zero_copy(&self) -> bool {
+        self.zero_copy
+    }
+
+    /// The counts of the queue and of its socket.
+    ///
+    /// # Errors
+    /// Fails if the kernel does not tell its own counts.
+    pub fn statistics(&self) -> io::Result<QueueStatistics> {
+        self.counts.with_kernels(&self.socket)
+    }
+}
+
 /// Counts of one queue since it was bound. All are of packets unless they say otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueStatistics {
@@ -49,4 +88,74 @@ pub struct KernelStatistics {
     pub fill_ring_empty: u64,
     /// Times that the kernel was told to send with nothing to send.
     pub tx_ring_empty: u64,
+}
+
+/// A number that the queue's thread alone writes: neither load nor store locks the bus.
+#[derive(Debug, Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    #[inline]
+    pub(super) fn add(&self, more: u64) {
+        self.0.store(self.get().wrapping_add(more), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn subtract(&self, less: u64) {
+        self.0.store(self.get().wrapping_sub(less), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// [`QueueStatistics`] as they are written.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(super) struct Counts {
+    pub(super) received: Count,
+    pub(super) transmitted: Count,
+    pub(super) completed: Count,
+    pub(super) kicks: Count,
+    pub(super) busy: Count,
+    pub(super) again: Count,
+    pub(super) no_buffers: Count,
+    pub(super) kick_errors: Count,
+    pub(super) bad_descriptors: Count,
+    pub(super) oversized: Count,
+    pub(super) foreign: Count,
+    pub(super) filling: Count,
+    pub(super) sending: Count,
+}
+
+impl Counts {
+    /// With the kernel's counts of the socket.
+    pub(super) fn with_kernels(&self, socket: &impl AsFd) -> io::Result<QueueStatistics> {
+        let kernel = xdp_statistics(socket)?;
+        Ok(QueueStatistics {
+            received: self.received.get(),
+            transmitted: self.transmitted.get(),
+            completed: self.completed.get(),
+            kicks: self.kicks.get(),
+            busy: self.busy.get(),
+            again: self.again.get(),
+            no_buffers: self.no_buffers.get(),
+            kick_errors: self.kick_errors.get(),
+            bad_descriptors: self.bad_descriptors.get(),
+            oversized: self.oversized.get(),
+            foreign: self.foreign.get(),
+            filling: self.filling.get(),
+            sending: self.sending.get(),
+            kernel: KernelStatistics {
+                rx_dropped: kernel.rx_dropped,
+                rx_invalid_descriptors: kernel.rx_invalid_descs,
+                tx_invalid_descriptors: kernel.tx_invalid_descs,
+                rx_ring_full: kernel.rx_ring_full.unwrap_or_default(),
+                fill_ring_empty: kernel.rx_fill_ring_empty_descs.unwrap_or_default(),
+                tx_ring_empty: kernel.tx_ring_empty_descs.unwrap_or_default(),
+            },
+        })
+    }
 }

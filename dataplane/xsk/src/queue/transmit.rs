@@ -26,8 +26,8 @@ impl Socket {
                 break;
             }
             let queued = self.enqueue(frames, count);
-            self.counts.transmitted += queued as u64;
-            self.counts.sending += queued as u64;
+            self.counts.transmitted.add(queued as u64);
+            self.counts.sending.add(queued as u64);
             if !self.rings.zero_copy || self.rings.transmit.needs_wakeup() {
                 self.kick();
             }
@@ -41,7 +41,7 @@ impl Socket {
         let mut ready = 0;
         for frame in frames.drain(..count) {
             if !std::ptr::eq(frame.umem(), self.umem) {
-                self.counts.foreign += 1;
+                self.counts.foreign.add(1);
                 continue;
             }
             self.descriptors[ready] = self.describe(&frame);
@@ -68,7 +68,7 @@ impl Socket {
 
     /// Takes back the frames that were sent.
     fn reap(&mut self, cache: &mut FrameCache) {
-        if self.counts.sending == 0 {
+        if self.counts.sending.get() == 0 {
             return;
         }
         loop {
@@ -76,8 +76,8 @@ impl Socket {
             let taken = unsafe { self.rings.completion.consume(&mut self.descriptors) };
             for at in 0..taken {
                 if let Some((index, _)) = self.reclaim(self.descriptors[at].addr(), self.sending) {
-                    self.counts.sending -= 1;
-                    self.counts.completed += 1;
+                    self.counts.sending.subtract(1);
+                    self.counts.completed.add(1);
                     cache.put_index(index);
                 }
             }
@@ -91,21 +91,21 @@ impl Socket {
     /// Tells the kernel to send what is in the transmit ring.
     fn kick(&mut self) {
         for _ in 0..KICKS {
-            self.counts.kicks += 1;
+            self.counts.kicks.add(1);
             match rustix::net::send(&*self, &[], SendFlags::DONTWAIT) {
                 Ok(_) => {
                     self.unsent = false;
                     return;
                 }
-                Err(Errno::AGAIN) => self.counts.again += 1,
-                Err(Errno::BUSY) => self.counts.busy += 1,
+                Err(Errno::AGAIN) => self.counts.again.add(1),
+                Err(Errno::BUSY) => self.counts.busy.add(1),
                 Err(Errno::NOBUFS) => {
-                    self.counts.no_buffers += 1;
+                    self.counts.no_buffers.add(1);
                     break;
                 }
                 Err(_) => {
                     // The interface is down or gone. The frames are the kernel's until it comes back.
-                    self.counts.kick_errors += 1;
+                    self.counts.kick_errors.add(1);
                     break;
                 }
             }

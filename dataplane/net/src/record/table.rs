@@ -1,0 +1,380 @@
+//! What is counted: the one table from which status, text and metrics are made.
+//!
+//! A variant is a counter, or a gauge in a list whose name says so. Its comment is the help text, its name in small letters is
+//! the key in the status document, and `metric` is its name in metrics, without `headgate_` in front and without the unit
+//! and `_total` behind. `value` is its label where the variants of a list share one metric.
+
+use strum::{EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray};
+
+/// A list of what is counted together.
+pub trait Id: Copy + VariantArray + EnumMessage + EnumProperty + Into<&'static str> {
+    /// The place in the list.
+    fn index(self) -> usize;
+
+    /// The list.
+    #[must_use]
+    fn all() -> &'static [Self] {
+        Self::VARIANTS
+    }
+
+    /// In the status document.
+    fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// What it counts, in one sentence without a full stop.
+    fn help(self) -> String {
+        let words = self.get_documentation().unwrap_or_default().split_whitespace();
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    /// In metrics, see above.
+    fn metric(self) -> &'static str {
+        self.get_str("metric").unwrap_or_else(|| self.name())
+    }
+
+    /// The value of the label that tells variants of one metric apart.
+    fn value(self) -> &'static str {
+        self.get_str("value").unwrap_or_else(|| self.name())
+    }
+}
+
+/// How the packets and flows of a worker fared.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum PacketCount {
+    /// Packets that the pipeline saw; a packet that is handed over is seen by two workers
+    Packets,
+    /// Packets handed to the worker that owns their flow
+    #[strum(props(metric = "packets_handed_over"))]
+    HandedOver,
+    /// Packets taken over from another worker
+    #[strum(props(metric = "packets_taken_over"))]
+    TakenOver,
+    /// Packets rewritten and sent on
+    #[strum(props(metric = "packets_forwarded"))]
+    Forwarded,
+    /// Packets rewritten that waited for a neighbour's address
+    #[strum(props(metric = "packets_resolving"))]
+    Resolving,
+    /// Packets given to the L7 stage
+    #[strum(props(metric = "packets_to_l7"))]
+    ToL7,
+    /// Packets that the L7 stage sent
+    #[strum(props(metric = "packets_from_l7"))]
+    FromL7,
+    /// Flows made for first packets that Services and policies let in
+    FlowsCreated,
+    /// Flows forgotten for idleness
+    FlowsExpired,
+    /// Flows cut because a change forbids them or takes their Service away
+    FlowsCut,
+}
+
+/// What the loop of a worker does.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum Loop {
+    /// Turns of the worker's loop
+    #[strum(props(metric = "worker_turns"))]
+    Turns,
+    /// Times that the worker waited for an event
+    #[strum(props(metric = "worker_sleeps"))]
+    Sleeps,
+}
+
+/// What a worker holds now.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum WorkerGauge {
+    /// Flows that the worker follows now
+    Flows,
+    /// Frames that wait for a neighbour's address now
+    #[strum(props(metric = "worker_frames_parked"))]
+    Parked,
+    /// Frames that wait for room in a transmit ring now
+    #[strum(props(metric = "worker_frames_unsent"))]
+    Unsent,
+}
+
+/// Requests answered, by class of the status.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum Class {
+    /// HTTP requests answered, by class of the status
+    #[strum(props(metric = "http_requests", value = "1xx"))]
+    Informational,
+    /// HTTP requests answered, by class of the status
+    #[strum(props(metric = "http_requests", value = "2xx"))]
+    Success,
+    /// HTTP requests answered, by class of the status
+    #[strum(props(metric = "http_requests", value = "3xx"))]
+    Redirection,
+    /// HTTP requests answered, by class of the status
+    #[strum(props(metric = "http_requests", value = "4xx"))]
+    ClientError,
+    /// HTTP requests answered, by class of the status
+    #[strum(props(metric = "http_requests", value = "5xx"))]
+    ServerError,
+}
+
+impl Class {
+    /// The class of a status.
+    #[must_use]
+    pub const fn of(status: u16) -> Self {
+        match status / 100 {
+            1 => Self::Informational,
+            2 => Self::Success,
+            3 => Self::Redirection,
+            4 => Self::ClientError,
+            _ => Self::ServerError,
+        }
+    }
+}
+
+/// Events of an L7 stage.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum HttpCount {
+    /// Client connections accepted, with and without TLS
+    #[strum(props(metric = "http_connections"))]
+    Connections,
+    /// Times that no client could be accepted for want of descriptors or memory; with the kernel's sockets only
+    #[strum(props(metric = "http_accepts_failed"))]
+    AcceptErrors,
+    /// TLS handshakes finished
+    #[strum(props(metric = "tls_handshakes"))]
+    Handshakes,
+    /// TLS handshakes that resumed a session
+    #[strum(props(metric = "tls_handshakes_resumed"))]
+    Resumed,
+    /// TLS handshakes that failed or took too long
+    #[strum(props(metric = "tls_handshakes_failed"))]
+    HandshakesFailed,
+    /// TLS clients that asked for a host without a certificate
+    #[strum(props(metric = "tls_unknown_names"))]
+    UnknownNames,
+    /// Clients that spoke HTTP where TLS was due
+    #[strum(props(metric = "tls_plain_clients"))]
+    PlainOnTls,
+    /// Requests refused for their form, with 400, 405, 417 or 501, without a look at the routes
+    #[strum(props(metric = "http_requests_refused"))]
+    Refused,
+    /// Requests that no rule matched: 404
+    #[strum(props(metric = "http_requests_without_route"))]
+    NoRoute,
+    /// Requests that policies deny: 403
+    #[strum(props(metric = "http_requests_denied"))]
+    Denied,
+    /// Requests and tunnels under way that a change of policies cut
+    #[strum(props(metric = "http_requests_cut"))]
+    Cut,
+    /// Requests whose upstream has no ready endpoint: 503
+    #[strum(props(metric = "http_requests_without_endpoint"))]
+    NoEndpoint,
+    /// Connections that a pod refused, or that could not be opened
+    #[strum(props(metric = "upstream_connects_failed"))]
+    ConnectFailed,
+    /// Connections that a pod did not answer in time
+    #[strum(props(metric = "upstream_connects_timed_out"))]
+    ConnectTimeouts,
+    /// Responses that did not come in time: 504
+    #[strum(props(metric = "upstream_responses_timed_out"))]
+    ResponseTimeouts,
+    /// Connections to pods that ended before a response came, or whose response was not HTTP: 502
+    #[strum(props(metric = "upstream_responses_bad"))]
+    BadResponses,
+    /// Responses that broke off
+    #[strum(props(metric = "upstream_responses_broken"))]
+    BrokenResponses,
+    /// Requests sent again: to another endpoint, or because the kept connection had gone stale
+    #[strum(props(metric = "upstream_retries"))]
+    Retries,
+    /// Connections opened to pods
+    UpstreamConnects,
+    /// Requests sent over a connection that was kept
+    UpstreamReuses,
+    /// Connections that became something else, such as WebSocket
+    #[strum(props(metric = "http_upgrades"))]
+    Upgrades,
+    /// Client connections that ended in an error
+    #[strum(props(metric = "http_client_errors"))]
+    ClientErrors,
+}
+
+/// What an L7 stage holds now.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum HttpGauge {
+    /// Client connections being served now
+    #[strum(props(metric = "http_clients"))]
+    Clients,
+    /// Requests being answered now
+    #[strum(props(metric = "http_requests_active"))]
+    Active,
+    /// Connections to pods that wait for a request now
+    #[strum(props(metric = "upstream_connections_idle"))]
+    UpstreamIdle,
+    /// Connections to pods that carry a request now
+    #[strum(props(metric = "upstream_connections_busy"))]
+    UpstreamBusy,
+}
+
+/// Events of the TCP stack under an L7 stage.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum TcpCount {
+    /// TCP segments taken in, good ones
+    #[strum(props(metric = "tcp_segments_received"))]
+    SegmentsIn,
+    /// TCP segments handed out
+    #[strum(props(metric = "tcp_segments_sent"))]
+    SegmentsOut,
+    /// Packets for the TCP stack dropped because a header or a length is wrong
+    #[strum(props(metric = "tcp_bad_headers"))]
+    BadHeader,
+    /// Packets for the TCP stack dropped because a checksum is wrong
+    #[strum(props(metric = "tcp_bad_checksums"))]
+    BadChecksum,
+    /// Packets for the TCP stack dropped because an address is not unicast
+    #[strum(props(metric = "tcp_bad_addresses"))]
+    BadAddress,
+    /// TCP segments whose data lies beyond the receive buffer
+    #[strum(props(metric = "tcp_beyond_window"))]
+    BeyondWindow,
+    /// SYNs of clients that were answered
+    #[strum(props(metric = "tcp_syns_answered"))]
+    Syns,
+    /// TCP handshakes forgotten because too many had begun
+    #[strum(props(metric = "tcp_half_open_evicted"))]
+    HalfOpenEvicted,
+    /// TCP handshakes given up because the client did not finish
+    #[strum(props(metric = "tcp_half_open_expired"))]
+    HalfOpenExpired,
+    /// SYNs dropped because there are too many connections
+    #[strum(props(metric = "tcp_syns_refused"))]
+    RefusedFull,
+    /// TCP connections accepted
+    #[strum(props(metric = "tcp_connections_accepted"))]
+    Accepted,
+    /// TCP connections opened
+    #[strum(props(metric = "tcp_connections_opened"))]
+    Connected,
+    /// ICMP messages taken in by the TCP stack, whatever they say
+    #[strum(props(metric = "tcp_icmp"))]
+    Icmp,
+    /// TCP connections that send smaller packets since a router said so
+    #[strum(props(metric = "tcp_connections_narrowed"))]
+    Narrowed,
+    /// TCP connections that were not opened because no source port was free
+    #[strum(props(metric = "tcp_ports_exhausted"))]
+    PortsExhausted,
+    /// TCP connections that the peer reset
+    #[strum(props(metric = "tcp_resets_received"))]
+    ResetsIn,
+    /// Resets sent to segments that belong to no connection
+    #[strum(props(metric = "tcp_resets_sent"))]
+    ResetsOut,
+    /// Resets not sent because there were too many
+    #[strum(props(metric = "tcp_resets_suppressed"))]
+    ResetsSuppressed,
+    /// TCP connections given up because the peer was silent
+    #[strum(props(metric = "tcp_timeouts"))]
+    Timeouts,
+    /// TCP connections reset because, their stream dropped, they made no progress
+    #[strum(props(metric = "tcp_linger_expired"))]
+    LingerExpired,
+    /// Replies of the TCP stack dropped because nobody took them out
+    #[strum(props(metric = "tcp_replies_dropped"))]
+    RepliesDropped,
+}
+
+/// What the TCP stack holds now.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum TcpGauge {
+    /// TCP connections of both directions that are not closed now
+    #[strum(props(metric = "tcp_connections"))]
+    Connections,
+    /// TCP handshakes that clients have begun and not finished now
+    #[strum(props(metric = "tcp_half_open"))]
+    HalfOpen,
+    /// TCP connections remembered in TIME-WAIT now
+    #[strum(props(metric = "tcp_time_wait"))]
+    TimeWait,
+    /// TCP sockets with buffers kept for reuse now
+    #[strum(props(metric = "tcp_pooled"))]
+    Pooled,
+}
+
+impl Id for PacketCount {
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Id for Loop {
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Id for WorkerGauge {
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Id for Class {
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Id for HttpCount {
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Id for HttpGauge {
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Id for TcpCount {
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Id for TcpGauge {
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
+    }
+}

@@ -1,0 +1,105 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+
+fn describes<I: Id>(metrics: &mut HashSet<(String, &'static str)>) {
+    for (place, id) in I::VARIANTS.iter().enumerate() {
+        assert_eq!(id.index(), place);
+        let help = id.help();
+        assert!(help.len() > 10 && !help.ends_with('.'), "{}: {help:?}", id.name());
+        assert!(
+            metrics.insert((id.metric().to_owned(), id.value())),
+            "{} is there twice",
+            id.metric()
+        );
+    }
+}
+
+#[test]
+fn every_count_is_described_and_has_a_metric_of_its_own() {
+    let mut metrics = HashSet::new();
+    describes::<PacketCount>(&mut metrics);
+    describes::<Loop>(&mut metrics);
+    describes::<WorkerGauge>(&mut metrics);
+    describes::<Class>(&mut metrics);
+    describes::<HttpCount>(&mut metrics);
+    describes::<HttpGauge>(&mut metrics);
+    describes::<TcpCount>(&mut metrics);
+    describes::<TcpGauge>(&mut metrics);
+}
+
+#[test]
+fn what_one_thread_counts_another_reads() {
+    let record = Arc::new(WorkerRecord::default());
+    let writer = Arc::clone(&record);
+    std::thread::spawn(move || {
+        for _ in 0..1_000 {
+            writer.packets.count(PacketCount::Forwarded);
+        }
+        writer.packets.add(PacketCount::ToL7, 7);
+        writer.now.set(WorkerGauge::Flows, 3);
+    })
+    .join()
+    .unwrap();
+    assert_eq!(record.packets.get(PacketCount::Forwarded), 1_000);
+    assert_eq!(record.packets.snapshot()[PacketCount::ToL7], 7);
+    assert_eq!(record.now.get(WorkerGauge::Flows), 3);
+}
+
+#[test]
+fn blocks_of_two_workers_share_no_cache_line() {
+    assert_eq!(align_of::<WorkerRecord>() % 64, 0);
+    assert_eq!(size_of::<Block<PacketCount, 10>>() % 64, 0);
+}
+
+/// The bounds are inclusive: bucket `n` ends at `2^n` microseconds.
+#[test]
+fn durations_fall_into_the_bucket_that_ends_at_or_above_them() {
+    for (duration, bucket) in [
+        (Duration::ZERO, 0),
+        (Duration::from_micros(1), 0),
+        (Duration::from_nanos(1_001), 1),
+        (Duration::from_micros(2), 1),
+        (Duration::from_micros(3), 2),
+        (Duration::from_micros(1_024), 10),
+        (Duration::from_micros(1_025), 11),
+        (Duration::from_secs(1_000), Histogram::BUCKETS - 1),
+    ] {
+        let histogram = Histogram::default();
+        histogram.record(duration);
+        let latency = histogram.snapshot();
+        assert_eq!(latency.buckets[bucket], 1, "{duration:?} in {latency:?}");
+        assert_eq!(latency.count(), 1);
+    }
+}
+
+#[test]
+fn a_status_of_another_version_is_read() {
+    let text = r#"{"clients": 3, "news": {"a": []}, "counters": {"denied": 2, "later": 1, "requests": {"success": 5}}}"#;
+    // The map of a flattened status holds what is not a number, too.
+    let status: L7Status = serde_json::from_str(text).unwrap();
+    assert_eq!(status.now[HttpGauge::Clients], 3);
+    assert_eq!(status.counters.events[HttpCount::Denied], 2);
+    assert_eq!(status.counters.requests[Class::Success], 5);
+    let again: L7Status = serde_json::from_str(&serde_json::to_string(&status).unwrap()).unwrap();
+    assert_eq!(again, status);
+}
+
+#[test]
+fn denials_are_there_for_every_reader() {
+    let record = DenialRecord::default();
+    for name in ["a/x", "b/y"] {
+        record.add(Arc::new(Denied {
+            policy: name.to_owned(),
+            direction: headgate_ring::message::Direction::Ingress,
+            packets: Count::default(),
+        }));
+    }
+    for _ in 0..2 {
+        let mut names = Vec::new();
+        record.each(|denied| names.push(denied.policy.clone()));
+        assert_eq!(names, ["a/x", "b/y"]);
+    }
+}

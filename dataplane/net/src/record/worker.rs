@@ -1,0 +1,134 @@
+//! All that one worker or L7 stage counts.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use strum::EnumCount;
+
+use super::denials::DenialRecord;
+use super::table::{Class, HttpCount, HttpGauge, Loop, PacketCount, TcpCount, TcpGauge, WorkerGauge};
+use super::{Block, Histogram, Latency, Snapshot};
+use crate::verdict::{Answer, Kernel, Reason};
+
+/// Of a worker. It alone writes; whoever wants to know reads, and it does not notice.
+#[derive(Debug, Default)]
+pub struct WorkerRecord {
+    /// Packets and flows.
+    pub packets: Block<PacketCount, { PacketCount::COUNT }>,
+    /// Packets dropped.
+    pub drops: Block<Reason, { Reason::ALL.len() }>,
+    /// Packets for the kernel.
+    pub kernel: Block<Kernel, { Kernel::ALL.len() }>,
+    /// Packets answered.
+    pub answers: Block<Answer, { Answer::ALL.len() }>,
+    /// Its loop.
+    pub turns: Block<Loop, { Loop::COUNT }>,
+    /// What it holds now.
+    pub now: Block<WorkerGauge, { WorkerGauge::COUNT }>,
+    /// Packets that policies forbade.
+    pub denials: Arc<DenialRecord>,
+    /// Its L7 stage.
+    pub l7: Arc<L7Record>,
+}
+
+/// Of an L7 stage.
+#[derive(Debug, Default)]
+pub struct L7Record {
+    /// Requests answered.
+    pub requests: Block<Class, { Class::COUNT }>,
+    /// Events.
+    pub events: Block<HttpCount, { HttpCount::COUNT }>,
+    /// What it holds now.
+    pub now: Block<HttpGauge, { HttpGauge::COUNT }>,
+    /// From the end of a request's head to the end of its response.
+    pub latency: Histogram,
+    /// Its TCP stack, where that is ours.
+    pub tcp: Arc<TcpRecord>,
+}
+
+/// Of a TCP stack.
+#[derive(Debug, Default)]
+pub struct TcpRecord {
+    /// Events.
+    pub events: Block<TcpCount, { TcpCount::COUNT }>,
+    /// What it holds now.
+    pub now: Block<TcpGauge, { TcpGauge::COUNT }>,
+}
+
+impl TcpRecord {
+    /// All of it.
+    #[must_use]
+    pub fn status(&self) -> TcpStatus {
+        TcpStatus {
+            now: self.now.snapshot(),
+            counters: self.events.snapshot(),
+        }
+    }
+}
+
+impl L7Record {
+    /// All of it.
+    #[must_use]
+    pub fn status(&self) -> L7Status {
+        L7Status {
+            tcp: self.tcp.status(),
+            now: self.now.snapshot(),
+            counters: L7Counters {
+                requests: self.requests.snapshot(),
+                events: self.events.snapshot(),
+                latency: self.latency.snapshot(),
+            },
+        }
+    }
+}
+
+/// A [`TcpRecord`] at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TcpStatus {
+    /// What it held.
+    #[serde(flatten)]
+    pub now: Snapshot<TcpGauge>,
+    /// Event counters.
+    #[serde(default)]
+    pub counters: Snapshot<TcpCount>,
+}
+
+/// An [`L7Record`] at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct L7Status {
+    /// TCP connections and counters.
+    #[serde(default)]
+    pub tcp: TcpStatus,
+    /// What it held.
+    #[serde(flatten)]
+    pub now: Snapshot<HttpGauge>,
+    /// Event counters.
+    #[serde(default)]
+    pub counters: L7Counters,
+}
+
+/// What an L7 stage had counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct L7Counters {
+    /// Requests answered, by class of the status.
+    #[serde(default)]
+    pub requests: Snapshot<Class>,
+    /// The other events.
+    #[serde(flatten)]
+    pub events: Snapshot<HttpCount>,
+    /// From the end of a request's head to the end of its response.
+    #[serde(default)]
+    pub latency: Latency,
+}
+
+impl L7Status {
+    /// Adds another stage's.
+    pub fn add(&mut self, other: &Self) {
+        self.tcp.now.add(&other.tcp.now);
+        self.tcp.counters.add(&other.tcp.counters);
+        self.now.add(&other.now);
+        self.counters.requests.add(&other.counters.requests);
+        self.counters.events.add(&other.counters.events);
+        self.counters.latency.add(&other.counters.latency);
+    }
+}

@@ -1,0 +1,252 @@
+//! A thread that serves until it is told to end: waits for its bell and for whatever else it listens to.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+
+/// How long nothing is accepted after a failure: out of descriptors, as a rule, which does not get better by trying at once.
+const RECOVERY: Duration = Duration::from_millis(100);
+
+/// A thread with a bell that ends it. Dropping this rings the bell and waits for the end.
+pub(crate) struct Thread {
+    name: &'static str,
+    bell: Arc<OwnedFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Thread {
+    /// Starts a thread of this name, at most 15 bytes. `body` ends when its bell is readable.
+    ///
+    /// # Errors
+    /// When there is no thread or no descriptor to be had.
+    pub(crate) fn start(
+        name: &'static str,
+        body: impl FnOnce(&OwnedFd) + Send + 'static,
+    ) -> io::Result<Self> {
+        let bell = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
+        let end = Arc::clone(&bell);
+        let thread = std::thread::Builder::new()
+            .name(name.into())
+            .spawn(move || body(&end))?;
+        Ok(Self {
+            name,
+            bell,
+            thread: Some(thread),
+        })
+    }
+
+    /// Whether it has ended, which only a fault makes it do before the drop of this.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // The only error is a full counter, and then the bell rings already.
+        let _ = rustix::io::write(&*self.bell, &1_u64.to_ne_bytes());
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            tracing::error!("the thread {} had panicked", self.name);
+        }
+    }
+}
+
+/// What connections come from.
+pub(crate) trait Listener: AsFd {
+    /// One of them.
+    type Stream: Stream;
+
+    /// The next connection, if there is one.
+    fn take(&self) -> io::Result<Self::Stream>;
+}
+
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+
+    fn take(&self) -> io::Result<UnixStream> {
+        Ok(self.accept()?.0)
+    }
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    fn take(&self) -> io::Result<TcpStream> {
+        Ok(self.accept()?.0)
+    }
+}
+
+/// A connection.
+pub(crate) trait Stream: Send + Sized + 'static {
+    /// Another handle of the same connection.
+    fn duplicate(&self) -> io::Result<Self>;
+    /// Ends both directions; fails where the peer has gone already.
+    fn end(&self) -> io::Result<()>;
+    /// Reads once, for so long at most.
+    fn read_within(&self, bytes: &mut [u8], time: Duration) -> io::Result<usize>;
+    /// Writes once, for so long at most.
+    fn write_within(&self, bytes: &[u8], time: Duration) -> io::Result<usize>;
+}
+
+impl Stream for UnixStream {
+    fn duplicate(&self) -> io::Result<Self> {
+        self.try_clone()
+    }
+
+    fn end(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Both)
+    }
+
+    fn read_within(&self, bytes: &mut [u8], time: Duration) -> io::Result<usize> {
+        self.set_read_timeout(Some(time))?;
+        (&mut &*self).read(bytes)
+    }
+
+    fn write_within(&self, bytes: &[u8], time: Duration) -> io::Result<usize> {
+        self.set_write_timeout(Some(time))?;
+        (&mut &*self).write(bytes)
+    }
+}
+
+impl Stream for TcpStream {
+    fn duplicate(&self) -> io::Result<Self> {
+        self.try_clone()
+    }
+
+    fn end(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Both)
+    }
+
+    fn read_within(&self, bytes: &mut [u8], time: Duration) -> io::Result<usize> {
+        self.set_read_timeout(Some(time))?;
+        (&mut &*self).read(bytes)
+    }
+
+    fn write_within(&self, bytes: &[u8], time: Duration) -> io::Result<usize> {
+        self.set_write_timeout(Some(time))?;
+        (&mut &*self).write(bytes)
+    }
+}
+
+/// Gives `serve` every connection that comes, one after another, until the bell rings.
+pub(crate) fn accept_until<L: Listener>(bell: &OwnedFd, listener: &L, mut serve: impl FnMut(L::Stream)) {
+    while wait(bell, listener) {
+        match listener.take() {
+            Ok(stream) => serve(stream),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                tracing::warn!("a connection cannot be accepted: {error}");
+                std::thread::sleep(RECOVERY);
+            }
+        }
+    }
+}
+
+/// False when it is time to end.
+fn wait(bell: &OwnedFd, listener: &impl AsFd) -> bool {
+    let mut fds = [
+        PollFd::new(bell, PollFlags::IN),
+        PollFd::new(listener, PollFlags::IN),
+    ];
+    // An interrupted wait finds nothing to accept.
+    let _ = poll(&mut fds, None);
+    fds[0].revents().is_empty()
+}
+
+/// Connections that are being served, each by a thread of its own: one that is slow, or silent, or asks for much delays
+/// nobody. None outlives this.
+pub(crate) struct Crew<S: Stream> {
+    name: &'static str,
+    /// At one time.
+    most: usize,
+    members: Vec<(S, JoinHandle<()>)>,
+}
+
+impl<S: Stream> Crew<S> {
+    /// For so many at one time.
+    pub(crate) const fn new(name: &'static str, most: usize) -> Self {
+        Self {
+            name,
+            most,
+            members: Vec::new(),
+        }
+    }
+
+    /// Serves a connection; gives it back where there are too many. One that cannot be served because the system has no
+    /// thread or descriptor left is closed.
+    pub(crate) fn serve(&mut self, stream: S, serve: impl FnOnce(&S) + Send + 'static) -> Result<(), S> {
+        self.members.retain(|(_, thread)| !thread.is_finished());
+        if self.members.len() >= self.most {
+            return Err(stream);
+        }
+        if let Err(error) = self.start(stream, serve) {
+            tracing::warn!("a connection cannot be served: {error}");
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, stream: S, serve: impl FnOnce(&S) + Send + 'static) -> io::Result<()> {
+        let ours = stream.duplicate()?;
+        let body = move || {
+            serve(&stream);
+            // Dropping is not enough: the other handle is open until the next connection comes. A client that has gone
+            // already is no event.
+            let _ = stream.end();
+        };
+        let thread = std::thread::Builder::new().name(self.name.into()).spawn(body)?;
+        self.members.push((ours, thread));
+        Ok(())
+    }
+}
+
+impl<S: Stream> Drop for Crew<S> {
+    fn drop(&mut self) {
+        for (stream, thread) in self.members.drain(..) {
+            // Wakes the thread; a client that has gone already is as good.
+            let _ = stream.end();
+            if thread.join().is_err() {
+                tracing::error!("the thread {} had panicked", self.name);
+            }
+        }
+    }
+}
+
+/// A connection that must take all within a time: a limit for each write alone would let a reader of single bytes stay for
+/// ever.
+pub(crate) struct Patient<'a, S> {
+    /// The connection.
+    pub(crate) stream: &'a S,
+    /// When patience ends.
+    pub(crate) until: Instant,
+}
+
+impl<S: Stream> Write for Patient<'_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write_within(bytes, left(self.until)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<S: Stream> Read for Patient<'_, S> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.stream.read_within(bytes, left(self.until)?)
+    }
+}
+
+/// The time until then, or that it has passed.
+pub(crate) fn left(until: Instant) -> io::Result<Duration> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    Ok(left)
+}

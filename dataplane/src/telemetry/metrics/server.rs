@@ -1,0 +1,132 @@
+//! Answers over HTTP/1.1, one request a connection.
+//!
+//! On the kernel's sockets and on threads of its own: workers have no part in it. Connections are few at a time and each has
+//! its time, so that slow or many clients cost memory and threads that are bounded, and nothing else.
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::families;
+use super::request::{Refusal, Request};
+use crate::service::{Crew, Patient, Thread, accept_until};
+use crate::telemetry::Answers;
+
+/// For all of a request.
+const REQUEST_TIME: Duration = Duration::from_secs(5);
+/// For all of an answer.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// At one time; one more is told to come back.
+const CONNECTIONS: usize = 16;
+
+/// Answers until it is dropped.
+pub struct MetricsServer {
+    address: SocketAddr,
+    _thread: Thread,
+}
+
+impl MetricsServer {
+    /// Binds the address and answers `/metrics`, `/healthz` and `/readyz` there.
+    ///
+    /// # Errors
+    /// When the address cannot be bound, or there is no thread to be had.
+    pub fn start(address: SocketAddr, answers: Arc<impl Answers>) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let thread = Thread::start("headgate-metric", move |bell| {
+            let mut crew = Crew::new("headgate-scrape", CONNECTIONS);
+            accept_until(bell, &listener, |stream: TcpStream| {
+                let answers = Arc::clone(&answers);
+                let served = crew.serve(stream, move |stream| {
+                    // A client that goes away is no event.
+                    let _ = serve(stream, &*answers);
+                });
+                if let Err(stream) = served {
+                    let busy = Answer::text(
+                        "503 Service Unavailable",
+                        "too many connections at once; come back",
+                    );
+                    let _ = busy.send(&stream, false, Duration::from_millis(100));
+                }
+            });
+        })?;
+        Ok(Self {
+            address,
+            _thread: thread,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+fn serve(stream: &TcpStream, answers: &impl Answers) -> io::Result<()> {
+    let until = Instant::now() + REQUEST_TIME;
+    let Some(request) = Request::read(Patient { stream, until }) else {
+        return Ok(());
+    };
+    let head = request.as_ref().is_ok_and(|request| request.head);
+    let answer = match request {
+        Ok(request) => answer(&request, answers),
+        Err(Refusal { status, reason }) => Answer::text(status, reason),
+    };
+    answer.send(stream, head, ANSWER_TIME)
+}
+
+fn answer(request: &Request, answers: &impl Answers) -> Answer {
+    match request.path.as_str() {
+        "/metrics" => Answer {
+            status: "200 OK",
+            content_type: request.format.content_type(),
+            body: request.format.render(&families(&answers.status())),
+        },
+        "/healthz" => Answer::text("200 OK", "ok"),
+        "/readyz" => match answers.ready() {
+            Ok(()) => Answer::text("200 OK", "ok"),
+            Err(reason) => Answer::text("503 Service Unavailable", &reason),
+        },
+        _ => Answer::text("404 Not Found", "here are /metrics, /healthz and /readyz"),
+    }
+}
+
+struct Answer {
+    status: &'static str,
+    content_type: &'static str,
+    body: String,
+}
+
+impl Answer {
+    fn text(status: &'static str, line: &str) -> Self {
+        Self {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            body: format!("{line}\n"),
+        }
+    }
+
+    fn send(&self, stream: &TcpStream, head: bool, time: Duration) -> io::Result<()> {
+        let until = Instant::now() + time;
+        let mut out = Patient { stream, until };
+        // RFC 9110, section 15.5.6.
+        let allow = if self.status.starts_with("405") {
+            "Allow: GET, HEAD\r\n"
+        } else {
+            ""
+        };
+        let mut answer = format!(
+            "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n{allow}Connection: close\r\n\r\n",
+            self.status,
+            self.content_type,
+            self.body.len()
+        );
+        if !head {
+            answer += &self.body;
+        }
+        out.write_all(answer.as_bytes())
+    }
+}

@@ -1,0 +1,329 @@
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use headgate_net::record::{Class, Histogram, WorkerRecord};
+use headgate_net::verdict::Reason;
+
+use super::*;
+use crate::telemetry::{
+    Answers, DecisionStatus, DenialStatus, PolicyState, PortStatus, Question, QueueStatus, ServiceStatus,
+    Status, WorkerStatus,
+};
+
+mod parser;
+
+use parser::Parsed;
+
+/// A status in which everything occurs, with labels that need escapes.
+fn status() -> Status {
+    let record = WorkerRecord::default();
+    record.drops.add(Reason::Denied, 3);
+    record.l7.requests.add(Class::Success, 7);
+    for us in [0, 1, 5, 5_000, 80_000_000] {
+        record.l7.latency.record(std::time::Duration::from_micros(us));
+    }
+    let mut status = Status {
+        version: "1.2.3".into(),
+        uptime_seconds: 42,
+        ports: vec![PortStatus {
+            name: "eth\"0\\".into(),
+            steering: [("redirected".to_owned(), 9)].into(),
+            ..PortStatus::default()
+        }],
+        services: vec![ServiceStatus {
+            name: "shop/echo".into(),
+            protocol: "udp".into(),
+            address: "[2001:db8:f::11]:7".parse().unwrap(),
+            backends: 2,
+        }],
+        denials: vec![DenialStatus {
+            policy: "a\nb".into(),
+            direction: "ingress".into(),
+            packets: 5,
+        }],
+        ..Status::default()
+    };
+    let worker = |number| WorkerStatus {
+        worker: number,
+        queues: vec![QueueStatus {
+            queue: number.into(),
+            counts: [("received".to_owned(), 11)].into(),
+            ..QueueStatus::default()
+        }],
+        ..WorkerStatus::of(&record)
+    };
+    status.set_workers(vec![worker(0), worker(1)]);
+    status
+}
+
+/// Answers with [`status`].
+struct Desk(Result<(), String>);
+
+impl Answers for Desk {
+    fn status(&self) -> Status {
+        status()
+    }
+    fn ready(&self) -> Result<(), String> {
+        self.0.clone()
+    }
+    fn policy(&self) -> PolicyState {
+        PolicyState::default()
+    }
+    fn decide(&self, question: &Question) -> DecisionStatus {
+        DecisionStatus::of(&headgate_net::policy::Compiled::default(), 0, question)
+    }
+}
+
+fn serve(ready: Result<(), String>) -> MetricsServer {
+    MetricsServer::start("127.0.0.1:0".parse().unwrap(), Arc::new(Desk(ready))).unwrap()
+}
+
+fn ask(server: &MetricsServer, request: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    (head.to_owned(), body.to_owned())
+}
+
+fn get(server: &MetricsServer, path: &str, headers: &str) -> (String, String) {
+    ask(
+        server,
+        &format!("GET {path} HTTP/1.1\r\nHost: a\r\n{headers}\r\n"),
+    )
+}
+
+#[test]
+fn both_formats_hold_to_their_specifications() {
+    let families = families(&status());
+    for format in [Format::Prometheus, Format::OpenMetrics] {
+        let text = format.render(&families);
+        let parsed = Parsed::parse(&text, format).unwrap_or_else(|error| panic!("{error} in\n{text}"));
+        let value = |name: &str, labels: &[(&str, &str)]| parsed.value(name, labels);
+        assert_eq!(
+            value("headgate_packets_dropped_total", &[("reason", "denied")]),
+            Some(6.0)
+        );
+        assert_eq!(
+            value("headgate_packets_dropped_total", &[("reason", "no-flow")]),
+            Some(0.0)
+        );
+        assert_eq!(
+            value("headgate_http_requests_total", &[("class", "2xx")]),
+            Some(14.0)
+        );
+        assert_eq!(value("headgate_uptime_seconds", &[]), Some(42.0));
+        assert_eq!(
+            value(
+                "headgate_policy_denied_packets_total",
+                &[("policy", "a\nb"), ("direction", "ingress")]
+            ),
+            Some(5.0)
+        );
+        assert_eq!(
+            value(
+                "headgate_queue_received_total",
+                &[("port", "eth\"0\\"), ("queue", "1")]
+            ),
+            Some(11.0)
+        );
+        assert_eq!(
+            value("headgate_http_request_duration_seconds_count", &[]),
+            Some(10.0)
+        );
+        assert_eq!(
+            value(
+                "headgate_http_request_duration_seconds_bucket",
+                &[("le", "0.000008")]
+            ),
+            Some(6.0)
+        );
+        assert_eq!(
+            value("headgate_http_request_duration_seconds_bucket", &[("le", "+Inf")]),
+            Some(10.0)
+        );
+        assert_eq!(
+            parsed.samples_of("headgate_http_request_duration_seconds_bucket"),
+            Histogram::BUCKETS
+        );
+    }
+}
+
+#[test]
+fn names_are_base_units_and_conventional() {
+    let mut names = HashSet::new();
+    for family in families(&Status::default()) {
+        assert!(
+            names.insert(family.name.clone()),
+            "{} is there twice",
+            family.name
+        );
+        for bad in [
+            "_total",
+            "_ms",
+            "_milliseconds",
+            "_microseconds",
+            "_count",
+            "_sum",
+            "_bucket",
+        ] {
+            assert!(!family.name.ends_with(bad), "{}", family.name);
+        }
+        assert!(
+            !family.help.is_empty() && !family.help.ends_with('.'),
+            "{}",
+            family.name
+        );
+    }
+}
+
+#[test]
+fn the_documentation_lists_every_metric() {
+    let mut expected = String::new();
+    for family in families(&Status::default()) {
+        let total = if family.kind == Kind::Counter {
+            "_total"
+        } else {
+            ""
+        };
+        let labels = family.labels.iter().map(|label| format!("`{label}`"));
+        let labels = labels.collect::<Vec<_>>().join(", ");
+        let (name, kind, help) = (&family.name, family.kind.name(), &family.help);
+        expected += &format!("| `{name}{total}` | {kind} | {labels} | {help} |\n");
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = document.split_once("|---|---|---|---|\n").expect("a table");
+    let end = rest.find("\n\n").map_or(rest.len(), |end| end + 1);
+    if std::env::var_os("HEADGATE_WRITE_DOCS").is_some() {
+        let document = format!("{before}|---|---|---|---|\n{expected}{}", &rest[end..]);
+        std::fs::write(path, document).unwrap();
+        return;
+    }
+    assert_eq!(
+        &rest[..end],
+        expected,
+        "docs/metrics.md is out of date; HEADGATE_WRITE_DOCS=1 cargo test -p headgate-dataplane the_documentation_lists"
+    );
+}
+
+#[test]
+fn who_accepts_openmetrics_gets_it() {
+    for (accept, format) in [
+        ("", Format::Prometheus),
+        ("*/*", Format::Prometheus),
+        ("text/plain", Format::Prometheus),
+        ("application/openmetrics-text", Format::OpenMetrics),
+        (
+            "application/openmetrics-text; version=1.0.0; charset=utf-8;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
+            Format::OpenMetrics,
+        ),
+        (
+            "application/openmetrics-text;q=0.2, text/plain;q=0.9",
+            Format::Prometheus,
+        ),
+        ("application/openmetrics-text;q=0", Format::Prometheus),
+    ] {
+        assert_eq!(Format::accepted(accept), format, "{accept}");
+    }
+    let server = serve(Ok(()));
+    let (head, body) = get(&server, "/metrics", "Accept: application/openmetrics-text\r\n");
+    assert!(
+        head.contains("application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        "{head}"
+    );
+    assert!(body.ends_with("# EOF\n"));
+    let (head, body) = get(&server, "/metrics?x=1", "");
+    assert!(
+        head.starts_with("HTTP/1.1 200 OK") && head.contains("text/plain; version=0.0.4"),
+        "{head}"
+    );
+    assert!(!body.contains("# EOF"));
+}
+
+#[test]
+fn life_and_readiness_are_told() {
+    let server = serve(Err("no state is in force yet".into()));
+    assert!(get(&server, "/healthz", "").0.starts_with("HTTP/1.1 200 "));
+    let (head, body) = get(&server, "/readyz", "");
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert_eq!(body, "no state is in force yet\n");
+    assert!(get(&serve(Ok(())), "/readyz", "").0.starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn bad_requests_have_answers() {
+    let server = serve(Ok(()));
+    for (request, status) in [
+        ("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n", "404"),
+        (
+            "POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+            "405",
+        ),
+        ("GET /metrics HTTP/1.1\r\n\r\n", "400"),
+        ("GET /metrics HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400"),
+        ("\0\0\0\0\r\n\r\n", "400"),
+        ("GET /metrics HTTP/1.0\r\n\r\n", "200"),
+    ] {
+        let (head, _) = ask(&server, request);
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{request:?}: {head}"
+        );
+        assert_eq!(head.contains("Allow: GET, HEAD"), status == "405");
+    }
+    let (head, body) = ask(&server, "HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 ") && body.is_empty(), "{head}");
+    let long = format!("GET /metrics HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(9_000));
+    // What comes after 8 KiB is not read, and its sender may be told by a reset.
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.write_all(&long.as_bytes()[..8 << 10]).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+#[test]
+fn silent_clients_keep_nobody_waiting_and_are_few() {
+    let server = serve(Ok(()));
+    let silent: Vec<_> = (0..15)
+        .map(|_| TcpStream::connect(server.address()).unwrap())
+        .collect();
+    assert!(get(&server, "/healthz", "").0.starts_with("HTTP/1.1 200 "));
+    let more: Vec<_> = (0..2)
+        .map(|_| TcpStream::connect(server.address()).unwrap())
+        .collect();
+    let mut answer = String::new();
+    (&more[1]).read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    let begun = std::time::Instant::now();
+    drop(server);
+    assert!(
+        begun.elapsed() < std::time::Duration::from_secs(4),
+        "the end does not wait for them"
+    );
+    drop(silent);
+}
+
+/// What a client of a thousand policies and Services gets is bounded by them alone.
+#[test]
+fn a_large_status_renders_quickly() {
+    let mut status = status();
+    status.denials = (0..5_000)
+        .map(|number| DenialStatus {
+            policy: format!("namespace-{number}/policy"),
+            direction: "ingress".into(),
+            packets: number,
+        })
+        .collect();
+    let begun = std::time::Instant::now();
+    let text = Format::OpenMetrics.render(&families(&status));
+    let took = begun.elapsed();
+    assert!(text.len() > 400_000);
+    assert!(took < std::time::Duration::from_secs(2), "{took:?}");
+    let parsed = Parsed::parse(&text, Format::OpenMetrics).unwrap();
+    assert_eq!(parsed.samples_of("headgate_policy_denied_packets_total"), 5_000);
+}
