@@ -160,18 +160,21 @@ impl Ingress {
             spec.default_backend.as_ref(),
             spec.rules.as_deref().unwrap_or_default(),
         );
-        let (default_backend, rules) = match written {
-            (None, []) => return Err(Invalid::new("spec", "must have rules or a defaultBackend")),
-            (Some(only), []) => {
-                let only = backend(only).map_err(|e| e.under("spec.defaultBackend"))?;
-                (Some(only), Vec::new())
-            }
-            (None, rules) => (None, sieve.some("spec.rules", rules, rule)?),
-            (Some(default), rules) => match sieve.part("spec.defaultBackend", |_| backend(default)) {
-                Some(default) => (Some(default), sieve.each("spec.rules", rules, rule)),
-                None => (None, sieve.some("spec.rules", rules, rule)?),
-            },
-        };
+        // The API server refuses such an update: what has been routed must not become a 404 by a misprint.
+        let (default_backend, rules) = sieve.dear(|sieve| {
+            Ok(match written {
+                (None, []) => return Err(Invalid::new("spec", "must have rules or a defaultBackend")),
+                (Some(only), []) => {
+                    let only = backend(only).map_err(|e| e.under("spec.defaultBackend"))?;
+                    (Some(only), Vec::new())
+                }
+                (None, rules) => (None, sieve.some("spec.rules", rules, rule)?),
+                (Some(default), rules) => match sieve.part("spec.defaultBackend", |_| backend(default)) {
+                    Some(default) => (Some(default), sieve.each("spec.rules", rules, rule)),
+                    None => (None, sieve.some("spec.rules", rules, rule)?),
+                },
+            })
+        })?;
         Ok(Self {
             age: age(&ingress.metadata),
             class: spec

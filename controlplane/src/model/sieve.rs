@@ -98,6 +98,16 @@ impl Sieve {
         self.poor.get_or_insert(reason);
     }
 
+    /// Reads a part; if it loses an entry, the object's last good state is better, where it has one.
+    pub fn dear<U>(&mut self, read: impl FnOnce(&mut Self) -> Result<U, Invalid>) -> Result<U, Invalid> {
+        let noted = self.left_out.len();
+        let read = read(self);
+        if let Some(lost) = self.left_out.get(noted) {
+            self.poor.get_or_insert_with(|| lost.clone());
+        }
+        read
+    }
+
     /// The index that the entry at hand has in the manifest, for problems that are found later.
     #[must_use]
     pub fn place(&self) -> usize {
