@@ -55,6 +55,7 @@ fn settings() -> Settings {
         addresses: vec![std::net::Ipv4Addr::new(203, 0, 113, 1).into()],
         http_port: 80,
         https_port: 443,
+        ssl_redirect: true,
         class: "headgate".to_owned(),
         default_certificate: None,
         fallback_certificate: None,

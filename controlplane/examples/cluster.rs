@@ -176,6 +176,7 @@ fn settings() -> Settings {
         addresses: Vec::new(),
         http_port: 80,
         https_port: 443,
+        ssl_redirect: true,
         class: "headgate".to_owned(),
         default_certificate: None,
         fallback_certificate: None,

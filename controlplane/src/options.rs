@@ -38,6 +38,11 @@ pub struct Options {
     #[arg(long, value_name = "NAME", default_value = "headgate")]
     pub ingress_class: String,
 
+    /// Whether HTTP requests to hosts with TLS are sent to HTTPS where their Ingress has no annotation
+    /// nginx.ingress.kubernetes.io/ssl-redirect
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub ssl_redirect: bool,
+
     /// TLS Secret for clients that name no host or an unknown one, instead of a self-signed certificate
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = secret_name)]
     pub default_certificate: Option<ObjectName>,

@@ -178,6 +178,7 @@ fn settings(options: Options) -> Result<Settings, RunError> {
         http_port: options.http_port,
         https_port: options.https_port,
         class: options.ingress_class,
+        ssl_redirect: options.ssl_redirect,
         default_certificate: options.default_certificate,
         fallback_certificate: Some(self_signed()?),
     })

@@ -31,6 +31,7 @@ fn outcome(files: &[(&str, &[u8])]) -> Outcome {
         addresses: vec!["203.0.113.1".parse().expect("an address")],
         http_port: 80,
         https_port: 443,
+        ssl_redirect: true,
         class: "headgate".to_owned(),
         default_certificate: None,
         fallback_certificate: None,

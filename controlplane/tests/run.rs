@@ -27,6 +27,7 @@ fn options(root: &Path) -> Options {
         http_port: 80,
         https_port: 443,
         ingress_class: "headgate".to_owned(),
+        ssl_redirect: true,
         default_certificate: None,
         strict_manifests: false,
     }

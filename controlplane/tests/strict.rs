@@ -49,6 +49,7 @@ fn drive_strictly(root: &Path) -> Driven {
         addresses: vec!["203.0.113.1".parse().expect("an address")],
         http_port: 80,
         https_port: 443,
+        ssl_redirect: true,
         class: "headgate".to_owned(),
         default_certificate: None,
         fallback_certificate: None,

@@ -127,6 +127,7 @@ fn settings() -> Settings {
         addresses: Vec::new(),
         http_port: 0,
         https_port: 0,
+        ssl_redirect: true,
         class: String::new(),
         default_certificate: None,
         fallback_certificate: None,

@@ -24,6 +24,7 @@ fn settings() -> Settings {
         ],
         http_port: 80,
         https_port: 443,
+        ssl_redirect: true,
         class: "headgate".to_owned(),
         default_certificate: None,
         fallback_certificate: None,
@@ -112,6 +113,25 @@ fn most_of_it_is_in_force() {
         good += bed.store.model().ids().count();
     }
     assert!(good * 2 > all, "{good} of {all}");
+}
+
+/// What only cryptography can tell is wrong names its object too, and holds up nothing else.
+#[test]
+fn a_certificate_that_cannot_be_used_is_named() {
+    use headgate_ring::message::{Certificate, Object, PrivateKey};
+    let mut bed = Bed::new();
+    let wrong = Object::Certificate(Certificate {
+        name: "shop/wrong".into(),
+        hosts: vec!["a.example.com".into()],
+        chain: vec![b"no certificate".to_vec()],
+        key: PrivateKey(b"no key".to_vec().into()),
+    });
+    let key = wrong.key();
+    let changes = Changes::from([(key.clone(), Some(Arc::new(wrong)))]);
+    let refused = bed.publish(changes).expect_err("a refusal");
+    assert_eq!(refused.key.as_deref(), Some(&key), "{refused}");
+    assert!(refused.to_string().contains("shop/wrong"), "{refused}");
+    assert_eq!(bed.take([(0, Some(json!({"kind": "Pod"})))]), Ok(()));
 }
 
 #[test]

@@ -116,6 +116,7 @@ fn settings() -> Settings {
         addresses: Vec::new(),
         http_port: 0,
         https_port: 0,
+        ssl_redirect: true,
         class: "headgate".to_owned(),
         default_certificate: None,
         fallback_certificate: None,

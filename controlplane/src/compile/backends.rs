@@ -21,17 +21,16 @@ pub(super) struct Fed {
     pub(super) key: Key,
 }
 
-/// What a Service feeds, and with what.
+/// With what a Service feeds others.
 #[derive(Debug, Default)]
 pub(super) struct Filling {
-    pub(super) fed: BTreeSet<Fed>,
     /// Of each object that is fed.
     pub(super) backends: Vec<(Key, Vec<SocketAddr>)>,
     pub(super) problems: Vec<Problem>,
 }
 
 /// Looks who stands behind the ports of a Service that feed something.
-pub(super) fn fill(world: &World<'_>, name: &ObjectName, service: &Service, fed: BTreeSet<Fed>) -> Filling {
+pub(super) fn fill(world: &World<'_>, name: &ObjectName, service: &Service, fed: &BTreeSet<Fed>) -> Filling {
     let mut filling = Filling::default();
     for (index, port) in service.ports.iter().enumerate() {
         let of_port: Vec<&Key> = fed.iter().filter(|f| f.port == index).map(|f| &f.key).collect();
@@ -56,7 +55,6 @@ pub(super) fn fill(world: &World<'_>, name: &ObjectName, service: &Service, fed:
             filling.backends.push((key.clone(), backends));
         }
     }
-    filling.fed = fed;
     filling
 }
 

@@ -10,7 +10,7 @@ use super::index::Index;
 use super::ledger::{Ledger, Oversized};
 use super::traffic::Traffic;
 use super::world::{Slices, World};
-use super::{Changes, Settings, State, cluster_policies, policies};
+use super::{Changes, Settings, State, Work, cluster_policies, policies};
 use crate::model::{Id, Kind, Model, Object, ObjectName};
 use crate::problem::Problem;
 
@@ -27,6 +27,7 @@ pub struct Compiler {
     slices: Slices,
     traffic: Traffic,
     oversized: Oversized,
+    work: Work,
 }
 
 impl Compiler {
@@ -41,6 +42,7 @@ impl Compiler {
             slices: Slices::default(),
             traffic: Traffic::default(),
             oversized: Oversized::new(),
+            work: Work::default(),
         }
     }
 
@@ -94,7 +96,7 @@ impl Compiler {
             index: &self.index,
             slices: &self.slices,
         };
-        self.traffic.update(&world, &self.settings, now, &mut ledger);
+        self.work = self.traffic.update(&world, &self.settings, now, &mut ledger);
         let changes = ledger.into_changes();
         self.oversized = oversized;
         changes
@@ -103,8 +105,15 @@ impl Compiler {
     /// What was found wrong on the way to it, by kinds.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
-        let problems = self.traffic.problems().chain(self.oversized.values());
-        problems.cloned().collect()
+        let mut problems = self.traffic.problems();
+        problems.extend(self.oversized.values().cloned());
+        problems
+    }
+
+    /// How much of Services, routes and certificates the last update looked at.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        self.work
     }
 
     fn namespace(&mut self, name: &ObjectName, object: Option<&Arc<Object>>) {

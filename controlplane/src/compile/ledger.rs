@@ -1,6 +1,6 @@
 //! What an update changes in a state that somebody else keeps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use headgate_ring::message::{Key, Object};
@@ -78,21 +78,6 @@ impl<'a> Ledger<'a> {
     fn remove(&mut self, key: &Key) {
         if self.get(key).is_some() {
             self.change(key.clone(), None);
-        }
-    }
-
-    /// Puts these objects, and removes all others of the kinds that come before those of policies.
-    pub(super) fn replace_traffic(&mut self, objects: BTreeMap<Key, Object>) {
-        // The empty name is the smallest of a kind.
-        let first = Key::Endpoint(String::new());
-        let kept = self.state.range(..&first).map(|(key, _)| key);
-        let new = self.changes.range(..&first).map(|(key, _)| key);
-        let oversized = self.oversized.range(..&first).map(|(key, _)| key);
-        let all = kept.chain(new).chain(oversized);
-        let gone: BTreeSet<Key> = all.filter(|key| !objects.contains_key(key)).cloned().collect();
-        gone.iter().for_each(|key| self.delete(key));
-        for (key, object) in objects {
-            self.put_at(key, object);
         }
     }
 

@@ -7,18 +7,19 @@
 //! endpoint, found without looking at the policies; a policy that changes is itself and the groups that it alone names.
 
 mod backends;
-mod certificates;
 mod cluster_policies;
 mod compilation;
 mod compiler;
 mod endpoints;
+mod feeds;
 mod fit;
 mod groups;
 mod index;
 mod ledger;
+mod notes;
 mod origins;
 mod policies;
-mod routes;
+mod routing;
 mod services;
 mod slab;
 #[cfg(test)]
@@ -66,10 +67,23 @@ pub struct Settings {
     pub https_port: u16,
     /// Ingresses of this class are served even where there is no such IngressClass.
     pub class: String,
+    /// Whether HTTP requests to a host with TLS are sent to HTTPS, where their Ingress says nothing about it.
+    pub ssl_redirect: bool,
     /// The Secret of the certificate for clients that name no host or an unknown one.
     pub default_certificate: Option<ObjectName>,
     /// What stands in where that is not given or not there; its hosts are ignored.
     pub fallback_certificate: Option<Certificate>,
+}
+
+/// How much of Services, routes and certificates the last update looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Ingresses that were read.
+    pub ingresses: usize,
+    /// Hosts whose routes were put in order.
+    pub hosts: usize,
+    /// Frontends and upstreams that were filled with endpoints.
+    pub fed: usize,
 }
 
 /// A state and what was found wrong on the way to it.

@@ -223,6 +223,15 @@ impl Model {
         }
     }
 
+    /// One Ingress.
+    #[must_use]
+    pub fn ingress(&self, name: &ObjectName) -> Option<&Ingress> {
+        match self.get(&Id::new(Kind::Ingress, name.clone())).map(Arc::as_ref) {
+            Some(Object::Ingress(ingress)) => Some(ingress),
+            _ => None,
+        }
+    }
+
     /// One Secret.
     #[must_use]
     pub fn secret(&self, name: &ObjectName) -> Option<&Secret> {

@@ -3,8 +3,10 @@ mod cluster_policies;
 pub(crate) mod incremental;
 mod limits;
 mod mirrored;
+mod parts;
 mod pods;
 mod policies;
+mod redirects;
 mod routes;
 mod services;
 

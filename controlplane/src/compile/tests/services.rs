@@ -260,8 +260,8 @@ fn the_oldest_has_the_frontend() {
     assert_eq!(
         result.lines,
         [
-            "Service default/b: spec.ports[0].port: Tcp 198.51.100.1:80 belongs to Service default/c, which is older",
-            "Service default/a: spec.ports[0].port: Tcp 198.51.100.1:80 belongs to Service default/c, which is older",
+            "Service default/b: spec.ports[0].port: TCP 198.51.100.1:80 belongs to Service default/c, which is older",
+            "Service default/a: spec.ports[0].port: TCP 198.51.100.1:80 belongs to Service default/c, which is older",
         ]
     );
     let result = compiled(&(one("b", "null") + &one("a", "null")));
@@ -274,6 +274,6 @@ fn a_listener_is_nobody_elses() {
     assert_eq!(result.balanced(), Vec::<String>::new());
     assert_eq!(
         result.lines,
-        ["Service default/s: spec.ports[0].port: Tcp 203.0.113.1:80 belongs to an ingress listener"]
+        ["Service default/s: spec.ports[0].port: TCP 203.0.113.1:80 belongs to an ingress listener"]
     );
 }

@@ -1,0 +1,92 @@
+//! Frontends and upstreams, filled with the endpoints of the Services that stand behind them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use headgate_ring::message::{Key, Object, Service as Balanced, Upstream};
+
+use super::backends::{Fed, Filling, fill};
+use super::ledger::Ledger;
+use super::world::World;
+use crate::model::{ObjectName, Service};
+use crate::problem::Problem;
+
+#[derive(Debug, Default)]
+pub(super) struct Feeds {
+    fed: BTreeMap<ObjectName, BTreeSet<Fed>>,
+    /// With what each Service feeds them.
+    filled: BTreeMap<ObjectName, Filling>,
+    /// Services that feed others now, or have others behind them.
+    stale: BTreeSet<ObjectName>,
+}
+
+impl Feeds {
+    /// A port of a Service feeds an object from now on.
+    pub(super) fn add(&mut self, service: &ObjectName, port: usize, key: Key) {
+        let fed = self.fed.entry(service.clone()).or_default();
+        fed.insert(Fed { port, key });
+        self.stale.insert(service.clone());
+    }
+
+    /// And no longer.
+    pub(super) fn remove(&mut self, service: &ObjectName, port: usize, key: Key) {
+        if let Some(fed) = self.fed.get_mut(service) {
+            fed.remove(&Fed { port, key });
+            if fed.is_empty() {
+                self.fed.remove(service);
+            }
+            self.stale.insert(service.clone());
+        }
+    }
+
+    /// These Services may have others behind them now.
+    pub(super) fn changed(&mut self, services: impl IntoIterator<Item = ObjectName>) {
+        self.stale.extend(services);
+    }
+
+    /// Puts what the Services that changed feed. Gives how many objects that were.
+    pub(super) fn settle(&mut self, world: &World<'_>, ledger: &mut Ledger<'_>) -> usize {
+        let mut put = 0;
+        for name in std::mem::take(&mut self.stale) {
+            let service = world.model.service(&name);
+            let (Some(service), Some(fed)) = (service, self.fed.get(&name)) else {
+                self.filled.remove(&name);
+                continue;
+            };
+            let filling = fill(world, &name, service, fed);
+            put += filling.backends.len();
+            for (key, backends) in &filling.backends {
+                ledger.put(object(key, &name, service, backends));
+            }
+            self.filled.insert(name, filling);
+        }
+        put
+    }
+
+    pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.filled.values().flat_map(|filling| &filling.problems)
+    }
+}
+
+fn object(key: &Key, name: &ObjectName, service: &Service, backends: &[SocketAddr]) -> Object {
+    match key {
+        Key::Service(frontend) => Object::Service(Balanced {
+            frontend: *frontend,
+            name: name.to_string(),
+            backends: backends.to_vec(),
+            affinity_seconds: service.affinity_seconds,
+        }),
+        Key::Upstream(name) => Object::Upstream(Upstream {
+            name: name.clone(),
+            endpoints: backends.to_vec(),
+        }),
+        _ => unreachable!("only frontends and upstreams are fed"),
+    }
+}
+
+#[cfg(test)]
+impl Feeds {
+    pub(super) fn is_empty(&self) -> bool {
+        self.fed.is_empty() && self.filled.is_empty() && self.stale.is_empty()
+    }
+}

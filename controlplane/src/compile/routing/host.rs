@@ -1,0 +1,97 @@
+//! One host: the routes that objects want to have there, and who gets them.
+
+use std::collections::BTreeMap;
+
+use foldhash::{HashMap, HashMapExt};
+use headgate_ring::message::{PathMatch, RouteMatch, RouteOrigin, VirtualHost};
+
+use super::ingress::{Candidate, id};
+use super::rank::Rank;
+use crate::compile::Settings;
+use crate::compile::notes::{About, Note, Place};
+use crate::model::ObjectName;
+use crate::problem::Problem;
+
+#[derive(Debug, Default)]
+pub(super) struct Host {
+    candidates: BTreeMap<Rank, Candidate>,
+    /// Who takes what no other route takes, and whether by a default backend.
+    root: Option<(ObjectName, bool)>,
+}
+
+impl Host {
+    pub(super) fn insert(&mut self, candidate: Candidate) {
+        self.candidates.insert(candidate.rank.clone(), candidate);
+    }
+
+    pub(super) fn remove(&mut self, candidate: &Candidate) {
+        self.candidates.remove(&candidate.rank);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.candidates.is_empty()
+    }
+
+    /// Who takes what no other route takes.
+    pub(super) fn root(&self) -> Option<&ObjectName> {
+        self.root.as_ref().map(|(name, _)| name)
+    }
+
+    /// Whether that is the default backend of this object.
+    pub(super) fn falls_back_to(&self, object: &ObjectName) -> bool {
+        self.root
+            .as_ref()
+            .is_some_and(|(name, fallback)| *fallback && name == object)
+    }
+
+    /// The routes in their order. Of two for the same requests the first has them: what is written down before a default
+    /// backend, the older object before the younger.
+    pub(super) fn compile(
+        &mut self,
+        name: &str,
+        has_tls: bool,
+        settings: &Settings,
+    ) -> (VirtualHost, Vec<Note>) {
+        let mut taken: HashMap<&RouteMatch, &RouteOrigin> = HashMap::new();
+        let (mut routes, mut notes) = (Vec::new(), Vec::new());
+        self.root = None;
+        for candidate in self.candidates.values() {
+            let matches = &candidate.route.matches;
+            if let Some(holder) = taken.get(matches) {
+                notes.extend(contested(candidate, holder, name));
+                continue;
+            }
+            taken.insert(matches, &candidate.route.origin);
+            if matches!(&matches.path, PathMatch::Prefix(path) if path == "/") {
+                self.root = Some((candidate.object.clone(), candidate.field.is_none()));
+            }
+            let mut route = candidate.route.clone();
+            route.filters = candidate.wish.filters(&matches.path, has_tls, settings);
+            routes.push(route);
+        }
+        let host = name.to_owned();
+        (VirtualHost { host, routes }, notes)
+    }
+}
+
+/// The line of a route that another object has.
+fn contested(candidate: &Candidate, holder: &RouteOrigin, host: &str) -> Option<Note> {
+    let [rule, path] = candidate.field?;
+    let host = if host.is_empty() { "any host" } else { host };
+    let wanted = match &candidate.route.matches.path {
+        PathMatch::Exact(path) => format!("Exact \"{path}\""),
+        PathMatch::Prefix(path) => format!("Prefix \"{path}\""),
+        PathMatch::Regex(pattern) => format!("the expression \"{pattern}\""),
+    };
+    let text = format!(
+        "{}.path: {wanted} of {host} belongs to {} {} already",
+        candidate.route.origin.rule, holder.kind, holder.name
+    );
+    let place = Place {
+        about: About::Rule,
+        age: candidate.age,
+        object: candidate.object.clone(),
+        field: [rule, path, 1],
+    };
+    Some((place, Problem::error(id(&candidate.object), text)))
+}

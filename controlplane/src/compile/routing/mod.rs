@@ -1,0 +1,438 @@
+//! Routes: from objects that say which request goes where to hosts, upstreams and certificates.
+//!
+//! Each object is read for itself into neutral routes ([`ingress`]); hosts put theirs in one order ([`rank`]). A change of
+//! an Ingress is that Ingress and the hosts of which it says something else now; a change of a Service or Secret is the
+//! Ingresses that name it; an endpoint that comes or goes is one upstream.
+
+mod backend;
+mod certificates;
+mod host;
+mod ingress;
+mod rank;
+mod tls_redirect;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use headgate_ring::message::{Key, Object, Upstream};
+
+use super::feeds::Feeds;
+use super::ledger::Ledger;
+use super::notes::{About, Note, Notes, Place};
+use super::world::World;
+use super::{Settings, Work};
+use crate::model::ingress::{CONTROLLER, Ingress, IngressClass};
+use crate::model::{ObjectName, Secret};
+use crate::problem::Problem;
+use certificates::Certificates;
+use host::Host;
+use ingress::{Written, id};
+
+/// Ingresses by what they name.
+type Users = BTreeMap<ObjectName, BTreeSet<ObjectName>>;
+
+#[derive(Debug, Default)]
+pub(super) struct Routing {
+    served: BTreeMap<ObjectName, Written>,
+    hosts: BTreeMap<String, Host>,
+    upstreams: BTreeMap<String, Named>,
+    by_service: Users,
+    by_secret: Users,
+    /// How many Ingresses give each host TLS.
+    tls_hosts: BTreeMap<String, usize>,
+    certificates: Certificates,
+    unclassed: Notes<ObjectName>,
+    contested: Notes<String>,
+    /// Ingresses to be read again.
+    stale: BTreeSet<ObjectName>,
+    stale_hosts: BTreeSet<String>,
+    /// Whether all Ingresses are to be read again.
+    reclassed: bool,
+}
+
+/// An upstream that Ingresses name.
+#[derive(Debug)]
+struct Named {
+    /// How many do.
+    users: usize,
+    fed_by: Option<(ObjectName, usize)>,
+}
+
+impl Routing {
+    pub(super) fn ingress_changed(&mut self, name: &ObjectName) {
+        self.stale.insert(name.clone());
+    }
+
+    pub(super) fn service_changed(&mut self, name: &ObjectName) {
+        self.stale
+            .extend(self.by_service.get(name).into_iter().flatten().cloned());
+    }
+
+    pub(super) fn secret_changed(&mut self, name: &ObjectName) {
+        self.stale
+            .extend(self.by_secret.get(name).into_iter().flatten().cloned());
+        self.certificates.secret_changed(name);
+    }
+
+    pub(super) fn classes_changed(&mut self) {
+        self.reclassed = true;
+    }
+
+    /// When to settle again in any case, in seconds since 1970: a certificate begins or ends to be valid.
+    pub(super) fn valid_until(&self) -> i64 {
+        self.certificates.valid_until()
+    }
+
+    /// Brings the ledger up to date with all that was taken in.
+    pub(super) fn settle(
+        &mut self,
+        world: &World<'_>,
+        settings: &Settings,
+        now: i64,
+        feeds: &mut Feeds,
+        ledger: &mut Ledger<'_>,
+    ) -> Work {
+        if std::mem::take(&mut self.reclassed) {
+            self.stale
+                .extend(world.model.ingresses().map(|(name, _)| name.clone()));
+        }
+        let stale = std::mem::take(&mut self.stale);
+        let classes = Classes::of(world, settings);
+        for name in &stale {
+            let ingress = world.model.ingress(name);
+            let ours = ingress.is_some_and(|ingress| self.is_ours(name, ingress, &classes));
+            let written = ingress
+                .filter(|_| ours)
+                .map(|ingress| Written::read(world, settings, name, ingress));
+            if ingress.is_none() {
+                self.unclassed.set(name.clone(), Vec::new());
+            }
+            self.replace(name, written, feeds, ledger);
+        }
+        let hosts = std::mem::take(&mut self.stale_hosts);
+        for host in &hosts {
+            self.put_host(host, settings, ledger);
+        }
+        self.certificates.settle(world, settings, now, ledger);
+        Work {
+            ingresses: stale.len(),
+            hosts: hosts.len(),
+            fed: 0,
+        }
+    }
+
+    /// An Ingress that names no class, where there is no default class, gets a line: it is probably not meant to be
+    /// served by nobody.
+    fn is_ours(&mut self, name: &ObjectName, ingress: &Ingress, classes: &Classes<'_>) -> bool {
+        let ours = classes.serve(ingress);
+        let mut notes = Vec::new();
+        if ours.is_none() {
+            let text = format!(
+                "spec.ingressClassName: is missing and no IngressClass is the default; the Ingress is not \
+                 served. Use \"{}\", or an IngressClass with the controller {CONTROLLER}",
+                classes.own
+            );
+            let place = Place {
+                about: About::Class,
+                age: ingress.age,
+                object: name.clone(),
+                field: [0; 3],
+            };
+            notes.push((place, Problem::warning(id(name), text)));
+        }
+        self.unclassed.set(name.clone(), notes);
+        ours.unwrap_or(false)
+    }
+
+    /// What an Ingress says is this now.
+    fn replace(
+        &mut self,
+        name: &ObjectName,
+        new: Option<Written>,
+        feeds: &mut Feeds,
+        ledger: &mut Ledger<'_>,
+    ) {
+        let old = self.served.remove(name);
+        if old == new {
+            self.served.extend(new.map(|new| (name.clone(), new)));
+            return;
+        }
+        // What is used still is never without a user in between.
+        if let Some(new) = &new {
+            for (upstream, fed_by) in &new.upstreams {
+                self.use_upstream(upstream, fed_by.as_ref(), feeds, ledger);
+            }
+            use_all(&mut self.by_service, &new.services, name);
+            use_all(&mut self.by_secret, &new.tls.secrets, name);
+        }
+        if let Some(old) = &old {
+            for upstream in old.upstreams.keys() {
+                self.leave_upstream(upstream, feeds, ledger);
+            }
+            let kept = |set: fn(&Written) -> &BTreeSet<ObjectName>| new.as_ref().map(set);
+            leave_all(&mut self.by_service, &old.services, kept(|w| &w.services), name);
+            leave_all(
+                &mut self.by_secret,
+                &old.tls.secrets,
+                kept(|w| &w.tls.secrets),
+                name,
+            );
+        }
+        self.replace_candidates(old.as_ref(), new.as_ref());
+        self.replace_tls_hosts(old.as_ref(), new.as_ref());
+        self.certificates
+            .replace(old.as_ref().map(|w| &w.tls), new.as_ref().map(|w| &w.tls));
+        self.served.extend(new.map(|new| (name.clone(), new)));
+    }
+
+    fn replace_candidates(&mut self, old: Option<&Written>, new: Option<&Written>) {
+        let of = |written: Option<&Written>, host: &str| {
+            written.and_then(|written| written.hosts.get(host)).cloned()
+        };
+        let names = old
+            .into_iter()
+            .chain(new)
+            .flat_map(|written| written.hosts.keys());
+        let names: BTreeSet<&String> = names.collect();
+        for name in names {
+            let (before, now) = (of(old, name), of(new, name));
+            if before == now {
+                continue;
+            }
+            let host = self.hosts.entry(name.clone()).or_default();
+            before
+                .into_iter()
+                .flatten()
+                .for_each(|candidate| host.remove(&candidate));
+            now.into_iter()
+                .flatten()
+                .for_each(|candidate| host.insert(candidate));
+            self.stale_hosts.insert(name.clone());
+        }
+    }
+
+    fn replace_tls_hosts(&mut self, old: Option<&Written>, new: Option<&Written>) {
+        let (old, new) = (old.map(|w| &w.tls.hosts), new.map(|w| &w.tls.hosts));
+        for host in new.into_iter().flatten() {
+            let users = self.tls_hosts.entry(host.clone()).or_default();
+            *users += 1;
+            if *users == 1 {
+                self.tls_changed(host);
+            }
+        }
+        for host in old.into_iter().flatten() {
+            let Some(users) = self.tls_hosts.get_mut(host) else {
+                continue;
+            };
+            *users -= 1;
+            if *users == 0 {
+                self.tls_hosts.remove(host);
+                self.tls_changed(host);
+            }
+        }
+    }
+
+    /// The hosts below a wildcard have, or lose, TLS with it.
+    fn tls_changed(&mut self, pattern: &str) {
+        let covered = |host: &&String| *host == pattern || wildcard_of(host).is_some_and(|w| w == pattern);
+        if pattern.starts_with("*.") {
+            self.stale_hosts
+                .extend(self.hosts.keys().filter(covered).cloned());
+        } else if self.hosts.contains_key(pattern) {
+            self.stale_hosts.insert(pattern.to_owned());
+        }
+    }
+
+    fn has_tls(&self, host: &str) -> bool {
+        self.tls_hosts.contains_key(host)
+            || wildcard_of(host).is_some_and(|w| self.tls_hosts.contains_key(&w))
+    }
+
+    fn put_host(&mut self, name: &str, settings: &Settings, ledger: &mut Ledger<'_>) {
+        let has_tls = self.has_tls(name);
+        let key = Key::VirtualHost(name.to_owned());
+        let Some(host) = self.hosts.get_mut(name) else {
+            return;
+        };
+        if host.is_empty() {
+            self.hosts.remove(name);
+            self.contested.set(name.to_owned(), Vec::new());
+            ledger.delete(&key);
+            return;
+        }
+        let (made, notes) = host.compile(name, has_tls, settings);
+        self.contested.set(name.to_owned(), notes);
+        ledger.put(Object::VirtualHost(made));
+    }
+
+    fn use_upstream(
+        &mut self,
+        name: &str,
+        fed_by: Option<&(ObjectName, usize)>,
+        feeds: &mut Feeds,
+        ledger: &mut Ledger<'_>,
+    ) {
+        let key = Key::Upstream(name.to_owned());
+        let known = self.upstreams.get_mut(name);
+        let before = known.map(|known| {
+            known.users += 1;
+            std::mem::replace(&mut known.fed_by, fed_by.cloned())
+        });
+        if before.as_ref().map(Option::as_ref) == Some(fed_by) {
+            return;
+        }
+        match &before {
+            Some(Some((service, port))) => feeds.remove(service, *port, key.clone()),
+            Some(None) => {}
+            None => {
+                let fed_by = fed_by.cloned();
+                self.upstreams.insert(name.to_owned(), Named { users: 1, fed_by });
+            }
+        }
+        match fed_by {
+            Some((service, port)) => feeds.add(service, *port, key),
+            None => ledger.put(Object::Upstream(Upstream {
+                name: name.to_owned(),
+                endpoints: Vec::new(),
+            })),
+        }
+    }
+
+    fn leave_upstream(&mut self, name: &str, feeds: &mut Feeds, ledger: &mut Ledger<'_>) {
+        let Some(known) = self.upstreams.get_mut(name) else {
+            return;
+        };
+        known.users -= 1;
+        if known.users > 0 {
+            return;
+        }
+        let key = Key::Upstream(name.to_owned());
+        let gone = self.upstreams.remove(name);
+        if let Some((service, port)) = gone.and_then(|gone| gone.fed_by) {
+            feeds.remove(&service, port, key.clone());
+        }
+        ledger.delete(&key);
+    }
+
+    /// What is wrong, in no order.
+    pub(super) fn notes(&self) -> impl Iterator<Item = Note> {
+        let written = self
+            .served
+            .values()
+            .flat_map(|w| w.notes.iter().chain(&w.tls.notes));
+        let kept = self.unclassed.iter().chain(self.contested.iter()).chain(written);
+        let kept = kept.chain(self.certificates.notes()).cloned();
+        kept.chain(
+            self.served
+                .iter()
+                .filter_map(|(name, written)| self.unused_default(name, written)),
+        )
+    }
+
+    /// A default backend of which nothing is used.
+    fn unused_default(&self, name: &ObjectName, written: &Written) -> Option<Note> {
+        if !written.has_default {
+            return None;
+        }
+        let is_used = |host: &str| self.hosts.get(host).is_some_and(|host| host.falls_back_to(name));
+        let holder = self.hosts.get("")?.root()?;
+        if written.hosts.keys().any(|host| is_used(host)) {
+            return None;
+        }
+        let text =
+            format!("spec.defaultBackend: is not used: Ingress {holder} takes all such requests already");
+        let place = Place {
+            about: About::Rule,
+            age: written.age,
+            object: name.clone(),
+            field: [usize::MAX, 1, 0],
+        };
+        Some((place, Problem::warning(id(name), text)))
+    }
+}
+
+/// `*.example.com` of `shop.example.com`.
+fn wildcard_of(host: &str) -> Option<String> {
+    let (first, parent) = host.split_once('.')?;
+    (first != "*").then(|| format!("*.{parent}"))
+}
+
+fn use_all(users: &mut Users, named: &BTreeSet<ObjectName>, by: &ObjectName) {
+    for name in named {
+        users.entry(name.clone()).or_default().insert(by.clone());
+    }
+}
+
+fn leave_all(
+    users: &mut Users,
+    named: &BTreeSet<ObjectName>,
+    kept: Option<&BTreeSet<ObjectName>>,
+    by: &ObjectName,
+) {
+    for name in named
+        .iter()
+        .filter(|name| !kept.is_some_and(|kept| kept.contains(*name)))
+    {
+        if let Some(of_name) = users.get_mut(name) {
+            of_name.remove(by);
+            if of_name.is_empty() {
+                users.remove(name);
+            }
+        }
+    }
+}
+
+/// Which Ingresses are ours.
+struct Classes<'a> {
+    by_name: BTreeMap<&'a str, IngressClass>,
+    own: &'a str,
+}
+
+impl<'a> Classes<'a> {
+    fn of(world: &World<'a>, settings: &'a Settings) -> Self {
+        let classes = world.model.classes();
+        Self {
+            by_name: classes
+                .map(|(name, class)| (name.name.as_str(), *class))
+                .collect(),
+            own: &settings.class,
+        }
+    }
+
+    /// Whether Headgate serves the Ingress; `None` where it names no class and there is no default one.
+    fn serve(&self, ingress: &Ingress) -> Option<bool> {
+        let mut defaults = self.by_name.values().filter(|class| class.default).peekable();
+        match &ingress.class {
+            Some(class) => Some(match self.by_name.get(class.as_str()) {
+                Some(class) => class.ours,
+                None => class == self.own,
+            }),
+            None if defaults.peek().is_some() => Some(defaults.any(|class| class.ours)),
+            None => None,
+        }
+    }
+}
+
+/// The certificate of a Secret; the last good one where the Secret is gone, or has none any more, under an Ingress that
+/// uses it.
+fn find<'a>(world: &World<'a>, name: &ObjectName) -> Option<&'a crate::model::TlsSecret> {
+    let secret = world
+        .model
+        .secret(name)
+        .and_then(|secret| Secret::tls(secret).ok());
+    secret.or_else(|| world.model.last_good_certificate(name))
+}
+
+#[cfg(test)]
+impl Routing {
+    pub(super) fn is_empty(&self) -> bool {
+        self.served.is_empty()
+            && self.hosts.is_empty()
+            && self.upstreams.is_empty()
+            && self.by_service.is_empty()
+            && self.by_secret.is_empty()
+            && self.tls_hosts.is_empty()
+            && self.certificates.is_empty()
+            && self.stale.is_empty()
+            && self.stale_hosts.is_empty()
+    }
+}
