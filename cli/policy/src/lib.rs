@@ -1,6 +1,6 @@
 //! `headgate policy`: who may connect to whom, and why.
 //!
-//! Every question is asked of a [`Snapshot`](snapshot::Snapshot): the tables that the dataplane decides by, compiled
+//! Every question is asked of a `Snapshot`: the tables that the dataplane decides by, compiled
 //! from a directory of manifests or from the objects of a running gateway, and the objects themselves.
 #![forbid(unsafe_code)]
 

@@ -1,9 +1,9 @@
 //! Where frames come from and go to.
 //!
 //! * [`XdpPort`]: the AF_XDP queues of an interface that one worker serves.
-//! * [`memory::pair`]: two ends in one process, for tests and benches; no kernel involved.
-//! * [`Faulty`]: any port behind a bad line: loss, duplicates, reordering, corruption.
-//! * [`pcap`]: capture files as a source and as a sink.
+//! * `memory::pair`: two ends in one process, for tests and benches; no kernel involved.
+//! * `Faulty`: any port behind a bad line: loss, duplicates, reordering, corruption.
+//! * `pcap`: capture files as a source and as a sink.
 
 #[cfg(any(test, feature = "harness"))]
 pub mod faults;

@@ -120,6 +120,15 @@ struct Dataplane {
     run_dir: RunDir,
 }
 
+fn say_that_it_runs(options: &Options, plan: &workers::Plan) {
+    tracing::info!(
+        ports = options.ports.join(","),
+        workers = plan.workers,
+        frames = plan.frames,
+        "the dataplane runs"
+    );
+}
+
 impl Dataplane {
     async fn start(options: &Options) -> Result<(Self, Routes), RunError> {
         check_privileges()?;
@@ -162,12 +171,7 @@ impl Dataplane {
             .metrics
             .map(|address| start_metrics(address, answers))
             .transpose()?;
-        tracing::info!(
-            ports = options.ports.join(","),
-            workers = plan.workers,
-            frames = plan.frames,
-            "the dataplane runs"
-        );
+        say_that_it_runs(options, &plan);
         let dataplane = Self {
             _server: server,
             _metrics: metrics,

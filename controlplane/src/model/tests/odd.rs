@@ -179,6 +179,9 @@ fn rules_paths_and_backends() {
             "spec.rules[1].http.paths[2].path: \"relative\" must begin with \"/\"",
             "spec.rules[1].http.paths[3].backend.resource: is not supported: a backend must be a service",
             "spec.rules[2].http.paths[0].path: \"/c//d\" must not contain \"//\"",
+            // There is no state before, which would stay in force; what is right is served.
+            "spec.defaultBackend.resource: is not supported: a backend must be a service; until it is mended it is in \
+             force without",
         ]
     );
 }
