@@ -33,6 +33,7 @@ setup:
 
 fmt:
 	cargo fmt --all --check
+	scripts/fill-docs --check
 
 lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
