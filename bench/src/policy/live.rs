@@ -20,7 +20,7 @@ use headgate_dataplane::{
 };
 use headgate_net::{
     clock::Clock,
-    flow::{Ownership, SourcePorts, Timeouts},
+    flow::{Ownership, SourcePorts, Termination, Timeouts},
     verdict::WorkerId,
 };
 use headgate_ring::{ControlSession, Operation, Transaction, message::ToControl};
@@ -132,6 +132,7 @@ fn config() -> Result<WorkerConfig> {
             worker: WorkerId(0),
             workers: 1,
             ownership: Ownership::Hash,
+            termination: Termination::Inline,
             source_ports: SourcePorts::new(61_000, 65_535, 1).context("a wide range")?,
             flow_capacity: 1_024,
             timeouts: Timeouts::default(),

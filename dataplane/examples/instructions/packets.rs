@@ -10,7 +10,7 @@ use headgate_dataplane::pipeline::{Context, Pipeline, PipelineConfig};
 use headgate_dataplane::telemetry::flow_log::{FlowLog, Settings};
 use headgate_net::clock::Nanos;
 use headgate_net::fib::Fib;
-use headgate_net::flow::{Ownership, SourcePorts, Timeouts};
+use headgate_net::flow::{Ownership, SourcePorts, Termination, Timeouts};
 use headgate_net::verdict::{PortId, Reason, Verdict, WorkerId};
 use headgate_net::wire::craft::{self, Segment, Transport};
 use headgate_net::wire::{self, Address, Parsed, Tuple, tcp_flag};
@@ -180,6 +180,7 @@ impl Node {
                 worker: WorkerId(0),
                 workers: 1,
                 ownership: Ownership::Hash,
+                termination: Termination::Inline,
                 source_ports: SourcePorts::new(1_024, 65_535, 1).expect("a wide range"),
                 flow_capacity: 4 * FLOWS,
                 timeouts: Timeouts::default(),

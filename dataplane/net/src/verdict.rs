@@ -20,6 +20,10 @@ pub struct PortId(pub u8);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkerId(pub u8);
 
+/// A stage that terminates connections: one of each worker and of its number, or one on a core of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StageId(pub u8);
+
 /// What becomes of a packet; each ends with exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -27,9 +31,14 @@ pub enum Verdict {
     Forward(PortId),
     /// Rewritten in place into its own answer: send it on the port that it came from.
     Reply,
-    /// TCP for a listener, a pod's answer to the L7 stage, or an ICMP error about either. The headers stand where these
+    /// TCP for a listener, a pod's answer to an L7 stage, or an ICMP error about either. The headers stand where these
     /// say, without extension headers and without padding behind the packet; else it is as it came.
-    ToL7(Headers),
+    ToL7 {
+        /// Whose connection it is of.
+        stage: StageId,
+        /// The packet's.
+        headers: Headers,
+    },
     /// Another worker owns the flow; the packet is as it came.
     HandOver(WorkerId),
     /// Rewritten but for the addresses of the link-layer header, which is Ethernet without tags: once the

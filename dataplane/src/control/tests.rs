@@ -16,7 +16,7 @@ use crate::steering::{Rules, Steerer};
 use crate::telemetry::flow_log::FlowLog;
 use crate::worker::{self, KernelPath, Shared, WorkerConfig};
 use headgate_net::clock::Clock;
-use headgate_net::flow::{Ownership, SourcePorts, Timeouts};
+use headgate_net::flow::{Ownership, SourcePorts, Termination, Timeouts};
 use headgate_net::verdict::WorkerId;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -140,6 +140,7 @@ fn config(id: u8, umem: &'static Umem) -> WorkerConfig {
             worker: WorkerId(id),
             workers: 2,
             ownership: Ownership::Hash,
+            termination: Termination::Inline,
             source_ports: SourcePorts::new(61000, 65535, 2).unwrap(),
             flow_capacity: 1024,
             timeouts: Timeouts::default(),

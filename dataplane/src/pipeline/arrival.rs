@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use super::{Origin, Packet};
 use crate::telemetry::flow_log::Event;
 use headgate_net::fib::Lookup;
-use headgate_net::flow::{self, NewFlow, NoRoom, Ownership, Part};
+use headgate_net::flow::{self, NewFlow, NoRoom, Ownership, Part, Termination};
 use headgate_net::lb::Service;
 use headgate_net::policy::Decision;
 use headgate_net::record::PacketCount;
-use headgate_net::verdict::{Answer, Kernel, Reason, Verdict, WorkerId};
+use headgate_net::verdict::{Answer, Kernel, Reason, StageId, Verdict, WorkerId};
 use headgate_net::wire::error::Error;
 use headgate_net::wire::{self, Address, Tuple, ipv6, tcp_flag};
 
@@ -19,22 +19,25 @@ impl<A: Address> Packet<'_, A> {
         let tables = self.ctx.tables;
         let destination = tuple.destination.ip();
         let port = tuple.destination_port;
-        if let Some((owner, part)) = self.reserved(tuple) {
-            return self.reply_to_us(owner, part);
+        if let Some(part) = self.reserved(tuple) {
+            return self.reply_to_us(part);
         }
         let listener =
             self.headers.protocol == wire::TCP && tables.listeners.lookup(destination, port).is_some();
         let service = tables.services.lookup(destination, self.headers.protocol, port);
-        if (listener || service.is_some())
-            && let Some(owner) = self.owner_by_hash(hash)
-        {
+        let owner = if listener {
+            self.host_by_hash(hash)
+        } else {
+            service.and_then(|_| self.owner_by_hash(hash))
+        };
+        if let Some(owner) = owner {
             return self.hand_over(owner);
         }
         if (listener || service.is_some() || tables.is_managed(destination)) && self.is_forged(tuple) {
             return self.drop(Reason::BadSource);
         }
         if listener {
-            self.give_to_l7()
+            self.give_to_l7(self.stage_by_hash(hash))
         } else if let Some(service) = service {
             self.admit(tuple, service)
         } else if self.ctx.fib.is_local(destination) {
@@ -47,8 +50,8 @@ impl<A: Address> Packet<'_, A> {
         }
     }
 
-    /// The owner of a packet that goes to a reserved source port of an address of the host's.
-    pub(super) fn reserved(&self, tuple: &Tuple<A>) -> Option<(WorkerId, Part)> {
+    /// Whose packet it is that goes to a reserved source port of an address of the host's.
+    pub(super) fn reserved(&self, tuple: &Tuple<A>) -> Option<Part> {
         let owner = self.desk.source_ports.owner(tuple.destination_port)?;
         self.ctx.fib.is_local(tuple.destination.ip()).then_some(owner)
     }
@@ -82,18 +85,43 @@ impl<A: Address> Packet<'_, A> {
             || (opens && super::host::is_owned(self.ctx, source))
     }
 
-    fn reply_to_us(&mut self, owner: WorkerId, part: Part) -> Verdict {
-        if let Some(owner) = self.other(owner) {
+    /// The other worker that has the L7 stage of a client's connection, by its hash, if the packet must go there first.
+    pub(super) fn host_by_hash(&self, hash: u64) -> Option<WorkerId> {
+        match self.desk.termination {
+            Termination::Inline => self.owner_by_hash(hash),
+            Termination::Apart(_) => None,
+        }
+    }
+
+    /// The L7 stage of a client's connection, by its hash.
+    pub(super) fn stage_by_hash(&self, hash: u64) -> StageId {
+        match self.desk.termination {
+            Termination::Inline => StageId(self.desk.worker.0),
+            Termination::Apart(stages) => flow::stage(hash, stages),
+        }
+    }
+
+    /// The other worker that the packet must go to first if it is of this part.
+    pub(super) fn host_of(&self, part: Part) -> Option<WorkerId> {
+        match (part, self.desk.termination) {
+            (Part::L4(worker), _) => self.other(worker),
+            (Part::L7(stage), Termination::Inline) => self.other(WorkerId(stage.0)),
+            (Part::L7(_), Termination::Apart(_)) => None,
+        }
+    }
+
+    fn reply_to_us(&mut self, part: Part) -> Verdict {
+        if let Some(owner) = self.host_of(part) {
             return self.hand_over(owner);
         }
         match part {
-            Part::L7 if self.headers.protocol == wire::TCP => self.give_to_l7(),
+            Part::L7(stage) if self.headers.protocol == wire::TCP => self.give_to_l7(stage),
             _ => self.kernel(Kernel::NoFlow),
         }
     }
 
     /// For our own TCP, which is where extension headers end.
-    pub(super) fn give_to_l7(&mut self) -> Verdict {
+    pub(super) fn give_to_l7(&mut self, stage: StageId) -> Verdict {
         self.frame.set_len(self.headers.end.into());
         let headers = if A::V6 {
             ipv6::without_extensions(self.frame.data_mut(), &self.headers)
@@ -101,7 +129,7 @@ impl<A: Address> Packet<'_, A> {
             self.headers
         };
         self.desk.counters.count(PacketCount::ToL7);
-        Verdict::ToL7(headers)
+        Verdict::ToL7 { stage, headers }
     }
 
     /// Makes a flow for the packet and sends it on, if Service, policy and routes agree.

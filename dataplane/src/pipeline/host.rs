@@ -162,26 +162,19 @@ impl<A: Address> Packet<'_, A> {
     /// what an answer to the quoted packet would have.
     fn error_about_unknown(&mut self, tuple: &Tuple<A>, protocol: u8, hash: u64) -> Verdict {
         let reserved = self.reserved(tuple);
-        let owner = match reserved {
-            Some((owner, _)) => self.other(owner),
-            None => self.owner_by_hash(hash),
-        };
-        if let Some(owner) = owner {
-            return self.hand_over(owner);
-        }
         let ours = tuple.destination.ip();
-        let listener = || {
-            let listeners = &self.ctx.tables.listeners;
-            listeners.lookup(ours, tuple.destination_port).is_some()
+        let listeners = &self.ctx.tables.listeners;
+        let listener = || protocol == wire::TCP && listeners.lookup(ours, tuple.destination_port).is_some();
+        let (owner, stage) = match reserved {
+            Some(part @ Part::L7(stage)) => (self.host_of(part), Some(stage)),
+            Some(part) => (self.host_of(part), None),
+            None if listener() => (self.host_by_hash(hash), Some(self.stage_by_hash(hash))),
+            None => (self.owner_by_hash(hash), None),
         };
-        let l7 = match reserved {
-            Some((_, part)) => part == Part::L7,
-            None => listener(),
-        };
-        if l7 && protocol == wire::TCP {
-            self.give_to_l7()
-        } else {
-            self.unrelated(ours)
+        match (owner, stage) {
+            (Some(owner), _) => self.hand_over(owner),
+            (None, Some(stage)) if protocol == wire::TCP => self.give_to_l7(stage),
+            (None, _) => self.unrelated(ours),
         }
     }
 

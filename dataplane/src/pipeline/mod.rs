@@ -27,7 +27,7 @@ use answer::limiter;
 use headgate_net::bucket::TokenBucket;
 use headgate_net::clock::Nanos;
 use headgate_net::fib::Fib;
-use headgate_net::flow::{Entry, Flows, Ownership, Part, Secret, SourcePorts, Timeouts};
+use headgate_net::flow::{Entry, Flows, Ownership, Part, Secret, SourcePorts, Termination, Timeouts};
 use headgate_net::record::{PacketCount, WorkerRecord};
 use headgate_net::verdict::{Counters, Kernel, PortId, Reason, Verdict, WorkerId};
 use headgate_net::wire::{self, Address, Headers, Malformed, Parsed, Tuple};
@@ -41,7 +41,9 @@ pub struct PipelineConfig {
     pub workers: u8,
     /// How they share them.
     pub ownership: Ownership,
-    /// The ports that SNAT and the L7 stage send from, cut for as many workers.
+    /// Where connections are terminated.
+    pub termination: Termination,
+    /// The ports that SNAT and L7 stages send from, cut for as many workers and stages.
     pub source_ports: SourcePorts,
     /// Flows of each address family that the worker's tables hold. Memory is taken at once: 171 to 342 bytes for an
     /// IPv4 flow and twice that for an IPv6 flow, by how far the capacity is from a power of two.
@@ -98,6 +100,7 @@ struct Desk {
     worker: WorkerId,
     workers: u8,
     ownership: Ownership,
+    termination: Termination,
     source_ports: SourcePorts,
     established: EstablishedFlows,
     counters: Counters,
@@ -142,7 +145,7 @@ impl Pipeline {
             config.worker,
             config.workers
         );
-        let ports = config.source_ports.slice(config.worker, Part::L4);
+        let ports = config.source_ports.slice(Part::L4(config.worker));
         let secret = Secret::new(config.seed);
         Self {
             v4: Flows::new(config.flow_capacity, ports.clone(), &config.timeouts, secret),
@@ -151,6 +154,7 @@ impl Pipeline {
                 worker: config.worker,
                 workers: config.workers,
                 ownership: config.ownership,
+                termination: config.termination,
                 source_ports: config.source_ports,
                 established: config.established,
                 counters: Counters::new(record),

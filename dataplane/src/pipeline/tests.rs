@@ -3,6 +3,7 @@
 mod changes;
 mod headers;
 mod icmp;
+mod l7;
 mod log;
 mod network;
 mod stages;
@@ -21,7 +22,7 @@ use super::*;
 use crate::config::State;
 use crate::telemetry::flow_log::{Recorded, Settings};
 use headgate_net::fib::{self, NextHop, Route, RouteKind, Snapshot, Table};
-use headgate_net::verdict::Answer;
+use headgate_net::verdict::{Answer, StageId};
 use headgate_net::wire::craft::{self, Segment, Transport};
 use headgate_net::wire::tcp_flag;
 
@@ -237,7 +238,17 @@ impl Gateway {
     }
 
     fn with(workers: u8, ownership: Ownership, established: EstablishedFlows) -> Self {
-        let source_ports = SourcePorts::new(50_000, 50_255, workers).unwrap();
+        Self::build(workers, ownership, Termination::Inline, established)
+    }
+
+    fn build(
+        workers: u8,
+        ownership: Ownership,
+        termination: Termination,
+        established: EstablishedFlows,
+    ) -> Self {
+        let stages = termination.stages(workers);
+        let source_ports = SourcePorts::cut(50_000, 50_255, workers, stages).unwrap();
         let settings = Settings {
             recorded: Recorded::All,
             ..Settings::default()
@@ -248,6 +259,7 @@ impl Gateway {
                 worker: WorkerId(worker),
                 workers,
                 ownership,
+                termination,
                 source_ports,
                 flow_capacity: 128,
                 timeouts: Timeouts::default(),
@@ -348,6 +360,14 @@ impl Gateway {
 
     fn counters(&self) -> &Counters {
         self.workers[0].counters()
+    }
+}
+
+/// For this L7 stage, as it came.
+fn to_l7(stage: u8, frame: &[u8]) -> Verdict {
+    Verdict::ToL7 {
+        stage: StageId(stage),
+        headers: headers(frame),
     }
 }
 

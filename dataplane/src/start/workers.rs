@@ -13,7 +13,7 @@ use crate::pipeline::PipelineConfig;
 use crate::port::{Port, XdpPort};
 use crate::telemetry::flow_log::{FlowLog, Settings};
 use crate::worker::{KernelPath, WorkerConfig};
-use headgate_net::flow::{Ownership, SourcePorts, Timeouts};
+use headgate_net::flow::{Ownership, SourcePorts, Termination, Timeouts};
 use headgate_net::verdict::WorkerId;
 use headgate_net::wire::ethernet::HEADER;
 
@@ -134,6 +134,7 @@ pub(super) fn configs(
             worker: WorkerId(id),
             workers: plan.workers,
             ownership: plan.ownership,
+            termination: Termination::Inline,
             source_ports: plan.source_ports,
             flow_capacity: options.flow_capacity as usize,
             timeouts: timeouts(options),

@@ -185,7 +185,7 @@ impl Engine {
         match verdict {
             Verdict::Forward(port) => self.transmit(frame, port),
             Verdict::Reply => self.transmit(frame, ingress),
-            Verdict::ToL7(headers) => {
+            Verdict::ToL7 { headers, .. } => {
                 self.l7.ingress(frame.data(), &headers, ctx.now);
                 self.cache.put(frame);
             }

@@ -21,7 +21,7 @@ use crate::telemetry::WorkerStatus;
 use crate::telemetry::flow_log::FlowLog;
 use headgate_net::clock::Nanos;
 use headgate_net::fib::{Address, Link, Neighbour, NextHop, Route, RouteKind, Snapshot, Table};
-use headgate_net::flow::{Ownership, SourcePorts, Timeouts};
+use headgate_net::flow::{Ownership, SourcePorts, Termination, Timeouts};
 use headgate_net::record::{Loop, PacketCount};
 use headgate_net::verdict::{PortId, WorkerId};
 use headgate_net::wire::craft::{Transport, frame};
@@ -278,6 +278,7 @@ fn config(
         worker,
         workers,
         ownership: Ownership::Hash,
+        termination: Termination::Inline,
         source_ports: SourcePorts::new(61000, 65535, workers).unwrap(),
         flow_capacity: 4096,
         timeouts: Timeouts::default(),

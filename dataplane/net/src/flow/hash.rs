@@ -1,7 +1,7 @@
 //! The keyed hash of flows.
 
 use crate::hash::fold;
-use crate::verdict::WorkerId;
+use crate::verdict::{StageId, WorkerId};
 use crate::wire::{Address, Tuple};
 
 /// Odd bits of no structure: the fraction of the golden ratio.
@@ -51,8 +51,19 @@ impl Secret {
 #[inline]
 #[must_use]
 pub const fn worker(hash: u64, workers: u8) -> WorkerId {
-    let scaled = (hash >> 32) * workers as u64;
-    WorkerId((scaled >> 32).to_le_bytes()[0])
+    WorkerId(scaled(hash, workers))
+}
+
+/// The L7 stage that the hash of a client's packet names, where stages have cores of their own.
+#[inline]
+#[must_use]
+pub const fn stage(hash: u64, stages: u8) -> StageId {
+    StageId(scaled(hash, stages))
+}
+
+const fn scaled(hash: u64, count: u8) -> u8 {
+    let scaled = (hash >> 32) * count as u64;
+    (scaled >> 32).to_le_bytes()[0]
 }
 
 #[cfg(test)]
@@ -108,6 +119,7 @@ mod tests {
         #[test]
         fn a_worker_always_exists(hash in any::<u64>(), workers in 1_u8..) {
             prop_assert!(worker(hash, workers).0 < workers);
+            prop_assert!(stage(hash, workers).0 < workers);
         }
     }
 }

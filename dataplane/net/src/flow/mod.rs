@@ -14,7 +14,7 @@ mod track;
 use std::time::Duration;
 
 pub use entry::{Direction, Entry, NextHop, State};
-pub use hash::{Secret, worker};
+pub use hash::{Secret, stage, worker};
 pub use pool::PoolsFull;
 pub use ports::{InvalidSourcePorts, Part, SourcePorts};
 pub use timeouts::Timeouts;
@@ -33,6 +33,27 @@ pub enum Ownership {
     Hash,
     /// The worker whose queue it came in on: for hardware that spreads flows by RSS.
     Queue,
+}
+
+/// Where connections are terminated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Termination {
+    /// On the worker that owns the flow: each has a stage, of its own number.
+    #[default]
+    Inline,
+    /// On so many stages with cores of their own, at least one, whatever worker got the packet.
+    Apart(u8),
+}
+
+impl Termination {
+    /// How many stages there are beside so many workers.
+    #[must_use]
+    pub const fn stages(self, workers: u8) -> u8 {
+        match self {
+            Self::Inline => workers,
+            Self::Apart(stages) => stages,
+        }
+    }
 }
 
 /// Time in flow entries: 2^20 ns, about a millisecond, wrapping after 52 days. What is compared is never older than

@@ -4,108 +4,139 @@ use std::ops::RangeInclusive;
 
 use thiserror::Error;
 
-use crate::verdict::WorkerId;
+use crate::verdict::{StageId, WorkerId};
 
-/// What a source port is used for.
+/// Whose source ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// Client connections that Services balance.
-    L4,
-    /// Connections that the L7 stage opens to pods.
-    L7,
+    /// Client connections that Services balance, of this worker.
+    L4(WorkerId),
+    /// Connections that this L7 stage opens to pods.
+    L7(StageId),
 }
 
-/// Every fourth source port is the L7 stage's: it pools connections, and so needs fewer.
+/// Every fourth source port is for L7: it pools connections, and so needs fewer.
 const L7_SHARE: u16 = 4;
+/// The narrowest slices.
+const LEAST_L4: u16 = 6;
+const LEAST_L7: u16 = 2;
 
-/// The reserved range of source ports, cut into one slice for each worker and each slice in two parts, so that
-/// the destination port of a reply names the worker and the part without any table.
+/// The reserved range of source ports, cut into one slice for each worker and one for each L7 stage, so that the
+/// destination port of a reply names its owner without any table.
 ///
 /// ```text
-/// first                                                                      last
-/// | worker 0: L4 ............ | L7 .... | worker 1: L4 ............ | L7 .... | (rest: unused)
+/// first                                                                     last
+/// | L4: worker 0 | L4: worker 1 | ... | L7: stage 0 | L7: stage 1 | ... | (rest: unused)
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourcePorts {
     first: u16,
-    /// Ports of a slice.
-    width: u16,
-    /// Of these, the first ones, for L4.
+    /// Ports of a worker's slice.
     l4: u16,
     workers: u8,
+    /// Ports of a stage's slice.
+    l7: u16,
+    stages: u8,
 }
 
 /// A range of source ports that cannot be cut up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
-    "source ports {first}-{last} are too few for {workers} workers: each needs at least 8, and 0 is none; \
+    "source ports {first}-{last} are too few for {workers} workers and {stages} L7 stages: a quarter of them is for \
+     stages, of which each needs at least {LEAST_L7}, each worker needs at least {LEAST_L4} of the rest, and 0 is none; \
      give a wider range"
 )]
 pub struct InvalidSourcePorts {
     first: u16,
     last: u16,
     workers: u8,
+    stages: u8,
 }
 
 impl SourcePorts {
-    /// Cuts `first..=last` into slices for `workers` workers. Up to `workers - 1` ports at the end stay unused.
+    /// Cuts `first..=last` for workers of which each has an L7 stage of its own.
     ///
     /// # Errors
-    /// Where a slice would have fewer than 8 ports, there is no worker, or `first` is 0.
+    /// As [`cut`](Self::cut).
     pub fn new(first: u16, last: u16, workers: u8) -> Result<Self, InvalidSourcePorts> {
-        let invalid = InvalidSourcePorts { first, last, workers };
-        let total = last.checked_sub(first).filter(|_| first > 0).ok_or(invalid)?;
-        let total = u32::from(total) + 1;
-        let width = total.checked_div(u32::from(workers)).ok_or(invalid)?;
-        if width < 8 {
+        Self::cut(first, last, workers, workers)
+    }
+
+    /// Cuts `first..=last` into slices for so many workers and L7 stages. What does not come out even stays unused, at the
+    /// end.
+    ///
+    /// # Errors
+    /// Where a slice would be narrower than 6 ports of a worker or 2 of a stage, there is no worker or no stage, or `first`
+    /// is 0.
+    pub fn cut(first: u16, last: u16, workers: u8, stages: u8) -> Result<Self, InvalidSourcePorts> {
+        let invalid = InvalidSourcePorts {
+            first,
+            last,
+            workers,
+            stages,
+        };
+        // `first` is at least 1, so that there are at most 65,535.
+        let total = last.checked_sub(first).filter(|_| first > 0).ok_or(invalid)? + 1;
+        let l7 = (total / L7_SHARE).checked_div(stages.into()).ok_or(invalid)?;
+        let rest = total - l7 * u16::from(stages);
+        let l4 = rest.checked_div(workers.into()).ok_or(invalid)?;
+        if l7 < LEAST_L7 || l4 < LEAST_L4 {
             return Err(invalid);
         }
-        // `first` is at least 1, so that a slice is at most 65,535 wide.
-        let width = u16::try_from(width).map_err(|_| invalid)?;
         Ok(Self {
             first,
-            width,
-            l4: width - width / L7_SHARE,
+            l4,
             workers,
+            l7,
+            stages,
         })
     }
 
-    /// The worker whose slice `port` is in, and the part; `None` for ports that are not reserved.
+    /// Whose slice `port` is in; `None` for ports that are in none.
     #[must_use]
-    pub const fn owner(&self, port: u16) -> Option<(WorkerId, Part)> {
+    pub const fn owner(&self, port: u16) -> Option<Part> {
         let Some(offset) = port.checked_sub(self.first) else {
             return None;
         };
-        let worker = offset / self.width;
-        if worker >= self.workers as u16 {
+        let Some(offset) = offset.checked_sub(self.all_l4()) else {
+            return Some(Part::L4(WorkerId((offset / self.l4).to_le_bytes()[0])));
+        };
+        let stage = offset / self.l7;
+        if stage >= self.stages as u16 {
             return None;
         }
-        let part = if offset % self.width < self.l4 {
-            Part::L4
-        } else {
-            Part::L7
-        };
-        Some((WorkerId(worker.to_le_bytes()[0]), part))
+        Some(Part::L7(StageId(stage.to_le_bytes()[0])))
     }
 
-    /// The ports of a worker's part.
+    /// The ports of a slice.
     ///
     /// # Panics
-    /// Where there is no such worker.
+    /// Where there is no such worker or stage.
     #[must_use]
-    pub fn slice(&self, worker: WorkerId, part: Part) -> RangeInclusive<u16> {
-        assert!(worker.0 < self.workers, "{worker:?} of {} workers", self.workers);
-        let first = self.first + u16::from(worker.0) * self.width;
-        match part {
-            Part::L4 => first..=first + (self.l4 - 1),
-            Part::L7 => first + self.l4..=first + (self.width - 1),
-        }
+    pub fn slice(&self, part: Part) -> RangeInclusive<u16> {
+        let (first, width) = match part {
+            Part::L4(WorkerId(worker)) => {
+                assert!(worker < self.workers, "worker {worker} of {}", self.workers);
+                (self.first + u16::from(worker) * self.l4, self.l4)
+            }
+            Part::L7(StageId(stage)) => {
+                assert!(stage < self.stages, "stage {stage} of {}", self.stages);
+                (self.first + self.all_l4() + u16::from(stage) * self.l7, self.l7)
+            }
+        };
+        first..=first + (width - 1)
     }
 
-    /// All that is reserved: what XDP steers to Headgate, and what the host must not use itself.
+    /// All that is in a slice.
     #[must_use]
     pub fn range(&self) -> RangeInclusive<u16> {
-        self.first..=self.first + (self.width * u16::from(self.workers) - 1)
+        let count = self.all_l4() + self.l7 * u16::from(self.stages);
+        self.first..=self.first + (count - 1)
+    }
+
+    /// Ports of all workers together, in front of those of the stages.
+    const fn all_l4(&self) -> u16 {
+        self.l4 * self.workers as u16
     }
 }
 

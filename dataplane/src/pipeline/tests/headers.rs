@@ -39,7 +39,7 @@ fn a_listener_gets_what_stands_behind_extension_headers() {
         let mut gateway = Gateway::new(1, Ownership::Hash);
         let plain = frame(CLIENT6, LISTENER6, tcp(SYN));
         let out = gateway.receive(0, CLIENTS, &extended(plain.clone(), &chain));
-        let Verdict::ToL7(headers) = out.verdict else {
+        let Verdict::ToL7 { headers, .. } = out.verdict else {
             panic!("{chain:?}: {:?}", out.verdict)
         };
         assert_eq!(headers.packet(&out.frame), super::headers(&plain).packet(&plain));

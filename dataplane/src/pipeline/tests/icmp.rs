@@ -23,7 +23,7 @@ fn router(to_pod: bool, v6: bool) -> IpAddr {
 }
 
 /// What `router` sends about a frame that it got, quoting at most `limit` bytes of its IP packet.
-fn error_about(
+pub(super) fn error_about(
     frame: &[u8],
     router: IpAddr,
     (kind, code, word): (u8, u8, [u8; 4]),
@@ -252,7 +252,7 @@ fn errors_about_terminated_connections_are_for_the_l7_stage() {
         let mut gateway = Gateway::new(workers, Ownership::Hash);
         let owner_of = |out: &Outcome| out.worker;
         let opened = gateway.client_sends(CLIENT, LISTENER, tcp(SYN));
-        assert!(matches!(opened.verdict, Verdict::ToL7(_)));
+        assert!(matches!(opened.verdict, Verdict::ToL7 { .. }));
         // To the client of a listener, and to a pod from a port of the stage.
         let answer = craft::frame(
             [GATEWAY_MACS[0], PEER_MAC],
@@ -260,19 +260,22 @@ fn errors_about_terminated_connections_are_for_the_l7_stage() {
             socket(CLIENT),
             tcp(ACK),
         );
-        let last = WorkerId(workers - 1);
-        let source = SocketAddr::new(ip("10.244.1.1"), *gateway.ports.slice(last, Part::L7).start());
+        let last = workers - 1;
+        let source = SocketAddr::new(
+            ip("10.244.1.1"),
+            *gateway.ports.slice(Part::L7(StageId(last))).start(),
+        );
         let request = craft::frame(
             [GATEWAY_MACS[1], PEER_MAC],
             source,
             socket("10.244.1.10:8080"),
             tcp(ACK),
         );
-        for (sent, port, owner) in [(answer, CLIENTS, owner_of(&opened)), (request, PODS, last.0)] {
+        for (sent, port, owner) in [(answer, CLIENTS, owner_of(&opened)), (request, PODS, last)] {
             let error = error_about(&sent, ip("203.0.113.77"), ERRORS[1][0], 28, usize::from(port.0));
             for worker in 0..workers {
                 let out = gateway.receive(worker, port, &error);
-                assert_eq!((out.verdict, out.worker), (Verdict::ToL7(headers(&error)), owner));
+                assert_eq!((out.verdict, out.worker), (to_l7(owner, &error), owner));
             }
         }
         // There is no UDP at a listener, and no error about it.

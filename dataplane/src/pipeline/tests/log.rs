@@ -12,6 +12,7 @@ fn gateway(settings: Settings) -> Gateway {
         worker: WorkerId(0),
         workers: 1,
         ownership: Ownership::Hash,
+        termination: Termination::Inline,
         source_ports: gateway.ports,
         flow_capacity: 4_096,
         timeouts: Timeouts::default(),

@@ -27,7 +27,7 @@ fn there_and_back() {
         let (source, pod) = ends(&out.frame);
         assert_eq!(pod.port(), 8080);
         assert!(gateway.fib.is_local(source.ip()));
-        assert_eq!(gateway.ports.owner(source.port()), Some((WorkerId(0), Part::L4)));
+        assert_eq!(gateway.ports.owner(source.port()), Some(Part::L4(WorkerId(0))));
         assert_eq!(out.frame[..6], [2, 0, 0, 0, 3, last_byte_as_decimal(pod.ip())]);
         assert_eq!(out.frame[6..12], GATEWAY_MACS[1]);
 
@@ -262,6 +262,7 @@ fn limits_of_the_table_and_of_the_ports() {
         worker: WorkerId(0),
         workers: 1,
         ownership: Ownership::Hash,
+        termination: Termination::Inline,
         source_ports: SourcePorts::new(50_000, 50_007, 1).unwrap(),
         flow_capacity: 128,
         timeouts: Timeouts::default(),
@@ -284,7 +285,7 @@ fn l7() {
     let len = padded.len();
     padded.resize(60, 0xee);
     let out = gateway.receive(0, CLIENTS, &padded);
-    assert_eq!(out.verdict, Verdict::ToL7(headers(&padded)));
+    assert_eq!(out.verdict, to_l7(0, &padded));
     assert_eq!(out.frame.len(), len);
     // UDP to a listener's port is nobody's.
     assert_eq!(
@@ -292,7 +293,7 @@ fn l7() {
         Verdict::Reply
     );
     // A pod answers the L7 stage.
-    let port = *gateway.ports.slice(WorkerId(0), Part::L7).start();
+    let port = *gateway.ports.slice(Part::L7(StageId(0))).start();
     let to = SocketAddr::new(ip("10.244.1.1"), port);
     let answer = craft::frame(
         [PEER_MAC, GATEWAY_MACS[1]],
@@ -300,8 +301,7 @@ fn l7() {
         to,
         tcp(SYN | ACK),
     );
-    let to_l7 = Verdict::ToL7(headers(&answer));
-    assert_eq!(gateway.receive(0, PODS, &answer).verdict, to_l7);
+    assert_eq!(gateway.receive(0, PODS, &answer).verdict, to_l7(0, &answer));
     assert_eq!(gateway.counters().get(PacketCount::ToL7), 2);
 }
 
@@ -310,7 +310,7 @@ fn what_is_the_kernels() {
     let mut gateway = gateway();
     let reserved = format!(
         "10.244.1.1:{}",
-        gateway.ports.slice(WorkerId(0), Part::L4).start()
+        gateway.ports.slice(Part::L4(WorkerId(0))).start()
     );
     for (to, cause) in [
         ("192.0.2.1:22", Kernel::Local),

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::{Part, SourcePorts};
-use crate::verdict::WorkerId;
+use crate::verdict::{StageId, WorkerId};
 
 #[test]
 fn too_narrow_is_refused() {
@@ -11,6 +11,10 @@ fn too_narrow_is_refused() {
     assert!(SourcePorts::new(40000, 40015, 0).is_err());
     assert!(SourcePorts::new(40000, 40015, 2).is_ok());
     assert!(SourcePorts::new(1, 65535, 1).is_ok());
+    assert!(SourcePorts::cut(40000, 40015, 2, 0).is_err());
+    assert!(SourcePorts::cut(40000, 40015, 1, 3).is_err());
+    assert!(SourcePorts::cut(40000, 40015, 3, 1).is_err());
+    assert!(SourcePorts::cut(40000, 40015, 1, 2).is_ok());
 }
 
 #[test]
@@ -18,29 +22,48 @@ fn one_worker_with_every_port() {
     let ports = SourcePorts::new(1, 65535, 1).unwrap();
     assert_eq!(ports.range(), 1..=65535);
     assert_eq!(ports.owner(0), None);
-    assert_eq!(ports.owner(65535), Some((WorkerId(0), Part::L7)));
+    assert_eq!(ports.owner(65535), Some(Part::L7(StageId(0))));
+}
+
+/// A quarter for L7, whoever shares it.
+#[test]
+fn stages_share_a_quarter() {
+    for stages in [1, 2, 8] {
+        let ports = SourcePorts::cut(60_000, 60_255, 2, stages).unwrap();
+        assert_eq!(ports.slice(Part::L4(WorkerId(1))), 60_096..=60_191);
+        let each = 64 / u16::from(stages);
+        assert_eq!(ports.slice(Part::L7(StageId(0))), 60_192..=60_192 + each - 1);
+    }
 }
 
 proptest! {
-    /// The slices cover the range without overlap, and `owner` is their inverse.
+    /// The slices of all workers and stages follow each other without overlap, `owner` is their inverse, and what is left at
+    /// the end is less than one port for each.
     #[test]
-    fn owner_inverts_slice(first in 1u16.., width in 8u16.., workers in 1u8..) {
-        let last = u32::from(first) + u32::from(width) * u32::from(workers) - 1;
-        let Ok(last) = u16::try_from(last) else { return Ok(()) };
-        let ports = SourcePorts::new(first, last, workers).unwrap();
+    fn owner_inverts_slice(first in 1u16.., total in 8u16..8192, workers in 1u8..=64, stages in 1u8..=64) {
+        let Some(last) = first.checked_add(total - 1) else { return Ok(()) };
+        let Ok(ports) = SourcePorts::cut(first, last, workers, stages) else {
+            let narrow = total / 4 < 2 * u16::from(stages)
+                || total - total / 4 < 6 * u16::from(workers) + u16::from(stages);
+            prop_assert!(narrow, "refused though there is room");
+            return Ok(());
+        };
         let mut next = first;
-        for worker in (0..workers).map(WorkerId) {
-            for part in [Part::L4, Part::L7] {
-                let slice = ports.slice(worker, part);
-                prop_assert_eq!(*slice.start(), next);
-                for port in slice.clone() {
-                    prop_assert_eq!(ports.owner(port), Some((worker, part)));
-                }
-                next = slice.end().wrapping_add(1);
+        let l4 = (0..workers).map(|worker| Part::L4(WorkerId(worker)));
+        let l7 = (0..stages).map(|stage| Part::L7(StageId(stage)));
+        for part in l4.chain(l7) {
+            let slice = ports.slice(part);
+            prop_assert_eq!(*slice.start(), next);
+            for port in slice.clone() {
+                prop_assert_eq!(ports.owner(port), Some(part));
             }
+            next = slice.end().wrapping_add(1);
         }
-        prop_assert_eq!(next, last.wrapping_add(1));
-        prop_assert_eq!(*ports.range().end(), last);
-        prop_assert_eq!(ports.owner(last.wrapping_add(1)), None);
+        prop_assert_eq!(*ports.range().end(), next.wrapping_sub(1));
+        let rest = last.wrapping_add(1).wrapping_sub(next);
+        prop_assert!(rest < u16::from(workers), "{} ports are unused", rest);
+        for port in [first.wrapping_sub(1), next, last.wrapping_add(1)] {
+            prop_assert_eq!(ports.owner(port), None);
+        }
     }
 }
