@@ -128,7 +128,8 @@ impl Applier {
             std::thread::park_timeout(COMPLAINT);
             if Instant::now() >= complain {
                 complain += COMPLAINT;
-                let late = self.shared.peers.iter().filter(|peer| peer.seen() < self.epoch);
+                let peers = self.shared.peers.iter();
+                let late = peers.filter(|peer| peer.subscriber.seen() < self.epoch);
                 let late: Vec<_> = late.map(|peer| peer.id.0).collect();
                 tracing::error!("workers {late:?} have not taken up the new state yet");
             }

@@ -1,12 +1,9 @@
 //! What others know of a worker and may give it.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-
 use crossbeam::queue::ArrayQueue;
 use headgate_xsk::Frame;
-use rustix::event::{EventfdFlags, eventfd};
 
+use super::Subscriber;
 use headgate_net::verdict::{PortId, WorkerId};
 
 /// Frames under way to one worker from all others.
@@ -20,9 +17,8 @@ pub struct Peer {
     pub id: WorkerId,
     inbox: ArrayQueue<(Frame, PortId)>,
     outbox: ArrayQueue<(Frame, PortId)>,
-    bell: OwnedFd,
-    asleep: AtomicBool,
-    seen: AtomicU64,
+    /// Its bell, and what it works by.
+    pub subscriber: Subscriber,
 }
 
 impl Peer {
@@ -33,9 +29,7 @@ impl Peer {
             id,
             inbox: ArrayQueue::new(INBOX),
             outbox: ArrayQueue::new(OUTBOX),
-            bell: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
-            asleep: AtomicBool::new(false),
-            seen: AtomicU64::new(0),
+            subscriber: Subscriber::new()?,
         })
     }
 
@@ -56,19 +50,9 @@ impl Peer {
         self.outbox.push((frame, port)).map_err(|(frame, _)| frame)
     }
 
-    /// Wakes the worker if it sleeps, so that it sees what was put down for it before this call.
+    /// As [`Subscriber::wake`].
     pub fn wake(&self) {
-        // Pairs with the fence in `fall_asleep`: either the worker sees what we did, or we see it asleep.
-        fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel) {
-            // The only error is a full counter, and then the bell rings already.
-            let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
-        }
-    }
-
-    /// The publication that the worker works by: what [`Shared::all_see`](super::Shared::all_see) asks.
-    pub fn seen(&self) -> u64 {
-        self.seen.load(Ordering::Acquire)
+        self.subscriber.wake();
     }
 
     pub(super) fn take_handed_over(&self) -> Option<(Frame, PortId)> {
@@ -79,38 +63,19 @@ impl Peer {
         self.outbox.pop()
     }
 
-    pub(super) fn is_idle(&self) -> bool {
-        self.inbox.is_empty() && self.outbox.is_empty()
+    /// Whether frames were handed over that it has not taken.
+    pub(super) fn has_handed_over(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// Whether there are frames for it to send that it has not taken.
+    pub(super) fn has_to_send(&self) -> bool {
+        !self.outbox.is_empty()
     }
 
     /// Frames that wait to be taken.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.inbox.len() + self.outbox.len()
-    }
-
-    /// Announces sleep. The worker must look once more at everything that others may have put down for it.
-    pub(super) fn fall_asleep(&self) {
-        self.asleep.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-    }
-
-    /// Takes the announcement back and silences the bell.
-    pub(super) fn wake_up(&self) {
-        if !self.asleep.swap(false, Ordering::AcqRel) {
-            let mut count = [0; 8];
-            let _ = rustix::io::read(&self.bell, &mut count);
-        }
-    }
-
-    pub(super) fn set_seen(&self, epoch: u64) {
-        self.seen.store(epoch, Ordering::Release);
-    }
-}
-
-impl AsFd for Peer {
-    /// Readable when the worker was woken.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
     }
 }

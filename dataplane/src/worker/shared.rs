@@ -8,7 +8,7 @@ use std::thread::Thread;
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
-use super::Peer;
+use super::{Peer, Subscriber};
 use crate::config::Tables;
 use headgate_net::fib::Fib;
 use headgate_net::record::WorkerRecord;
@@ -52,7 +52,7 @@ impl Shared {
 
     /// Wakes all workers, so that they see what was published.
     pub fn wake_all(&self) {
-        self.peers.iter().for_each(Peer::wake);
+        self.subscribers().for_each(Subscriber::wake);
     }
 
     /// Ends the workers after their current turn.
@@ -75,11 +75,16 @@ impl Shared {
     /// Whether every worker that runs works by publication `epoch` or a later one.
     #[must_use]
     pub fn all_see(&self, epoch: u64) -> bool {
-        self.peers.iter().all(|peer| peer.seen() >= epoch)
+        self.subscribers().all(|subscriber| subscriber.seen() >= epoch)
     }
 
-    pub(super) fn saw(&self, peer: &Peer, epoch: u64) {
-        peer.set_seen(epoch);
+    /// All threads that work by publications.
+    fn subscribers(&self) -> impl Iterator<Item = &Subscriber> {
+        self.peers.iter().map(|peer| &peer.subscriber)
+    }
+
+    pub(super) fn saw(&self, subscriber: &Subscriber, epoch: u64) {
+        subscriber.set_seen(epoch);
         if let Some(thread) = &*self.observer.lock().unwrap_or_else(PoisonError::into_inner) {
             thread.unpark();
         }

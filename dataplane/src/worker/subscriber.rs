@@ -1,0 +1,65 @@
+//! A thread that works by publications, as others see it.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+/// What wakes a thread that sleeps when it has nothing to do, and which publication it works by.
+pub struct Subscriber {
+    bell: OwnedFd,
+    asleep: AtomicBool,
+    seen: AtomicU64,
+}
+
+impl Subscriber {
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            bell: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+            asleep: AtomicBool::new(false),
+            seen: AtomicU64::new(0),
+        })
+    }
+
+    /// Wakes the thread if it sleeps, so that it sees what was put down for it before this call.
+    pub fn wake(&self) {
+        // Pairs with the fence in `fall_asleep`: either the thread sees what we did, or we see it asleep.
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel) {
+            // The only error is a full counter, and then the bell rings already.
+            let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// The publication that the thread works by: what [`Shared::all_see`](super::Shared::all_see) asks.
+    pub fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Acquire)
+    }
+
+    /// Announces sleep. The thread must look once more at everything that others may have put down for it.
+    pub(super) fn fall_asleep(&self) {
+        self.asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Takes the announcement back and silences the bell.
+    pub(super) fn wake_up(&self) {
+        if !self.asleep.swap(false, Ordering::AcqRel) {
+            let mut count = [0; 8];
+            let _ = rustix::io::read(&self.bell, &mut count);
+        }
+    }
+
+    pub(super) fn set_seen(&self, publication: u64) {
+        self.seen.store(publication, Ordering::Release);
+    }
+}
+
+impl AsFd for Subscriber {
+    /// Readable when the thread was woken.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}
