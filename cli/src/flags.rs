@@ -78,7 +78,7 @@ pub(crate) struct StatusOptions {
     #[arg(long)]
     pub(crate) json: bool,
     /// Where the sockets of the gateway to ask are
-    #[arg(long, value_name = "DIR", default_value = "/run/headgate")]
+    #[arg(long, value_name = "DIR", default_value_os_t = headgate_ring::default_run_dir())]
     pub(crate) run_dir: PathBuf,
 }
 

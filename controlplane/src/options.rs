@@ -19,7 +19,7 @@ pub struct Options {
     pub strict_manifests: bool,
 
     /// Directory of the sockets by which the two planes and `headgate status` meet
-    #[arg(long, value_name = "DIR", default_value = "/run/headgate")]
+    #[arg(long, value_name = "DIR", default_value_os_t = headgate_ring::default_run_dir())]
     pub run_dir: PathBuf,
 
     /// Address where Ingresses are served; may be given several times, for IPv4 and IPv6

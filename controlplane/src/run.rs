@@ -156,7 +156,8 @@ fn settings(options: Options) -> Result<Settings, RunError> {
     if options.ingress_addresses.is_empty() {
         tracing::info!("no --ingress-address is given: Ingresses are not served");
     }
-    let unusable = |a: &&IpAddr| !is_unicast(**a) || a.to_canonical() != **a;
+    // The unspecified address is that of all addresses of the host, which a dataplane without packets can serve.
+    let unusable = |a: &&IpAddr| !(is_unicast(**a) || a.is_unspecified()) || a.to_canonical() != **a;
     if let Some(address) = options.ingress_addresses.iter().find(unusable) {
         let reason = format!("{address} is not an address that clients can connect to");
         return Err(flag("ingress-address", reason));

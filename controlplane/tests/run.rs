@@ -156,12 +156,12 @@ fn what_cannot_start_says_why() {
         }),
         "--ingress-class: \"A\" is not an IngressClass's name"
     );
-    let unusable = vec!["0.0.0.0".parse().expect("an address")];
+    let unusable = vec!["224.0.0.1".parse().expect("an address")];
     assert_eq!(
         error(Options {
             ingress_addresses: unusable,
             ..options(root)
         }),
-        "--ingress-address: 0.0.0.0 is not an address that clients can connect to"
+        "--ingress-address: 224.0.0.1 is not an address that clients can connect to"
     );
 }

@@ -21,6 +21,7 @@ mod listener;
 pub mod message;
 mod record;
 mod ring;
+mod run_dir;
 pub mod session;
 #[cfg(not(all(test, loom)))]
 mod shm;
@@ -34,6 +35,7 @@ mod transaction;
 pub use handshake::{HandshakeError, PeerProcess};
 pub use listener::{Listener, connect, pair, pair_with};
 pub use record::Corruption;
+pub use run_dir::default_run_dir;
 pub use session::{ControlSession, DataSession, HangUp, Session, SessionError, put_bytes};
 pub use sizes::Sizes;
 pub use transaction::{Operation, Transaction, TransactionError};

@@ -89,7 +89,7 @@ pub(crate) struct SourceFlags {
     #[arg(long, value_name = "DIR", conflicts_with = "run_dir")]
     pub(crate) manifests: Option<PathBuf>,
     /// Where the sockets of the running gateway to ask are
-    #[arg(long, value_name = "DIR", default_value = "/run/headgate")]
+    #[arg(long, value_name = "DIR", default_value_os_t = headgate_ring::default_run_dir())]
     pub(crate) run_dir: PathBuf,
 }
 
@@ -156,7 +156,7 @@ pub(crate) struct DiffOptions {
     #[arg(value_name = "DIR", required = true, num_args = 1..=2)]
     pub(crate) states: Vec<PathBuf>,
     /// Where the sockets of the running gateway are
-    #[arg(long, value_name = "DIR", default_value = "/run/headgate")]
+    #[arg(long, value_name = "DIR", default_value_os_t = headgate_ring::default_run_dir())]
     pub(crate) run_dir: PathBuf,
     /// How it is written
     #[arg(long, value_enum, default_value_t = Format::Text)]

@@ -53,7 +53,7 @@ pub(crate) struct FlowsOptions {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
     /// Where the sockets of the gateway to ask are
-    #[arg(long, value_name = "DIR", default_value = "/run/headgate")]
+    #[arg(long, value_name = "DIR", default_value_os_t = headgate_ring::default_run_dir())]
     pub(crate) run_dir: PathBuf,
 }
 

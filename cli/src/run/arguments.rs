@@ -42,12 +42,19 @@ impl Args for RunOptions {
 impl FromArgMatches for RunOptions {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         // Checks that hold between flags are the planes'.
-        headgate_dataplane::Options::from_arg_matches(matches)?;
+        let dataplane_options = headgate_dataplane::Options::from_arg_matches(matches)?;
         headgate_controlplane::Options::from_arg_matches(matches)?;
-        Ok(Self {
+        let mut options = Self {
             dataplane: given(&dataplane(), matches),
             controlplane: given(&controlplane(), matches),
-        })
+        };
+        let addresses = matches.value_source("ingress_addresses");
+        if dataplane_options.on_sockets() && addresses != Some(ValueSource::CommandLine) {
+            // The kernel knows the host's addresses; without packets there is none that only Headgate has.
+            let all = ["0.0.0.0", "::"].map(|address| format!("--ingress-address={address}").into());
+            options.controlplane.extend(all);
+        }
+        Ok(options)
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
@@ -100,6 +107,22 @@ mod tests {
         assert_eq!(
             options.controlplane,
             ["--manifests=m", "--ingress-address=192.0.2.1"]
+        );
+    }
+
+    #[test]
+    fn on_the_kernels_sockets_all_addresses_serve_where_none_is_named() {
+        let options = parse("run --manifests m --port kernel");
+        let all = [
+            "--manifests=m",
+            "--ingress-address=0.0.0.0",
+            "--ingress-address=::",
+        ];
+        assert_eq!(options.controlplane, all);
+        let options = parse("run --manifests m --port kernel --ingress-address 127.0.0.1");
+        assert_eq!(
+            options.controlplane,
+            ["--manifests=m", "--ingress-address=127.0.0.1"]
         );
     }
 

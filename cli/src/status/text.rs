@@ -5,7 +5,7 @@ use std::{
     fmt::{self, Display, Write},
 };
 
-use headgate_dataplane::telemetry::{PortStatus, Status};
+use headgate_dataplane::telemetry::{Mode, PortStatus, Status};
 use headgate_net::record::{Id, L7Status, Loop, PacketCount, Snapshot};
 
 /// All of the status that a person wants to see, in lines of at most about 110 characters.
@@ -19,7 +19,12 @@ pub(super) fn render(status: &Status) -> String {
 fn write(out: &mut String, status: &Status) -> fmt::Result {
     head(out, status)?;
     section(out, "PORTS", &status.ports, port)?;
-    section(out, "SERVICES", &status.services, |service| {
+    let services = if status.mode == Mode::Packets {
+        &status.services[..]
+    } else {
+        &[]
+    };
+    section(out, "SERVICES", services, |service| {
         let backends = plural(service.backends, "backend", "backends");
         format!(
             "{:<28} {:<4} {:<44} {backends}",
@@ -27,10 +32,15 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
         )
     })?;
     section(out, "LISTENERS", &status.listeners, |listener| {
+        let fault = listener
+            .fault
+            .as_ref()
+            .map(|fault| format!("  NOT LISTENING: {fault}"));
         format!(
-            "{:<44} {}",
+            "{:<44} {}{}",
             listener.address,
-            if listener.tls { "https" } else { "http" }
+            if listener.tls { "https" } else { "http" },
+            fault.unwrap_or_default()
         )
     })?;
     section(out, "DENIED BY POLICY (packets)", &status.denials, |denial| {
@@ -83,6 +93,18 @@ fn head(out: &mut String, status: &Status) -> fmt::Result {
     if let Some(error) = &control.last_error {
         writeln!(out, "               last error: {error}")?;
     }
+    if status.mode == Mode::Sockets {
+        return writeln!(
+            out,
+            "mode           the kernel's sockets: Ingresses are served; {} not balanced",
+            plural(
+                status.services.len(),
+                "Service frontend is",
+                "Service frontends are"
+            )
+        );
+    }
+    writeln!(out, "mode           packets")?;
     writeln!(out, "flows          {}", status.flows)?;
     let frames = &status.frames;
     writeln!(
@@ -181,7 +203,7 @@ fn plural(count: usize, one: &str, many: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use headgate_dataplane::telemetry::{DenialStatus, ServiceStatus, WorkerStatus};
+    use headgate_dataplane::telemetry::{DenialStatus, ListenerStatus, ServiceStatus, WorkerStatus};
     use headgate_net::record::{Class, HttpCount};
 
     use super::*;
@@ -191,6 +213,23 @@ mod tests {
         let text = render(&Status::default());
         assert!(text.contains("not connected"), "{text}");
         assert!(!text.contains("SERVICES") && !text.contains("DROPPED"), "{text}");
+    }
+
+    #[test]
+    fn on_sockets_the_mode_stands_in_place_of_packets() {
+        let mut status = Status {
+            mode: Mode::Sockets,
+            ..Status::default()
+        };
+        status.listeners.push(ListenerStatus {
+            address: "0.0.0.0:80".parse().unwrap(),
+            tls: false,
+            fault: Some("why".into()),
+        });
+        let text = render(&status);
+        assert!(text.contains("0 Service frontends are not balanced"), "{text}");
+        assert!(text.contains("http  NOT LISTENING: why"), "{text}");
+        assert!(!text.contains("frames") && !text.contains("routes"), "{text}");
     }
 
     #[test]

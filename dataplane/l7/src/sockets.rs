@@ -78,7 +78,7 @@ impl Sockets {
         self.http.re_examine();
     }
 
-    /// To be called about once a second: closes kept connections to pods that were not used for a while, and writes down what
+    /// To be called once a second at least: closes kept connections to pods that were not used for a while, and writes down what
     /// is held now.
     pub fn sweep(&mut self) {
         self.http.note();
@@ -89,6 +89,12 @@ impl Sockets {
     #[must_use]
     pub fn active(&self) -> usize {
         self.http.active()
+    }
+
+    /// Clients that are connected.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.http.server.clients()
     }
 
     /// What it holds and has counted; nothing of TCP, which is the kernel's.

@@ -1,15 +1,15 @@
 //! From a transaction to workers that work by it.
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use headgate_ring::Transaction;
-use headgate_ring::message::{Key, Protocol};
+use headgate_ring::message::Key;
 
-use crate::config::{ConfigError, Managed, State, Tables};
-use crate::host::listening;
+use super::ground::{Bound, Ground, Steered};
+use super::listeners::Listeners;
+use crate::config::{ConfigError, State};
 use crate::steering::Steerer;
 use crate::worker::Shared;
 
@@ -22,13 +22,10 @@ pub type Announce = Box<dyn Fn(&[IpAddr]) + Send>;
 /// Holds the control plane's state and puts it in force.
 pub struct Applier {
     shared: Arc<Shared>,
-    steerer: Arc<Mutex<Steerer>>,
-    announce: Announce,
+    ground: Ground,
     state: State,
     /// Publications so far. It is the generation of the tables, because a new control plane counts its own anew.
     epoch: u64,
-    owned: BTreeSet<IpAddr>,
-    hidden: BTreeSet<(Protocol, SocketAddr)>,
 }
 
 /// Why a transaction is not in force.
@@ -50,17 +47,24 @@ impl From<ConfigError> for Refusal {
 }
 
 impl Applier {
-    /// Begins with the empty state.
+    /// Begins with the empty state, on packets that the steerer's programs bring.
     #[must_use]
     pub fn new(shared: Arc<Shared>, steerer: Arc<Mutex<Steerer>>, announce: Announce) -> Self {
+        Self::on(shared, Ground::Packets(Steered::new(steerer, announce)))
+    }
+
+    /// Begins with the empty state, on connections that these listeners bring.
+    #[must_use]
+    pub fn with_listeners(shared: Arc<Shared>, listeners: Arc<Mutex<Listeners>>) -> Self {
+        Self::on(shared, Ground::Sockets(Bound::new(listeners)))
+    }
+
+    fn on(shared: Arc<Shared>, ground: Ground) -> Self {
         Self {
             shared,
-            steerer,
-            announce,
+            ground,
             state: State::default(),
             epoch: 0,
-            owned: BTreeSet::new(),
-            hidden: BTreeSet::new(),
         }
     }
 
@@ -81,7 +85,7 @@ impl Applier {
         let prepared = previous
             .follow(&self.state, &undo)
             .map_err(Refusal::from)
-            .and_then(|tables| self.widen(&previous, &tables).map(|()| tables));
+            .and_then(|tables| self.ground.prepare(&previous, &tables).map(|()| tables));
         let tables = match prepared {
             Ok(tables) => tables,
             Err(refusal) => {
@@ -90,36 +94,16 @@ impl Applier {
             }
         };
         self.epoch = epoch;
-        let managed = Arc::clone(&tables.managed);
-        let moved = !Arc::ptr_eq(&previous.managed, &managed);
-        if moved {
-            self.warn_of_shadows(&previous.managed, &managed);
-        }
-        self.shared.tables.store(Arc::new(tables));
+        let tables = Arc::new(tables);
+        self.ground.announce(&previous, &tables, &self.shared.fib.load());
+        self.shared.tables.store(Arc::clone(&tables));
         self.shared.wake_all();
         self.wait_for_workers();
-        self.settle(moved.then_some(&managed));
+        self.ground.settle(&previous, &tables);
         // The workers have let the tables before go, and so must this.
         drop(previous);
         self.state.settle();
         Ok(())
-    }
-
-    fn widen(&self, previous: &Tables, tables: &Tables) -> Result<(), Refusal> {
-        let mut steerer = self.steerer.lock().unwrap_or_else(PoisonError::into_inner);
-        if Arc::ptr_eq(&previous.managed, &tables.managed) && !steerer.is_doubtful() {
-            return Ok(());
-        }
-        let widened = steerer.widen(&tables.managed);
-        if widened.is_err()
-            && let Err(error) = steerer.settle()
-        {
-            tracing::error!("the steering programs could not be put back: {error}");
-        }
-        widened.map_err(|error| Refusal {
-            reason: format!("the steering program: {error}"),
-            object: None,
-        })
     }
 
     fn wait_for_workers(&self) {
@@ -135,63 +119,4 @@ impl Applier {
             }
         }
     }
-
-    /// Ends what `widen` began; `managed` is `None` where nothing of it has changed.
-    fn settle(&mut self, managed: Option<&Arc<[Managed]>>) {
-        let mut steerer = self.steerer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(managed) = managed {
-            steerer.set_managed(managed.to_vec());
-        }
-        if (managed.is_some() || steerer.is_doubtful())
-            && let Err(error) = steerer.settle()
-        {
-            tracing::error!("stale rules could not be removed from the steering programs: {error}");
-        }
-        let owned: BTreeSet<_> = steerer.owned().collect();
-        let (range, hidden) = steerer.hidden();
-        let hidden: BTreeSet<_> = hidden.collect();
-        drop(steerer);
-        for (protocol, address) in hidden.difference(&self.hidden) {
-            tracing::error!(
-                "nobody reaches {protocol} {address}: the address is the host's, and there ports {}-{} are those that \
-                 Headgate sends from. Give the Service another port or address, or use other --source-ports",
-                range.first,
-                range.last
-            );
-        }
-        self.hidden = hidden;
-        let new: Vec<_> = owned.difference(&self.owned).copied().collect();
-        if !new.is_empty() {
-            (self.announce)(&new);
-        }
-        self.owned = owned;
-    }
-
-    /// Sockets of the host that get no more packets because a frontend has their address and port now.
-    fn warn_of_shadows(&self, old: &[Managed], new: &[Managed]) {
-        let fib = self.shared.fib.load();
-        let before: BTreeSet<_> = frontends(old).collect();
-        let appeared = frontends(new).filter(|f| !before.contains(f) && fib.is_local(f.1.ip()));
-        let appeared: Vec<_> = appeared.collect();
-        if appeared.is_empty() {
-            return;
-        }
-        let sockets = listening();
-        for (protocol, address) in appeared {
-            if sockets.iter().any(|socket| socket.takes(protocol, address)) {
-                tracing::error!(
-                    "address in use: a program of this host listens on {protocol} {address}, which is now a frontend; \
-                     packets that arrive on Headgate's ports no longer reach that program. Stop it or move one of the two"
-                );
-            }
-        }
-    }
-}
-
-fn frontends(managed: &[Managed]) -> impl Iterator<Item = (Protocol, SocketAddr)> {
-    managed.iter().flat_map(|m| {
-        m.ports
-            .iter()
-            .map(|(protocol, port)| (*protocol, SocketAddr::new(m.address, *port)))
-    })
 }

@@ -6,6 +6,8 @@
 //! `rivals`.
 
 mod apply;
+mod ground;
+mod listeners;
 mod rivals;
 
 #[cfg(test)]
@@ -21,6 +23,7 @@ use headgate_ring::{DataSession, HandshakeError, Listener, SessionError, Transac
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub use apply::{Announce, Applier, Refusal};
+pub use listeners::Listeners;
 
 use crate::service::Thread;
 use crate::telemetry::ControlStatus;

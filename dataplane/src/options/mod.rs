@@ -20,12 +20,13 @@ use crate::telemetry::flow_log;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Dataplane")]
 pub struct Options {
-    /// An interface that packets come from and go to; give it once for each
+    /// An interface that packets come from and go to; give it once for each. Or "kernel" alone: Ingresses are served on the
+    /// kernel's sockets, without interfaces and without privileges
     #[arg(long = "port", value_name = "IF", required = true, value_parser = values::interface)]
     pub ports: Vec<String>,
 
     /// Where the sockets of this instance are: control.sock, status.sock and the lock
-    #[arg(long, value_name = "DIR", default_value = "/run/headgate")]
+    #[arg(long, value_name = "DIR", default_value_os_t = headgate_ring::default_run_dir())]
     pub run_dir: PathBuf,
 
     /// Threads that carry packets; without it one for each queue, but no more than there are cores
@@ -190,7 +191,16 @@ pub enum OwnershipChoice {
     Queue,
 }
 
+/// The port that is no interface.
+pub const KERNEL: &str = "kernel";
+
 impl Options {
+    /// Whether the kernel's sockets are to be used, and no packets.
+    #[must_use]
+    pub fn on_sockets(&self) -> bool {
+        self.ports.iter().any(|port| port == KERNEL)
+    }
+
     /// Frames for `queues` sockets: as asked, or so many that every ring can be full while as many frames again
     /// are with workers, parked, or at the L7 stage.
     #[must_use]

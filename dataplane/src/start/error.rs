@@ -37,6 +37,12 @@ pub enum RunError {
     /// A port that is given twice.
     #[error("interface \"{0}\" is given twice with --port")]
     Twice(String),
+    /// Interfaces and the kernel's sockets.
+    #[error(
+        "--port kernel stands for the kernel's sockets and cannot be mixed with interfaces ({}): give either it alone, or \
+         interfaces alone", .0.join(", ")
+    )]
+    Mixed(Vec<String>),
     /// More ports than there are numbers for.
     #[error("{0} interfaces with --port; {max} is the most", max = super::MOST_PORTS)]
     TooMany(usize),

@@ -5,6 +5,7 @@
 //! killed, the kernel removes itself (XDP programs, the TAP device) or the next start does (sockets, the lock).
 
 mod error;
+mod kernel;
 mod kernel_path;
 mod ports;
 mod report;
@@ -73,12 +74,15 @@ pub fn run(options: Options) -> Result<(), RunError> {
 
 /// Runs until `end` names a reason, and leaves the machine as it was.
 async fn run_until(options: &Options, end: impl Future<Output = &'static str>) -> Result<(), RunError> {
+    if options.on_sockets() {
+        return kernel::run_until(options, end).await;
+    }
     let (dataplane, routes) = Dataplane::start(options).await?;
     tokio::select! {
         reason = end => tracing::info!("{reason}: stopping"),
         never = routes.keep() => match never {},
         error = dataplane.kernel_path.drain() => match error.map_err(RunError::Runtime)? {},
-        fault = dataplane.fault() => return Err(fault),
+        fault = thread_that_ended(&dataplane.workers, &dataplane.control) => return Err(fault),
     }
     Ok(())
 }
@@ -151,7 +155,7 @@ impl Dataplane {
         let routes = Routes::new(mirror, questions, &shared, &steerer, &devices, reporter.watched());
 
         let macs: Vec<_> = devices.iter().filter_map(|device| device.link.mac).collect();
-        let flow_log = Arc::new(workers::flow_log(options, &plan));
+        let flow_log = Arc::new(workers::flow_log(options, plan.workers));
         let configs = workers::configs(options, &plan, opened, umem, &kernel_path, &flow_log)?;
         let clock = Clock::start();
         let flows = start_flow_log(options, flow_log, &shared, clock, &run_dir)?;
@@ -163,14 +167,8 @@ impl Dataplane {
             announcer(&shared, umem, macs),
         );
         let control = Control::start(&run_dir.file("control.sock"), applier)?;
-        let path = run_dir.clear("status.sock")?;
-        let answers = reporter.answering_for(&control, &flows);
-        let server = telemetry::Server::start(&path, Arc::clone(&answers));
-        let server = server.map_err(|error| RunError::Status { path, error })?;
-        let metrics = options
-            .metrics
-            .map(|address| start_metrics(address, answers))
-            .transpose()?;
+        let answers = report::desk(reporter, &control, &flows);
+        let (server, metrics) = serve_status(options, &run_dir, answers)?;
         say_that_it_runs(options, &plan);
         let dataplane = Self {
             _server: server,
@@ -186,18 +184,34 @@ impl Dataplane {
         };
         Ok((dataplane, routes))
     }
+}
 
-    /// Returns when a thread has ended that should not.
-    async fn fault(&self) -> RunError {
-        let mut care = tokio::time::interval(CARE);
-        loop {
-            care.tick().await;
-            if let Some(index) = self.workers.iter().position(JoinHandle::is_finished) {
-                return RunError::Ended(format!("worker {index}"));
-            }
-            if self.control.has_ended() {
-                return RunError::Ended("the control thread".into());
-            }
+/// Returns when a thread has ended that should not.
+async fn thread_that_ended(workers: &[JoinHandle<std::io::Result<()>>], control: &Control) -> RunError {
+    let mut care = tokio::time::interval(CARE);
+    loop {
+        care.tick().await;
+        if let Some(index) = workers.iter().position(JoinHandle::is_finished) {
+            return RunError::Ended(format!("worker {index}"));
+        }
+        if control.has_ended() {
+            return RunError::Ended("the control thread".into());
+        }
+    }
+}
+
+/// Waits for workers that were told to stop, and removes the sockets.
+fn end(workers: &mut Vec<JoinHandle<std::io::Result<()>>>, run_dir: &RunDir) {
+    for (index, worker) in workers.drain(..).enumerate() {
+        match worker.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!("worker {index} had ended: {error}"),
+            Err(_) => tracing::error!("worker {index} had panicked"),
+        }
+    }
+    for socket in ["status.sock", "flows.sock"] {
+        if let Err(error) = run_dir.clear(socket) {
+            tracing::warn!("{error}");
         }
     }
 }
@@ -210,19 +224,21 @@ impl Drop for Dataplane {
             .unwrap_or_else(PoisonError::into_inner)
             .detach();
         self.shared.stop();
-        for (index, worker) in self.workers.drain(..).enumerate() {
-            match worker.join() {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!("worker {index} had ended: {error}"),
-                Err(_) => tracing::error!("worker {index} had panicked"),
-            }
-        }
-        for socket in ["status.sock", "flows.sock"] {
-            if let Err(error) = self.run_dir.clear(socket) {
-                tracing::warn!("{error}");
-            }
-        }
+        end(&mut self.workers, &self.run_dir);
     }
+}
+
+/// On the status socket, and as metrics where they are asked for.
+fn serve_status(
+    options: &Options,
+    run_dir: &RunDir,
+    answers: Arc<impl telemetry::Answers>,
+) -> Result<(telemetry::Server, Option<MetricsServer>), RunError> {
+    let path = run_dir.clear("status.sock")?;
+    let server = telemetry::Server::start(&path, Arc::clone(&answers));
+    let server = server.map_err(|error| RunError::Status { path, error })?;
+    let metrics = options.metrics.map(|address| start_metrics(address, answers));
+    Ok((server, metrics.transpose()?))
 }
 
 fn start_metrics(

@@ -18,39 +18,80 @@ use crate::telemetry::{
 use crate::worker::Shared;
 use headgate_net::record::WorkerRecord;
 
+/// What a dataplane can tell besides the state in force.
+pub(super) trait Reports: Send + Sync + 'static {
+    fn shared(&self) -> &Shared;
+    /// Adds what it knows to what all dataplanes know.
+    fn report(&self, status: &mut Status);
+    /// Whether clients can be served by the state in force, or why not.
+    fn ready(&self) -> Result<(), String>;
+}
+
 /// Answers for the dataplane.
-struct Desk {
-    reporter: Reporter,
+pub(super) struct Desk<R> {
+    started: Instant,
+    reporter: R,
     control: Arc<Mutex<ControlStatus>>,
     flow_log: Box<dyn Fn() -> FlowLogStatus + Send + Sync>,
 }
 
-impl Answers for Desk {
+/// Whom the status socket and the metrics ask.
+pub(super) fn desk<R: Reports>(reporter: R, control: &Control, flows: &flow_log::Service) -> Arc<Desk<R>> {
+    Arc::new(Desk {
+        started: Instant::now(),
+        reporter,
+        control: control.status(),
+        flow_log: Box::new(flows.status()),
+    })
+}
+
+impl<R> Desk<R> {
+    fn control(&self) -> ControlStatus {
+        self.control
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl<R: Reports> Answers for Desk<R> {
     fn status(&self) -> Status {
-        Status {
+        let control = self.control();
+        let mut status = Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            process: std::process::id(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            generation: control.generation,
+            control,
             flow_log: (self.flow_log)(),
-            ..self.reporter.report(&self.control)
-        }
+            ..Status::default()
+        };
+        add_state(&mut status, self.reporter.shared());
+        self.reporter.report(&mut status);
+        status
     }
 
+    /// A control plane that is gone again changes nothing: traffic goes on by its last state.
     fn ready(&self) -> Result<(), String> {
-        self.reporter.ready(&self.control)
+        if self.control().applied == 0 {
+            return Err("no state of a control plane is in force yet".to_owned());
+        }
+        self.reporter.ready()
     }
 
     fn policy(&self) -> PolicyState {
-        let tables = self.reporter.shared.tables.load();
+        let tables = self.reporter.shared().tables.load();
         PolicyState::of(&tables.policy, tables.generation)
     }
 
     fn decide(&self, question: &Question) -> DecisionStatus {
-        let tables = self.reporter.shared.tables.load();
+        let tables = self.reporter.shared().tables.load();
         DecisionStatus::of(&tables.policy, tables.generation, question)
     }
 }
 
 /// Reads what all of them have written down.
 pub(super) struct Reporter {
-    started: Instant,
     shared: Arc<Shared>,
     steerer: Arc<Mutex<Steerer>>,
     umem: &'static Umem,
@@ -96,7 +137,6 @@ impl Reporter {
             }
         }
         Ok(Self {
-            started: Instant::now(),
             shared: Arc::clone(shared),
             steerer: Arc::clone(steerer),
             umem,
@@ -111,56 +151,6 @@ impl Reporter {
     /// Where the keeper of routes tells how it fares.
     pub(super) fn watched(&self) -> Arc<Mutex<Watched>> {
         Arc::clone(&self.watched)
-    }
-
-    /// Whom the status socket asks.
-    pub(super) fn answering_for(self, control: &Control, flows: &flow_log::Service) -> Arc<impl Answers> {
-        Arc::new(Desk {
-            reporter: self,
-            control: control.status(),
-            flow_log: Box::new(flows.status()),
-        })
-    }
-
-    fn report(&self, control: &Mutex<ControlStatus>) -> Status {
-        let control = control.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut status = Status {
-            version: env!("CARGO_PKG_VERSION").into(),
-            process: std::process::id(),
-            uptime_seconds: self.started.elapsed().as_secs(),
-            generation: control.generation,
-            control,
-            ports: self.ports.clone(),
-            frames: FrameStatus {
-                total: self.umem.frames(),
-                free: self.umem.free_frames(),
-                kernel: self.umem.kernel_frames(),
-                ..FrameStatus::default()
-            },
-            kernel_path: self.kernel_path.status(),
-            ..Status::default()
-        };
-        self.add_links(&mut status);
-        self.add_steering(&mut status);
-        self.add_state(&mut status);
-        status.set_workers(self.workers());
-        status
-    }
-
-    /// A state of the control plane is in force on every worker, and packets can pass every interface. A control plane
-    /// that is gone again changes nothing: traffic goes on by its last state.
-    fn ready(&self, control: &Mutex<ControlStatus>) -> Result<(), String> {
-        let applied = control.lock().unwrap_or_else(PoisonError::into_inner).applied;
-        if applied == 0 {
-            return Err("no state of a control plane is in force yet".to_owned());
-        }
-        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let ports = self.ports.iter().zip(&watched.links);
-        let mut down = ports.filter(|(_, link)| **link != LinkState::Up);
-        match down.next() {
-            Some((port, link)) => Err(format!("port {} is {link}", port.name)),
-            None => Ok(()),
-        }
     }
 
     fn workers(&self) -> Vec<WorkerStatus> {
@@ -200,39 +190,72 @@ impl Reporter {
             port.steering = counts;
         }
     }
+}
 
-    fn add_state(&self, status: &mut Status) {
-        let tables = self.shared.tables.load();
-        let service = |service: &headgate_net::lb::Service| {
-            let source = service.source();
-            ServiceStatus {
-                name: source.name.clone(),
-                protocol: source.frontend.protocol.to_string().to_lowercase(),
-                address: (source.frontend.address, source.frontend.port).into(),
-                backends: source.backends.len(),
-            }
-        };
-        status.services = tables.services.iter().map(service).collect();
-        let listener = |l: &headgate_ring::message::Listener| ListenerStatus {
-            address: l.address,
-            tls: l.protocol == headgate_ring::message::ListenerProtocol::Https,
-        };
-        let denials = tables
-            .policy
-            .policies()
-            .into_iter()
-            .map(|(_, policy)| DenialStatus {
-                policy: policy.name.clone(),
-                direction: direction(policy.direction).to_owned(),
-                packets: 0,
-            });
-        status.denials = denials.collect();
-        status.listeners = tables.listeners.iter().map(listener).collect();
-        status
-            .services
-            .sort_by_key(|service| (service.address, service.protocol.clone()));
-        status.listeners.sort_by_key(|listener| listener.address);
+impl Reports for Reporter {
+    fn shared(&self) -> &Shared {
+        &self.shared
     }
+
+    fn report(&self, status: &mut Status) {
+        status.ports.clone_from(&self.ports);
+        status.frames = FrameStatus {
+            total: self.umem.frames(),
+            free: self.umem.free_frames(),
+            kernel: self.umem.kernel_frames(),
+            ..FrameStatus::default()
+        };
+        status.kernel_path = self.kernel_path.status();
+        self.add_links(status);
+        self.add_steering(status);
+        status.set_workers(self.workers());
+    }
+
+    /// Packets can pass every interface.
+    fn ready(&self) -> Result<(), String> {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let ports = self.ports.iter().zip(&watched.links);
+        let mut down = ports.filter(|(_, link)| **link != LinkState::Up);
+        match down.next() {
+            Some((port, link)) => Err(format!("port {} is {link}", port.name)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the tables in force say.
+fn add_state(status: &mut Status, shared: &Shared) {
+    let tables = shared.tables.load();
+    let service = |service: &headgate_net::lb::Service| {
+        let source = service.source();
+        ServiceStatus {
+            name: source.name.clone(),
+            protocol: source.frontend.protocol.to_string().to_lowercase(),
+            address: (source.frontend.address, source.frontend.port).into(),
+            backends: source.backends.len(),
+        }
+    };
+    status.services = tables.services.iter().map(service).collect();
+    let listener = |l: &headgate_ring::message::Listener| ListenerStatus {
+        address: l.address,
+        tls: l.protocol == headgate_ring::message::ListenerProtocol::Https,
+        fault: None,
+    };
+    let denials = tables
+        .policy
+        .policies()
+        .into_iter()
+        .map(|(_, policy)| DenialStatus {
+            policy: policy.name.clone(),
+            direction: direction(policy.direction).to_owned(),
+            packets: 0,
+        });
+    status.denials = denials.collect();
+    status.listeners = tables.listeners.iter().map(listener).collect();
+    status
+        .services
+        .sort_by_key(|service| (service.address, service.protocol.clone()));
+    status.listeners.sort_by_key(|listener| listener.address);
 }
 
 impl WatchedQueue {

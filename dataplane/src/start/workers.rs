@@ -152,13 +152,13 @@ pub(super) fn configs(
 }
 
 /// The log that workers write to, by the flags.
-pub(super) fn flow_log(options: &Options, plan: &Plan) -> FlowLog {
+pub(super) fn flow_log(options: &Options, workers: u8) -> FlowLog {
     let settings = Settings {
         recorded: options.flow_log_verdicts.into(),
         sample: options.flow_log_sample,
         rate: options.flow_log_rate,
     };
-    FlowLog::new(settings, plan.workers)
+    FlowLog::new(settings, workers)
 }
 
 fn timeouts(options: &Options) -> Timeouts {

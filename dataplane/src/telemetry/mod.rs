@@ -15,6 +15,6 @@ pub use server::{Answers, Server};
 pub(crate) use status::direction;
 pub use status::{
     ControlStatus, Counts, DenialStatus, FrameStatus, HeldFrames, KernelPathStatus, LinkState,
-    ListenerStatus, PortStatus, QueueStatus, RouteStatus, ServiceStatus, Status, SteeringStatus,
+    ListenerStatus, Mode, PortStatus, QueueStatus, RouteStatus, ServiceStatus, Status, SteeringStatus,
     WorkerStatus,
 };

@@ -21,6 +21,9 @@ pub struct Status {
     pub process: u32,
     /// Since the start.
     pub uptime_seconds: u64,
+    /// What it stands on.
+    #[serde(default)]
+    pub mode: Mode,
     /// The control plane's state that every worker works by; 0 before the first.
     pub generation: u64,
     /// The session with the control plane.
@@ -49,6 +52,17 @@ pub struct Status {
     pub kernel_path: KernelPathStatus,
     /// The log of decisions.
     pub flow_log: FlowLogStatus,
+}
+
+/// What a dataplane stands on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// The packets of interfaces.
+    #[default]
+    Packets,
+    /// The kernel's sockets: Ingresses are served and nothing else.
+    Sockets,
 }
 
 /// How the control plane fares.
@@ -204,6 +218,9 @@ pub struct ListenerStatus {
     pub address: SocketAddr,
     /// Whether they speak TLS.
     pub tls: bool,
+    /// Why nobody listens there; with the kernel's sockets only.
+    #[serde(default)]
+    pub fault: Option<String>,
 }
 
 /// Where the packet buffers are. `total = free + kernel + held + unaccounted`, exactly while no packet moves.

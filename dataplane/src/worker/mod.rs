@@ -5,11 +5,13 @@
 
 mod engine;
 mod exit;
+mod in_force;
 mod line;
 mod parked;
 mod peer;
 mod shared;
 mod sleep;
+mod sockets;
 mod stage;
 mod subscriber;
 mod work;
@@ -26,6 +28,7 @@ use headgate_xsk::Umem;
 
 pub use peer::Peer;
 pub use shared::{Shared, Wanted};
+pub use sockets::{Inlet, SocketWorkerConfig, start_sockets};
 pub use subscriber::Subscriber;
 
 use crate::options::Idle;
@@ -33,6 +36,7 @@ use crate::pipeline::PipelineConfig;
 use crate::port::Port;
 use engine::Engine;
 use headgate_net::clock::Clock;
+use headgate_net::verdict::WorkerId;
 
 /// Where packets for the host's own stack go.
 pub trait KernelPath: Send + Sync {
@@ -72,10 +76,25 @@ pub fn start(
     shared: Arc<Shared>,
     clock: Clock,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
-    let name = format!("headgate-{}", config.pipeline.worker.0);
+    on_own_runtime(config.pipeline.worker, config.core, move || {
+        let idle = config.idle;
+        let engine = Engine::new(config, &shared);
+        work::run(engine, idle, shared, clock)
+    })
+}
+
+/// Starts a worker's thread, pinned to `core`, with a runtime on which what `work` makes runs to its end.
+fn on_own_runtime<F>(
+    id: WorkerId,
+    core: Option<usize>,
+    work: impl FnOnce() -> F + Send + 'static,
+) -> io::Result<JoinHandle<io::Result<()>>>
+where
+    F: Future<Output = io::Result<()>> + 'static,
+{
+    let id = id.0;
     let body = move || {
-        let id = config.pipeline.worker.0;
-        if let Some(core) = config.core
+        if let Some(core) = core
             && !core_affinity::set_for_current(core_affinity::CoreId { id: core })
         {
             tracing::warn!(
@@ -86,11 +105,7 @@ pub fn start(
             .enable_all()
             .build_local(Default::default())?;
         // A task among tasks: for the future of `block_on` itself the runtime asks its driver at every wake.
-        let work = async {
-            let idle = config.idle;
-            let engine = Engine::new(config, &shared);
-            tokio::task::spawn_local(work::run(engine, idle, shared, clock)).await
-        };
+        let work = async { tokio::task::spawn_local(work()).await };
         runtime
             .block_on(work)
             .unwrap_or_else(|error| match error.try_into_panic() {
@@ -98,5 +113,7 @@ pub fn start(
                 Err(error) => Err(io::Error::other(error)),
             })
     };
-    std::thread::Builder::new().name(name).spawn(body)
+    std::thread::Builder::new()
+        .name(format!("headgate-{id}"))
+        .spawn(body)
 }

@@ -9,18 +9,17 @@ use headgate_xsk::{Frame, FrameCache};
 use tokio::sync::Notify;
 
 use super::Shared;
+use super::in_force::InForce;
 use crate::config::Tables;
-use crate::options::EstablishedFlows;
 use crate::pipeline::PipelineConfig;
 use headgate_l7::{Stage, StageConfig};
 use headgate_net::clock::Nanos;
 use headgate_net::fib::{Fib, Lookup};
 use headgate_net::flow::Part;
-use headgate_net::policy::Compiled;
 use headgate_net::record::Recorder;
 use headgate_net::verdict::StageId;
 use headgate_net::wire::ethernet::{self, HEADER};
-use headgate_net::wire::{self, Headers, ip};
+use headgate_net::wire::{Headers, ip};
 use headgate_tcp::StackConfig;
 
 /// The stage, and what joins it to the worker.
@@ -29,10 +28,7 @@ pub(super) struct Terminator {
     wake: Rc<Notify>,
     /// The stage has packets that found no frame or no room.
     blocked: bool,
-    epoch: Option<u64>,
-    /// What requests under way are allowed by.
-    policy: Option<Arc<Compiled>>,
-    established: EstablishedFlows,
+    in_force: InForce,
 }
 
 impl Terminator {
@@ -57,39 +53,13 @@ impl Terminator {
             wake: stage.wake(),
             stage,
             blocked: false,
-            epoch: None,
-            policy: None,
-            established: pipeline.established,
+            in_force: InForce::new(pipeline.established),
         }
     }
 
     /// Takes over a publication that is new to it.
     pub(super) fn configure(&mut self, tables: &Tables) {
-        if self.epoch == Some(tables.generation) {
-            return;
-        }
-        self.epoch = Some(tables.generation);
-        let policy = Arc::clone(&tables.policy);
-        let allows = move |client: IpAddr, pod: std::net::SocketAddr| {
-            policy
-                .decide(client, pod.ip(), wire::TCP, pod.port())
-                .is_allowed()
-        };
-        if let Some(config) = tables.l7() {
-            let generation = tables.generation;
-            self.stage
-                .configure(Arc::clone(config), Rc::new(allows), generation);
-        }
-        let changed = self
-            .policy
-            .as_ref()
-            .is_none_or(|old| !Arc::ptr_eq(old, &tables.policy));
-        if changed {
-            self.policy = Some(Arc::clone(&tables.policy));
-            if self.established == EstablishedFlows::Cut {
-                self.stage.re_examine();
-            }
-        }
+        self.in_force.take_over(tables, &mut self.stage);
     }
 
     pub(super) fn ingress(&mut self, frame: &[u8], headers: &Headers, now: Nanos) {

@@ -61,7 +61,11 @@ fn service(service: &Service) -> Result<(), Fault> {
     endpoints(&service.backends, "backends")
 }
 
+/// One at `0.0.0.0` or `[::]` is for all addresses of the host; what cannot serve that says so.
 fn listener(listener: &Listener) -> Result<(), Fault> {
+    if listener.address.ip().is_unspecified() && listener.address.port() > 0 {
+        return Ok(());
+    }
     endpoint(listener.address).map_err(|f| f.within("address"))
 }
 

@@ -1,0 +1,432 @@
+//! The whole dataplane on loopback, as an ordinary user can run it.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Parser;
+use headgate_ring::message::{
+    Action, Direction, Endpoint, Frontend, GroupId, Listener, ListenerProtocol, Object, PathMatch, Policy,
+    PolicyRule, Protocol, Route, RouteKind, RouteMatch, RouteOrigin, Service, Tier, ToControl, Upstream,
+    VirtualHost, WeightedBackend,
+};
+use headgate_ring::{ControlSession, Operation, Transaction};
+
+use super::*;
+use headgate_net::record::{Class, HttpCount};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Parser)]
+struct Program {
+    #[command(flatten)]
+    options: Options,
+}
+
+struct Loopback {
+    directory: tempfile::TempDir,
+}
+
+/// Asks again until there is an answer: for what another thread has yet to do.
+fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {TIMEOUT:?}");
+        std::thread::yield_now();
+    }
+}
+
+impl Loopback {
+    fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn options(&self, more: &[&str]) -> Options {
+        let run_dir = self.run_file("").display().to_string();
+        let words = ["headgate", "--run-dir", &run_dir];
+        Program::try_parse_from(words.iter().chain(more)).unwrap().options
+    }
+
+    fn run_file(&self, name: &str) -> PathBuf {
+        self.directory.path().join("run").join(name)
+    }
+
+    /// Runs the dataplane while `test` runs.
+    fn with_dataplane(&self, more: &[&str], test: impl FnOnce() + Send) {
+        let options = self.options(&[&["--port", "kernel"], more].concat());
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        std::thread::scope(|scope| {
+            let dataplane = scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                runtime.block_on(run_until(&options, async {
+                    let _ = ended.await;
+                    "the test is over"
+                }))
+            });
+            let tested = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test));
+            drop(end);
+            dataplane.join().unwrap().expect("the dataplane runs to its end");
+            tested.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        });
+    }
+
+    fn connect(&self) -> ControlSession {
+        until("the control socket", || {
+            headgate_ring::connect(&self.run_file("control.sock")).ok()
+        })
+    }
+
+    fn status(&self) -> Status {
+        let mut text = String::new();
+        let mut stream = until("the status socket", || {
+            UnixStream::connect(self.run_file("status.sock")).ok()
+        });
+        stream.read_to_string(&mut text).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+fn publish(session: &mut ControlSession, generation: u64, objects: Vec<Object>) {
+    let transaction = Transaction {
+        generation,
+        full: true,
+        operations: objects.into_iter().map(Operation::Put).collect(),
+    };
+    session.send_transaction(&transaction, Some(TIMEOUT)).unwrap();
+    let answer = session.receive(Some(TIMEOUT)).unwrap();
+    assert_eq!(answer, Some(ToControl::Ack { generation }));
+}
+
+/// An address of loopback that nobody listens at.
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A pod that answers whatever comes with `answer`, until its client closes.
+fn pod(answer: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.2:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut head = [0; 4096];
+                while stream.read(&mut head).is_ok_and(|length| length > 0) {
+                    if stream.write_all(answer.as_bytes()).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+fn listener(address: SocketAddr) -> Object {
+    Object::Listener(Listener {
+        address,
+        protocol: ListenerProtocol::Http,
+    })
+}
+
+/// `shop.example` goes to these pods.
+fn route(endpoints: &[SocketAddr]) -> [Object; 2] {
+    let route = Route {
+        matches: RouteMatch {
+            path: PathMatch::Prefix("/".into()),
+            method: None,
+            headers: Vec::new(),
+            query: Vec::new(),
+        },
+        filters: None,
+        backends: vec![WeightedBackend {
+            upstream: "test/web".into(),
+            weight: 1,
+        }],
+        origin: RouteOrigin {
+            kind: RouteKind::Ingress,
+            name: "test/shop".into(),
+            rule: "spec.rules[0].http.paths[0]".into(),
+        },
+    };
+    [
+        Object::VirtualHost(VirtualHost {
+            host: "shop.example".into(),
+            routes: vec![route],
+        }),
+        Object::Upstream(Upstream {
+            name: "test/web".into(),
+            endpoints: endpoints.to_vec(),
+        }),
+    ]
+}
+
+/// A policy that lets nobody reach the pods on 127.0.0.2.
+fn closed() -> [Object; 2] {
+    [
+        Object::Endpoint(Endpoint {
+            name: "test/web-1".into(),
+            addresses: vec![[127, 0, 0, 2].into()],
+            hosts: Vec::new(),
+            labels: Vec::new(),
+            ports: Vec::new(),
+            groups: vec![GroupId(1)],
+        }),
+        Object::Policy(Policy {
+            name: "test/closed".into(),
+            tier: Tier::NetworkPolicy,
+            priority: 0,
+            direction: Direction::Ingress,
+            subjects: GroupId(1),
+            rules: vec![PolicyRule {
+                number: 0,
+                name: String::new(),
+                action: Action::Accept,
+                only: None,
+                peers: Some(Vec::new()),
+                ports: None,
+            }],
+        }),
+    ]
+}
+
+fn send(to: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    stream
+}
+
+fn ask(to: SocketAddr) -> String {
+    let mut text = String::new();
+    send(to).read_to_string(&mut text).unwrap();
+    text
+}
+
+const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+#[test]
+fn listeners_come_and_go_and_requests_reach_pods_on_loopback() {
+    let net = Loopback::new();
+    let (web, [first, second]) = (pod(HELLO), [free(), free()]);
+    net.with_dataplane(&["--workers", "2"], || {
+        let mut session = net.connect();
+        let state = |addresses: &[SocketAddr]| {
+            let listeners = addresses.iter().map(|address| listener(*address));
+            route(&[web]).into_iter().chain(listeners).collect::<Vec<_>>()
+        };
+        publish(&mut session, 1, state(&[first]));
+        assert!(ask(first).ends_with("\r\n\r\nhello"));
+        // One that has connected before a change is answered after it.
+        let mut kept = TcpStream::connect(first).unwrap();
+        publish(&mut session, 2, state(&[first, second]));
+        kept.write_all(b"GET / HTTP/1.0\r\nHost: shop.example\r\n\r\n")
+            .unwrap();
+        let mut text = String::new();
+        kept.read_to_string(&mut text).unwrap();
+        assert!(text.starts_with("HTTP/1.0 200"), "{text}");
+        assert!(ask(second).ends_with("hello"));
+        publish(&mut session, 3, state(&[second]));
+        until("the listener is closed", || TcpStream::connect(first).err());
+        assert!(ask(second).ends_with("hello"));
+        let status = net.status();
+        assert_eq!((status.mode, status.workers.len()), (Mode::Sockets, 2));
+        let served: u64 = status
+            .workers
+            .iter()
+            .map(|w| w.l7.counters.requests[Class::Success])
+            .sum();
+        assert_eq!(served, 4);
+    });
+}
+
+#[test]
+fn all_addresses_are_one_listener_and_another_program_s_port_is_told() {
+    let net = Loopback::new();
+    let web = pod(HELLO);
+    let theirs = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = theirs.local_addr().unwrap();
+    let everywhere = SocketAddr::new([0, 0, 0, 0].into(), free().port());
+    net.with_dataplane(&["--workers", "2"], || {
+        let mut session = net.connect();
+        let mut state: Vec<_> = route(&[web]).into();
+        state.extend([listener(everywhere), listener(taken)]);
+        let service = Service {
+            frontend: Frontend {
+                address: [198, 51, 100, 10].into(),
+                protocol: Protocol::Udp,
+                port: 53,
+            },
+            name: "test/dns".into(),
+            backends: Vec::new(),
+            affinity_seconds: None,
+        };
+        state.push(Object::Service(service));
+        publish(&mut session, 1, state);
+        for address in [[127, 0, 0, 1], [127, 0, 0, 9]] {
+            assert!(ask((address, everywhere.port()).into()).ends_with("hello"));
+        }
+        let status = net.status();
+        let fault = |address| {
+            status
+                .listeners
+                .iter()
+                .find(|l| l.address == address)?
+                .fault
+                .clone()
+        };
+        assert_eq!(fault(everywhere), None);
+        assert!(
+            fault(taken).is_some_and(|fault| fault.contains("another program")),
+            "{status:?}"
+        );
+        assert_eq!(status.services.len(), 1, "which are told not to be balanced");
+        drop(theirs);
+        until("the port is free now", || TcpStream::connect(taken).ok());
+        until("it is ours", || {
+            net.status()
+                .listeners
+                .iter()
+                .all(|l| l.fault.is_none())
+                .then_some(())
+        });
+        assert!(ask(taken).ends_with("hello"));
+    });
+}
+
+#[test]
+fn policies_deny_requests_and_cut_those_under_way() {
+    let net = Loopback::new();
+    let (slow, to) = (pod("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello"), free());
+    net.with_dataplane(&[], || {
+        let mut session = net.connect();
+        let mut state: Vec<_> = route(&[slow]).into_iter().chain([listener(to)]).collect();
+        publish(&mut session, 1, state.clone());
+        let mut under_way = send(to);
+        let mut head = Vec::new();
+        while !head.ends_with(b"hello") {
+            let mut byte = [0];
+            under_way.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        state.extend(closed());
+        publish(&mut session, 2, state);
+        let error = under_way.read_to_end(&mut head).expect_err("it is reset");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        assert!(ask(to).starts_with("HTTP/1.1 403"));
+        let l7 = net.status().workers.into_iter().map(|worker| worker.l7.counters);
+        let counted = l7.fold((0, 0), |sum, c| (sum.0 + c.events[HttpCount::Cut], sum.1 + c.events[HttpCount::Denied]));
+        assert_eq!(counted, (1, 1));
+    });
+}
+
+#[test]
+fn a_client_that_sends_more_than_is_read_still_gets_its_answer() {
+    let net = Loopback::new();
+    let to = free();
+    net.with_dataplane(&[], || {
+        let mut session = net.connect();
+        publish(&mut session, 1, vec![listener(to)]);
+        let mut stream = TcpStream::connect(to).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        // No method: answered 400 and closed while the rest is still under way.
+        let garbage = vec![b'\0'; 300_000];
+        let _ = stream.write_all(&garbage);
+        let mut text = String::new();
+        stream
+            .read_to_string(&mut text)
+            .expect("no reset before the answer");
+        assert!(text.starts_with("HTTP/1.1 400"), "{text}");
+    });
+}
+
+#[test]
+fn a_request_under_way_ends_before_the_process_does() {
+    let net = Loopback::new();
+    let to = free();
+    let pods = TcpListener::bind("127.0.0.2:0").unwrap();
+    let endpoint = pods.local_addr().unwrap();
+    let (client, pod) = std::sync::mpsc::channel();
+    net.with_dataplane(&[], || {
+        let mut session = net.connect();
+        publish(
+            &mut session,
+            1,
+            route(&[endpoint]).into_iter().chain([listener(to)]).collect(),
+        );
+        let asking = send(to);
+        let (mut answering, _) = pods.accept().unwrap();
+        let mut head = [0; 4096];
+        assert!(answering.read(&mut head).unwrap() > 0);
+        std::thread::spawn(move || {
+            // Answered once nobody listens any more, which the stop begins with.
+            until("the listener is closed", || TcpStream::connect(to).err());
+            answering.write_all(HELLO.as_bytes()).unwrap();
+        });
+        client.send(asking).unwrap();
+    });
+    let mut text = String::new();
+    pod.recv().unwrap().read_to_string(&mut text).unwrap();
+    assert!(text.ends_with("hello"), "{text}");
+}
+
+#[test]
+fn interfaces_beside_the_kernels_sockets_are_refused() {
+    let net = Loopback::new();
+    let options = net.options(&["--port", "eth0", "--port", "kernel"]);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let error = runtime
+        .block_on(super::super::run_until(&options, std::future::pending()))
+        .expect_err("they cannot be mixed");
+    assert!(
+        error
+            .to_string()
+            .contains("cannot be mixed with interfaces (eth0)"),
+        "{error}"
+    );
+}
+
+#[test]
+fn metrics_and_probes_are_served_there_too() {
+    let net = Loopback::new();
+    let (web, to, metrics) = (pod(HELLO), free(), free());
+    let theirs = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = theirs.local_addr().unwrap();
+    net.with_dataplane(&["--metrics", &metrics.to_string()], || {
+        let mut session = net.connect();
+        let get = |path: &str| {
+            let mut stream = until("the metrics", || TcpStream::connect(metrics).ok());
+            let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            text
+        };
+        assert!(get("/healthz").starts_with("HTTP/1.1 200"));
+        assert!(get("/readyz").starts_with("HTTP/1.1 503"), "before the first state");
+        let state: Vec<_> = route(&[web]).into();
+        publish(&mut session, 1, [state.clone(), vec![listener(to)]].concat());
+        assert!(ask(to).ends_with("hello"));
+        assert!(get("/readyz").starts_with("HTTP/1.1 200"));
+        let text = get("/metrics");
+        let line = "headgate_http_requests_total{code_class=\"2xx\"} 1";
+        assert!(text.lines().any(|l| l == line), "{text}");
+        publish(&mut session, 2, [state, vec![listener(to), listener(taken)]].concat());
+        let text = get("/readyz");
+        assert!(text.starts_with("HTTP/1.1 503") && text.contains(&taken.to_string()), "{text}");
+    });
+}
