@@ -326,7 +326,12 @@ fn policies_deny_requests_and_cut_those_under_way() {
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
         assert!(ask(to).starts_with("HTTP/1.1 403"));
         let l7 = net.status().workers.into_iter().map(|worker| worker.l7.counters);
-        let counted = l7.fold((0, 0), |sum, c| (sum.0 + c.events[HttpCount::Cut], sum.1 + c.events[HttpCount::Denied]));
+        let counted = l7.fold((0, 0), |sum, c| {
+            (
+                sum.0 + c.events[HttpCount::Cut],
+                sum.1 + c.events[HttpCount::Denied],
+            )
+        });
         assert_eq!(counted, (1, 1));
     });
 }
@@ -417,16 +422,26 @@ fn metrics_and_probes_are_served_there_too() {
             text
         };
         assert!(get("/healthz").starts_with("HTTP/1.1 200"));
-        assert!(get("/readyz").starts_with("HTTP/1.1 503"), "before the first state");
+        assert!(
+            get("/readyz").starts_with("HTTP/1.1 503"),
+            "before the first state"
+        );
         let state: Vec<_> = route(&[web]).into();
         publish(&mut session, 1, [state.clone(), vec![listener(to)]].concat());
         assert!(ask(to).ends_with("hello"));
         assert!(get("/readyz").starts_with("HTTP/1.1 200"));
         let text = get("/metrics");
-        let line = "headgate_http_requests_total{code_class=\"2xx\"} 1";
+        let line = "headgate_http_requests_total{class=\"2xx\"} 1";
         assert!(text.lines().any(|l| l == line), "{text}");
-        publish(&mut session, 2, [state, vec![listener(to), listener(taken)]].concat());
+        publish(
+            &mut session,
+            2,
+            [state, vec![listener(to), listener(taken)]].concat(),
+        );
         let text = get("/readyz");
-        assert!(text.starts_with("HTTP/1.1 503") && text.contains(&taken.to_string()), "{text}");
+        assert!(
+            text.starts_with("HTTP/1.1 503") && text.contains(&taken.to_string()),
+            "{text}"
+        );
     });
 }
