@@ -43,6 +43,11 @@ pub struct Options {
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub ssl_redirect: bool,
 
+    /// Send requests to endpoints on loopback addresses, which only a dataplane with --port kernel can reach; `headgate run
+    /// --port kernel` sets it
+    #[arg(long)]
+    pub loopback_endpoints: bool,
+
     /// TLS Secret for clients that name no host or an unknown one, instead of a self-signed certificate
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = secret_name)]
     pub default_certificate: Option<ObjectName>,

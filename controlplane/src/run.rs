@@ -182,6 +182,7 @@ fn settings(options: Options) -> Result<Settings, RunError> {
         ssl_redirect: options.ssl_redirect,
         default_certificate: options.default_certificate,
         fallback_certificate: Some(self_signed()?),
+        loopback_endpoints: options.loopback_endpoints,
     })
 }
 

@@ -48,6 +48,7 @@ pub(crate) fn settings() -> Settings {
         class: "headgate".to_owned(),
         default_certificate: None,
         fallback_certificate: None,
+        loopback_endpoints: false,
     }
 }
 

@@ -35,6 +35,7 @@ fn outcome(files: &[(&str, &[u8])]) -> Outcome {
         class: "headgate".to_owned(),
         default_certificate: None,
         fallback_certificate: None,
+        loopback_endpoints: false,
     };
     let Compiled { state, problems } = compile(store.model(), &settings, NOW);
     let all = store.problems().into_iter().chain(problems);

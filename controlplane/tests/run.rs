@@ -28,6 +28,7 @@ fn options(root: &Path) -> Options {
         https_port: 443,
         ingress_class: "headgate".to_owned(),
         ssl_redirect: true,
+        loopback_endpoints: false,
         default_certificate: None,
         strict_manifests: false,
     }

@@ -53,6 +53,7 @@ fn drive_strictly(root: &Path) -> Driven {
         class: "headgate".to_owned(),
         default_certificate: None,
         fallback_certificate: None,
+        loopback_endpoints: false,
     };
     let follower = Follower::new(settings, true);
     let progress = follower.progress();

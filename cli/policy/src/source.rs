@@ -131,6 +131,7 @@ fn settings() -> Settings {
         class: String::new(),
         default_certificate: None,
         fallback_certificate: None,
+        loopback_endpoints: false,
     }
 }
 

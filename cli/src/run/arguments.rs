@@ -48,11 +48,8 @@ impl FromArgMatches for RunOptions {
             dataplane: given(&dataplane(), matches),
             controlplane: given(&controlplane(), matches),
         };
-        let addresses = matches.value_source("ingress_addresses");
-        if dataplane_options.on_sockets() && addresses != Some(ValueSource::CommandLine) {
-            // The kernel knows the host's addresses; without packets there is none that only Headgate has.
-            let all = ["0.0.0.0", "::"].map(|address| format!("--ingress-address={address}").into());
-            options.controlplane.extend(all);
+        if dataplane_options.on_sockets() {
+            options.suit_sockets(matches);
         }
         Ok(options)
     }
@@ -60,6 +57,20 @@ impl FromArgMatches for RunOptions {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
+    }
+}
+
+impl RunOptions {
+    /// Has the control plane know that there are no packets.
+    fn suit_sockets(&mut self, matches: &ArgMatches) {
+        if matches.value_source("ingress_addresses") != Some(ValueSource::CommandLine) {
+            // The kernel knows the host's addresses; there is none that only Headgate has.
+            let all = ["0.0.0.0", "::"].map(|address| format!("--ingress-address={address}").into());
+            self.controlplane.extend(all);
+        }
+        if !matches.get_flag("loopback_endpoints") {
+            self.controlplane.push("--loopback-endpoints".into());
+        }
     }
 }
 
@@ -117,13 +128,20 @@ mod tests {
             "--manifests=m",
             "--ingress-address=0.0.0.0",
             "--ingress-address=::",
+            "--loopback-endpoints",
         ];
         assert_eq!(options.controlplane, all);
         let options = parse("run --manifests m --port kernel --ingress-address 127.0.0.1");
         assert_eq!(
             options.controlplane,
-            ["--manifests=m", "--ingress-address=127.0.0.1"]
+            [
+                "--manifests=m",
+                "--ingress-address=127.0.0.1",
+                "--loopback-endpoints"
+            ]
         );
+        let options = parse("run --manifests m --port a0 --ingress-address 192.0.2.1");
+        assert!(!options.controlplane.contains(&"--loopback-endpoints".into()));
     }
 
     #[test]

@@ -28,6 +28,7 @@ fn settings() -> Settings {
         class: "headgate".to_owned(),
         default_certificate: None,
         fallback_certificate: None,
+        loopback_endpoints: false,
     }
 }
 

@@ -46,6 +46,14 @@ pub(super) fn fill(world: &World<'_>, name: &ObjectName, service: &Service, fed:
             );
             filling.problems.push(Problem::warning(id(name), text));
         }
+        if let Some(address) = found.unreachable {
+            let text = format!(
+                "spec.ports[{}]: endpoints on loopback, as {address}, are left out: packets reach none there, only \
+                 --port kernel does",
+                port.place
+            );
+            filling.problems.push(Problem::warning(id(name), text));
+        }
         for key in of_port {
             let backends = match key {
                 Key::Service(frontend) => of_family(frontend.address.is_ipv6(), &found),

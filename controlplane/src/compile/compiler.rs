@@ -95,6 +95,7 @@ impl Compiler {
             model,
             index: &self.index,
             slices: &self.slices,
+            loopback: self.settings.loopback_endpoints,
         };
         self.work = self.traffic.update(&world, &self.settings, now, &mut ledger);
         let changes = ledger.into_changes();

@@ -1,6 +1,6 @@
 //! Who stands behind a port of a Service now.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::world::World;
 use crate::model::service::{Service, ServicePort, Target};
@@ -12,11 +12,16 @@ pub(super) struct Endpoints {
     pub(super) usable: Vec<SocketAddr>,
     /// The selector selects pods with an address, but none has a port of the name that `targetPort` gives.
     pub(super) unknown_port_name: bool,
+    /// One that is left out because nobody but its own host can reach it.
+    pub(super) unreachable: Option<IpAddr>,
 }
 
 /// Candidates by what they are good for.
 #[derive(Default)]
 struct Candidates {
+    /// Whether those on loopback are any.
+    loopback: bool,
+    unreachable: Option<IpAddr>,
     ready: Vec<SocketAddr>,
     /// Terminating, and still able to serve: better than none.
     draining: Vec<SocketAddr>,
@@ -24,7 +29,9 @@ struct Candidates {
 
 impl Candidates {
     fn add(&mut self, address: SocketAddr, ready: bool, draining: bool) {
-        if ready {
+        if address.ip().is_loopback() && !self.loopback {
+            self.unreachable = Some(address.ip());
+        } else if ready {
             self.ready.push(address);
         } else if draining {
             self.draining.push(address);
@@ -52,7 +59,10 @@ pub(super) fn endpoints(
     service: &Service,
     port: &ServicePort,
 ) -> Endpoints {
-    let mut candidates = Candidates::default();
+    let mut candidates = Candidates {
+        loopback: world.loopback,
+        ..Candidates::default()
+    };
     let mut unknown_port_name = false;
     let mut slices = world.slices(name, service).peekable();
     if slices.peek().is_some() {
@@ -71,6 +81,7 @@ pub(super) fn endpoints(
         unknown_port_name = !select(world, &name.namespace, service, selector, port, &mut candidates);
     }
     Endpoints {
+        unreachable: candidates.unreachable,
         usable: candidates.usable(),
         unknown_port_name,
     }

@@ -73,6 +73,8 @@ pub struct Settings {
     pub default_certificate: Option<ObjectName>,
     /// What stands in where that is not given or not there; its hosts are ignored.
     pub fallback_certificate: Option<Certificate>,
+    /// Whether the dataplane reaches endpoints on loopback, as one on the kernel's sockets does.
+    pub loopback_endpoints: bool,
 }
 
 /// How much of Services, routes and certificates the last update looked at.

@@ -14,6 +14,8 @@ pub(super) struct World<'a> {
     pub(super) model: &'a Model,
     pub(super) index: &'a Index,
     pub(super) slices: &'a Slices,
+    /// Whether endpoints on loopback can be reached.
+    pub(super) loopback: bool,
 }
 
 impl<'a> World<'a> {

@@ -1,4 +1,6 @@
-use crate::testing::compiled;
+use crate::compile::Settings;
+use crate::source::store::Store;
+use crate::testing::{compiled, compiled_store, put, settings};
 
 /// A dual-stack Service with a named target port, and three pods: two with the port under different numbers, one
 /// that is not ready.
@@ -276,4 +278,32 @@ fn a_listener_is_nobody_elses() {
         result.lines,
         ["Service default/s: spec.ports[0].port: TCP 203.0.113.1:80 belongs to an ingress listener"]
     );
+}
+
+#[test]
+fn endpoints_on_loopback_are_left_out_with_a_line_unless_sockets_reach_them() {
+    let text = service("") + &pod("p", "{podIP: 127.0.0.2}") + &pod("q", "{podIP: 10.0.0.1}");
+    let result = compiled(&text);
+    assert_eq!(
+        result.balanced(),
+        ["Tcp 198.51.100.1:80 default/s -> 10.0.0.1:80"]
+    );
+    assert_eq!(result.lines.len(), 1, "{:?}", result.lines);
+    let line = &result.lines[0];
+    assert!(
+        line.contains("Service default/s: spec.ports[0]: endpoints on loopback, as 127.0.0.2, are left out"),
+        "{line}"
+    );
+    let sockets = Settings {
+        loopback_endpoints: true,
+        ..settings()
+    };
+    let mut store = Store::default();
+    put(&mut store, &[("a.yaml", &text)]);
+    let result = compiled_store(&store, &sockets);
+    assert_eq!(
+        result.balanced(),
+        ["Tcp 198.51.100.1:80 default/s -> 10.0.0.1:80 127.0.0.2:80"]
+    );
+    assert_eq!(result.lines, Vec::<String>::new());
 }
