@@ -1,23 +1,18 @@
 //! From a transaction to workers that work by it.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use headgate_ring::Transaction;
-use headgate_ring::message::Key;
 
-use super::ground::{Bound, Ground, Steered};
+use super::ground::{Announce, Bound, Ground, Refusal, Steered};
 use super::listeners::Listeners;
-use crate::config::{ConfigError, State};
+use crate::config::State;
 use crate::steering::Steerer;
 use crate::worker::Shared;
 
 /// How often a worker that does not take up a publication is complained about.
 const COMPLAINT: Duration = Duration::from_secs(1);
-
-/// Tells the neighbours that these addresses are here now.
-pub type Announce = Box<dyn Fn(&[IpAddr]) + Send>;
 
 /// Holds the control plane's state and puts it in force.
 pub struct Applier {
@@ -26,24 +21,6 @@ pub struct Applier {
     state: State,
     /// Publications so far. It is the generation of the tables, because a new control plane counts its own anew.
     epoch: u64,
-}
-
-/// Why a transaction is not in force.
-#[derive(Debug)]
-pub struct Refusal {
-    /// In one line, what is wrong with which object, or that the steering programs have no room for it.
-    pub reason: String,
-    /// The object, where it is one.
-    pub object: Option<Key>,
-}
-
-impl From<ConfigError> for Refusal {
-    fn from(error: ConfigError) -> Self {
-        Self {
-            reason: error.to_string(),
-            object: error.key.map(|key| *key),
-        }
-    }
 }
 
 impl Applier {

@@ -6,12 +6,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use headgate_ring::message::{Key, Protocol};
 
-use super::apply::{Announce, Refusal};
 use super::listeners::Listeners;
-use crate::config::{Managed, Tables};
+use crate::config::{ConfigError, Managed, Tables};
 use crate::host::listening;
 use crate::steering::Steerer;
 use headgate_net::fib::Fib;
+
+/// Tells the neighbours that these addresses are here now.
+pub type Announce = Box<dyn Fn(&[IpAddr]) + Send>;
+
+/// Why a transaction is not in force.
+#[derive(Debug)]
+pub struct Refusal {
+    /// In one line, what is wrong with which object, or that the steering programs have no room for it.
+    pub reason: String,
+    /// The object, where it is one.
+    pub object: Option<Key>,
+}
+
+impl From<ConfigError> for Refusal {
+    fn from(error: ConfigError) -> Self {
+        Self {
+            reason: error.to_string(),
+            object: error.key.map(|key| *key),
+        }
+    }
+}
 
 pub(super) enum Ground {
     Packets(Steered),

@@ -22,7 +22,8 @@ use headgate_ring::message::ToControl;
 use headgate_ring::{DataSession, HandshakeError, Listener, SessionError, Transaction};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-pub use apply::{Announce, Applier, Refusal};
+pub use apply::Applier;
+pub use ground::{Announce, Refusal};
 pub use listeners::Listeners;
 
 use crate::service::Thread;

@@ -86,7 +86,7 @@ impl Dataplane {
         let listeners = Arc::new(Mutex::new(Listeners::new(&shared, inlets)));
         let applier = Applier::with_listeners(Arc::clone(&shared), Arc::clone(&listeners));
         let control = Control::start(&run_dir.file("control.sock"), applier)?;
-        let reporter = Reporter {
+        let reporter = SocketReporter {
             shared: Arc::clone(&shared),
             listeners: Arc::clone(&listeners),
             cores,
@@ -167,20 +167,20 @@ fn raise_descriptors() -> Option<u64> {
 }
 
 /// Reads what workers and listeners have written down.
-struct Reporter {
+struct SocketReporter {
     shared: Arc<Shared>,
     listeners: Arc<Mutex<Listeners>>,
     /// By worker.
     cores: Vec<Option<usize>>,
 }
 
-impl Reporter {
+impl SocketReporter {
     fn listeners(&self) -> MutexGuard<'_, Listeners> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Reports for Reporter {
+impl Reports for SocketReporter {
     fn shared(&self) -> &Shared {
         &self.shared
     }
