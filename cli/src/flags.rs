@@ -12,6 +12,7 @@ use crate::run::RunOptions;
 const EXAMPLES: &str = "\
 Examples:
   headgate demo                                      see it work, in a network of its own
+  headgate demo --port kernel                        see its HTTP side work, in seconds and without root
   headgate run --manifests ./manifests --port eth0   serve what the manifests in a directory say
   headgate status                                    what the running gateway does
   headgate status --json | jq .generation
@@ -26,6 +27,9 @@ Examples:
   Clients on one interface, pods behind another, IPv4 and IPv6:
     headgate run --manifests ./manifests --port eth0 --port eth1 \\
         --ingress-address 198.51.100.10 --ingress-address 2001:db8:f::10
+
+  Without interfaces and privileges, Ingresses alone, on the kernel's sockets at all addresses of this host:
+    headgate run --manifests ./manifests --port kernel --http-port 8080 --https-port 8443
 
 Only packets for the addresses of Services and Ingresses are taken from the interfaces; everything else, such as
 SSH to this machine, goes to the kernel as before. SIGINT or SIGTERM ends both planes and releases the interfaces.";
@@ -87,6 +91,16 @@ pub(crate) struct DemoOptions {
     /// Leave manifests and logs in this directory instead of removing them
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
+    /// On the kernel's sockets of this machine's loopback: without root, namespaces and interfaces
+    #[arg(long, value_enum)]
+    pub(crate) port: Option<DemoPort>,
+}
+
+/// What the demo can do without a network of its own.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum DemoPort {
+    /// HTTP on the kernel's sockets
+    Kernel,
 }
 
 #[derive(Debug, Subcommand)]

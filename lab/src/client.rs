@@ -1,6 +1,9 @@
 //! Real clients: curl and nc, run in a namespace.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -83,6 +86,16 @@ impl<'a> Curl<'a> {
             IpAddr::V6(v6) => format!("[{v6}]"),
         };
         self.args(&["--connect-to".to_owned(), format!("::{address}:")])
+    }
+
+    /// Connects to `address` whatever the URL's host is, and there to `http` and `https` in place of ports 80 and 443.
+    #[must_use]
+    pub fn to_ports(self, address: Ipv4Addr, http: u16, https: u16) -> Self {
+        [(80, http), (443, https)]
+            .iter()
+            .fold(self, |curl, (port, there)| {
+                curl.args(&["--connect-to".to_owned(), format!(":{port}:{address}:{there}")])
+            })
     }
 
     /// Connects from `address`.

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::{Lab, process::Process, wait_until};
+use crate::{Lab, Namespace, process::Process, wait_until};
 
 /// How long Headgate may take until its first state is in force; attaching in the driver alone takes a while.
 const START: Duration = Duration::from_secs(30);
@@ -26,6 +26,8 @@ const STOP: Duration = Duration::from_secs(10);
 pub struct GatewayOptions {
     /// The program `headgate`.
     pub program: PathBuf,
+    /// Its `--port`s: as a rule [`Lab::PORTS`].
+    pub ports: Vec<String>,
     /// Its `--manifests`.
     pub manifests: PathBuf,
     /// Its `--ingress-address`es.
@@ -45,13 +47,22 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts Headgate on both of the gateway's interfaces and waits until its first state is in force.
+    /// Starts Headgate and waits until its first state is in force.
     ///
     /// # Errors
     ///
     /// When it ends or is not ready in time, with what it logged.
     pub fn start(lab: &Lab, options: &GatewayOptions) -> Result<Self> {
-        let gateway = Self::spawn(lab, options)?;
+        Self::start_in(&lab.gateway, lab.directory(), options)
+    }
+
+    /// The same in any namespace; sockets and log are in `directory`.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::start`].
+    pub fn start_in(namespace: &Namespace, directory: &Path, options: &GatewayOptions) -> Result<Self> {
+        let gateway = Self::spawn_in(namespace, directory, options)?;
         gateway.wait_until_ready()?;
         Ok(gateway)
     }
@@ -62,15 +73,19 @@ impl Gateway {
     ///
     /// When the program cannot be started.
     pub fn spawn(lab: &Lab, options: &GatewayOptions) -> Result<Self> {
-        let (run_dir, log) = (lab.directory().join("run"), lab.directory().join("headgate.log"));
-        let mut command = lab.gateway.command(&options.program);
+        Self::spawn_in(&lab.gateway, lab.directory(), options)
+    }
+
+    fn spawn_in(namespace: &Namespace, directory: &Path, options: &GatewayOptions) -> Result<Self> {
+        let (run_dir, log) = (directory.join("run"), directory.join("headgate.log"));
+        let mut command = namespace.command(&options.program);
         command.args(["--log", &options.log, "run"]);
         command
             .arg("--manifests")
             .arg(&options.manifests)
             .arg("--run-dir")
             .arg(&run_dir);
-        for port in Lab::PORTS {
+        for port in &options.ports {
             command.args(["--port", port]);
         }
         for address in &options.ingress {

@@ -36,7 +36,7 @@ pub use namespace::Namespace;
 pub use process::{Finished, Process, kill_and_wait, wait_until};
 pub use remote::Remote;
 pub use servers::{Pod, PodSpec};
-pub use shop::Shop;
+pub use shop::{Shop, free_port};
 pub use topology::{Lab, LabOptions, address};
 
 /// Whether this process may make namespaces and interfaces.

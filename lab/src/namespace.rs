@@ -10,12 +10,13 @@ use crate::process::{Finished, Process};
 /// How long a command that configures something may take.
 const CONFIGURE: Duration = Duration::from_secs(20);
 
-/// A named network namespace, as `ip netns` makes them.
+/// A named network namespace, as `ip netns` makes them, or the one that this process is in.
 ///
 /// Dropping it removes nothing: the [`Lab`](crate::Lab) does, after it has ended what runs inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespace {
-    name: String,
+    /// `None` for that of this process.
+    name: Option<String>,
 }
 
 impl Namespace {
@@ -50,20 +51,26 @@ impl Namespace {
     pub(crate) fn sysctl(&self, key: &str, value: &str) -> Result<()> {
         let path = PathBuf::from("/proc/sys/net").join(key);
         self.enter(|| fs::write(&path, value))?
-            .with_context(|| format!("writing {value} to {} in {}", path.display(), self.name))
+            .with_context(|| format!("writing {value} to {} in {}", path.display(), self.name()))
     }
 
     /// Names a namespace that is there already.
     pub(crate) fn existing(name: &str) -> Self {
         Self {
-            name: name.to_owned(),
+            name: Some(name.to_owned()),
         }
     }
 
-    /// The name that `ip netns exec` takes.
+    /// The one that this process is in, which needs no privilege.
+    #[must_use]
+    pub const fn current() -> Self {
+        Self { name: None }
+    }
+
+    /// The name that `ip netns exec` takes; empty for the one that this process is in.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        self.name.as_deref().unwrap_or_default()
     }
 
     /// Runs lines of `ip`, such as `link set lo up`, inside; stops at the first that fails.
@@ -76,7 +83,7 @@ impl Namespace {
             let line = line.as_ref();
             configure(
                 Command::new("ip")
-                    .args(["-n", &self.name])
+                    .args(self.name.iter().flat_map(|name| ["-n", name]))
                     .args(line.split_ascii_whitespace()),
             )?;
         }
@@ -86,9 +93,11 @@ impl Namespace {
     /// A command that will run inside, with this process's environment.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("setpriv");
-        command
-            .args(["--pdeathsig", "KILL", "ip", "netns", "exec", &self.name])
-            .arg(program);
+        command.args(["--pdeathsig", "KILL"]);
+        if let Some(name) = &self.name {
+            command.args(["ip", "netns", "exec", name]);
+        }
+        command.arg(program);
         command
     }
 
@@ -114,10 +123,16 @@ impl Namespace {
     ///
     /// When the closure does.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
-        let file = fs::File::open(self.path())?;
+        let file = self.name.as_ref().map(|_| fs::File::open(self.path()));
+        let file = file.transpose()?;
         thread::scope(|scope| {
             let inside = scope.spawn(|| {
-                rustix::thread::move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+                if let Some(file) = &file {
+                    rustix::thread::move_into_link_name_space(
+                        file.as_fd(),
+                        Some(LinkNameSpaceType::Network),
+                    )?;
+                }
                 Ok(work())
             });
             inside
@@ -129,12 +144,15 @@ impl Namespace {
     /// The file that holds the namespace.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        PathBuf::from("/run/netns").join(&self.name)
+        match &self.name {
+            Some(name) => PathBuf::from("/run/netns").join(name),
+            None => PathBuf::from("/proc/self/ns/net"),
+        }
     }
 
     /// Kills every process inside and waits until none is left.
     pub(crate) fn kill_processes(&self) -> Result<()> {
-        let listing = configure(Command::new("ip").args(["netns", "pids", &self.name]))?;
+        let listing = configure(Command::new("ip").args(["netns", "pids", self.name()]))?;
         for pid in listing
             .split_ascii_whitespace()
             .filter_map(|pid| pid.parse().ok())
@@ -145,7 +163,7 @@ impl Namespace {
     }
 
     pub(crate) fn delete(&self) -> Result<()> {
-        configure(Command::new("ip").args(["netns", "delete", &self.name])).map(drop)
+        configure(Command::new("ip").args(["netns", "delete", self.name()])).map(drop)
     }
 }
 

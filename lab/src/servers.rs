@@ -46,19 +46,29 @@ impl PodSpec {
 #[derive(Debug)]
 pub struct Pod {
     name: String,
-    addresses: (IpAddr, IpAddr),
+    addresses: Vec<IpAddr>,
     _process: Process,
 }
 
 impl Pod {
+    /// At the addresses of the pod's number.
     pub(crate) fn start(namespace: &Namespace, program: &[String], spec: &PodSpec) -> Result<Self> {
-        let addresses = address::pod(spec.number);
+        let (v4, v6) = address::pod(spec.number);
+        Self::start_at(namespace, program, spec, vec![v4, v6])
+    }
+
+    pub(crate) fn start_at(
+        namespace: &Namespace,
+        program: &[String],
+        spec: &PodSpec,
+        addresses: Vec<IpAddr>,
+    ) -> Result<Self> {
         let (first, rest) = program
             .split_first()
             .map_or(("", program), |(f, r)| (f.as_str(), r));
         let mut command = namespace.command(first);
         command.args(rest).args(["--name", &spec.name]);
-        for ip in [addresses.0, addresses.1] {
+        for &ip in &addresses {
             listen(&mut command, "--http", ip, &spec.http);
             listen(&mut command, "--tcp", ip, &spec.tcp);
             listen(&mut command, "--udp", ip, &spec.udp);
@@ -77,10 +87,10 @@ impl Pod {
         &self.name
     }
 
-    /// Its IPv4 and IPv6 address.
+    /// Its addresses, in a lab IPv4 and IPv6.
     #[must_use]
-    pub fn addresses(&self) -> (IpAddr, IpAddr) {
-        self.addresses
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
     }
 }
 

@@ -1,14 +1,14 @@
 //! The example manifests, alive: the pods that they name, the Secrets that they want.
 
 use std::{
-    fs,
-    net::IpAddr,
+    fs, io,
+    net::{IpAddr, Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 
-use crate::{Lab, Pod, PodSpec, tls::Authority};
+use crate::{Lab, Namespace, Pod, PodSpec, tls::Authority};
 
 const MANIFESTS: [(&str, &str); 4] = [
     ("pods.yaml", include_str!("../../examples/pods.yaml")),
@@ -21,6 +21,9 @@ const MANIFESTS: [(&str, &str); 4] = [
 const PODS: [&str; 8] = [
     "web-1", "web-2", "web-3", "api-1", "blog-1", "echo-1", "echo-2", "echo-3",
 ];
+
+/// Where the pods of the manifests listen.
+const POD_PORT: u16 = 8080;
 
 /// The shop of `examples/` in a lab: servers run, and its manifests lie in a directory where they can be changed.
 #[derive(Debug)]
@@ -47,16 +50,46 @@ impl Shop {
     ///
     /// When a server does not start or a file cannot be written.
     pub fn open(lab: &Lab, directory: &Path) -> Result<Self> {
+        let pods = (1..)
+            .zip(PODS)
+            .map(|(n, name)| lab.start_pod(&PodSpec::new(name, n)))
+            .collect::<Result<_>>()?;
+        Self::with(pods, directory, |_, text| text.to_owned())
+    }
+
+    /// The same on this machine's loopback, without any privilege: pods at 127.0.1.11 and up, clients at 127.0.2.10 and up.
+    /// What only packets bring, the echo pods, is in the manifests alone. Pods run `program first…`, as in
+    /// [`LabOptions`](crate::LabOptions).
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::open`].
+    pub fn open_on_loopback(program: &[String], directory: &Path) -> Result<Self> {
+        let of_http = PODS.iter().filter(|name| !name.starts_with("echo"));
+        let numbered = || (11..).zip(of_http.clone());
+        let addresses: Vec<_> = numbered().map(|(n, _)| Ipv4Addr::new(127, 0, 1, n)).collect();
+        let port = free_port(&addresses, POD_PORT).context("a port for the pods")?;
+        let start = |((n, name), address): ((u8, &&str), &Ipv4Addr)| {
+            let spec = PodSpec {
+                http: vec![port],
+                tcp: Vec::new(),
+                udp: Vec::new(),
+                ..PodSpec::new(name, n)
+            };
+            Pod::start_at(&Namespace::current(), program, &spec, vec![(*address).into()])
+        };
+        let pods = numbered().zip(&addresses).map(start).collect::<Result<_>>()?;
+        Self::with(pods, directory, |name, text| on_loopback(name, text, port))
+    }
+
+    /// Manifests as `adapt` makes them of those of the examples.
+    fn with(pods: Vec<Pod>, directory: &Path, adapt: impl Fn(&str, &str) -> String) -> Result<Self> {
         let manifests = directory.join("manifests");
         fs::create_dir_all(&manifests).with_context(|| format!("making {}", manifests.display()))?;
         let authority = Authority::new("Headgate lab authority")?;
         let ca_file = directory.join("ca.pem");
         fs::write(&ca_file, authority.certificate())
             .with_context(|| format!("writing {}", ca_file.display()))?;
-        let pods = (1..)
-            .zip(PODS)
-            .map(|(n, name)| lab.start_pod(&PodSpec::new(name, n)))
-            .collect::<Result<_>>()?;
         let shop = Self {
             pods,
             authority,
@@ -64,7 +97,7 @@ impl Shop {
             ca_file,
         };
         for (name, text) in MANIFESTS {
-            shop.write(name, text)?;
+            shop.write(name, &adapt(name, text))?;
         }
         for name in ["shop", "blog"] {
             let issued = shop.authority.issue(&[&format!("{name}.example.com")])?;
@@ -136,4 +169,44 @@ impl Shop {
         anyhow::ensure!(kept.len() + 1 == documents.len(), "pods.yaml has no pod {name}");
         self.write("pods.yaml", &kept.join("---\n"))
     }
+}
+
+/// A manifest of the examples with the addresses of loopback, and with the pods' port.
+fn on_loopback(name: &str, text: &str, port: u16) -> String {
+    let text = text.replace(&POD_PORT.to_string(), &port.to_string());
+    match name {
+        "pods.yaml" => {
+            let lines = text.lines().filter(|line| !line.contains("- ip: fd00:"));
+            let kept: String = lines.flat_map(|line| [line, "\n"]).collect();
+            kept.replace("10.244.1.", "127.0.1.")
+        }
+        "policies.yaml" => text.replace("192.0.2.", "127.0.2."),
+        _ => text,
+    }
+}
+
+/// `preferred`, or else another port, that nobody listens at on any of these addresses now.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn free_port(addresses: &[Ipv4Addr], preferred: u16) -> io::Result<u16> {
+    let is_free = |port: u16| -> io::Result<Vec<TcpListener>> {
+        addresses
+            .iter()
+            .map(|address| TcpListener::bind((*address, port)))
+            .collect()
+    };
+    if is_free(preferred).is_ok() {
+        return Ok(preferred);
+    }
+    let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..16 {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        match is_free(port) {
+            Ok(_) => return Ok(port),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }

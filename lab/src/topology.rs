@@ -1,6 +1,7 @@
 //! The three namespaces and what joins them.
 
 use std::{
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -150,6 +151,20 @@ impl Lab {
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Gives the gateway's host a virtual address of both families, and lets ordinary users of it listen at low ports: for
+    /// a gateway on the kernel's sockets.
+    ///
+    /// # Errors
+    ///
+    /// When the host has one of them already.
+    pub fn host_vip(&self, (v4, v6): (IpAddr, IpAddr)) -> Result<()> {
+        self.gateway.ip(&[
+            format!("addr add {v4}/32 dev lo"),
+            format!("addr add {v6}/128 dev lo"),
+        ])?;
+        self.gateway.sysctl("ipv4/ip_unprivileged_port_start", "0")
     }
 
     /// Starts a pod's server and waits until it listens.

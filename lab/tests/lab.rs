@@ -33,7 +33,9 @@ fn pods_answer_the_gateway_and_not_the_clients() {
     }
     let lab = lab();
     let pod = lab.start_pod(&PodSpec::new("alpha", 1)).unwrap();
-    let (v4, v6) = pod.addresses();
+    let &[v4, v6] = pod.addresses() else {
+        panic!("{pod:?} has not two addresses")
+    };
     for ip in [v4, v6] {
         let seen = Curl::new(&lab.gateway)
             .get(&url(ip, "/x?y=1"))
@@ -60,7 +62,7 @@ fn transfers_have_the_checksums_that_both_ends_compute() {
     }
     let lab = lab();
     let pod = lab.start_pod(&PodSpec::new("alpha", 1)).unwrap();
-    let ip = pod.addresses().0;
+    let ip = pod.addresses()[0];
     let sum = Curl::new(&lab.gateway)
         .sha256(&url(ip, "/chunked/1000000?seed=7"))
         .unwrap();

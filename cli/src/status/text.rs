@@ -5,7 +5,7 @@ use std::{
     fmt::{self, Display, Write},
 };
 
-use headgate_dataplane::telemetry::{Mode, PortStatus, Status};
+use headgate_dataplane::telemetry::{Mode, PortStatus, Status, WorkerStatus};
 use headgate_net::record::{Id, L7Status, Loop, PacketCount, Snapshot};
 
 /// All of the status that a person wants to see, in lines of at most about 110 characters.
@@ -19,10 +19,9 @@ pub(super) fn render(status: &Status) -> String {
 fn write(out: &mut String, status: &Status) -> fmt::Result {
     head(out, status)?;
     section(out, "PORTS", &status.ports, port)?;
-    let services = if status.mode == Mode::Packets {
-        &status.services[..]
-    } else {
-        &[]
+    let (services, denials) = match status.mode {
+        Mode::Packets => (&status.services[..], &status.denials[..]),
+        Mode::Sockets => Default::default(),
     };
     section(out, "SERVICES", services, |service| {
         let backends = plural(service.backends, "backend", "backends");
@@ -43,7 +42,7 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
             fault.unwrap_or_default()
         )
     })?;
-    section(out, "DENIED BY POLICY (packets)", &status.denials, |denial| {
+    section(out, "DENIED BY POLICY (packets)", denials, |denial| {
         format!("{:>12}  {} ({})", denial.packets, denial.policy, denial.direction)
     })?;
     let totals = &status.totals;
@@ -60,17 +59,24 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
     table(out, "TCP UNDER HTTP SO FAR", &http.tcp.counters)?;
     counters(out, "FLOW LOG", &flow_log(status))?;
     section(out, "WORKERS", &status.workers, |worker| {
-        let core = worker
-            .core
-            .map_or_else(|| "not pinned".to_owned(), |core| format!("core {core}"));
-        let flows = plural(worker.flows, "flow", "flows");
-        format!(
-            "{} on {core}: {} packets, {flows}, {} turns",
-            worker.worker,
-            worker.counts.events[PacketCount::Packets],
-            worker.turns[Loop::Turns]
-        )
+        line_of(worker, status.mode)
     })
+}
+
+fn line_of(worker: &WorkerStatus, mode: Mode) -> String {
+    let core = worker
+        .core
+        .map_or_else(|| "not pinned".to_owned(), |core| format!("core {core}"));
+    let carried = match mode {
+        Mode::Packets => format!(
+            "{} packets, {}, ",
+            worker.counts.events[PacketCount::Packets],
+            plural(worker.flows, "flow", "flows")
+        ),
+        Mode::Sockets => String::new(),
+    };
+    let turns = worker.turns[Loop::Turns];
+    format!("{} on {core}: {carried}{turns} turns", worker.worker)
 }
 
 fn head(out: &mut String, status: &Status) -> fmt::Result {
@@ -203,7 +209,7 @@ fn plural(count: usize, one: &str, many: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use headgate_dataplane::telemetry::{DenialStatus, ListenerStatus, ServiceStatus, WorkerStatus};
+    use headgate_dataplane::telemetry::{DenialStatus, ListenerStatus, ServiceStatus};
     use headgate_net::record::{Class, HttpCount};
 
     use super::*;
@@ -226,10 +232,14 @@ mod tests {
             tls: false,
             fault: Some("why".into()),
         });
+        status.denials.push(DenialStatus::default());
+        status.workers.push(WorkerStatus::default());
         let text = render(&status);
         assert!(text.contains("0 Service frontends are not balanced"), "{text}");
         assert!(text.contains("http  NOT LISTENING: why"), "{text}");
-        assert!(!text.contains("frames") && !text.contains("routes"), "{text}");
+        for absent in ["frames", "routes", "DENIED", "packets"] {
+            assert!(!text.contains(absent), "{absent} in {text}");
+        }
     }
 
     #[test]

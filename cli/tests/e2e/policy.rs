@@ -50,18 +50,20 @@ fn datagrams_of_a_denied_client_are_dropped() {
 
 #[test]
 fn a_request_to_a_pod_that_is_closed_to_the_client_is_answered_403() {
-    let Some(bed) = Bed::make() else { return };
-    let status = |client, ingress, path: &str| {
-        let url = format!("http://shop.example.com{path}");
-        bed.curl_to(ingress).from(client).get(&url).unwrap().status
-    };
-    let (first, second, third) = (address::client(0), address::client(1), address::client(2));
-    let (v4, v6) = Shop::INGRESS;
-    for (first, second, third, to) in [(first.0, second.0, third.0, v4), (first.1, second.1, third.1, v6)] {
-        assert_eq!(status(first, to, "/api"), 200);
-        assert_eq!(status(second, to, "/api"), 200);
-        assert_eq!(status(third, to, "/api"), 403);
-        assert_eq!(status(third, to, "/"), 200, "its other paths are open");
+    for bed in Bed::on_each() {
+        let status = |client, ingress, path: &str| {
+            let url = format!("http://shop.example.com{path}");
+            bed.curl_to(ingress).from(client).get(&url).unwrap().status
+        };
+        let (first, second, third) = (address::client(0), address::client(1), address::client(2));
+        let (v4, v6) = Shop::INGRESS;
+        for (first, second, third, to) in [(first.0, second.0, third.0, v4), (first.1, second.1, third.1, v6)]
+        {
+            assert_eq!(status(first, to, "/api"), 200);
+            assert_eq!(status(second, to, "/api"), 200);
+            assert_eq!(status(third, to, "/api"), 403);
+            assert_eq!(status(third, to, "/"), 200, "its other paths are open");
+        }
     }
 }
 

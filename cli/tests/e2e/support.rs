@@ -4,7 +4,8 @@ use std::{
     collections::BTreeMap,
     io::Write,
     net::IpAddr,
-    path::Path,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -39,6 +40,7 @@ pub(crate) fn lab() -> Option<(Lab, MutexGuard<'static, ()>)> {
 pub(crate) fn options(manifests: &Path) -> GatewayOptions {
     GatewayOptions {
         program: PROGRAM.into(),
+        ports: Lab::PORTS.map(str::to_owned).to_vec(),
         manifests: manifests.to_owned(),
         ingress: vec![Shop::INGRESS.0, Shop::INGRESS.1],
         log: "info".into(),
@@ -46,18 +48,55 @@ pub(crate) fn options(manifests: &Path) -> GatewayOptions {
     }
 }
 
+/// How every test starts Headgate on the kernel's sockets: at the Ingress address, and without a single capability.
+pub(crate) fn options_on_sockets(lab: &Lab, manifests: &Path) -> GatewayOptions {
+    lab.host_vip(Shop::INGRESS).expect("an address of the host");
+    GatewayOptions {
+        program: without_capabilities(lab),
+        ports: vec!["kernel".into()],
+        ..options(manifests)
+    }
+}
+
+/// A program that becomes Headgate without any capability; it stays this user, who can read the files of the test.
+fn without_capabilities(lab: &Lab) -> PathBuf {
+    let wrapper = lab.directory().join("without-capabilities");
+    let script = format!(
+        "#!/bin/sh\nexec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all {PROGRAM} \"$@\"\n"
+    );
+    std::fs::write(&wrapper, script).expect("a script");
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).expect("a script");
+    wrapper
+}
+
 impl Bed {
-    /// `None` without privileges.
+    /// On packets; `None` without privileges.
     pub(crate) fn make() -> Option<Self> {
         Self::make_with(|_| (), &[])
     }
 
     /// Headgate starts after `prepare` has changed the manifests, and with these arguments besides.
     pub(crate) fn make_with(prepare: impl FnOnce(&Shop), arguments: &[&str]) -> Option<Self> {
+        Self::build(false, prepare, arguments)
+    }
+
+    /// One bed after the other, for what holds whatever is below HTTP: Headgate on packets, and on the kernel's sockets. None
+    /// without privileges.
+    pub(crate) fn on_each() -> impl Iterator<Item = Self> {
+        [false, true]
+            .into_iter()
+            .filter_map(|on_sockets| Self::build(on_sockets, |_| (), &[]))
+    }
+
+    fn build(on_sockets: bool, prepare: impl FnOnce(&Shop), arguments: &[&str]) -> Option<Self> {
         let (lab, turn) = lab()?;
         let shop = Shop::open(&lab, lab.directory()).expect("the shop's pods");
         prepare(&shop);
-        let mut options = options(shop.manifests());
+        let mut options = if on_sockets {
+            options_on_sockets(&lab, shop.manifests())
+        } else {
+            options(shop.manifests())
+        };
         options.arguments = arguments.iter().map(|&a| a.to_owned()).collect();
         let gateway = Gateway::start(&lab, &options).expect("Headgate");
         Some(Self {
@@ -78,20 +117,23 @@ impl Bed {
         Curl::new(&self.lab.clients).to(address).args(&["--cacert", &ca])
     }
 
+    /// Whether Headgate is on the kernel's sockets.
+    pub(crate) fn on_sockets(&self) -> bool {
+        self.gateway.status().expect("a status")["mode"] == "sockets"
+    }
+
+    /// The sum of a number over all workers, by JSON pointer.
+    pub(crate) fn sum_of_workers(&self, pointer: &str) -> i64 {
+        sum_of_workers(&self.gateway.status().expect("a status"), pointer)
+    }
+
     /// Waits until nothing is left of past traffic: no connection, no frame on its way.
     ///
     /// Closed TCP flows are remembered for 30 seconds, UDP flows as `--udp-timeout` says.
     pub(crate) fn wait_until_quiet(&self) {
         let leftovers = || {
             let status = self.gateway.status().expect("a status");
-            let number = |value: &Value, pointer: &str| {
-                value
-                    .pointer(pointer)
-                    .and_then(Value::as_i64)
-                    .unwrap_or_else(|| panic!("no {pointer} in the status"))
-            };
-            let workers = status["workers"].as_array().expect("workers");
-            let of_workers = |pointer| workers.iter().map(|worker| number(worker, pointer)).sum();
+            let of_workers = |pointer| sum_of_workers(&status, pointer);
             [
                 ("flows", number(&status, "/flows")),
                 ("clients' connections", of_workers("/l7/clients")),
@@ -112,6 +154,18 @@ impl Bed {
             );
         }
     }
+}
+
+fn number(value: &Value, pointer: &str) -> i64 {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_i64)
+        .unwrap_or_else(|| panic!("no {pointer} in the status"))
+}
+
+fn sum_of_workers(status: &Value, pointer: &str) -> i64 {
+    let workers = status["workers"].as_array().expect("workers");
+    workers.iter().map(|worker| number(worker, pointer)).sum()
 }
 
 impl Drop for Bed {

@@ -33,46 +33,49 @@ fn s_client(bed: &Bed, host: &str, version: &str) -> String {
 
 #[test]
 fn each_host_has_its_own_certificate_that_openssl_verifies() {
-    let Some(bed) = Bed::make() else { return };
-    for host in ["shop.example.com", "blog.example.com"] {
-        for (flag, version) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
-            let said = s_client(&bed, host, flag);
-            assert!(
-                said.contains("Verify return code: 0 (ok)"),
-                "{host} {flag}: {said}"
-            );
-            assert!(
-                said.contains(&format!("subject=CN = {host}"))
-                    || said.contains(&format!("subject=CN={host}"))
-            );
-            assert!(said.contains(version), "{host} {flag}: {said}");
+    for bed in Bed::on_each() {
+        for host in ["shop.example.com", "blog.example.com"] {
+            for (flag, version) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
+                let said = s_client(&bed, host, flag);
+                assert!(
+                    said.contains("Verify return code: 0 (ok)"),
+                    "{host} {flag}: {said}"
+                );
+                assert!(
+                    said.contains(&format!("subject=CN = {host}"))
+                        || said.contains(&format!("subject=CN={host}"))
+                );
+                assert!(said.contains(version), "{host} {flag}: {said}");
+            }
         }
     }
 }
 
 #[test]
 fn curl_reaches_both_hosts_over_ipv4_and_ipv6() {
-    let Some(bed) = Bed::make() else { return };
-    for address in [Shop::INGRESS.0, Shop::INGRESS.1] {
-        let curl = bed.curl_to(address);
-        assert!(
-            curl.get("https://shop.example.com/")
-                .unwrap()
-                .seen()
-                .unwrap()
-                .pod
-                .starts_with("web-")
-        );
-        assert_eq!(
-            curl.get("https://blog.example.com/").unwrap().seen().unwrap().pod,
-            "blog-1"
-        );
+    for bed in Bed::on_each() {
+        for address in [Shop::INGRESS.0, Shop::INGRESS.1] {
+            let curl = bed.curl_to(address);
+            assert!(
+                curl.get("https://shop.example.com/")
+                    .unwrap()
+                    .seen()
+                    .unwrap()
+                    .pod
+                    .starts_with("web-")
+            );
+            assert_eq!(
+                curl.get("https://blog.example.com/").unwrap().seen().unwrap().pod,
+                "blog-1"
+            );
+        }
     }
 }
 
 #[test]
 fn a_host_without_a_certificate_is_not_given_anothers() {
-    let Some(bed) = Bed::make() else { return };
-    let said = s_client(&bed, "nobody.example.com", "-tls1_3");
-    assert!(!said.contains("Verify return code: 0 (ok)"), "{said}");
+    for bed in Bed::on_each() {
+        let said = s_client(&bed, "nobody.example.com", "-tls1_3");
+        assert!(!said.contains("Verify return code: 0 (ok)"), "{said}");
+    }
 }

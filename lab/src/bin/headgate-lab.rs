@@ -48,7 +48,13 @@ fn up(pods: u8) -> Result<()> {
         .collect();
     let mut out = std::io::stdout();
     for pod in &started? {
-        writeln!(out, "{} {} {}", pod.name(), pod.addresses().0, pod.addresses().1)?;
+        writeln!(
+            out,
+            "{} {} {}",
+            pod.name(),
+            pod.addresses()[0],
+            pod.addresses()[1]
+        )?;
     }
     writeln!(out, "\nip netns exec {} bash    # clients", lab.clients.name())?;
     writeln!(
