@@ -45,7 +45,7 @@ pub struct SocketWorkerConfig {
 pub struct Inlet(Mutex<Vec<(SocketAddr, TcpListener)>>);
 
 impl Inlet {
-    /// Puts a listener down for the worker, which knows it by `address`. Call [`Peer::wake`] afterwards.
+    /// Puts a listener down for the worker, which knows it by `address`. Call [`Subscriber::wake`] afterwards.
     pub fn put(&self, address: SocketAddr, socket: TcpListener) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.push((address, socket));
