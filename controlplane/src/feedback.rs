@@ -88,23 +88,23 @@ impl Report {
     }
 }
 
-struct Shared {
+struct FeedbackState {
     mailbox: Mutex<Report>,
     bell: Box<dyn Fn() + Send + Sync>,
 }
 
 /// The end that the publisher writes.
 #[derive(Clone)]
-pub struct Feedback(Arc<Shared>);
+pub struct Feedback(Arc<FeedbackState>);
 
 /// The end that the source reads.
 #[derive(Clone)]
-pub struct Mailbox(Arc<Shared>);
+pub struct Mailbox(Arc<FeedbackState>);
 
 /// An empty mailbox. `bell` is called on another thread when something comes into it, and must not wait.
 #[must_use]
 pub fn mailbox(bell: impl Fn() + Send + Sync + 'static) -> (Feedback, Mailbox) {
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(FeedbackState {
         mailbox: Mutex::default(),
         bell: Box::new(bell),
     });

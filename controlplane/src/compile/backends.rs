@@ -8,7 +8,7 @@ use headgate_ring::message::Key;
 
 use super::endpoints::{Endpoints, endpoints};
 use super::world::World;
-use crate::model::service::{Service, Target};
+use crate::model::service::{Service, TargetPort};
 use crate::model::{Id, Kind, ObjectName};
 use crate::problem::Problem;
 
@@ -39,7 +39,7 @@ pub(super) fn fill(world: &World<'_>, name: &ObjectName, service: &Service, fed:
         }
         let found = endpoints(world, name, service, port);
         let balanced = of_port.iter().any(|key| matches!(key, Key::Service(_)));
-        if let (true, true, Target::Name(target)) = (balanced, found.unknown_port_name, &port.target) {
+        if let (true, true, TargetPort::Name(target)) = (balanced, found.unknown_port_name, &port.target) {
             let text = format!(
                 "spec.ports[{}].targetPort: no selected pod has a port named \"{target}\"",
                 port.place

@@ -11,12 +11,14 @@ use headgate_ring::message::{
 };
 
 use super::groups::{Definition, Scope, Uses};
-use crate::model::cluster_policy::{Action, Matches, Peer, Pods, Port, Rule, Tier};
+use crate::model::cluster_policy::{
+    Action, ClusterPolicyPeer, ClusterPolicyPort, ClusterPolicyRule, Matches, Pods, Tier,
+};
 use crate::model::{ClusterPolicy, ObjectName};
 
 /// One object for each direction that has rules. A direction without rules is left alone.
 pub(super) fn compile(name: &ObjectName, policy: &ClusterPolicy, groups: &mut Uses<'_>) -> Vec<Policy> {
-    let mut compiler = Compiler { groups, policy };
+    let mut compiler = ClusterPolicyCompiler { groups, policy };
     let mut compiled = Vec::new();
     for (direction, rules) in [
         (Direction::Ingress, &policy.ingress),
@@ -43,19 +45,19 @@ pub(super) fn compile(name: &ObjectName, policy: &ClusterPolicy, groups: &mut Us
     compiled
 }
 
-struct Compiler<'w, 'u, 'a> {
+struct ClusterPolicyCompiler<'w, 'u, 'a> {
     groups: &'w mut Uses<'u>,
     policy: &'a ClusterPolicy,
 }
 
 /// A named port, and its number at some of the pods.
-type Resolved<'a> = (&'a str, Protocol, u16);
+type ResolvedPort<'a> = (&'a str, Protocol, u16);
 
 /// A part of a rule: for whom, with whom, where to.
-type Part = (Option<GroupId>, Option<Vec<RingPeer>>, Option<Vec<PortRange>>);
+type RulePart = (Option<GroupId>, Option<Vec<RingPeer>>, Option<Vec<PortRange>>);
 
-impl<'a> Compiler<'_, '_, 'a> {
-    fn rule(&mut self, direction: Direction, rule: &'a Rule, number: u32) -> Vec<PolicyRule> {
+impl<'a> ClusterPolicyCompiler<'_, '_, 'a> {
+    fn rule(&mut self, direction: Direction, rule: &'a ClusterPolicyRule, number: u32) -> Vec<PolicyRule> {
         let action = match rule.action {
             Action::Accept => RingAction::Accept,
             Action::Deny => RingAction::Deny,
@@ -82,7 +84,12 @@ impl<'a> Compiler<'_, '_, 'a> {
     }
 
     /// One part for all numeric ports, and one for each number of each named port.
-    fn parts(&mut self, direction: Direction, peers: &'a [Peer], ports: &'a [Port]) -> Vec<Part> {
+    fn parts(
+        &mut self,
+        direction: Direction,
+        peers: &'a [ClusterPolicyPeer],
+        ports: &'a [ClusterPolicyPort],
+    ) -> Vec<RulePart> {
         let mut parts = Vec::new();
         let ranges: Vec<PortRange> = ports.iter().filter_map(range).collect();
         if !ranges.is_empty() {
@@ -107,10 +114,15 @@ impl<'a> Compiler<'_, '_, 'a> {
     }
 
     /// What the name is at the pods that can be the destination, whatever the protocol; sorted.
-    fn resolve(&mut self, direction: Direction, peers: &'a [Peer], name: &'a str) -> Vec<Resolved<'a>> {
+    fn resolve(
+        &mut self,
+        direction: Direction,
+        peers: &'a [ClusterPolicyPeer],
+        name: &'a str,
+    ) -> Vec<ResolvedPort<'a>> {
         let of_peers = peers.iter().filter_map(|peer| match peer {
-            Peer::Pods(pods) => Some(pods),
-            Peer::Nodes(_) | Peer::Networks(_) => None,
+            ClusterPolicyPeer::Pods(pods) => Some(pods),
+            ClusterPolicyPeer::Nodes(_) | ClusterPolicyPeer::Networks(_) => None,
         });
         let destinations: Vec<&Pods> = match direction {
             Direction::Ingress => vec![&self.policy.subject],
@@ -127,28 +139,30 @@ impl<'a> Compiler<'_, '_, 'a> {
     }
 
     /// The peers; with `port`, only pods where it resolves so: what is no pod has no named ports.
-    fn peers(&mut self, peers: &'a [Peer], port: Option<Resolved<'a>>) -> Vec<RingPeer> {
+    fn peers(&mut self, peers: &'a [ClusterPolicyPeer], port: Option<ResolvedPort<'a>>) -> Vec<RingPeer> {
         let mut all = Vec::new();
         for peer in peers {
             match peer {
-                Peer::Pods(pods) => all.push(RingPeer::Group(self.group(pods, port))),
-                Peer::Nodes(_) | Peer::Networks(_) if port.is_some() => {}
-                Peer::Nodes(labels) => all.push(RingPeer::Group(self.groups.nodes(labels))),
-                Peer::Networks(networks) => all.extend(networks.iter().map(|network| RingPeer::Block {
-                    block: *network,
-                    except: Vec::new(),
-                })),
+                ClusterPolicyPeer::Pods(pods) => all.push(RingPeer::Group(self.group(pods, port))),
+                ClusterPolicyPeer::Nodes(_) | ClusterPolicyPeer::Networks(_) if port.is_some() => {}
+                ClusterPolicyPeer::Nodes(labels) => all.push(RingPeer::Group(self.groups.nodes(labels))),
+                ClusterPolicyPeer::Networks(networks) => {
+                    all.extend(networks.iter().map(|network| RingPeer::Block {
+                        block: *network,
+                        except: Vec::new(),
+                    }));
+                }
             }
         }
         all
     }
 
-    fn group(&mut self, pods: &'a Pods, port: Option<Resolved<'a>>) -> GroupId {
+    fn group(&mut self, pods: &'a Pods, port: Option<ResolvedPort<'a>>) -> GroupId {
         self.groups.id(definition(pods, port))
     }
 }
 
-fn definition<'a>(pods: &'a Pods, port: Option<Resolved<'a>>) -> Definition<'a> {
+fn definition<'a>(pods: &'a Pods, port: Option<ResolvedPort<'a>>) -> Definition<'a> {
     Definition {
         scope: Scope::Namespaces(&pods.namespaces),
         pods: &pods.pods,
@@ -156,25 +170,25 @@ fn definition<'a>(pods: &'a Pods, port: Option<Resolved<'a>>) -> Definition<'a> 
     }
 }
 
-fn range(port: &Port) -> Option<PortRange> {
+fn range(port: &ClusterPolicyPort) -> Option<PortRange> {
     match port {
-        Port::Range(protocol, first, last) => Some(PortRange {
+        ClusterPolicyPort::Range(protocol, first, last) => Some(PortRange {
             protocol: *protocol,
             first: *first,
             last: *last,
         }),
-        Port::Named(_) => None,
+        ClusterPolicyPort::Named(_) => None,
     }
 }
 
-fn named(port: &Port) -> Option<&str> {
+fn named(port: &ClusterPolicyPort) -> Option<&str> {
     match port {
-        Port::Named(name) => Some(name),
-        Port::Range(..) => None,
+        ClusterPolicyPort::Named(name) => Some(name),
+        ClusterPolicyPort::Range(..) => None,
     }
 }
 
-const fn single((_, protocol, number): Resolved<'_>) -> PortRange {
+const fn single((_, protocol, number): ResolvedPort<'_>) -> PortRange {
     PortRange {
         protocol,
         first: number,

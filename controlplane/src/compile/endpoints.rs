@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::world::World;
-use crate::model::service::{Service, ServicePort, Target};
+use crate::model::service::{Service, ServicePort, TargetPort};
 use crate::model::{ObjectName, Selector};
 
 /// The endpoints of a Service's port, of both address families, sorted, without duplicates.
@@ -103,8 +103,8 @@ fn select(
         }
         selected += 1;
         let target = match &port.target {
-            Target::Number(number) => Some(*number),
-            Target::Name(name) => pod.port(name, port.protocol),
+            TargetPort::Number(number) => Some(*number),
+            TargetPort::Name(name) => pod.port(name, port.protocol),
         };
         let Some(target) = target else { continue };
         resolved += 1;

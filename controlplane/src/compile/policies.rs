@@ -8,12 +8,12 @@ use headgate_ring::message::{
 };
 
 use super::groups::{Definition, Scope, Uses};
-use crate::model::policy::{Peer, Port, Rule};
+use crate::model::policy::{NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicyRule};
 use crate::model::{NetworkPolicy, ObjectName, Selector};
 
 /// One object for each direction that the policy isolates.
 pub(super) fn compile(name: &ObjectName, policy: &NetworkPolicy, groups: &mut Uses<'_>) -> Vec<Policy> {
-    let mut compiler = Compiler { groups, name, policy };
+    let mut compiler = NetworkPolicyCompiler { groups, name, policy };
     let mut compiled = Vec::new();
     for (direction, rules) in [
         (Direction::Ingress, &policy.ingress),
@@ -32,23 +32,23 @@ pub(super) fn compile(name: &ObjectName, policy: &NetworkPolicy, groups: &mut Us
     compiled
 }
 
-struct Compiler<'w, 'u, 'a> {
+struct NetworkPolicyCompiler<'w, 'u, 'a> {
     groups: &'w mut Uses<'u>,
     name: &'a ObjectName,
     policy: &'a NetworkPolicy,
 }
 
 /// Stands for missing peers where only pods matter.
-static ANYONE: [Peer; 1] = [Peer::Pods {
+static ANYONE: [NetworkPolicyPeer; 1] = [NetworkPolicyPeer::Pods {
     namespaces: Some(Selector::EVERYTHING),
     pods: Selector::EVERYTHING,
 }];
 
 /// A named port, and its number at some of the pods.
-type Resolved<'a> = (&'a str, Protocol, u16);
+type ResolvedPort<'a> = (&'a str, Protocol, u16);
 
-impl<'a> Compiler<'_, '_, 'a> {
-    fn subjects(&self, port: Option<Resolved<'a>>) -> Definition<'a> {
+impl<'a> NetworkPolicyCompiler<'_, '_, 'a> {
+    fn subjects(&self, port: Option<ResolvedPort<'a>>) -> Definition<'a> {
         Definition {
             scope: Scope::Namespace(&self.name.namespace),
             pods: &self.policy.subjects,
@@ -56,7 +56,7 @@ impl<'a> Compiler<'_, '_, 'a> {
         }
     }
 
-    fn rules(&mut self, direction: Direction, rules: &'a [Rule]) -> Vec<PolicyRule> {
+    fn rules(&mut self, direction: Direction, rules: &'a [NetworkPolicyRule]) -> Vec<PolicyRule> {
         let mut compiled = Vec::new();
         for (rule, number) in rules.iter().zip(0..) {
             let named: Vec<_> = rule.ports.iter().flatten().filter_map(named).collect();
@@ -80,13 +80,13 @@ impl<'a> Compiler<'_, '_, 'a> {
         compiled
     }
 
-    fn peers(&mut self, peers: &'a [Peer]) -> Vec<RingPeer> {
-        let peer = |peer: &'a Peer| match peer {
-            Peer::Block { block, except } => RingPeer::Block {
+    fn peers(&mut self, peers: &'a [NetworkPolicyPeer]) -> Vec<RingPeer> {
+        let peer = |peer: &'a NetworkPolicyPeer| match peer {
+            NetworkPolicyPeer::Block { block, except } => RingPeer::Block {
                 block: *block,
                 except: except.clone(),
             },
-            Peer::Pods { namespaces, pods } => {
+            NetworkPolicyPeer::Pods { namespaces, pods } => {
                 RingPeer::Group(self.groups.id(self.pods(namespaces.as_ref(), pods)))
             }
         };
@@ -118,27 +118,27 @@ impl<'a> Compiler<'_, '_, 'a> {
     fn named_there(
         &mut self,
         rule: u32,
-        source: &'a Rule,
+        source: &'a NetworkPolicyRule,
         (name, protocol): (&'a str, Protocol),
         out: &mut Vec<PolicyRule>,
     ) {
         let peers = source.peers.as_deref().unwrap_or(&ANYONE);
-        let targets: Vec<Target<'a>> = peers
+        let targets: Vec<PeerTarget<'a>> = peers
             .iter()
             .map(|peer| self.target(peer, name, protocol))
             .collect();
-        let numbers: BTreeSet<u16> = targets.iter().flat_map(Target::numbers).collect();
+        let numbers: BTreeSet<u16> = targets.iter().flat_map(PeerTarget::numbers).collect();
         for number in numbers {
             let resolved = (name, protocol, number);
             let mut peers = Vec::new();
             for target in &targets {
                 match target {
-                    Target::Pods(definition, _) => {
+                    PeerTarget::Pods(definition, _) => {
                         let port = Some(resolved);
                         let id = self.groups.id(Definition { port, ..*definition });
                         peers.push(RingPeer::Group(id));
                     }
-                    Target::Addresses(addresses) => {
+                    PeerTarget::Addresses(addresses) => {
                         let resolving = addresses.iter().filter(|(_, n)| *n == number);
                         peers.extend(resolving.map(|(address, _)| RingPeer::Block {
                             block: (*address).into(),
@@ -151,14 +151,14 @@ impl<'a> Compiler<'_, '_, 'a> {
         }
     }
 
-    fn target(&mut self, peer: &'a Peer, name: &str, protocol: Protocol) -> Target<'a> {
+    fn target(&mut self, peer: &'a NetworkPolicyPeer, name: &str, protocol: Protocol) -> PeerTarget<'a> {
         match peer {
-            Peer::Block { block, except } => {
-                Target::Addresses(self.groups.in_block(*block, except, name, protocol))
+            NetworkPolicyPeer::Block { block, except } => {
+                PeerTarget::Addresses(self.groups.in_block(*block, except, name, protocol))
             }
-            Peer::Pods { namespaces, pods } => {
+            NetworkPolicyPeer::Pods { namespaces, pods } => {
                 let definition = self.pods(namespaces.as_ref(), pods);
-                Target::Pods(definition, self.groups.numbers(definition, name, protocol))
+                PeerTarget::Pods(definition, self.groups.numbers(definition, name, protocol))
             }
         }
     }
@@ -173,12 +173,12 @@ impl<'a> Compiler<'_, '_, 'a> {
 }
 
 /// The pods that a peer means, and the numbers that a port has at them.
-enum Target<'a> {
+enum PeerTarget<'a> {
     Pods(Definition<'a>, BTreeSet<u16>),
     Addresses(Vec<(IpAddr, u16)>),
 }
 
-impl Target<'_> {
+impl PeerTarget<'_> {
     fn numbers(&self) -> BTreeSet<u16> {
         match self {
             Self::Pods(_, numbers) => numbers.clone(),
@@ -187,25 +187,25 @@ impl Target<'_> {
     }
 }
 
-fn range(port: &Port) -> Option<PortRange> {
+fn range(port: &NetworkPolicyPort) -> Option<PortRange> {
     match port {
-        Port::Range(protocol, first, last) => Some(PortRange {
+        NetworkPolicyPort::Range(protocol, first, last) => Some(PortRange {
             protocol: *protocol,
             first: *first,
             last: *last,
         }),
-        Port::Named(..) => None,
+        NetworkPolicyPort::Named(..) => None,
     }
 }
 
-fn named(port: &Port) -> Option<(&str, Protocol)> {
+fn named(port: &NetworkPolicyPort) -> Option<(&str, Protocol)> {
     match port {
-        Port::Named(protocol, name) => Some((name, *protocol)),
-        Port::Range(..) => None,
+        NetworkPolicyPort::Named(protocol, name) => Some((name, *protocol)),
+        NetworkPolicyPort::Range(..) => None,
     }
 }
 
-fn single((_, protocol, number): Resolved<'_>) -> PortRange {
+fn single((_, protocol, number): ResolvedPort<'_>) -> PortRange {
     PortRange {
         protocol,
         first: number,

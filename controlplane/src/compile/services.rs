@@ -13,14 +13,14 @@ use crate::model::{Age, Id, Kind, ObjectName};
 use crate::problem::Problem;
 
 /// Who claims a frontend, the older first: with which of its ports.
-type Claim = (Age, ObjectName, usize);
+type FrontendClaim = (Age, ObjectName, usize);
 
 /// Frontends by who claims them. A change of a Service is a matter of the frontends that it claims.
 #[derive(Debug, Default)]
 pub(super) struct Frontends {
     /// With the port's place in `spec.ports`.
-    claims: BTreeMap<Frontend, BTreeMap<Claim, usize>>,
-    of_service: BTreeMap<ObjectName, Vec<(Frontend, Claim)>>,
+    claims: BTreeMap<Frontend, BTreeMap<FrontendClaim, usize>>,
+    of_service: BTreeMap<ObjectName, Vec<(Frontend, FrontendClaim)>>,
     /// Who has it: the Service and its port.
     held: BTreeMap<Frontend, (ObjectName, usize)>,
     stale: BTreeSet<Frontend>,
@@ -100,7 +100,7 @@ impl Frontends {
             let claims = self.claims.get(&frontend).into_iter().flatten();
             let at = SocketAddr::new(frontend.address, frontend.port);
             let is_listener = frontend.protocol == Protocol::Tcp && ledger.get(&Key::Listener(at)).is_some();
-            let mut holder: Option<&Claim> = None;
+            let mut holder: Option<&FrontendClaim> = None;
             let mut notes = Vec::new();
             for (claim, place) in claims {
                 let text = match holder {

@@ -44,7 +44,7 @@ fn file(id: &Id, value: Option<&Value>) -> Change {
 
 fn id_of(value: &Value) -> Id {
     match crate::model::parse::identify(value) {
-        Ok(crate::model::parse::Identity::Known(id)) => id,
+        Ok(crate::model::parse::ManifestIdentity::Known(id)) => id,
         other => panic!("{other:?}"),
     }
 }

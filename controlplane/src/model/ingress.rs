@@ -48,16 +48,16 @@ pub struct Ingress {
     /// `spec.defaultBackend`.
     pub default_backend: Option<Backend>,
     /// `spec.rules`.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<IngressRule>,
     /// `spec.tls`.
-    pub tls: Vec<Tls>,
+    pub tls: Vec<IngressTls>,
     /// `metadata.annotations`, all of them.
     pub annotations: Annotations,
 }
 
 /// An element of `spec.rules`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub struct IngressRule {
     /// Its index in `spec.rules`.
     pub place: usize,
     /// Lower case; `*.name`, or empty for any host.
@@ -129,7 +129,7 @@ impl std::fmt::Display for BackendPort {
 
 /// An element of `spec.tls`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
+pub struct IngressTls {
     /// Its index in `spec.tls`.
     pub place: usize,
     /// Empty stands for those of the rules' hosts that the certificate names.
@@ -190,7 +190,7 @@ impl Ingress {
     }
 }
 
-fn rule(rule: &k8s::IngressRule, sieve: &mut Sieve) -> Result<Rule, Invalid> {
+fn rule(rule: &k8s::IngressRule, sieve: &mut Sieve) -> Result<IngressRule, Invalid> {
     let name = rule.host.as_deref().unwrap_or_default();
     let host = if name.is_empty() {
         Ok(String::new())
@@ -198,7 +198,7 @@ fn rule(rule: &k8s::IngressRule, sieve: &mut Sieve) -> Result<Rule, Invalid> {
         host(name).map_err(|e| Invalid::new("host", e))
     };
     let paths = rule.http.as_ref().map_or(&[][..], |http| &http.paths);
-    Ok(Rule {
+    Ok(IngressRule {
         place: sieve.place(),
         host: host?,
         paths: sieve.some("http.paths", paths, |p, sieve| path(p, sieve.place()))?,
@@ -317,9 +317,9 @@ fn backend(backend: &k8s::IngressBackend) -> Result<Backend, Invalid> {
     })
 }
 
-fn tls(tls: &k8s::IngressTLS, sieve: &mut Sieve) -> Result<Tls, Invalid> {
+fn tls(tls: &k8s::IngressTLS, sieve: &mut Sieve) -> Result<IngressTls, Invalid> {
     let hosts = tls.hosts.as_deref().unwrap_or_default();
-    Ok(Tls {
+    Ok(IngressTls {
         place: sieve.place(),
         // Without hosts it would be for all that the certificate names, which nobody has asked for.
         hosts: sieve.some("hosts", hosts, |host, sieve| tls_host(host, sieve.place()))?,

@@ -15,7 +15,7 @@ use super::{
 
 /// What a manifest's value turned out to be.
 #[derive(Debug)]
-pub enum Identity {
+pub enum ManifestIdentity {
     /// An object of a kind that is read.
     Known(Id),
     /// Something that its author counts on, but that has become another kind.
@@ -48,7 +48,7 @@ const SUPERSEDED: [(&str, &str, Kind); 2] = [
 /// # Errors
 ///
 /// A value without a kind, or of a kind that is read but without a usable name or with an old `apiVersion`.
-pub fn identify(value: &Value) -> Result<Identity, Invalid> {
+pub fn identify(value: &Value) -> Result<ManifestIdentity, Invalid> {
     if !value.is_object() {
         return Err(Invalid::new(
             "",
@@ -62,10 +62,10 @@ pub fn identify(value: &Value) -> Result<Identity, Invalid> {
     let (kind, version) = (text("kind")?, text("apiVersion")?);
     let superseded = SUPERSEDED.iter().find(|(k, v, _)| *k == kind && *v == version);
     if let Some((kind, _, successor)) = superseded.copied() {
-        return Ok(Identity::Superseded { kind, successor });
+        return Ok(ManifestIdentity::Superseded { kind, successor });
     }
     let Some(kind) = Kind::ALL.into_iter().find(|k| k.as_str() == kind) else {
-        return Ok(Identity::Other(format!("{version} {kind}")));
+        return Ok(ManifestIdentity::Other(format!("{version} {kind}")));
     };
     if version != kind.api_version() {
         let group = |version: &str| {
@@ -74,7 +74,7 @@ pub fn identify(value: &Value) -> Result<Identity, Invalid> {
                 .map_or(String::new(), |(group, _)| group.to_owned())
         };
         if group(version) != group(kind.api_version()) && group(version) != "extensions" {
-            return Ok(Identity::Other(format!("{version} {kind}")));
+            return Ok(ManifestIdentity::Other(format!("{version} {kind}")));
         }
         let reason = format!(
             "\"{version}\" of {kind} is not read; use \"{}\"",
@@ -82,7 +82,7 @@ pub fn identify(value: &Value) -> Result<Identity, Invalid> {
         );
         return Err(Invalid::new("apiVersion", reason));
     }
-    Ok(Identity::Known(Id::new(
+    Ok(ManifestIdentity::Known(Id::new(
         kind,
         object_name(kind, &value["metadata"])?,
     )))

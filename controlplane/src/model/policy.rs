@@ -18,23 +18,23 @@ pub struct NetworkPolicy {
     /// The pods of its namespace that it guards.
     pub subjects: Selector,
     /// Who may connect to them; `None` where the policy does not isolate ingress.
-    pub ingress: Option<Vec<Rule>>,
+    pub ingress: Option<Vec<NetworkPolicyRule>>,
     /// To whom they may connect; `None` where the policy does not isolate egress.
-    pub egress: Option<Vec<Rule>>,
+    pub egress: Option<Vec<NetworkPolicyRule>>,
 }
 
 /// An element of `spec.ingress` or `spec.egress`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub struct NetworkPolicyRule {
     /// `from` or `to`; `None` where it is missing or empty: anyone.
-    pub peers: Option<Vec<Peer>>,
+    pub peers: Option<Vec<NetworkPolicyPeer>>,
     /// `ports`; `None` where it is missing or empty: every port of every protocol.
-    pub ports: Option<Vec<Port>>,
+    pub ports: Option<Vec<NetworkPolicyPort>>,
 }
 
 /// An element of `from` or `to`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Peer {
+pub enum NetworkPolicyPeer {
     /// `ipBlock`; each of `except` lies inside `block`.
     Block {
         /// `cidr`.
@@ -53,7 +53,7 @@ pub enum Peer {
 
 /// An element of `ports`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Port {
+pub enum NetworkPolicyPort {
     /// Every port of the protocol, where `port` is missing; otherwise `port` to `endPort`.
     Range(Protocol, u16, u16),
     /// The containers' port of that name, which each destination pod resolves for itself.
@@ -133,7 +133,7 @@ fn rule(
     field: &str,
     peers: Option<&[k8s::NetworkPolicyPeer]>,
     ports: Option<&[k8s::NetworkPolicyPort]>,
-) -> Result<Rule, Invalid> {
+) -> Result<NetworkPolicyRule, Invalid> {
     let peers = peers
         .filter(|p| !p.is_empty())
         .map(|p| each(field, p, peer))
@@ -142,7 +142,7 @@ fn rule(
         .filter(|p| !p.is_empty())
         .map(|p| each("ports", p, policy_port))
         .transpose()?;
-    Ok(Rule { peers, ports })
+    Ok(NetworkPolicyRule { peers, ports })
 }
 
 /// `ValidateLabelSelector`: keys, and the values of `matchLabels`. Those of `matchExpressions` are not looked at, since
@@ -171,7 +171,7 @@ fn no_label_key(field: &str, key: &str) -> Invalid {
     Invalid::new(field, format!("\"{key}\" is not a label's key"))
 }
 
-fn peer(peer: &k8s::NetworkPolicyPeer) -> Result<Peer, Invalid> {
+fn peer(peer: &k8s::NetworkPolicyPeer) -> Result<NetworkPolicyPeer, Invalid> {
     let parse = |field: &str, selector: &Option<LabelSelector>| {
         selector
             .as_ref()
@@ -190,7 +190,7 @@ fn peer(peer: &k8s::NetworkPolicyPeer) -> Result<Peer, Invalid> {
             "",
             "must have one of ipBlock, podSelector, namespaceSelector; an empty peer is no peer",
         )),
-        (None, true) => Ok(Peer::Pods {
+        (None, true) => Ok(NetworkPolicyPeer::Pods {
             namespaces,
             pods: pods.unwrap_or_default(),
         }),
@@ -199,7 +199,7 @@ fn peer(peer: &k8s::NetworkPolicyPeer) -> Result<Peer, Invalid> {
 }
 
 /// `ValidateIPBlock`.
-fn ip_block(block: &k8s::IPBlock) -> Result<Peer, Invalid> {
+fn ip_block(block: &k8s::IPBlock) -> Result<NetworkPolicyPeer, Invalid> {
     let cidr = network("cidr", &block.cidr)?;
     let except = each("except", block.except.as_deref().unwrap_or_default(), |text| {
         let except = network("", text)?;
@@ -211,21 +211,21 @@ fn ip_block(block: &k8s::IPBlock) -> Result<Peer, Invalid> {
             format!("\"{text}\" does not lie inside cidr \"{}\"", block.cidr),
         ))
     })?;
-    Ok(Peer::Block { block: cidr, except })
+    Ok(NetworkPolicyPeer::Block { block: cidr, except })
 }
 
 /// `ValidateNetworkPolicyPort`.
-fn policy_port(p: &k8s::NetworkPolicyPort) -> Result<Port, Invalid> {
+fn policy_port(p: &k8s::NetworkPolicyPort) -> Result<NetworkPolicyPort, Invalid> {
     let protocol = protocol("protocol", p.protocol.as_deref())?;
     match (&p.port, p.end_port) {
-        (None, None) => Ok(Port::Range(protocol, 0, u16::MAX)),
+        (None, None) => Ok(NetworkPolicyPort::Range(protocol, 0, u16::MAX)),
         (None, Some(_)) => Err(Invalid::new("endPort", "must not be given without port")),
         (Some(IntOrString::String(_)), Some(_)) => Err(Invalid::new(
             "endPort",
             "must not be given with a port that is a name",
         )),
         (Some(IntOrString::String(name)), None) if is_port_name(name) => {
-            Ok(Port::Named(protocol, name.clone()))
+            Ok(NetworkPolicyPort::Named(protocol, name.clone()))
         }
         (Some(IntOrString::String(name)), None) => Err(Invalid::new(
             "port",
@@ -240,7 +240,7 @@ fn policy_port(p: &k8s::NetworkPolicyPort) -> Result<Port, Invalid> {
                     format!("must not be below port {first}, is {last}"),
                 ));
             }
-            Ok(Port::Range(protocol, first, last))
+            Ok(NetworkPolicyPort::Range(protocol, first, last))
         }
     }
 }

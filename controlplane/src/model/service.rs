@@ -67,12 +67,12 @@ pub struct ServicePort {
     /// Where clients connect.
     pub port: u16,
     /// Where pods listen.
-    pub target: Target,
+    pub target: TargetPort,
 }
 
 /// `targetPort`; where it is missing, `port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum TargetPort {
     /// One number for all pods.
     Number(u16),
     /// The containers' port of that name, which each pod resolves for itself.
@@ -135,10 +135,10 @@ fn kind(spec: &k8s::ServiceSpec) -> Result<ServiceKind, Invalid> {
 fn service_port(p: &k8s::ServicePort, place: usize) -> Result<ServicePort, Invalid> {
     let number = port("port", p.port)?;
     let target = match &p.target_port {
-        None | Some(IntOrString::Int(0)) => Target::Number(number),
-        Some(IntOrString::Int(n)) => Target::Number(port("targetPort", *n)?),
-        Some(IntOrString::String(name)) if name.is_empty() => Target::Number(number),
-        Some(IntOrString::String(name)) if is_port_name(name) => Target::Name(name.clone()),
+        None | Some(IntOrString::Int(0)) => TargetPort::Number(number),
+        Some(IntOrString::Int(n)) => TargetPort::Number(port("targetPort", *n)?),
+        Some(IntOrString::String(name)) if name.is_empty() => TargetPort::Number(number),
+        Some(IntOrString::String(name)) if is_port_name(name) => TargetPort::Name(name.clone()),
         Some(IntOrString::String(name)) => {
             return Err(Invalid::new(
                 "targetPort",

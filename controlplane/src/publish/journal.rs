@@ -20,14 +20,14 @@ pub(super) struct Journal {
     /// What has changed since the last transaction, as the peer has it once it has acknowledged that.
     before: Before,
     /// The transaction that is under way: what it changes, as the peer has it now.
-    sent: Option<Sent>,
+    sent: Option<SentChanges>,
     /// Whether anything has changed since the last transaction was asked for. What a peer has refused is not
     /// offered again before that.
     nothing_new: bool,
 }
 
 #[derive(Debug)]
-struct Sent {
+struct SentChanges {
     full: bool,
     before: Before,
 }
@@ -93,7 +93,7 @@ impl Journal {
         if changes.is_empty() && !full {
             return None;
         }
-        self.sent = Some(Sent { full, before });
+        self.sent = Some(SentChanges { full, before });
         Some(Due { full, changes })
     }
 
@@ -112,7 +112,7 @@ impl Journal {
     /// The transaction under way has changed nothing.
     pub(super) fn refused(&mut self) {
         // What it has changed is what the peer has, whatever else has changed since.
-        if let Some(Sent { full: false, before }) = self.sent.take() {
+        if let Some(SentChanges { full: false, before }) = self.sent.take() {
             self.before.extend(before);
         }
     }

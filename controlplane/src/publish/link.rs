@@ -46,7 +46,7 @@ impl Publisher {
     pub fn start(socket: PathBuf, feedback: Option<Feedback>) -> io::Result<Self> {
         let desk = Arc::new(Desk::new(feedback)?);
         let (alive, ended) = channel();
-        let mut link = Link {
+        let mut link = SessionLoop {
             desk: desk.clone(),
             socket,
             generation: 0,
@@ -95,7 +95,7 @@ impl Drop for Publisher {
     }
 }
 
-struct Link {
+struct SessionLoop {
     desk: Arc<Desk>,
     socket: PathBuf,
     /// The last generation that was sent, in any session.
@@ -107,21 +107,21 @@ struct Link {
 
 /// The peer of one session.
 #[derive(Default)]
-struct Peer {
+struct SessionPeer {
     /// Whether it has acknowledged anything.
     answers: bool,
-    sent: Option<Sent>,
+    sent: Option<InFlight>,
 }
 
 /// The transaction that is under way.
-struct Sent {
+struct InFlight {
     generation: Generation,
     operations: usize,
     at: Instant,
     told: bool,
 }
 
-impl Link {
+impl SessionLoop {
     fn run(&mut self) {
         let mut backoff = BACKOFF_FIRST;
         while !self.desk.is_stopped() {
@@ -146,7 +146,7 @@ impl Link {
         tracing::info!("connected to the dataplane at {}", self.socket.display());
         self.complaint = None;
         self.desk.meet(hang_up);
-        let mut peer = Peer::default();
+        let mut peer = SessionPeer::default();
         let end = self.serve(session, &mut peer);
         self.desk.part();
         if let Err(error) = end {
@@ -180,7 +180,7 @@ impl Link {
     }
 
     /// One session; ends without an error when told to stop.
-    fn serve(&mut self, mut session: ControlSession, peer: &mut Peer) -> Result<(), SessionError> {
+    fn serve(&mut self, mut session: ControlSession, peer: &mut SessionPeer) -> Result<(), SessionError> {
         loop {
             while let Some(answer) = session.try_receive()? {
                 self.answered(peer, answer);
@@ -194,7 +194,7 @@ impl Link {
         }
     }
 
-    fn send(&mut self, session: &mut ControlSession, peer: &mut Peer) -> Result<(), SessionError> {
+    fn send(&mut self, session: &mut ControlSession, peer: &mut SessionPeer) -> Result<(), SessionError> {
         let Some(due) = self.desk.begin() else {
             return Ok(());
         };
@@ -206,7 +206,7 @@ impl Link {
         };
         match session.send_transaction(&transaction, Some(SEND_TIMEOUT)) {
             Ok(()) => {
-                peer.sent = Some(Sent {
+                peer.sent = Some(InFlight {
                     generation: self.generation,
                     operations: transaction.operations.len(),
                     at: Instant::now(),
@@ -224,7 +224,7 @@ impl Link {
         }
     }
 
-    fn answered(&self, peer: &mut Peer, answer: ToControl) {
+    fn answered(&self, peer: &mut SessionPeer, answer: ToControl) {
         let (ToControl::Ack { generation } | ToControl::Nack { generation, .. }) = answer;
         let Some(sent) = peer.sent.take_if(|sent| sent.generation == generation) else {
             tracing::warn!("the dataplane answered generation {generation}, which is not under way");
@@ -251,7 +251,7 @@ impl Link {
     }
 }
 
-impl Peer {
+impl SessionPeer {
     /// When to look again.
     fn complain_if_slow(&mut self, now: Instant) -> Option<Duration> {
         let sent = self.sent.as_mut().filter(|sent| !sent.told)?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Batch, Change, Source, Stopper};
 use crate::feedback::{Feedback, Mailbox, Report, mailbox};
-use crate::model::parse::{Identity, identify};
+use crate::model::parse::{ManifestIdentity, identify};
 use crate::model::{Id, Kind};
 use crate::problem::Version;
 
@@ -23,7 +23,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Somebody applies a manifest. Gives the event of a watch.
     pub(crate) fn apply(&mut self, manifest: &Value) -> Change {
-        let Ok(Identity::Known(id)) = identify(manifest) else {
+        let Ok(ManifestIdentity::Known(id)) = identify(manifest) else {
             panic!("a kind that is not read: {manifest}");
         };
         self.version += 1;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use headgate_controlplane::model::cluster_policy;
-use headgate_controlplane::model::policy::{Peer, Rule};
+use headgate_controlplane::model::policy::{NetworkPolicyPeer, NetworkPolicyRule};
 use headgate_controlplane::model::{Labels, Model, ObjectName, Selector};
 
 use super::{Finding, Severity};
@@ -83,14 +83,14 @@ impl<'a> Hosts<'a> {
     }
 
     /// Those that a rule's peers ask for.
-    fn meant(&self, policy: &ObjectName, rule: &Rule) -> BTreeSet<String> {
-        let of_peer = |peer: &Peer| match peer {
-            Peer::Block { .. } => BTreeSet::new(),
-            Peer::Pods {
+    fn meant(&self, policy: &ObjectName, rule: &NetworkPolicyRule) -> BTreeSet<String> {
+        let of_peer = |peer: &NetworkPolicyPeer| match peer {
+            NetworkPolicyPeer::Block { .. } => BTreeSet::new(),
+            NetworkPolicyPeer::Pods {
                 namespaces: None,
                 pods,
             } => self.in_namespace(&policy.namespace, pods),
-            Peer::Pods {
+            NetworkPolicyPeer::Pods {
                 namespaces: Some(namespaces),
                 pods,
             } => self.in_namespaces(namespaces, pods),

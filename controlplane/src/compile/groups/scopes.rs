@@ -9,7 +9,7 @@ use crate::model::{Labels, Selector};
 
 #[derive(Debug, Default)]
 pub(super) struct Scopes {
-    all: Slab<Entry>,
+    all: Slab<ScopeEntry>,
     by_namespace: HashMap<String, Slot>,
     by_selector: HashMap<Selector, Slot>,
     /// The scopes that each namespace of the index is in, sorted.
@@ -17,7 +17,7 @@ pub(super) struct Scopes {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct ScopeEntry {
     scope: Owned,
     /// What is selected in it, by the selector of pods.
     by_pods: HashMap<Selector, Slot>,
@@ -53,7 +53,7 @@ impl Scopes {
             }
         };
         let namespaces: Vec<String> = selected.iter().cloned().collect();
-        let slot = self.all.insert(Entry {
+        let slot = self.all.insert(ScopeEntry {
             scope: match scope {
                 Scope::Namespace(name) => Owned::Namespace(name.to_owned()),
                 Scope::Namespaces(selector) => Owned::Namespaces(selector.clone(), selected),

@@ -22,7 +22,7 @@ pub(super) type PodId = Slot;
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    pods: Slab<Entry>,
+    pods: Slab<PodEntry>,
     by_name: HashMap<Arc<ObjectName>, PodId>,
     /// Those with pods in them or an object of their own: one that nobody has written down exists nevertheless.
     namespaces: HashMap<String, Namespace>,
@@ -32,7 +32,7 @@ pub(super) struct Index {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct PodEntry {
     name: Arc<ObjectName>,
     /// As its manifest has it.
     written: Arc<Object>,
@@ -101,7 +101,7 @@ impl Index {
 
     fn insert(&mut self, name: &ObjectName, object: &Arc<Object>) -> PodChange {
         let name = Arc::new(name.clone());
-        let id = self.pods.insert(Entry {
+        let id = self.pods.insert(PodEntry {
             name: name.clone(),
             written: object.clone(),
             object: object.clone(),
@@ -145,7 +145,7 @@ impl Index {
     }
 
     fn remove(&mut self, id: PodId) -> Option<PodChange> {
-        let Entry {
+        let PodEntry {
             name,
             written,
             object,

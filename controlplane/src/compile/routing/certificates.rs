@@ -17,20 +17,20 @@ use crate::problem::Problem;
 const DAY: i64 = 86_400;
 
 /// Who claims a host, the older Ingress first: and which of its `spec.tls`.
-type Claim = (Age, ObjectName, usize);
+type HostClaim = (Age, ObjectName, usize);
 
 /// What an Ingress says of certificates.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Tls {
+pub(super) struct IngressCertificates {
     /// Hosts and their Secrets.
-    claims: Vec<(String, Claim, ObjectName)>,
+    claims: Vec<(String, HostClaim, ObjectName)>,
     /// Hosts that have TLS by it, with whatever certificate.
     pub(super) hosts: BTreeSet<String>,
     pub(super) secrets: BTreeSet<ObjectName>,
     pub(super) notes: Vec<Note>,
 }
 
-impl Tls {
+impl IngressCertificates {
     pub(super) fn read(world: &World<'_>, name: &ObjectName, ingress: &Ingress) -> Self {
         let mut read = Self::default();
         for tls in &ingress.tls {
@@ -44,7 +44,7 @@ impl Tls {
         world: &World<'_>,
         name: &ObjectName,
         ingress: &Ingress,
-        tls: &crate::model::ingress::Tls,
+        tls: &crate::model::ingress::IngressTls,
     ) {
         let index = tls.place;
         self.hosts.extend(tls.hosts.iter().map(|host| host.name.clone()));
@@ -111,7 +111,7 @@ fn missing(world: &World<'_>, name: &ObjectName) -> Option<String> {
 /// Which Secret serves which host.
 #[derive(Debug, Default)]
 pub(super) struct Certificates {
-    claims: BTreeMap<String, BTreeMap<Claim, ObjectName>>,
+    claims: BTreeMap<String, BTreeMap<HostClaim, ObjectName>>,
     serving: BTreeMap<String, ObjectName>,
     /// The other way round.
     hosts: BTreeMap<ObjectName, BTreeSet<String>>,
@@ -136,7 +136,7 @@ impl Certificates {
     }
 
     /// What an Ingress says is this now.
-    pub(super) fn replace(&mut self, old: Option<&Tls>, new: Option<&Tls>) {
+    pub(super) fn replace(&mut self, old: Option<&IngressCertificates>, new: Option<&IngressCertificates>) {
         for (host, claim, _) in old.into_iter().flat_map(|tls| &tls.claims) {
             if let Some(claims) = self.claims.get_mut(host) {
                 claims.remove(claim);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use headgate_ring::message::{PathMatch, Route, RouteKind, RouteMatch, RouteOrigin, WeightedBackend};
 
 use super::backend::{Resolved, resolve};
-use super::certificates::Tls;
+use super::certificates::IngressCertificates;
 use super::rank::{Rank, Source};
 use super::tls_redirect::Wish;
 use crate::compile::Settings;
@@ -38,7 +38,7 @@ pub(super) struct Written {
     pub(super) upstreams: BTreeMap<String, Option<(ObjectName, usize)>>,
     /// Services that it names.
     pub(super) services: BTreeSet<ObjectName>,
-    pub(super) tls: Tls,
+    pub(super) tls: IngressCertificates,
     pub(super) notes: Vec<Note>,
     wish: Wish,
 }
@@ -57,7 +57,7 @@ impl Written {
             has_default: ingress.default_backend.is_some(),
             upstreams: BTreeMap::new(),
             services: BTreeSet::new(),
-            tls: Tls::read(world, name, ingress),
+            tls: IngressCertificates::read(world, name, ingress),
             notes,
             wish,
         };

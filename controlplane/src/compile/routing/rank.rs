@@ -15,7 +15,7 @@ use crate::model::{Age, ObjectName};
 /// Where a route stands among those of its host: the lesser is tried first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
-    kind: Kind,
+    kind: MatchKind,
     /// Characters of the path or expression, the most first.
     length: Reverse<usize>,
     /// A route that names no method stands behind.
@@ -31,7 +31,7 @@ pub(super) struct Rank {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum MatchKind {
     Exact,
     Regex,
     Prefix,
@@ -49,9 +49,9 @@ pub(super) struct Source {
 impl Rank {
     pub(super) fn new(matches: &RouteMatch, source: &Source) -> Self {
         let (kind, text) = match &matches.path {
-            PathMatch::Exact(path) => (Kind::Exact, path),
-            PathMatch::Regex(pattern) => (Kind::Regex, pattern),
-            PathMatch::Prefix(path) => (Kind::Prefix, path),
+            PathMatch::Exact(path) => (MatchKind::Exact, path),
+            PathMatch::Regex(pattern) => (MatchKind::Regex, pattern),
+            PathMatch::Prefix(path) => (MatchKind::Prefix, path),
         };
         Self {
             kind,

@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv6Net};
 use serde_json::json;
 
 use crate::compile::Compilation;
-use crate::model::parse::{Identity, identify, parse};
+use crate::model::parse::{ManifestIdentity, identify, parse};
 use crate::model::{
     ClusterPolicy, Id, Kind, Model, NetworkPolicy, Object, ObjectName, cluster_policy, policy,
 };
@@ -44,7 +44,7 @@ impl Bed {
     }
 
     fn put_manifest(&mut self, manifest: serde_json::Value) -> Vec<Key> {
-        let Ok(Identity::Known(id)) = identify(&manifest) else {
+        let Ok(ManifestIdentity::Known(id)) = identify(&manifest) else {
             panic!("a kind that is not read");
         };
         let object = parse(&id, &mut { manifest }).object.expect("a good object");
@@ -75,13 +75,13 @@ fn hosts(count: u32) -> impl Iterator<Item = IpNet> {
 }
 
 fn network_policy(peers: u32) -> Object {
-    let peers = hosts(peers).map(|block| policy::Peer::Block {
+    let peers = hosts(peers).map(|block| policy::NetworkPolicyPeer::Block {
         block,
         except: Vec::new(),
     });
     Object::NetworkPolicy(NetworkPolicy {
         subjects: Default::default(),
-        ingress: Some(vec![policy::Rule {
+        ingress: Some(vec![policy::NetworkPolicyRule {
             peers: Some(peers.collect()),
             ports: None,
         }]),
@@ -139,16 +139,16 @@ fn a_policy_that_becomes_what_stood_in_for_it_is_told_no_more() {
 
 #[test]
 fn a_cluster_policy_that_is_too_large_fails_closed() {
-    use cluster_policy::{Action as Written, Matches, Peer, Pods, Rule, Tier};
+    use cluster_policy::{Action as Written, ClusterPolicyPeer, ClusterPolicyRule, Matches, Pods, Tier};
     let all = Pods {
         namespaces: Default::default(),
         pods: Default::default(),
     };
-    let rule = |action, networks| Rule {
+    let rule = |action, networks| ClusterPolicyRule {
         name: None,
         action,
         matches: Matches::Only {
-            peers: vec![Peer::Networks(hosts(networks).collect())],
+            peers: vec![ClusterPolicyPeer::Networks(hosts(networks).collect())],
             ports: None,
         },
     };

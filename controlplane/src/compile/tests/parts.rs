@@ -7,7 +7,7 @@ use headgate_ring::message::Key;
 use serde_json::{Value, json};
 
 use crate::compile::{Compiler, State, Work, apply};
-use crate::model::parse::{Identity, identify, parse};
+use crate::model::parse::{ManifestIdentity, identify, parse};
 use crate::model::{Id, Model};
 use crate::testing::{NOW, settings};
 
@@ -34,7 +34,7 @@ impl Bed {
     }
 
     fn insert(&mut self, manifest: Value) -> Id {
-        let Ok(Identity::Known(id)) = identify(&manifest) else {
+        let Ok(ManifestIdentity::Known(id)) = identify(&manifest) else {
             panic!("a kind that is not read: {manifest}");
         };
         let object = parse(&id, &mut { manifest }).object.expect("a good object");

@@ -31,9 +31,9 @@ pub struct ClusterPolicy {
     /// `spec.subject`: the pods that it guards, never those of the host's network.
     pub subject: Pods,
     /// `spec.ingress`: connections to the subjects, in the order in which they are tried.
-    pub ingress: Vec<Rule>,
+    pub ingress: Vec<ClusterPolicyRule>,
     /// `spec.egress`: connections from the subjects, in the order in which they are tried.
-    pub egress: Vec<Rule>,
+    pub egress: Vec<ClusterPolicyRule>,
 }
 
 /// `spec.tier`.
@@ -56,7 +56,7 @@ pub struct Pods {
 
 /// An element of `spec.ingress` or `spec.egress`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub struct ClusterPolicyRule {
     /// `name`, for people; at most 100 characters.
     pub name: Option<String>,
     /// `action`.
@@ -86,15 +86,15 @@ pub enum Matches {
     /// Those whose other end is one of `peers` and whose destination port is one of `ports`.
     Only {
         /// `from` or `to`, never empty.
-        peers: Vec<Peer>,
+        peers: Vec<ClusterPolicyPeer>,
         /// `protocols`, never empty; `None` where it is missing: every port of every protocol.
-        ports: Option<Vec<Port>>,
+        ports: Option<Vec<ClusterPolicyPort>>,
     },
 }
 
 /// An element of `from` or `to`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Peer {
+pub enum ClusterPolicyPeer {
     /// `namespaces` or `pods`; never pods of the host's network, nor addresses that are no pod's.
     Pods(Pods),
     /// `nodes`: addresses of Nodes, by the Nodes' labels. Egress alone.
@@ -105,7 +105,7 @@ pub enum Peer {
 
 /// An element of `protocols`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Port {
+pub enum ClusterPolicyPort {
     /// `destinationPort` of `tcp`, `udp` or `sctp`, first and last; 0 to 65535 where it is missing.
     Range(Protocol, u16, u16),
     /// `destinationNamedPort`: the containers' port of that name, whatever its protocol, which each destination pod

@@ -2,13 +2,16 @@
 
 use headgate_ring::message::Protocol;
 
-use super::Port;
+use super::ClusterPolicyPort;
 use super::limits::{Strange, filled};
 use super::written::{WrittenProtocol, WrittenRange, WrittenRule, WrittenTransport};
 use crate::model::invalid::{Invalid, port};
 
 /// `None` where the rule has none: every port of every protocol. Those that are unknown are left out, and noted.
-pub(super) fn ports(rule: &WrittenRule, strange: &mut Strange) -> Result<Option<Vec<Port>>, Invalid> {
+pub(super) fn ports(
+    rule: &WrittenRule,
+    strange: &mut Strange,
+) -> Result<Option<Vec<ClusterPolicyPort>>, Invalid> {
     let Some(list) = rule.protocols.as_deref() else {
         return Ok(None);
     };
@@ -21,7 +24,11 @@ pub(super) fn ports(rule: &WrittenRule, strange: &mut Strange) -> Result<Option<
 }
 
 /// `None` where it is unknown what is meant; `strange` then says so.
-fn protocol(written: &WrittenProtocol, at: &str, strange: &mut Strange) -> Result<Option<Port>, Invalid> {
+fn protocol(
+    written: &WrittenProtocol,
+    at: &str,
+    strange: &mut Strange,
+) -> Result<Option<ClusterPolicyPort>, Invalid> {
     let transports = [
         ("tcp", Protocol::Tcp, &written.tcp),
         ("udp", Protocol::Udp, &written.udp),
@@ -40,7 +47,7 @@ fn protocol(written: &WrittenProtocol, at: &str, strange: &mut Strange) -> Resul
             let port = destination(transport, protocol, &format!("{at}.{field}"), strange);
             port.map_err(|e| e.under(field))
         }
-        (None, Some(name), None) => Ok(Some(Port::Named(name.to_owned()))),
+        (None, Some(name), None) => Ok(Some(ClusterPolicyPort::Named(name.to_owned()))),
         (None, None, None) => {
             strange.empty(at, "names no protocol that is known");
             Ok(None)
@@ -58,8 +65,8 @@ fn destination(
     protocol: Protocol,
     at: &str,
     strange: &mut Strange,
-) -> Result<Option<Port>, Invalid> {
-    let range = |first, last| Ok(Some(Port::Range(protocol, first, last)));
+) -> Result<Option<ClusterPolicyPort>, Invalid> {
+    let range = |first, last| Ok(Some(ClusterPolicyPort::Range(protocol, first, last)));
     let Some(written) = &transport.destination_port else {
         return range(0, u16::MAX);
     };

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::limits::{Strange, filled};
 use super::port::ports;
 use super::written::{Map, WrittenPeer, WrittenPods, WrittenProtocol, WrittenRule};
-use super::{Action, Matches, Peer, Pods, Rule};
+use super::{Action, ClusterPolicyPeer, ClusterPolicyRule, Matches, Pods};
 use crate::model::address::plain_network;
 use crate::model::invalid::{Invalid, each};
 use crate::model::selector::Selector;
@@ -47,7 +47,7 @@ impl Side {
 /// # Errors
 ///
 /// A field that the API server would refuse; paths begin at the rule.
-pub(super) fn read(value: &Value, side: Side) -> Result<(Rule, Vec<Invalid>), Invalid> {
+pub(super) fn read(value: &Value, side: Side) -> Result<(ClusterPolicyRule, Vec<Invalid>), Invalid> {
     let mut unknown = Vec::new();
     let written = typed::<Map<WrittenRule>>(value, &mut unknown)?;
     let action = action(written.action.as_deref())?;
@@ -66,7 +66,7 @@ pub(super) fn read(value: &Value, side: Side) -> Result<(Rule, Vec<Invalid>), In
     if strange.0.is_empty() {
         let matches = Matches::Only { peers, ports };
         return Ok((
-            Rule {
+            ClusterPolicyRule {
                 name,
                 action,
                 matches,
@@ -75,7 +75,7 @@ pub(super) fn read(value: &Value, side: Side) -> Result<(Rule, Vec<Invalid>), In
         ));
     }
     let (rule, consequence) = match fail_closed(name, action) {
-        rule @ Rule {
+        rule @ ClusterPolicyRule {
             action: Action::Accept,
             ..
         } => (rule, "the rule accepts nothing"),
@@ -88,7 +88,7 @@ pub(super) fn read(value: &Value, side: Side) -> Result<(Rule, Vec<Invalid>), In
 }
 
 /// What stands in for a rule, or a list of rules, that cannot be read.
-pub(super) fn closed(value: &Value) -> Rule {
+pub(super) fn closed(value: &Value) -> ClusterPolicyRule {
     let name = value["name"].as_str().filter(|name| !name.is_empty());
     let action = action(value["action"].as_str()).unwrap_or(Action::Deny);
     fail_closed(name.map(str::to_owned), action)
@@ -96,12 +96,12 @@ pub(super) fn closed(value: &Value) -> Rule {
 
 /// What becomes of a rule of which it is unknown what it matches. What a Pass would have passed on is denied with the
 /// rest.
-const fn fail_closed(name: Option<String>, action: Action) -> Rule {
+const fn fail_closed(name: Option<String>, action: Action) -> ClusterPolicyRule {
     let (action, matches) = match action {
         Action::Accept => (Action::Accept, Matches::Nothing),
         Action::Deny | Action::Pass => (Action::Deny, Matches::Everything),
     };
-    Rule {
+    ClusterPolicyRule {
         name,
         action,
         matches,
@@ -121,7 +121,7 @@ fn action(text: Option<&str>) -> Result<Action, Invalid> {
     }
 }
 
-fn peers(rule: &WrittenRule, side: Side, strange: &mut Strange) -> Result<Vec<Peer>, Invalid> {
+fn peers(rule: &WrittenRule, side: Side, strange: &mut Strange) -> Result<Vec<ClusterPolicyPeer>, Invalid> {
     let (field, others) = side.peers();
     let (own, other) = match side {
         Side::Ingress => (&rule.from, &rule.to),
@@ -140,7 +140,12 @@ fn peers(rule: &WrittenRule, side: Side, strange: &mut Strange) -> Result<Vec<Pe
 }
 
 /// `None` where it is unknown who is meant; `strange` then says so.
-fn peer(peer: &WrittenPeer, side: Side, at: &str, strange: &mut Strange) -> Result<Option<Peer>, Invalid> {
+fn peer(
+    peer: &WrittenPeer,
+    side: Side,
+    at: &str,
+    strange: &mut Strange,
+) -> Result<Option<ClusterPolicyPeer>, Invalid> {
     let fields = [
         ("namespaces", peer.namespaces.is_some()),
         ("pods", peer.pods.is_some()),
@@ -179,10 +184,21 @@ fn peer(peer: &WrittenPeer, side: Side, at: &str, strange: &mut Strange) -> Resu
             .push(Invalid::new(format!("{at}.domainNames"), "is not supported"));
         return Ok(None);
     }
-    let namespaces = peer.namespaces.as_ref().map(|n| namespaces(n).map(Peer::Pods));
-    let pods = || peer.pods.as_ref().map(|p| pods(p).map(Peer::Pods));
-    let nodes = || peer.nodes.as_ref().map(|n| selector(n, "nodes").map(Peer::Nodes));
-    let networks = || peer.networks.as_ref().map(|n| networks(n).map(Peer::Networks));
+    let namespaces = peer
+        .namespaces
+        .as_ref()
+        .map(|n| namespaces(n).map(ClusterPolicyPeer::Pods));
+    let pods = || peer.pods.as_ref().map(|p| pods(p).map(ClusterPolicyPeer::Pods));
+    let nodes = || {
+        peer.nodes
+            .as_ref()
+            .map(|n| selector(n, "nodes").map(ClusterPolicyPeer::Nodes))
+    };
+    let networks = || {
+        peer.networks
+            .as_ref()
+            .map(|n| networks(n).map(ClusterPolicyPeer::Networks))
+    };
     namespaces
         .or_else(pods)
         .or_else(nodes)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::model::config_map::WantedConfigMaps;
-use crate::model::parse::{Identity, Parsed, identify, parse_keeping};
+use crate::model::parse::{ManifestIdentity, Parsed, identify, parse_keeping};
 use crate::model::{ClusterPolicy, Id, Kind, NetworkPolicy, Object};
 use crate::problem::{Origin, Problem, Severity, Version};
 use crate::source::decode::{Document, Unreadable};
@@ -157,15 +157,15 @@ impl Reading {
                 self.anonymous = true;
                 self.problem(origin, None, format!("{invalid}; the document is left out"));
             }
-            Ok(Identity::Superseded { kind, successor }) => {
+            Ok(ManifestIdentity::Superseded { kind, successor }) => {
                 let version = successor.api_version();
                 let text = format!(
                     "kind: {kind} is not read; use {successor} of \"{version}\"; the document is left out"
                 );
                 self.problem(origin, None, text);
             }
-            Ok(Identity::Other(what)) => tracing::debug!("{origin}: {what} is not read"),
-            Ok(Identity::Known(id)) => match self.definitions.get(&id) {
+            Ok(ManifestIdentity::Other(what)) => tracing::debug!("{origin}: {what} is not read"),
+            Ok(ManifestIdentity::Known(id)) => match self.definitions.get(&id) {
                 Some(first) => {
                     let text = format!("is defined in {} already, which has precedence", first.origin);
                     self.problem(origin, Some(id), text);

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::compile::{Compilation, State, compile};
-use crate::model::parse::{Identity, identify, parse};
+use crate::model::parse::{ManifestIdentity, identify, parse};
 use crate::model::{Id, Model};
 use crate::testing::{NOW, settings};
 use manifests::{Change, any_change, any_policy_change};
@@ -52,7 +52,7 @@ impl Bed {
     }
 
     fn make(&mut self, manifest: &Value, gone: bool) -> Id {
-        let Ok(Identity::Known(id)) = identify(manifest) else {
+        let Ok(ManifestIdentity::Known(id)) = identify(manifest) else {
             panic!("a kind that is not read: {manifest}");
         };
         if gone {

@@ -8,7 +8,7 @@ use headgate_ring::message::{
 };
 
 use crate::compile::State;
-use crate::model::policy::{Peer, Port, Rule};
+use crate::model::policy::{NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicyRule};
 use crate::model::{Labels, Model, NetworkPolicy, ObjectName, Pod};
 
 /// A connection as one rule sees it: pod or address of the other end, protocol and port.
@@ -107,7 +107,7 @@ impl<'a> Cluster<'a> {
         &self,
         policy: &ObjectName,
         direction: Direction,
-        rule: &Rule,
+        rule: &NetworkPolicyRule,
         subject: &Pod,
     ) -> BTreeSet<Other> {
         let mut through = BTreeSet::new();
@@ -149,15 +149,15 @@ impl<'a> Cluster<'a> {
     fn is_peer(
         &self,
         policy: &ObjectName,
-        rule: &Rule,
+        rule: &NetworkPolicyRule,
         address: IpAddr,
         pod: Option<(&ObjectName, &Pod)>,
     ) -> bool {
-        let is = |peer: &Peer| match peer {
-            Peer::Block { block, except } => {
+        let is = |peer: &NetworkPolicyPeer| match peer {
+            NetworkPolicyPeer::Block { block, except } => {
                 block.contains(&address) && !except.iter().any(|e| e.contains(&address))
             }
-            Peer::Pods { namespaces, pods } => pod.is_some_and(|(name, pod)| {
+            NetworkPolicyPeer::Pods { namespaces, pods } => pod.is_some_and(|(name, pod)| {
                 let there = match namespaces {
                     None => name.namespace == policy.namespace,
                     Some(selector) => selector.matches(&self.namespace_labels(&name.namespace)),
@@ -169,10 +169,10 @@ impl<'a> Cluster<'a> {
     }
 }
 
-fn is_port(port: &Port, destination: Option<&Pod>, protocol: Protocol, number: u16) -> bool {
+fn is_port(port: &NetworkPolicyPort, destination: Option<&Pod>, protocol: Protocol, number: u16) -> bool {
     match port {
-        Port::Range(p, first, last) => *p == protocol && (*first..=*last).contains(&number),
-        Port::Named(p, name) => {
+        NetworkPolicyPort::Range(p, first, last) => *p == protocol && (*first..=*last).contains(&number),
+        NetworkPolicyPort::Named(p, name) => {
             *p == protocol && destination.is_some_and(|pod| pod.port(name, protocol) == Some(number))
         }
     }

@@ -91,7 +91,7 @@ fn every_unknown_thing_gets_its_line_and_other_rules_are_in_force() {
         ]
     );
     let nodes = Matches::Only {
-        peers: vec![Peer::Nodes(Selector::default())],
+        peers: vec![ClusterPolicyPeer::Nodes(Selector::default())],
         ports: None,
     };
     let expected = [rule(Action::Deny, nodes), rule(Action::Accept, Matches::Nothing)];
@@ -138,7 +138,7 @@ fn a_policy_that_never_was_good_is_in_force_as_far_as_it_can_be_read() {
     assert_eq!(policy.ingress, std::slice::from_ref(&deny), "a list that is none");
     assert_eq!(policy.egress[0].name.as_deref(), Some("dns"));
     assert!(matches!(policy.egress[0].matches, Matches::Only { .. }));
-    let named = Rule {
+    let named = ClusterPolicyRule {
         name: Some("a".to_owned()),
         ..accept.clone()
     };

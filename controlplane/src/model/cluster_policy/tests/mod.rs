@@ -98,8 +98,8 @@ fn everybody() -> Pods {
     }
 }
 
-fn rule(action: Action, matches: Matches) -> Rule {
-    Rule {
+fn rule(action: Action, matches: Matches) -> ClusterPolicyRule {
+    ClusterPolicyRule {
         name: None,
         action,
         matches,
@@ -117,20 +117,20 @@ fn every_field_is_read() {
           to: [{namespaces: {}}]}]}",
     );
     let pods = |namespaces, pods| Pods { namespaces, pods };
-    let ingress = Rule {
+    let ingress = ClusterPolicyRule {
         name: Some("metrics".to_owned()),
         ..rule(
             Action::Pass,
             Matches::Only {
                 peers: vec![
-                    Peer::Pods(pods(label("team", "ops"), Selector::default())),
-                    Peer::Pods(pods(Selector::default(), label("app", "web"))),
+                    ClusterPolicyPeer::Pods(pods(label("team", "ops"), Selector::default())),
+                    ClusterPolicyPeer::Pods(pods(Selector::default(), label("app", "web"))),
                 ],
                 ports: Some(vec![
-                    Port::Range(Protocol::Tcp, 80, 80),
-                    Port::Range(Protocol::Udp, 1, 65535),
-                    Port::Range(Protocol::Sctp, 0, 65535),
-                    Port::Named("http".to_owned()),
+                    ClusterPolicyPort::Range(Protocol::Tcp, 80, 80),
+                    ClusterPolicyPort::Range(Protocol::Udp, 1, 65535),
+                    ClusterPolicyPort::Range(Protocol::Sctp, 0, 65535),
+                    ClusterPolicyPort::Named("http".to_owned()),
                 ]),
             },
         )
@@ -139,7 +139,10 @@ fn every_field_is_read() {
         .map(|n| n.parse().unwrap())
         .to_vec();
     let only = |peers| Matches::Only { peers, ports: None };
-    let nodes = only(vec![Peer::Nodes(Selector::default()), Peer::Networks(networks)]);
+    let nodes = only(vec![
+        ClusterPolicyPeer::Nodes(Selector::default()),
+        ClusterPolicyPeer::Networks(networks),
+    ]);
     let expected = ClusterPolicy {
         tier: Tier::Baseline,
         priority: LAST_PRIORITY,
@@ -147,7 +150,7 @@ fn every_field_is_read() {
         ingress: vec![ingress],
         egress: vec![
             rule(Action::Deny, nodes),
-            rule(Action::Accept, only(vec![Peer::Pods(everybody())])),
+            rule(Action::Accept, only(vec![ClusterPolicyPeer::Pods(everybody())])),
         ],
     };
     assert_eq!(policy, expected);
