@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use headgate_ring::message::Peer;
 use ipnet::IpNet;
 
-use super::snapshot::Snapshot;
+use super::snapshot::PolicySnapshot;
 
 /// How many of the blocks inside of a block are named.
 const NAMED: usize = 3;
@@ -29,7 +29,7 @@ pub(super) struct Outside {
 }
 
 impl Blocks {
-    pub(super) fn of(states: &[&Snapshot]) -> Self {
+    pub(super) fn of(states: &[&PolicySnapshot]) -> Self {
         let mut all = BTreeSet::from([
             IpNet::new_assert(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
             IpNet::new_assert(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
@@ -59,7 +59,7 @@ impl Blocks {
     }
 
     /// Each set of addresses with one that is no pod's or node's, and that one.
-    pub(super) fn outsides(&self, states: &[&Snapshot]) -> Vec<(Outside, IpAddr)> {
+    pub(super) fn outsides(&self, states: &[&PolicySnapshot]) -> Vec<(Outside, IpAddr)> {
         let taken = |address: IpAddr| {
             states
                 .iter()

@@ -7,14 +7,14 @@ use headgate_ring::message::{Direction, Endpoint, GroupId, Protocol};
 
 use super::blocks::{Blocks, Outside};
 use super::ports::{Cuts, PortSet};
-use super::snapshot::{Connection, Snapshot};
+use super::snapshot::{ConnectionTuple, PolicySnapshot};
 
 /// The most pairs of classes that are looked at: some ten seconds.
 pub(super) const PAIRS: usize = 10_000_000;
 
 /// Pods, or addresses outside, that are alike in every state that is looked at.
 #[derive(Debug)]
-pub(super) struct Class {
+pub(super) struct EndpointClass {
     pub(super) kind: ClassKind,
     /// For each state, the addresses of one of them.
     addresses: Vec<Vec<IpAddr>>,
@@ -47,11 +47,12 @@ type ClassKey = Vec<(Vec<GroupId>, usize)>;
 
 /// The classes of the endpoints that are in all of `states`, and of the addresses outside, in the order of their first
 /// names, pods before nodes before blocks.
-pub(super) fn classes(states: &[&Snapshot]) -> Vec<Class> {
+pub(super) fn classes(states: &[&PolicySnapshot]) -> Vec<EndpointClass> {
     let blocks = Blocks::of(states);
     let mut members: BTreeMap<Vec<ClassKey>, Vec<&str>> = BTreeMap::new();
     for endpoint in states.first().iter().flat_map(|state| &state.endpoints) {
-        let in_state = |state: &&Snapshot| state.endpoint(&endpoint.name).map(|e| key(state, &blocks, e));
+        let in_state =
+            |state: &&PolicySnapshot| state.endpoint(&endpoint.name).map(|e| key(state, &blocks, e));
         let keys: Option<Vec<ClassKey>> = states.iter().map(in_state).collect();
         // Without an address nobody can speak to it.
         let keys = keys.filter(|keys| keys.iter().all(|key| !key.is_empty()));
@@ -63,13 +64,13 @@ pub(super) fn classes(states: &[&Snapshot]) -> Vec<Class> {
     members.sort_by_key(|names| (!names[0].contains('/'), names[0]));
     let of_endpoints = members
         .into_iter()
-        .map(|names| Class::of_endpoints(states, &names));
+        .map(|names| EndpointClass::of_endpoints(states, &names));
     let outsides = blocks.outsides(states).into_iter();
-    let outsides = outsides.map(|(outside, address)| Class::outside(states, outside, address));
+    let outsides = outsides.map(|(outside, address)| EndpointClass::outside(states, outside, address));
     of_endpoints.chain(outsides).collect()
 }
 
-fn key(state: &Snapshot, blocks: &Blocks, endpoint: &Endpoint) -> ClassKey {
+fn key(state: &PolicySnapshot, blocks: &Blocks, endpoint: &Endpoint) -> ClassKey {
     let of_address = |address: &IpAddr| {
         let all = state
             .endpoints_at(*address)
@@ -80,10 +81,10 @@ fn key(state: &Snapshot, blocks: &Blocks, endpoint: &Endpoint) -> ClassKey {
     endpoint.addresses.iter().map(of_address).collect()
 }
 
-impl Class {
-    fn of_endpoints(states: &[&Snapshot], names: &[&str]) -> Self {
+impl EndpointClass {
+    fn of_endpoints(states: &[&PolicySnapshot], names: &[&str]) -> Self {
         let addresses = |name: &&str| {
-            let of = |state: &&Snapshot| {
+            let of = |state: &&PolicySnapshot| {
                 state
                     .endpoint(name)
                     .map(|e| e.addresses.clone())
@@ -95,20 +96,20 @@ impl Class {
         Self::new(states, kind, addresses(&names[0]), names.get(1).map(addresses))
     }
 
-    fn outside(states: &[&Snapshot], outside: Outside, address: IpAddr) -> Self {
+    fn outside(states: &[&PolicySnapshot], outside: Outside, address: IpAddr) -> Self {
         let addresses = vec![vec![address]; states.len()];
         // What those outside say to each other does not come this way.
         Self::new(states, ClassKind::Outside(outside), addresses, None)
     }
 
     fn new(
-        states: &[&Snapshot],
+        states: &[&PolicySnapshot],
         kind: ClassKind,
         addresses: Vec<Vec<IpAddr>>,
         others: Option<Vec<Vec<IpAddr>>>,
     ) -> Self {
         let cuts = |direction| {
-            let of = |(state, addresses): (&&Snapshot, &Vec<IpAddr>)| {
+            let of = |(state, addresses): (&&PolicySnapshot, &Vec<IpAddr>)| {
                 let policies = addresses.iter().flat_map(|a| state.selecting(*a, direction));
                 Cuts::of(policies.collect::<Vec<_>>().iter().map(AsRef::as_ref))
             };
@@ -141,7 +142,7 @@ impl Class {
     /// where it has one member, who reaches itself, or is outside.
     pub(super) fn speaks(
         &self,
-        state: &Snapshot,
+        state: &PolicySnapshot,
         place: usize,
         to: &Self,
         asked: &[(Protocol, u16)],
@@ -156,7 +157,7 @@ impl Class {
         let spoken = |(from, to)| {
             let mut ports = PortSet::default();
             for (run, protocol, port) in &runs {
-                let connection = Connection {
+                let connection = ConnectionTuple {
                     from,
                     to,
                     protocol: *protocol,
@@ -258,7 +259,7 @@ mod tests {
                     .into_iter()
                     .flat_map(|p| [1, 79, 5431, 5432, 5433, 5434, 65535].map(|port| (p, port)))
                 {
-                    let connection = Connection {
+                    let connection = ConnectionTuple {
                         from: spoken.from,
                         to: spoken.to,
                         protocol,

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use headgate_ring::message::{EndpointPort, Protocol};
 
-use super::snapshot::{Absent, Snapshot};
+use super::snapshot::{Absent, PolicySnapshot};
 
 /// One end of a connection.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct End<'a> {
+pub(super) struct GivenEnd<'a> {
     /// Never empty.
     pub(super) addresses: Cow<'a, [IpAddr]>,
     /// What is worth knowing about it.
@@ -58,14 +58,14 @@ pub(crate) fn protocol_port(text: &str) -> Result<(Protocol, u16), String> {
         .ok_or_else(|| format!("the port must be 1 to 65535, is {number:?}"))
 }
 
-impl Snapshot {
+impl PolicySnapshot {
     /// Finds an end by `NAMESPACE/POD`, node or address.
-    pub(super) fn end(&self, text: &str) -> Result<End<'_>, String> {
+    pub(super) fn end(&self, text: &str) -> Result<GivenEnd<'_>, String> {
         if let Some(endpoint) = self.endpoint(text) {
             if endpoint.addresses.is_empty() {
                 return Err(format!("{text} has no address"));
             }
-            return Ok(End {
+            return Ok(GivenEnd {
                 addresses: Cow::Borrowed(&endpoint.addresses),
                 note: self.planned.contains(text).then(|| {
                     format!(
@@ -80,7 +80,7 @@ impl Snapshot {
         }
         match self.absent.get(text) {
             Some(Absent::NoAddress) => Err(format!("{text} has no address (yet, or any more)")),
-            Some(Absent::HostNetwork { addresses, .. }) => Ok(End {
+            Some(Absent::HostNetwork { addresses, .. }) => Ok(GivenEnd {
                 addresses: Cow::Borrowed(addresses),
                 note: Some(format!(
                     "{text} uses its node's network: policies see the node's address, and no podSelector selects it"
@@ -94,7 +94,7 @@ impl Snapshot {
     pub(super) fn port(
         &self,
         to: &str,
-        end: &End<'_>,
+        end: &GivenEnd<'_>,
         port: &GivenPort,
         protocol: Protocol,
     ) -> Result<u16, String> {
@@ -131,11 +131,11 @@ impl Snapshot {
     }
 }
 
-fn of_address(address: IpAddr) -> Result<End<'static>, String> {
+fn of_address(address: IpAddr) -> Result<GivenEnd<'static>, String> {
     if address.is_unspecified() || address.is_multicast() {
         return Err(format!("{address} is no address of a single host"));
     }
-    Ok(End {
+    Ok(GivenEnd {
         addresses: Cow::Owned(vec![address]),
         note: None,
     })

@@ -34,7 +34,7 @@ use flags::PolicyCommand;
 
 /// What a command found, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum CommandOutcome {
     /// Allowed; nothing found; no difference.
     Yes,
     /// Denied; findings; differences.
@@ -43,12 +43,12 @@ pub(crate) enum Outcome {
     Incomplete,
 }
 
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
+impl From<CommandOutcome> for ExitCode {
+    fn from(outcome: CommandOutcome) -> Self {
         match outcome {
-            Outcome::Yes => Self::SUCCESS,
-            Outcome::No => Self::from(1),
-            Outcome::Incomplete => Self::from(2),
+            CommandOutcome::Yes => Self::SUCCESS,
+            CommandOutcome::No => Self::from(1),
+            CommandOutcome::Incomplete => Self::from(2),
         }
     }
 }

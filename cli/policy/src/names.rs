@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::classes::{Class, ClassKind};
-use super::snapshot::Snapshot;
+use super::classes::{ClassKind, EndpointClass};
+use super::snapshot::PolicySnapshot;
 
 /// How many of a namespace's pods are named one by one.
 const NAMED: usize = 4;
@@ -18,7 +18,7 @@ pub(super) fn namespace(name: &str) -> &str {
 }
 
 impl Census {
-    pub(super) fn of(snapshot: &Snapshot) -> Self {
+    pub(super) fn of(snapshot: &PolicySnapshot) -> Self {
         let mut counts = BTreeMap::new();
         for endpoint in snapshot.endpoints.iter().filter(|e| !e.addresses.is_empty()) {
             *counts.entry(namespace(&endpoint.name).to_owned()).or_default() += 1;
@@ -68,7 +68,10 @@ impl Census {
     }
 
     /// Names what is in these classes.
-    pub(super) fn describe_classes<'a>(&self, classes: impl IntoIterator<Item = &'a Class>) -> Vec<String> {
+    pub(super) fn describe_classes<'a>(
+        &self,
+        classes: impl IntoIterator<Item = &'a EndpointClass>,
+    ) -> Vec<String> {
         let (mut names, mut outside) = (Vec::new(), Vec::new());
         for class in classes {
             match &class.kind {

@@ -133,7 +133,7 @@ fn labelled(metadata: &Value) -> Labelled {
 #[cfg(test)]
 mod tests {
     use crate::ends::GivenPort;
-    use crate::snapshot::Snapshot;
+    use crate::snapshot::PolicySnapshot;
     use crate::testing::snapshot;
     use headgate_ring::message::Protocol;
 
@@ -169,7 +169,7 @@ metadata: {namespace: shop, name: web}
 spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {matchLabels: {app: db}}}]}]}
 ";
 
-    fn names(snapshot: &Snapshot) -> Vec<&str> {
+    fn names(snapshot: &PolicySnapshot) -> Vec<&str> {
         snapshot
             .endpoints
             .iter()
@@ -186,7 +186,7 @@ spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {
         let port = GivenPort::Name("http".to_owned());
         assert_eq!(repository.port("shop/web", &web, &port, Protocol::Tcp), Ok(8080));
         let allowed = |from: &str| {
-            let connection = crate::snapshot::Connection {
+            let connection = crate::snapshot::ConnectionTuple {
                 from: repository.end(from).unwrap().addresses[0],
                 to: web.addresses[0],
                 protocol: Protocol::Tcp,

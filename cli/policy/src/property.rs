@@ -9,10 +9,10 @@ use ipnet::IpNet;
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
-use super::classes::{Class, ClassKind, classes};
+use super::classes::{ClassKind, EndpointClass, classes};
 use super::diff::{self, Now};
 use super::ports::PROTOCOLS;
-use super::snapshot::{Connection, Snapshot};
+use super::snapshot::{ConnectionTuple, PolicySnapshot};
 
 /// Groups of a cluster: few, so that pods are in several.
 const GROUPS: u128 = 5;
@@ -145,7 +145,7 @@ fn policies() -> impl Strategy<Value = Vec<Object>> {
     })
 }
 
-fn cluster() -> impl Strategy<Value = Snapshot> {
+fn cluster() -> impl Strategy<Value = PolicySnapshot> {
     (endpoints(), policies()).prop_map(|(endpoints, policies)| {
         let group = |id| {
             Object::Group(Group {
@@ -157,12 +157,12 @@ fn cluster() -> impl Strategy<Value = Snapshot> {
             .into_iter()
             .chain(policies)
             .chain((0..GROUPS).map(group));
-        Snapshot::new(objects.collect()).expect("a state that the dataplane takes")
+        PolicySnapshot::new(objects.collect()).expect("a state that the dataplane takes")
     })
 }
 
 /// Every address of a pod, and some that are nobody's.
-fn addresses(snapshot: &Snapshot) -> Vec<IpAddr> {
+fn addresses(snapshot: &PolicySnapshot) -> Vec<IpAddr> {
     let outside = [
         "8.8.8.8",
         "10.0.0.77",
@@ -180,9 +180,13 @@ fn addresses(snapshot: &Snapshot) -> Vec<IpAddr> {
 }
 
 /// The class of an address.
-fn class_of<'a>(snapshot: &Snapshot, classes: &'a [Class], address: IpAddr) -> &'a Class {
+fn class_of<'a>(
+    snapshot: &PolicySnapshot,
+    classes: &'a [EndpointClass],
+    address: IpAddr,
+) -> &'a EndpointClass {
     let name = snapshot.endpoints_at(address).next().map(|e| &e.name);
-    let has = |class: &&Class| match (&class.kind, name) {
+    let has = |class: &&EndpointClass| match (&class.kind, name) {
         (ClassKind::Endpoints(names), Some(name)) => names.contains(name),
         (ClassKind::Outside(o), None) => {
             o.block.contains(&address) && !o.without.iter().any(|w| w.contains(&address))
@@ -193,7 +197,7 @@ fn class_of<'a>(snapshot: &Snapshot, classes: &'a [Class], address: IpAddr) -> &
 }
 
 /// Every connection between two that are not the same, not both outside, and of one family.
-fn connections(snapshot: &Snapshot) -> Vec<Connection> {
+fn connections(snapshot: &PolicySnapshot) -> Vec<ConnectionTuple> {
     let all = addresses(snapshot);
     let known = |address: IpAddr| snapshot.endpoints_at(address).next().is_some();
     let mut connections = Vec::new();
@@ -202,7 +206,7 @@ fn connections(snapshot: &Snapshot) -> Vec<Connection> {
             let ports = PROTOCOLS
                 .into_iter()
                 .flat_map(|protocol| ASKED.map(|port| (protocol, port)));
-            connections.extend(ports.map(|(protocol, port)| Connection {
+            connections.extend(ports.map(|(protocol, port)| ConnectionTuple {
                 from,
                 to,
                 protocol,

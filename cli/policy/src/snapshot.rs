@@ -18,7 +18,7 @@ use crate::socket;
 
 /// What policies are about, and the tables that the dataplane decides by.
 #[derive(Debug)]
-pub(super) struct Snapshot {
+pub(super) struct PolicySnapshot {
     /// Sorted by name.
     pub(super) endpoints: Vec<Endpoint>,
     /// In the order of their turns: by direction, tier, priority and name.
@@ -67,7 +67,7 @@ pub(super) enum Absent {
 
 /// A connection, down to addresses and numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Connection {
+pub(super) struct ConnectionTuple {
     pub(super) from: IpAddr,
     pub(super) to: IpAddr,
     pub(super) protocol: Protocol,
@@ -81,12 +81,12 @@ pub(super) struct Connection {
      this is a bug of headgate, please report it together with the manifests"
 )]
 pub(super) struct Disagreement {
-    connection: Connection,
+    connection: ConnectionTuple,
     decided: Decision,
     explained: &'static str,
 }
 
-impl Snapshot {
+impl PolicySnapshot {
     /// Compiles the objects as the dataplane does.
     ///
     /// # Errors
@@ -171,8 +171,8 @@ impl Snapshot {
     ///
     /// # Errors
     /// When the tables and the policies disagree.
-    pub(super) fn decide(&self, connection: Connection) -> Result<Explanation, Disagreement> {
-        let Connection {
+    pub(super) fn decide(&self, connection: ConnectionTuple) -> Result<Explanation, Disagreement> {
+        let ConnectionTuple {
             from,
             to,
             protocol,
@@ -204,9 +204,9 @@ impl Snapshot {
     ///
     /// # Errors
     /// When they say something else, or the gateway does not answer.
-    pub(super) fn confirm(&self, connection: Connection, denied_by: Option<&str>) -> Result<()> {
+    pub(super) fn confirm(&self, connection: ConnectionTuple, denied_by: Option<&str>) -> Result<()> {
         let Some(live) = &self.live else { return Ok(()) };
-        let Connection {
+        let ConnectionTuple {
             from,
             to,
             protocol,
@@ -230,8 +230,8 @@ impl Snapshot {
     }
 
     /// Whether the dataplane lets the connection be, without a reason.
-    pub(super) fn allows(&self, connection: Connection) -> bool {
-        let Connection {
+    pub(super) fn allows(&self, connection: ConnectionTuple) -> bool {
+        let ConnectionTuple {
             from,
             to,
             protocol,

@@ -1,4 +1,4 @@
-//! Where a [`Snapshot`] comes from.
+//! Where a [`PolicySnapshot`] comes from.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -16,18 +16,18 @@ use headgate_ring::message::{EndpointPort, Object};
 
 use super::flags::SourceFlags;
 use super::planned;
-use super::snapshot::{Absent, Live, Snapshot};
+use super::snapshot::{Absent, Live, PolicySnapshot};
 use crate::socket;
 
 /// The state that the flags name. Problems of manifests are told on standard error, and do not stop the answer.
-pub(super) fn snapshot(flags: &SourceFlags) -> Result<Snapshot> {
+pub(super) fn snapshot(flags: &SourceFlags) -> Result<PolicySnapshot> {
     let snapshot = silent(flags)?;
     tell(&snapshot.problems);
     Ok(snapshot)
 }
 
 /// Likewise, without telling.
-pub(super) fn silent(flags: &SourceFlags) -> Result<Snapshot> {
+pub(super) fn silent(flags: &SourceFlags) -> Result<PolicySnapshot> {
     match &flags.manifests {
         Some(directory) => manifests(directory),
         None => gateway(&flags.run_dir),
@@ -35,14 +35,14 @@ pub(super) fn silent(flags: &SourceFlags) -> Result<Snapshot> {
 }
 
 /// What a gateway that follows this directory would work by.
-pub(super) fn manifests(directory: &Path) -> Result<Snapshot> {
+pub(super) fn manifests(directory: &Path) -> Result<PolicySnapshot> {
     let CompiledManifests {
         objects,
         store,
         planned,
         problems,
     } = compiled(directory)?;
-    let mut snapshot = Snapshot::new(objects)
+    let mut snapshot = PolicySnapshot::new(objects)
         .with_context(|| format!("the dataplane would refuse the state of {}", directory.display()))?;
     snapshot.absent = absent(store.model());
     snapshot.planned = planned;
@@ -100,7 +100,7 @@ fn matters(kind: Kind) -> bool {
 }
 
 /// What a running gateway works by.
-pub(super) fn gateway(run_dir: &Path) -> Result<Snapshot> {
+pub(super) fn gateway(run_dir: &Path) -> Result<PolicySnapshot> {
     let document = socket::ask(run_dir, "policy")?;
     let state: PolicyState = serde_json::from_str(&document)
         .context("the dataplane's answer is not what this version of headgate knows")?;
@@ -113,7 +113,8 @@ pub(super) fn gateway(run_dir: &Path) -> Result<Snapshot> {
     let objects = objects
         .chain(groups.map(Object::Group))
         .chain(policies.map(Object::Policy));
-    let mut snapshot = Snapshot::new(objects.collect()).context("the state of the running dataplane")?;
+    let mut snapshot =
+        PolicySnapshot::new(objects.collect()).context("the state of the running dataplane")?;
     snapshot.live = Some(Live {
         run_dir: run_dir.to_owned(),
         generation,
@@ -221,7 +222,7 @@ mod tests {
         );
         assert_eq!(live.endpoints, offline.endpoints);
         assert_eq!(live.endpoints.len(), 3);
-        let connection = crate::snapshot::Connection {
+        let connection = crate::snapshot::ConnectionTuple {
             from: live.endpoints[0].addresses[0],
             to: live.endpoints[1].addresses[0],
             protocol: headgate_ring::message::Protocol::Tcp,

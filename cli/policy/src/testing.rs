@@ -1,6 +1,6 @@
 //! What the tests of several modules need.
 
-use super::snapshot::Snapshot;
+use super::snapshot::PolicySnapshot;
 use super::source;
 
 /// An application of three tiers, an agent on the node's network, pods of one family, one without an address.
@@ -54,7 +54,7 @@ spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
 ";
 
 /// A snapshot of these documents.
-pub(super) fn snapshot(documents: &[&str]) -> Snapshot {
+pub(super) fn snapshot(documents: &[&str]) -> PolicySnapshot {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("all.yaml"), documents.join("\n---\n")).expect("written");
     source::manifests(directory.path()).expect("a state that the dataplane takes")

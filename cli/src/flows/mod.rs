@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use headgate_dataplane::telemetry::flow_log::{Line, Query};
 
-use options::Format;
+use options::FlowsFormat;
 pub(crate) use options::{EXAMPLES, FlowsOptions};
 
 /// Prints what the log has, and with `--follow` what comes, until the gateway ends or the reader of our output does.
@@ -44,7 +44,7 @@ fn ask(socket: &mut UnixStream, query: &Query) -> Result<()> {
         .context("asking the gateway for its flows")
 }
 
-fn print(lines: impl BufRead, out: &mut impl Write, format: Format) -> Result<()> {
+fn print(lines: impl BufRead, out: &mut impl Write, format: FlowsFormat) -> Result<()> {
     for line in lines.lines() {
         let line = line.context("reading the flow log")?;
         let parsed: Line = serde_json::from_str(&line)
@@ -54,8 +54,8 @@ fn print(lines: impl BufRead, out: &mut impl Write, format: Format) -> Result<()
         }
         match format {
             // As it came: a newer gateway may tell more than this program knows.
-            Format::Json => writeln!(out, "{line}")?,
-            Format::Text => match text::render(&parsed) {
+            FlowsFormat::Json => writeln!(out, "{line}")?,
+            FlowsFormat::Text => match text::render(&parsed) {
                 Some(text) => writeln!(out, "{text}")?,
                 None => continue,
             },

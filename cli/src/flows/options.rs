@@ -50,8 +50,8 @@ pub(crate) struct FlowsOptions {
     #[arg(long, value_name = "KEY[=VALUE]")]
     label: Vec<LabelFilter>,
     /// How lines are printed
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
+    #[arg(long, value_enum, default_value_t = FlowsFormat::Text)]
+    pub(crate) format: FlowsFormat,
     /// Where the sockets of the gateway to ask are
     #[arg(long, value_name = "DIR", default_value_os_t = headgate_ring::default_run_dir())]
     pub(crate) run_dir: PathBuf,
@@ -59,7 +59,7 @@ pub(crate) struct FlowsOptions {
 
 /// `--format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum FlowsFormat {
     /// For people: one line each
     Text,
     /// One JSON object a line, as docs/flow-log.md describes

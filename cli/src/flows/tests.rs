@@ -23,7 +23,7 @@ const DENIED: &str = r#"{"type":"flow","time":"2026-05-01T12:00:00.000001Z","ver
 "reason":"no-rule-matches","egress":null,"ingress":{"allowed":false,"policy":"shop/web","tier":"NetworkPolicy","rule":null,
 "rule_name":null,"reason":"no-rule-matches"},"policies_changed":false,"generation":3,"worker":0,"count":7,"sample":1}"#;
 
-fn shown(lines: &str, format: Format) -> String {
+fn shown(lines: &str, format: FlowsFormat) -> String {
     let mut out = Vec::new();
     print(lines.as_bytes(), &mut out, format).unwrap();
     String::from_utf8(out).unwrap()
@@ -33,34 +33,34 @@ fn shown(lines: &str, format: Format) -> String {
 fn a_denial_in_one_line() {
     let line = DENIED.replace('\n', "");
     assert_eq!(
-        shown(&line, Format::Text),
+        shown(&line, FlowsFormat::Text),
         "2026-05-01T12:00:00.000001Z denied  TCP  192.0.2.7:40000 -> shop/web-1 10.244.1.10:8080 by 198.51.100.10:80: \
          ingress policy shop/web, no rule matches (7 times)\n"
     );
-    assert_eq!(shown(&line, Format::Json), line + "\n");
+    assert_eq!(shown(&line, FlowsFormat::Json), line + "\n");
 }
 
 #[test]
 fn what_a_newer_gateway_says_is_passed_on_or_passed_over() {
     let newer = r#"{"type":"weather","sky":"blue"}"#;
-    assert_eq!(shown(newer, Format::Text), "");
-    assert_eq!(shown(newer, Format::Json), format!("{newer}\n"));
+    assert_eq!(shown(newer, FlowsFormat::Text), "");
+    assert_eq!(shown(newer, FlowsFormat::Json), format!("{newer}\n"));
     let more = DENIED
         .replace('\n', "")
         .replace(r#""type":"flow""#, r#""type":"flow","mood":1"#);
-    assert!(shown(&more, Format::Text).contains("shop/web-1"));
+    assert!(shown(&more, FlowsFormat::Text).contains("shop/web-1"));
 }
 
 #[test]
 fn losses_are_told() {
     let lost = r#"{"type":"lost","time":"2026-05-01T12:00:00.000001Z","reason":"slow-reader","count":12}"#;
-    assert!(shown(lost, Format::Text).contains("12 decisions are not shown: this reader"));
+    assert!(shown(lost, FlowsFormat::Text).contains("12 decisions are not shown: this reader"));
 }
 
 #[test]
 fn a_refusal_is_an_error() {
     let refusal = r#"{"type":"error","message":"too many readers"}"#;
-    let error = print(refusal.as_bytes(), &mut Vec::new(), Format::Text).unwrap_err();
+    let error = print(refusal.as_bytes(), &mut Vec::new(), FlowsFormat::Text).unwrap_err();
     assert_eq!(error.to_string(), "too many readers");
 }
 

@@ -9,12 +9,12 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::query::Query;
-use crate::ends::End;
-use crate::snapshot::{Connection, Snapshot};
+use crate::ends::GivenEnd;
+use crate::snapshot::{ConnectionTuple, PolicySnapshot};
 
 /// What becomes of a connection.
 #[derive(Debug, Serialize)]
-pub(crate) struct Answer {
+pub(crate) struct ConnectionAnswer {
     pub(crate) from: String,
     pub(crate) to: String,
     #[serde(serialize_with = "display")]
@@ -38,7 +38,7 @@ pub(crate) struct Answer {
     extra: Map<String, Value>,
     /// Each pair of addresses, and the end that denies.
     #[serde(skip)]
-    pub(crate) decided: Vec<(Connection, Option<&'static str>)>,
+    pub(crate) decided: Vec<(ConnectionTuple, Option<&'static str>)>,
     /// What selects the source and the destination, in the order of turns, for the text.
     #[serde(skip)]
     pub(crate) selecting: [Vec<String>; 2],
@@ -92,7 +92,7 @@ fn display<S: Serializer>(protocol: &Protocol, serializer: S) -> Result<S::Ok, S
 }
 
 /// Answers a question.
-pub(super) fn answer(snapshot: &Snapshot, mut query: Query) -> Result<Answer, String> {
+pub(super) fn answer(snapshot: &PolicySnapshot, mut query: Query) -> Result<ConnectionAnswer, String> {
     let from = snapshot.end(&query.from).map_err(|e| format!("from: {e}"))?;
     let to = snapshot.end(&query.to).map_err(|e| format!("to: {e}"))?;
     let port = snapshot
@@ -100,7 +100,7 @@ pub(super) fn answer(snapshot: &Snapshot, mut query: Query) -> Result<Answer, St
         .map_err(|e| format!("port: {e}"))?;
     let mut decided = Vec::with_capacity(2);
     for (from, to) in pairs(&from, &to) {
-        let connection = Connection {
+        let connection = ConnectionTuple {
             from,
             to,
             protocol: query.protocol,
@@ -124,7 +124,7 @@ pub(super) fn answer(snapshot: &Snapshot, mut query: Query) -> Result<Answer, St
     for field in RESERVED {
         query.extra.remove(field);
     }
-    Ok(Answer {
+    Ok(ConnectionAnswer {
         protocol: query.protocol,
         port,
         allowed: denied.is_none(),
@@ -152,7 +152,7 @@ pub(super) fn answer(snapshot: &Snapshot, mut query: Query) -> Result<Answer, St
 }
 
 /// All pairs of addresses that can speak with each other.
-fn pairs(from: &End<'_>, to: &End<'_>) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+fn pairs(from: &GivenEnd<'_>, to: &GivenEnd<'_>) -> impl Iterator<Item = (IpAddr, IpAddr)> {
     from.addresses.iter().flat_map(|from| {
         let family = |to: &&IpAddr| to.is_ipv4() == from.is_ipv4();
         to.addresses.iter().filter(family).map(|to| (*from, *to))
@@ -196,14 +196,14 @@ fn policies(explanation: &Explanation) -> Vec<String> {
 }
 
 /// Each pair, if they are not all decided alike.
-fn differing(decided: &[(Connection, Explanation)]) -> Vec<OfAddresses> {
+fn differing(decided: &[(ConnectionTuple, Explanation)]) -> Vec<OfAddresses> {
     if decided
         .windows(2)
         .all(|pair| denied_by(&pair[0].1) == denied_by(&pair[1].1))
     {
         return Vec::new();
     }
-    let of_addresses = |(connection, explanation): &(Connection, Explanation)| OfAddresses {
+    let of_addresses = |(connection, explanation): &(ConnectionTuple, Explanation)| OfAddresses {
         from: connection.from,
         to: connection.to,
         allowed: explanation.is_allowed(),

@@ -17,14 +17,14 @@ pub(super) use answer::{By, Sides, tier};
 use query::Query;
 
 use super::flags::{CheckOptions, Format};
-use super::snapshot::Snapshot;
-use super::{Outcome, print, source};
+use super::snapshot::PolicySnapshot;
+use super::{CommandOutcome, print, source};
 
 /// The longest question.
 const LINE_BYTES: u64 = 64 << 10;
 
 /// Answers one connection, or all of a file.
-pub(super) fn run(options: &CheckOptions) -> Result<Outcome> {
+pub(super) fn run(options: &CheckOptions) -> Result<CommandOutcome> {
     let snapshot = source::snapshot(&options.source)?;
     if let Some(queries) = &options.queries {
         let out = io::BufWriter::new(io::stdout().lock());
@@ -44,15 +44,23 @@ pub(super) fn run(options: &CheckOptions) -> Result<Outcome> {
         Format::Text => print(&text::render(&answer))?,
         Format::Json => print(&(serde_json::to_string(&answer)? + "\n"))?,
     }
-    Ok(if answer.allowed { Outcome::Yes } else { Outcome::No })
+    Ok(if answer.allowed {
+        CommandOutcome::Yes
+    } else {
+        CommandOutcome::No
+    })
 }
 
 /// Answers each line with a line, in order. Where a program asks line by line it gets each answer before it asks
 /// on: output is flushed whenever no further question is at hand.
-fn answer_all(snapshot: &Snapshot, questions: impl Read, mut out: impl Write) -> Result<Outcome> {
+fn answer_all(
+    snapshot: &PolicySnapshot,
+    questions: impl Read,
+    mut out: impl Write,
+) -> Result<CommandOutcome> {
     let mut questions = BufReader::with_capacity(LINE_BYTES as usize, questions);
     let (mut line, mut number) = (Vec::new(), 0_u64);
-    let mut outcome = Outcome::Yes;
+    let mut outcome = CommandOutcome::Yes;
     while next_line(&mut questions, &mut line)? {
         number += 1;
         let question = without_mark(&line, number);
@@ -62,7 +70,7 @@ fn answer_all(snapshot: &Snapshot, questions: impl Read, mut out: impl Write) ->
         match Query::parse(question).and_then(|query| answer::answer(snapshot, query)) {
             Ok(answer) => serde_json::to_writer(&mut out, &answer).map_err(io::Error::from)?,
             Err(reason) => {
-                outcome = Outcome::Incomplete;
+                outcome = CommandOutcome::Incomplete;
                 let error = serde_json::json!({"error": format!("line {number}: {reason}")});
                 serde_json::to_writer(&mut out, &error).map_err(io::Error::from)?;
             }

@@ -4,7 +4,7 @@ use super::*;
 use crate::testing::{DENY, SHOP, snapshot};
 
 /// The answers to these lines.
-fn ask(snapshot: &Snapshot, lines: &[&str]) -> (Vec<Value>, Outcome) {
+fn ask(snapshot: &PolicySnapshot, lines: &[&str]) -> (Vec<Value>, CommandOutcome) {
     let mut out = Vec::new();
     let outcome = answer_all(snapshot, lines.join("\n").as_bytes(), &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
@@ -20,7 +20,7 @@ fn query(from: &str, to: &str, protocol: &str, port: impl Into<Value>) -> String
 }
 
 /// The answer to one question.
-fn one(snapshot: &Snapshot, question: &str) -> Value {
+fn one(snapshot: &PolicySnapshot, question: &str) -> Value {
     ask(snapshot, &[question]).0.remove(0)
 }
 
@@ -198,14 +198,14 @@ fn every_wrong_line_is_told_and_the_others_are_answered() {
     lines.extend(cases.iter().map(|(line, _)| *line));
     lines.push(&good);
     let (answers, outcome) = ask(&shop, &lines);
-    assert_eq!(outcome, Outcome::Incomplete);
+    assert_eq!(outcome, CommandOutcome::Incomplete);
     assert_eq!(answers.len(), cases.len() + 2);
     for ((answer, (line, reason)), number) in answers[1..].iter().zip(cases).zip(3..) {
         assert_eq!(answer["error"], format!("line {number}: {reason}"), "{line}");
     }
     assert_eq!(answers[0]["allowed"], json!(false));
     assert_eq!(answers.last(), answers.first());
-    assert_eq!(ask(&shop, &[&good]).1, Outcome::Yes);
+    assert_eq!(ask(&shop, &[&good]).1, CommandOutcome::Yes);
 }
 
 #[test]
@@ -317,5 +317,5 @@ fn a_byte_order_mark_stands_in_front_of_the_first_question_alone() {
         answers[1]["error"].as_str().unwrap().starts_with("line 2: "),
         "{answers:?}"
     );
-    assert!(matches!(outcome, Outcome::Incomplete));
+    assert!(matches!(outcome, CommandOutcome::Incomplete));
 }

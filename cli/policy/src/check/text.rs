@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use super::answer::{Answer, By};
+use super::answer::{By, ConnectionAnswer};
 
 /// A line with the answer, and one for what decides at each end.
-pub(super) fn render(answer: &Answer) -> String {
+pub(super) fn render(answer: &ConnectionAnswer) -> String {
     let verdict = match answer.denied_by {
         None => "allowed".to_owned(),
         Some(end) => format!("denied by {end}"),

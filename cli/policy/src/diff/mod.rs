@@ -16,12 +16,12 @@ use headgate_net::policy::Explanation;
 use serde::Serialize;
 
 use super::check::{By, Sides};
-use super::classes::{Class, ClassKind, PAIRS, classes};
+use super::classes::{ClassKind, EndpointClass, PAIRS, classes};
 use super::flags::{DiffOptions, Format};
 use super::names::Census;
 use super::ports::PortSet;
-use super::snapshot::{Connection, Snapshot};
-use super::{Outcome, print, source};
+use super::snapshot::{ConnectionTuple, PolicySnapshot};
+use super::{CommandOutcome, print, source};
 
 /// What two states differ in.
 #[derive(Debug, Serialize)]
@@ -75,7 +75,7 @@ type Changed = BTreeMap<ChangeReason, PortSet>;
 type DiffLine = (ChangeReason, PortSet, Option<&'static str>);
 
 /// Prints the differences.
-pub(super) fn run(options: &DiffOptions) -> Result<Outcome> {
+pub(super) fn run(options: &DiffOptions) -> Result<CommandOutcome> {
     let (old, new) = match options.states.as_slice() {
         [old, new] => (source::manifests(old)?, source::manifests(new)?),
         [new] => (source::gateway(&options.run_dir)?, source::manifests(new)?),
@@ -91,12 +91,16 @@ pub(super) fn run(options: &DiffOptions) -> Result<Outcome> {
     })?;
     let none =
         difference.only_old.is_empty() && difference.only_new.is_empty() && difference.changes.is_empty();
-    Ok(if none { Outcome::Yes } else { Outcome::No })
+    Ok(if none {
+        CommandOutcome::Yes
+    } else {
+        CommandOutcome::No
+    })
 }
 
 /// Compares every connection.
-pub(super) fn difference(old: &Snapshot, new: &Snapshot) -> Result<Difference> {
-    let only = |mine: &Snapshot, other: &Snapshot| {
+pub(super) fn difference(old: &PolicySnapshot, new: &PolicySnapshot) -> Result<Difference> {
+    let only = |mine: &PolicySnapshot, other: &PolicySnapshot| {
         let endpoints = mine.endpoints.iter().map(|endpoint| &endpoint.name);
         endpoints
             .filter(|name| other.endpoint(name).is_none())
@@ -132,9 +136,9 @@ pub(super) fn difference(old: &Snapshot, new: &Snapshot) -> Result<Difference> {
 
 /// How a pair of classes changes, by family of addresses where that makes a difference.
 fn families(
-    states: [&Snapshot; 2],
-    from: &Class,
-    to: &Class,
+    states: [&PolicySnapshot; 2],
+    from: &EndpointClass,
+    to: &EndpointClass,
 ) -> Result<Vec<(Option<&'static str>, Changed)>> {
     let pairs = [0, 1].map(|place| from.pairs(place, to));
     let mut families = Vec::new();
@@ -160,20 +164,20 @@ fn families(
 
 /// What changes between these addresses.
 fn changed(
-    [old, new]: [&Snapshot; 2],
-    from: &Class,
-    to: &Class,
+    [old, new]: [&PolicySnapshot; 2],
+    from: &EndpointClass,
+    to: &EndpointClass,
     [old_pairs, new_pairs]: [&[(IpAddr, IpAddr)]; 2],
 ) -> Result<Changed> {
     let mut changed = Changed::new();
     for (run, protocol, port) in from.cuts(0, to).and(&from.cuts(1, to)).runs() {
-        let connection = |(from, to): &(IpAddr, IpAddr)| Connection {
+        let connection = |(from, to): &(IpAddr, IpAddr)| ConnectionTuple {
             from: *from,
             to: *to,
             protocol,
             port,
         };
-        let denied = |state: &Snapshot, pairs: &[(IpAddr, IpAddr)]| {
+        let denied = |state: &PolicySnapshot, pairs: &[(IpAddr, IpAddr)]| {
             pairs
                 .iter()
                 .map(connection)
@@ -207,7 +211,7 @@ impl ChangeReason {
 
 /// Joins pairs to as few lines as either end allows: those that have all their peers in common stand in one.
 fn changes(
-    classes: &[Class],
+    classes: &[EndpointClass],
     census: &Census,
     (reason, ports, family): &DiffLine,
     pairs: &[(usize, usize)],
@@ -253,7 +257,7 @@ fn joined(pairs: impl Iterator<Item = (usize, usize)>) -> Vec<(BTreeSet<usize>, 
         .collect()
 }
 
-fn names(classes: &[Class], set: &BTreeSet<usize>) -> Vec<String> {
+fn names(classes: &[EndpointClass], set: &BTreeSet<usize>) -> Vec<String> {
     let of = |class: &usize| match &classes[*class].kind {
         ClassKind::Endpoints(names) => names.clone(),
         ClassKind::Outside(outside) => vec![outside.to_string()],

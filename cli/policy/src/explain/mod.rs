@@ -14,12 +14,12 @@ use serde::Serialize;
 
 use super::blocks::short;
 use super::check::{By, Sides, tier};
-use super::classes::{Class, ClassKind, classes};
+use super::classes::{ClassKind, EndpointClass, classes};
 use super::flags::{ExplainOptions, Format};
 use super::names::Census;
 use super::ports::{Cuts, PortSet};
-use super::snapshot::{Connection, Snapshot};
-use super::{Outcome, print, source};
+use super::snapshot::{ConnectionTuple, PolicySnapshot};
+use super::{CommandOutcome, print, source};
 
 /// All that there is to say about one pod, node or address.
 #[derive(Debug, Serialize)]
@@ -111,17 +111,17 @@ struct PeerOf {
 }
 
 /// Prints what is known about a pod.
-pub(super) fn run(options: &ExplainOptions) -> Result<Outcome> {
+pub(super) fn run(options: &ExplainOptions) -> Result<CommandOutcome> {
     let explained = explain(source::snapshot(&options.source)?, &options.pod)?;
     print(&match options.format {
         Format::Text => text::render(&explained),
         Format::Json => serde_json::to_string_pretty(&explained)? + "\n",
     })?;
-    Ok(Outcome::Yes)
+    Ok(CommandOutcome::Yes)
 }
 
 /// Looks at a pod, a node or an address from all sides.
-fn explain(snapshot: Snapshot, name: &str) -> Result<Explained> {
+fn explain(snapshot: PolicySnapshot, name: &str) -> Result<Explained> {
     let nodes = snapshot
         .endpoint(name)
         .map(|e| e.hosts.clone())
@@ -156,8 +156,8 @@ fn explain(snapshot: Snapshot, name: &str) -> Result<Explained> {
 }
 
 fn side(
-    snapshot: &Snapshot,
-    classes: &[Class],
+    snapshot: &PolicySnapshot,
+    classes: &[EndpointClass],
     name: &str,
     addresses: &[IpAddr],
     direction: Direction,
@@ -182,7 +182,7 @@ fn side(
     })
 }
 
-fn policy_text(snapshot: &Snapshot, policy: &Policy, groups: &[GroupId]) -> PolicyText {
+fn policy_text(snapshot: &PolicySnapshot, policy: &Policy, groups: &[GroupId]) -> PolicyText {
     let applies = |rule: &&PolicyRule| rule.only.is_none_or(|group| groups.contains(&group));
     let rule = |rule: &PolicyRule| RuleText {
         rule: rule.number,
@@ -207,7 +207,7 @@ fn policy_text(snapshot: &Snapshot, policy: &Policy, groups: &[GroupId]) -> Poli
 }
 
 /// A rule's peer in words.
-pub(super) fn peer_text(snapshot: &Snapshot, peer: &Peer) -> String {
+pub(super) fn peer_text(snapshot: &PolicySnapshot, peer: &Peer) -> String {
     match peer {
         Peer::Group(id) => snapshot.group(*id),
         Peer::Block { block, except } if except.is_empty() => short(block),
@@ -220,8 +220,8 @@ pub(super) fn peer_text(snapshot: &Snapshot, peer: &Peer) -> String {
 
 /// What becomes of every connection in this direction.
 fn connections(
-    snapshot: &Snapshot,
-    classes: &[Class],
+    snapshot: &PolicySnapshot,
+    classes: &[EndpointClass],
     name: &str,
     addresses: &[IpAddr],
     direction: Direction,
@@ -293,7 +293,7 @@ fn both_families(peers: &[PeerOf]) -> Vec<PeerOf> {
 }
 
 /// Own addresses with those of one of the peers, which is not the pod itself.
-fn pairs(peers: &Class, addresses: &[IpAddr]) -> Vec<(IpAddr, IpAddr)> {
+fn pairs(peers: &EndpointClass, addresses: &[IpAddr]) -> Vec<(IpAddr, IpAddr)> {
     let theirs = peers.addresses_apart_from(0, addresses).unwrap_or_default();
     let pairs = addresses.iter().flat_map(|mine| {
         let family = |a: &&IpAddr| a.is_ipv4() == mine.is_ipv4();
@@ -304,7 +304,7 @@ fn pairs(peers: &Class, addresses: &[IpAddr]) -> Vec<(IpAddr, IpAddr)> {
 
 /// What decides about each port.
 fn verdicts(
-    snapshot: &Snapshot,
+    snapshot: &PolicySnapshot,
     mine: IpAddr,
     theirs: IpAddr,
     direction: Direction,
@@ -318,7 +318,7 @@ fn verdicts(
     let cuts = Cuts::of(egress.iter().chain(&ingress).map(AsRef::as_ref));
     let mut verdicts: BTreeMap<RowVerdict, PortSet> = BTreeMap::new();
     for (run, protocol, port) in cuts.runs() {
-        let explanation = snapshot.decide(Connection {
+        let explanation = snapshot.decide(ConnectionTuple {
             from,
             to,
             protocol,
@@ -334,7 +334,7 @@ fn verdicts(
     Ok(verdicts)
 }
 
-fn names(classes: &[Class], peers: &[PeerOf]) -> Vec<String> {
+fn names(classes: &[EndpointClass], peers: &[PeerOf]) -> Vec<String> {
     let mut names = Vec::new();
     for peer in peers {
         let of_family = |name: &str| match peer.family {
@@ -349,7 +349,7 @@ fn names(classes: &[Class], peers: &[PeerOf]) -> Vec<String> {
     names
 }
 
-fn words(classes: &[Class], census: &Census, peers: &[PeerOf]) -> Vec<String> {
+fn words(classes: &[EndpointClass], census: &Census, peers: &[PeerOf]) -> Vec<String> {
     let of = |family| {
         peers
             .iter()

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use headgate_ring::message::{Direction, Endpoint, Protocol, Tier};
 
 use super::{Facts, Finding, Severity};
-use crate::classes::{Class, classes};
+use crate::classes::{EndpointClass, classes};
 use crate::names::{Census, namespace};
-use crate::snapshot::{Connection, Snapshot};
+use crate::snapshot::{ConnectionTuple, PolicySnapshot};
 
 /// The port that resolvers ask at (RFC 1035, section 4.2).
 const PORT: u16 = 53;
@@ -112,7 +112,7 @@ fn server(endpoint: &Endpoint) -> Option<NameServer> {
     })
 }
 
-fn reaches(snapshot: &Snapshot, endpoint: &Endpoint, server: &NameServer, protocol: Protocol) -> bool {
+fn reaches(snapshot: &PolicySnapshot, endpoint: &Endpoint, server: &NameServer, protocol: Protocol) -> bool {
     let port = server.ports[usize::from(protocol == Protocol::Tcp)];
     let pairs = endpoint
         .addresses
@@ -120,7 +120,7 @@ fn reaches(snapshot: &Snapshot, endpoint: &Endpoint, server: &NameServer, protoc
         .flat_map(|from| server.addresses.iter().map(move |to| (*from, *to)));
     let mut connections = pairs
         .filter(|(from, to)| from.is_ipv4() == to.is_ipv4())
-        .map(|(from, to)| Connection {
+        .map(|(from, to)| ConnectionTuple {
             from,
             to,
             protocol,
@@ -129,7 +129,12 @@ fn reaches(snapshot: &Snapshot, endpoint: &Endpoint, server: &NameServer, protoc
     connections.any(|connection| snapshot.allows(connection))
 }
 
-fn reaches_anybody(snapshot: &Snapshot, classes: &[Class], class: &Class, protocol: Protocol) -> bool {
+fn reaches_anybody(
+    snapshot: &PolicySnapshot,
+    classes: &[EndpointClass],
+    class: &EndpointClass,
+    protocol: Protocol,
+) -> bool {
     let asked = [(protocol, PORT)];
     let mut spoken = classes
         .iter()

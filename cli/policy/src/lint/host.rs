@@ -8,7 +8,7 @@ use headgate_controlplane::model::policy::{NetworkPolicyPeer, NetworkPolicyRule}
 use headgate_controlplane::model::{Labels, Model, ObjectName, Selector};
 
 use super::{Finding, Severity};
-use crate::snapshot::Snapshot;
+use crate::snapshot::PolicySnapshot;
 
 /// The label that every namespace carries without anybody writing it.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -20,7 +20,7 @@ struct Hosts<'a> {
 }
 
 /// Finds selectors that ask for labels which a pod of the host's network has.
-pub(super) fn check(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
+pub(super) fn check(snapshot: &PolicySnapshot, findings: &mut Vec<Finding>) {
     let Some(model) = &snapshot.model else { return };
     let hosts = Hosts::of(model);
     if hosts.pods.is_empty() {

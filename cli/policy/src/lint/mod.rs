@@ -19,8 +19,8 @@ use headgate_ring::message::{Direction, GroupId, Policy, PolicyRule, Tier};
 use serde::Serialize;
 
 use super::flags::{Format, LintOptions};
-use super::snapshot::Snapshot;
-use super::{Outcome, print, source};
+use super::snapshot::PolicySnapshot;
+use super::{CommandOutcome, print, source};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -53,7 +53,7 @@ pub(super) struct Finding {
 
 /// What the checks look at.
 struct Facts<'a> {
-    snapshot: &'a Snapshot,
+    snapshot: &'a PolicySnapshot,
     /// Who is in a group, by place among the endpoints; ascending.
     members: HashMap<GroupId, Vec<usize>>,
     /// The policies of a direction that have a group for their subjects, by place; in the order of their turns.
@@ -63,7 +63,7 @@ struct Facts<'a> {
 }
 
 /// Prints what was found.
-pub(super) fn run(options: &LintOptions) -> Result<Outcome> {
+pub(super) fn run(options: &LintOptions) -> Result<CommandOutcome> {
     let snapshot = source::silent(&options.source)?.apart_from_nodes()?;
     let findings = findings(&snapshot);
     print(&match options.format {
@@ -73,11 +73,15 @@ pub(super) fn run(options: &LintOptions) -> Result<Outcome> {
     let matters = findings
         .iter()
         .any(|finding| finding.severity <= Severity::Warning);
-    Ok(if matters { Outcome::No } else { Outcome::Yes })
+    Ok(if matters {
+        CommandOutcome::No
+    } else {
+        CommandOutcome::Yes
+    })
 }
 
 /// Everything that all checks find, the worst first.
-fn findings(snapshot: &Snapshot) -> Vec<Finding> {
+fn findings(snapshot: &PolicySnapshot) -> Vec<Finding> {
     let facts = Facts::of(snapshot);
     let mut findings: Vec<Finding> = snapshot.problems.iter().map(of_problem).collect();
     vain::check(&facts, &mut findings);
@@ -206,7 +210,7 @@ fn rules(policy: &Policy) -> impl Iterator<Item = (u32, &[PolicyRule])> {
 }
 
 impl<'a> Facts<'a> {
-    fn of(snapshot: &'a Snapshot) -> Self {
+    fn of(snapshot: &'a PolicySnapshot) -> Self {
         let mut members: HashMap<GroupId, Vec<usize>> = HashMap::new();
         for (index, endpoint) in snapshot.endpoints.iter().enumerate() {
             for group in &endpoint.groups {

@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use headgate_ring::message::Endpoint;
 use serde::Serialize;
 
-use crate::classes::{Class, ClassKind};
+use crate::classes::{ClassKind, EndpointClass};
 use crate::flags::By;
 use crate::names::namespace;
-use crate::snapshot::Snapshot;
+use crate::snapshot::PolicySnapshot;
 
 /// So many groups are readable: with more, pods are grouped where nobody says how.
 const READABLE: usize = 50;
@@ -39,8 +39,8 @@ const NUMBERING: [&str; 6] = [
 
 /// The groups, and what they are by: pods before nodes before addresses outside.
 pub(super) fn groups(
-    snapshot: &Snapshot,
-    classes: &[Class],
+    snapshot: &PolicySnapshot,
+    classes: &[EndpointClass],
     by: Option<By>,
     namespaces: &[String],
 ) -> (By, Vec<Group>) {
@@ -66,7 +66,7 @@ pub(super) fn groups(
 }
 
 /// Addresses outside, of the families that pods have: block by block, or, where those are too many to read, together.
-fn outside(endpoints: &[&Endpoint], classes: &[Class]) -> Vec<Group> {
+fn outside(endpoints: &[&Endpoint], classes: &[EndpointClass]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for (family, is_v4) in [("IPv4", true), ("IPv6", false)] {
         let here = |a: &IpAddr| a.is_ipv4() == is_v4;
@@ -76,7 +76,7 @@ fn outside(endpoints: &[&Endpoint], classes: &[Class]) -> Vec<Group> {
         {
             continue;
         }
-        let of_family = |(index, class): (usize, &Class)| match &class.kind {
+        let of_family = |(index, class): (usize, &EndpointClass)| match &class.kind {
             ClassKind::Outside(outside) if here(&outside.block.addr()) => Some((index, outside.to_string())),
             _ => None,
         };

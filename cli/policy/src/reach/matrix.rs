@@ -5,10 +5,10 @@ use headgate_ring::message::Protocol;
 use serde::Serialize;
 
 use super::groups::{self, Group};
-use crate::classes::{Class, PAIRS, classes};
+use crate::classes::{EndpointClass, PAIRS, classes};
 use crate::flags::{By, ReachFormat, ReachOptions};
 use crate::ports::PortSet;
-use crate::snapshot::Snapshot;
+use crate::snapshot::PolicySnapshot;
 
 /// The most rows of a picture or a table.
 const ROWS: usize = 250;
@@ -64,7 +64,7 @@ impl Matrix {
     ///
     /// # Errors
     /// When there are too many to look at, with what makes them fewer.
-    pub(super) fn new(snapshot: &Snapshot, options: &ReachOptions) -> Result<Self> {
+    pub(super) fn new(snapshot: &PolicySnapshot, options: &ReachOptions) -> Result<Self> {
         let known = |name: &&String| {
             let prefix = format!("{name}/");
             snapshot.endpoints.iter().any(|e| e.name.starts_with(&prefix))
@@ -171,8 +171,8 @@ fn check_size(groups: &[Group], options: &ReachOptions) -> Result<()> {
 
 /// What a cell is made from.
 struct Look<'a> {
-    snapshot: &'a Snapshot,
-    classes: &'a [Class],
+    snapshot: &'a PolicySnapshot,
+    classes: &'a [EndpointClass],
     asked: &'a Asked,
     ports: &'a PortSet,
 }

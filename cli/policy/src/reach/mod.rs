@@ -14,11 +14,11 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use super::flags::{ReachFormat, ReachOptions};
-use super::{Outcome, print, source};
+use super::{CommandOutcome, print, source};
 use matrix::Matrix;
 
 /// Prints the matrix, or writes it to a file.
-pub(super) fn run(options: &ReachOptions) -> Result<Outcome> {
+pub(super) fn run(options: &ReachOptions) -> Result<CommandOutcome> {
     let snapshot = source::snapshot(&options.source)?.apart_from_nodes()?;
     let matrix = Matrix::new(&snapshot, options)?;
     let text = match options.format {
@@ -31,5 +31,5 @@ pub(super) fn run(options: &ReachOptions) -> Result<Outcome> {
         Some(path) => fs::write(path, text).with_context(|| format!("--output {}", path.display()))?,
         None => print(&text)?,
     }
-    Ok(Outcome::Yes)
+    Ok(CommandOutcome::Yes)
 }

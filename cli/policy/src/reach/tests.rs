@@ -2,7 +2,7 @@ use clap::Parser;
 
 use super::matrix::{Cell, Extent, Matrix};
 use super::*;
-use crate::snapshot::{Connection, Snapshot};
+use crate::snapshot::{ConnectionTuple, PolicySnapshot};
 use crate::testing::{DENY, SHOP, snapshot};
 
 #[derive(Debug, Parser)]
@@ -12,7 +12,7 @@ struct Line {
 }
 
 /// The matrix that these flags ask for.
-fn reach(snapshot: &Snapshot, flags: &str) -> Result<Matrix> {
+fn reach(snapshot: &PolicySnapshot, flags: &str) -> Result<Matrix> {
     let words = std::iter::once("reach").chain(flags.split_whitespace());
     Matrix::new(snapshot, &Line::try_parse_from(words).unwrap().options)
 }
@@ -76,7 +76,7 @@ fn every_cell_is_what_single_questions_say() {
                         .flat_map(|a| to.addresses.iter().map(move |b| (*a, *b)));
                     let pairs = pairs.filter(|(a, b)| a.is_ipv4() == b.is_ipv4());
                     let said = pairs.map(|(from, to)| {
-                        let connection = Connection {
+                        let connection = ConnectionTuple {
                             from,
                             to,
                             protocol,
