@@ -19,7 +19,7 @@ use headgate_controlplane::publish::link::Publisher;
 use headgate_controlplane::source::decode::Document;
 use headgate_controlplane::source::{Contents, store::Store};
 use headgate_ring::message::ToControl;
-use headgate_ring::{DataSession, Listener};
+use headgate_ring::{DataSession, SessionListener};
 use serde_json::{Value, json};
 
 const NAMESPACES: u32 = 200;
@@ -190,7 +190,7 @@ struct Bed {
     compiler: Compiler,
     publisher: Publisher,
     session: Option<DataSession>,
-    listener: Listener,
+    listener: SessionListener,
 }
 
 /// When the model was there, the changes, and the transaction at the other end; and how many operations it has.
@@ -295,7 +295,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut bed = Bed {
         store: Store::default(),
         compiler: Compiler::new(settings()),
-        listener: Listener::bind(&socket)?,
+        listener: SessionListener::bind(&socket)?,
         publisher: Publisher::start(socket, None)?,
         session: None,
     };

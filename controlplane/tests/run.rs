@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use headgate_controlplane::{Options, run};
 use headgate_ring::message::{Key, Object, ToControl};
-use headgate_ring::{DataSession, Listener, Operation, Transaction};
+use headgate_ring::{DataSession, Operation, SessionListener, Transaction};
 
 /// How long a wait in vain takes.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
@@ -72,7 +72,7 @@ fn from_a_file_to_the_dataplane_until_sigterm() {
     let root = temporary.path();
     fs::create_dir(root.join("manifests")).expect("a directory");
     fs::write(root.join("manifests/s.yaml"), service(80)).expect("written");
-    let listener = Listener::bind(&root.join("control.sock")).expect("a socket");
+    let listener = SessionListener::bind(&root.join("control.sock")).expect("a socket");
     let options = options(root);
     let control = std::thread::spawn(move || run(options));
 

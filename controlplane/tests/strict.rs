@@ -11,7 +11,7 @@ use headgate_controlplane::follow::{Follower, Progress, Readiness};
 use headgate_controlplane::source::directory::Directory;
 use headgate_controlplane::{RunError, Wake, drive};
 use headgate_ring::message::{Key, ToControl};
-use headgate_ring::{DataSession, Listener, Operation, Transaction};
+use headgate_ring::{DataSession, Operation, SessionListener, Transaction};
 
 /// How long a wait in vain takes.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
@@ -75,7 +75,7 @@ fn strict_manifests_hold_up_the_beginning_and_nothing_later() {
     fs::create_dir(root.join("manifests")).expect("a directory");
     fs::write(file("s.yaml"), service("s", 80)).expect("written");
     fs::write(file("broken.yaml"), "kind: [").expect("written");
-    let listener = Listener::bind(&root.join("control.sock")).expect("a socket");
+    let listener = SessionListener::bind(&root.join("control.sock")).expect("a socket");
     let driven = drive_strictly(root);
     let held = Readiness::Held(vec!["broken.yaml".to_owned()]);
     while driven.progress.now() != held {

@@ -75,7 +75,7 @@ impl PeerProcess {
 
 /// Everything that a session is made of.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct SessionParts {
     pub(crate) peer: PeerProcess,
     /// The bell for records, and the connection whose end is the end of the session.
     pub(crate) socket: Bell,
@@ -91,7 +91,7 @@ pub(crate) struct Link {
 const DESCRIPTORS: usize = 2;
 
 /// The dataplane's part, on a connection just accepted.
-pub(crate) fn answer(socket: OwnedFd, sizes: Sizes) -> Result<Link, HandshakeError> {
+pub(crate) fn answer(socket: OwnedFd, sizes: Sizes) -> Result<SessionParts, HandshakeError> {
     let ours = own_hello(sizes)?;
     let checked = PeerProcess::admit(socket.as_fd()).and_then(|peer| {
         let mut bytes = [0; HELLO];
@@ -136,13 +136,13 @@ fn create(
     peer: PeerProcess,
     sizes: Sizes,
     session: u64,
-) -> Result<(Link, OwnedFd, OwnedFd), HandshakeError> {
+) -> Result<(SessionParts, OwnedFd, OwnedFd), HandshakeError> {
     let layout = sizes.layout().map_err(failed("lay out the rings"))?;
     let (memory, memfd) = Mapping::create(layout.words()).map_err(failed("create the shared memory"))?;
     let (room, their_room) = Bell::pair().map_err(failed("create a socket pair"))?;
     let (socket, room) = (Bell::new(socket), Bell::new(room));
     Ok((
-        Link {
+        SessionParts {
             peer,
             socket,
             room,
@@ -156,7 +156,7 @@ fn create(
 }
 
 /// The control plane's part, on a connection just made.
-pub(crate) fn ask(socket: OwnedFd) -> Result<Link, HandshakeError> {
+pub(crate) fn ask(socket: OwnedFd) -> Result<SessionParts, HandshakeError> {
     let peer = PeerProcess::admit(socket.as_fd())?;
     let limit = RING_BYTES_MAX;
     let message = MESSAGE_BYTES as u32;
@@ -179,7 +179,7 @@ pub(crate) fn ask(socket: OwnedFd) -> Result<Link, HandshakeError> {
     let (socket, room) = (Bell::new(socket), Bell::new(room));
     room.drain()
         .map_err(failed("try the bell that the dataplane passed"))?;
-    Ok(Link {
+    Ok(SessionParts {
         peer,
         socket,
         room,
@@ -190,12 +190,12 @@ pub(crate) fn ask(socket: OwnedFd) -> Result<Link, HandshakeError> {
 }
 
 /// Both parts without a handshake, for two ends in one process.
-pub(crate) fn pair(sizes: Sizes) -> Result<(Link, Link), HandshakeError> {
+pub(crate) fn pair(sizes: Sizes) -> Result<(SessionParts, SessionParts), HandshakeError> {
     let ours = own_hello(sizes)?;
     let (data, control) = Bell::pair().map_err(failed("create a socket pair"))?;
     let peer = PeerProcess::admit(data.as_fd())?;
     let (data, _, their_room) = create(data, peer, sizes, ours.session)?;
-    let control = Link {
+    let control = SessionParts {
         peer,
         socket: Bell::new(control),
         room: Bell::new(their_room),

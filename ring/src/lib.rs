@@ -33,7 +33,7 @@ mod socket_file;
 mod transaction;
 
 pub use handshake::{HandshakeError, PeerProcess};
-pub use listener::{Listener, connect, pair, pair_with};
+pub use listener::{SessionListener, connect, pair, pair_with};
 pub use record::Corruption;
 pub use run_dir::default_run_dir;
 pub use session::{ControlSession, DataSession, HangUp, Session, SessionError, put_bytes};

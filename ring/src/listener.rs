@@ -14,19 +14,19 @@ use crate::socket_file::{self, SocketFile};
 
 /// Where a dataplane awaits control planes. Removes the socket file when dropped.
 #[derive(Debug)]
-pub struct Listener {
+pub struct SessionListener {
     file: SocketFile,
     sizes: Sizes,
 }
 
-impl Listener {
+impl SessionListener {
     /// Binds `path` with mode 0600, creating its directory with mode 0700 where it is missing, and replacing the
     /// socket of a process that is gone. A socket where someone answers, or a file that is no socket, is an error.
     pub fn bind(path: &Path) -> Result<Self, HandshakeError> {
         Self::bind_with(path, Sizes::default())
     }
 
-    /// As [`Listener::bind`], with rings of other sizes.
+    /// As [`SessionListener::bind`], with rings of other sizes.
     pub fn bind_with(path: &Path, sizes: Sizes) -> Result<Self, HandshakeError> {
         sizes.layout().map_err(failed("lay out the rings"))?;
         Ok(Self {
@@ -51,15 +51,15 @@ impl Listener {
     }
 }
 
-/// Readable when a control plane knocks; [`Listener::accept`] with a timeout of zero then does not wait.
-impl AsFd for Listener {
+/// Readable when a control plane knocks; [`SessionListener::accept`] with a timeout of zero then does not wait.
+impl AsFd for SessionListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }
 
 /// For tokio's `AsyncFd`, which asks for it.
-impl AsRawFd for Listener {
+impl AsRawFd for SessionListener {
     fn as_raw_fd(&self) -> RawFd {
         self.file.as_fd().as_raw_fd()
     }

@@ -1,6 +1,6 @@
 //! Messages and transactions between two processes that share a pair of rings.
 //!
-//! The dataplane binds a [`Listener`](crate::Listener) and accepts; a control plane [`connect`](crate::connect)s. Whichever dies, the other's next
+//! The dataplane binds a [`Listener`](crate::SessionListener) and accepts; a control plane [`connect`](crate::connect)s. Whichever dies, the other's next
 //! call says [`SessionError::PeerGone`], and one that is blocked says so at once. A session that reported an error
 //! other than a timeout is closed; the two begin again with a new one.
 //!
@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 pub use self::error::SessionError;
 use self::error::io_failed;
 use crate::bell::{Bell, Connected, Deadline};
-use crate::handshake::{HandshakeError, Link, PeerProcess};
+use crate::handshake::{HandshakeError, PeerProcess, SessionParts};
 use crate::limits::{MESSAGE_BYTES, TRANSACTION_BYTES, TRANSACTION_OPERATIONS};
 use crate::message::{Generation, Key, Object, ToControl, ToData};
 use crate::record::Corruption;
@@ -65,7 +65,7 @@ impl HangUp {
 }
 
 impl ControlSession {
-    pub(crate) fn control(link: Link) -> Self {
+    pub(crate) fn control(link: SessionParts) -> Self {
         Self::new(link, Towards::ToData, Towards::ToControl)
     }
 
@@ -145,7 +145,7 @@ fn operation_key(operation: &Operation) -> Key {
 }
 
 impl DataSession {
-    pub(crate) fn data(link: Link) -> Self {
+    pub(crate) fn data(link: SessionParts) -> Self {
         Self::new(link, Towards::ToControl, Towards::ToData)
     }
 
@@ -177,8 +177,8 @@ impl DataSession {
 }
 
 impl<S: Serialize, R: DeserializeOwned> Session<S, R> {
-    fn new(link: Link, write: Towards, read: Towards) -> Self {
-        let Link {
+    fn new(link: SessionParts, write: Towards, read: Towards) -> Self {
+        let SessionParts {
             peer,
             socket,
             room,

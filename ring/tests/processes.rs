@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use headgate_ring::message::{Generation, Key, Object, ToControl, Upstream};
 use headgate_ring::{
-    ControlSession, DataSession, HandshakeError, Listener, Operation, SessionError, Sizes, Transaction,
-    connect,
+    ControlSession, DataSession, HandshakeError, Operation, SessionError, SessionListener, Sizes,
+    Transaction, connect,
 };
 
 const ROLE: &str = "HEADGATE_RING_TEST_ROLE";
@@ -125,12 +125,12 @@ fn other_process() {
     match role.as_str() {
         "control" => drop(publish(&mut connect(&path).unwrap())),
         "data" => {
-            let listener = Listener::bind_with(&path, SIZES).unwrap();
+            let listener = SessionListener::bind_with(&path, SIZES).unwrap();
             let mut session = listener.accept(None).unwrap().unwrap();
             apply(&mut session, Generation::MAX);
         }
         "deaf" => {
-            let listener = Listener::bind_with(&path, SIZES).unwrap();
+            let listener = SessionListener::bind_with(&path, SIZES).unwrap();
             let _session = listener.accept(None).unwrap().unwrap();
             loop {
                 std::thread::park();
@@ -162,7 +162,7 @@ fn connect_when_there(path: &Path) -> ControlSession {
 #[test]
 fn a_control_plane_killed_at_any_moment_leaves_whole_transactions_and_can_come_back() {
     let (_directory, path) = socket();
-    let listener = Listener::bind_with(&path, SIZES).unwrap();
+    let listener = SessionListener::bind_with(&path, SIZES).unwrap();
     for round in 0..12 {
         let other = Other::start("control", &path);
         let mut session = listener.accept(LONG).unwrap().unwrap();

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use headgate_ring::message::{Key, Object, ToControl};
-use headgate_ring::{DataSession, Listener, Operation, Transaction};
+use headgate_ring::{DataSession, Operation, SessionListener, Transaction};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -195,7 +195,7 @@ fn policy(port: u16) -> Value {
 /// A control plane with a source in memory, and the other end of its ring.
 struct Bed {
     script: Script,
-    listener: Listener,
+    listener: SessionListener,
     wake: Sender<Wake>,
     progress: Progress,
     control: JoinHandle<Result<(), RunError>>,
@@ -206,7 +206,7 @@ impl Bed {
     fn new() -> Self {
         let temporary = tempfile::tempdir().expect("a directory");
         let socket = temporary.path().join("control.sock");
-        let listener = Listener::bind(&socket).expect("a socket");
+        let listener = SessionListener::bind(&socket).expect("a socket");
         let (source, script) = scripted();
         let follower = Follower::new(settings(), false);
         let progress = follower.progress();

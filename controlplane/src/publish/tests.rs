@@ -197,7 +197,7 @@ fn what_was_refused_is_not_offered_again_before_something_changes() {
 struct Bed {
     _temporary: tempfile::TempDir,
     socket: PathBuf,
-    listener: Option<headgate_ring::Listener>,
+    listener: Option<headgate_ring::SessionListener>,
     publisher: Publisher,
     published: RefCell<State>,
 }
@@ -206,7 +206,7 @@ impl Bed {
     fn new() -> Self {
         let temporary = tempfile::tempdir().expect("a directory");
         let socket = temporary.path().join("control.sock");
-        let listener = Some(headgate_ring::Listener::bind(&socket).expect("a socket"));
+        let listener = Some(headgate_ring::SessionListener::bind(&socket).expect("a socket"));
         let publisher = Publisher::start(socket.clone(), None).expect("a thread");
         Self {
             _temporary: temporary,
@@ -374,7 +374,7 @@ fn a_peer_that_comes_back_gets_everything() {
         drop(session);
         // The process is gone, its socket with it, and both come back.
         bed.listener = None;
-        bed.listener = Some(headgate_ring::Listener::bind(&bed.socket).expect("a socket"));
+        bed.listener = Some(headgate_ring::SessionListener::bind(&bed.socket).expect("a socket"));
     }
 }
 
@@ -473,7 +473,7 @@ fn one_object_that_is_refused_holds_up_no_other() {
 
     drop(session);
     bed.listener = None;
-    bed.listener = Some(headgate_ring::Listener::bind(&bed.socket).expect("a socket"));
+    bed.listener = Some(headgate_ring::SessionListener::bind(&bed.socket).expect("a socket"));
     let whole = receive(&mut bed.accept());
     assert_eq!(whole.operations.len(), 3);
     assert!(

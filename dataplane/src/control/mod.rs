@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use headgate_ring::message::ToControl;
-use headgate_ring::{DataSession, HandshakeError, Listener, SessionError, Transaction};
+use headgate_ring::{DataSession, HandshakeError, SessionError, SessionListener, Transaction};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub use apply::Applier;
@@ -56,7 +56,7 @@ impl Control {
     /// # Errors
     /// See [`ControlError`].
     pub fn start(path: &Path, applier: Applier) -> Result<Self, ControlError> {
-        let listener = Listener::bind(path)?;
+        let listener = SessionListener::bind(path)?;
         let status = Arc::new(Mutex::new(ControlStatus::default()));
         let server = Server {
             listener,
@@ -84,7 +84,7 @@ impl Control {
 }
 
 struct Server {
-    listener: Listener,
+    listener: SessionListener,
     session: Option<DataSession>,
     rivals: Rivals,
     /// The session has more to say, for which its bell does not ring.

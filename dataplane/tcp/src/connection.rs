@@ -19,7 +19,7 @@ pub(super) struct Connection {
     /// Gone once TCP is done with the connection and the stream has read everything.
     pub(super) socket: Option<Socket>,
     /// How the connection ended; says nothing while there is a socket.
-    pub(super) end: End,
+    pub(super) end: ConnectionEnd,
     /// Whether the key still leads here; not once TCP is done.
     pub(super) indexed: bool,
     /// Whether a stream (or a connect) holds this connection.
@@ -44,7 +44,7 @@ pub(super) struct Connection {
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum ConnectionEnd {
     /// Both sides closed it.
     Closed,
     /// The peer reset it, or refused it.
@@ -120,7 +120,7 @@ impl Connection {
             local,
             remote,
             socket: Some(socket),
-            end: End::Closed,
+            end: ConnectionEnd::Closed,
             indexed: true,
             held: true,
             queued: false,
@@ -199,10 +199,10 @@ impl Connection {
     /// What a write to a connection without a socket says, and a read where there was no orderly end.
     pub(super) fn error(&self) -> io::Error {
         let (kind, text) = match self.end {
-            End::Closed => (io::ErrorKind::BrokenPipe, "the connection is closed"),
-            End::Reset => (io::ErrorKind::ConnectionReset, "the peer reset the connection"),
-            End::TimedOut => (io::ErrorKind::TimedOut, "the peer did not answer"),
-            End::Aborted => (io::ErrorKind::ConnectionAborted, "the connection was aborted"),
+            ConnectionEnd::Closed => (io::ErrorKind::BrokenPipe, "the connection is closed"),
+            ConnectionEnd::Reset => (io::ErrorKind::ConnectionReset, "the peer reset the connection"),
+            ConnectionEnd::TimedOut => (io::ErrorKind::TimedOut, "the peer did not answer"),
+            ConnectionEnd::Aborted => (io::ErrorKind::ConnectionAborted, "the connection was aborted"),
         };
         io::Error::new(kind, text)
     }

@@ -54,10 +54,10 @@ use stack::Inner;
 /// All TCP connections of a worker; `!Send`, cheap to clone.
 #[derive(Clone)]
 pub struct Stack {
-    shared: Rc<Shared>,
+    shared: Rc<SharedStack>,
 }
 
-struct Shared {
+struct SharedStack {
     inner: RefCell<Inner>,
     /// Streams that were dropped while `inner` was borrowed.
     left: RefCell<Vec<usize>>,
@@ -71,7 +71,7 @@ impl Stack {
     #[must_use]
     pub fn new(config: StackConfig) -> Self {
         Self {
-            shared: Rc::new(Shared {
+            shared: Rc::new(SharedStack {
                 inner: RefCell::new(Inner::new(config)),
                 left: RefCell::default(),
             }),

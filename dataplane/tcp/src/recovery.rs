@@ -30,7 +30,7 @@ const DUPLICATES: u8 = 3;
 
 /// What an acknowledgement or a timeout asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
+pub(super) enum RecoveryAction {
     None,
     /// The first unacknowledged segment must be sent again.
     Retransmit,
@@ -191,7 +191,7 @@ impl Recovery {
     }
 
     /// Takes note of a segment of the peer.
-    pub(super) fn heard(&mut self, heard: Heard, now: Nanos) -> Action {
+    pub(super) fn heard(&mut self, heard: Heard, now: Nanos) -> RecoveryAction {
         let acknowledged = ahead(heard.unacknowledged, self.first);
         let repeated = heard.bare
             && acknowledged == 0
@@ -203,25 +203,25 @@ impl Recovery {
             return self.progress(heard.unacknowledged, acknowledged, now);
         }
         if !repeated {
-            return Action::None;
+            return RecoveryAction::None;
         }
         self.duplicates = self.duplicates.saturating_add(1);
         if self.until.is_some() {
             // A segment has left the network: another may enter.
             self.window = self.window.saturating_add(self.mss);
-            return Action::None;
+            return RecoveryAction::None;
         }
         if self.duplicates != DUPLICATES {
-            return Action::None;
+            return RecoveryAction::None;
         }
         self.threshold = (self.flight() / 2).max(2 * self.mss);
         self.window = self.threshold + 3 * self.mss;
         self.until = Some(self.high);
         self.demanded = true;
-        Action::Retransmits
+        RecoveryAction::Retransmits
     }
 
-    fn progress(&mut self, first: u32, acknowledged: u32, now: Nanos) -> Action {
+    fn progress(&mut self, first: u32, acknowledged: u32, now: Nanos) -> RecoveryAction {
         self.measure(first, now);
         self.first = first;
         self.cursor = self.cursor.wrapping_add(ahead(first, self.cursor));
@@ -237,10 +237,10 @@ impl Recovery {
             Some(_) => {
                 self.window = self.window.saturating_sub(acknowledged).max(self.mss) + self.mss;
                 self.demanded = true;
-                return Action::Retransmit;
+                return RecoveryAction::Retransmit;
             }
         }
-        Action::None
+        RecoveryAction::None
     }
 
     fn grow(&mut self, acknowledged: u32) {
@@ -253,9 +253,9 @@ impl Recovery {
     }
 
     /// The timer is due: nothing was acknowledged for too long.
-    pub(super) fn timeout(&mut self, now: Nanos) -> Action {
+    pub(super) fn timeout(&mut self, now: Nanos) -> RecoveryAction {
         if self.timer.is_none_or(|timer| timer > now) {
-            return Action::None;
+            return RecoveryAction::None;
         }
         // RFC 5681 section 3.1: once for each loss, not for each time it is repaired in vain.
         if self.backoff == 0 {
@@ -268,7 +268,7 @@ impl Recovery {
         self.timed = None;
         self.demanded = true;
         self.timer = Some(now.after(self.interval()));
-        Action::Retransmit
+        RecoveryAction::Retransmit
     }
 
     /// Whether the byte with this number is sent and not acknowledged.

@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 use smoltcp::socket::tcp::{RecvError, State};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Shared;
-use super::connection::{Connection, End, Linger};
+use super::SharedStack;
+use super::connection::{Connection, ConnectionEnd, Linger};
 use super::stack::Inner;
 
 /// How much of a peer's data is thrown away after its stream was dropped, before the connection is reset. Enough for
@@ -20,7 +20,7 @@ const DISCARD: usize = 1 << 20;
 
 /// A connection. Dropping it sends what was written and closes it in order; what the peer still sends is thrown away.
 pub struct TcpStream {
-    shared: Rc<Shared>,
+    shared: Rc<SharedStack>,
     id: usize,
     local: SocketAddr,
     remote: SocketAddr,
@@ -28,7 +28,7 @@ pub struct TcpStream {
 
 impl TcpStream {
     /// Takes a connection over; its `held` is set.
-    pub(super) fn new(shared: &Rc<Shared>, id: usize) -> Self {
+    pub(super) fn new(shared: &Rc<SharedStack>, id: usize) -> Self {
         let inner = shared.inner.borrow();
         let connection = &inner.connections[id];
         Self {
@@ -66,7 +66,7 @@ impl TcpStream {
         let connection = &mut inner.connections[self.id];
         let Some(socket) = &mut connection.socket else {
             return Poll::Ready(match connection.end {
-                End::Closed => Ok(0),
+                ConnectionEnd::Closed => Ok(0),
                 _ => Err(connection.error()),
             });
         };
@@ -222,7 +222,7 @@ impl Drop for TcpStream {
 
 /// Resets a connection, see [`TcpStream::reset`].
 pub struct Reset {
-    shared: Rc<Shared>,
+    shared: Rc<SharedStack>,
     id: usize,
     ends: (SocketAddr, SocketAddr),
 }
@@ -237,7 +237,7 @@ impl Reset {
             return;
         };
         if let Some(socket) = &mut connection.socket {
-            connection.end = End::Aborted;
+            connection.end = ConnectionEnd::Aborted;
             socket.tcp().abort();
             inner.enqueue_and_wake(self.id);
         }
@@ -259,7 +259,7 @@ impl Inner {
         if tcp.state() == State::SynSent {
             // Nobody waits for the answer: a reset is due to it, and will come from the missing connection.
             tcp.abort();
-            connection.end = End::Aborted;
+            connection.end = ConnectionEnd::Aborted;
         } else {
             tcp.close();
         }
@@ -318,7 +318,7 @@ impl TcpStream {
                 Poll::Pending
             }
             Some(state) if state != State::Closed => Poll::Ready(Ok(())),
-            _ if connection.end == End::Reset => {
+            _ if connection.end == ConnectionEnd::Reset => {
                 let text = format!("{} refused the connection", self.remote);
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionRefused, text)))
             }

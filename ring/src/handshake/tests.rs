@@ -7,7 +7,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create
 
 use super::hello::MAGIC;
 use super::*;
-use crate::listener::{Listener, connect};
+use crate::listener::{SessionListener, connect};
 use crate::message::{ToControl, VERSION};
 
 const LONG: Option<Duration> = Some(Duration::from_secs(30));
@@ -50,7 +50,7 @@ fn a_hello_decodes_to_itself() {
 /// What a listener says of one who speaks wrongly, and what that one gets.
 fn refused(bytes: &[u8]) -> (HandshakeError, Vec<u8>) {
     let (_directory, path) = directory();
-    let listener = Listener::bind(&path).unwrap();
+    let listener = SessionListener::bind(&path).unwrap();
     let mut peer = UnixStream::connect(&path).unwrap();
     peer.write_all(bytes).unwrap();
     if bytes.len() < HELLO {
@@ -135,7 +135,7 @@ fn a_listener_notices_one_who_leaves_at_any_byte() {
 #[test]
 fn one_who_is_silent_holds_the_listener_up_for_half_a_second_only() {
     let (_directory, path) = directory();
-    let listener = Listener::bind(&path).unwrap();
+    let listener = SessionListener::bind(&path).unwrap();
     let mut peer = UnixStream::connect(&path).unwrap();
     peer.write_all(&good_control()[..7]).unwrap();
     let error = listener.accept(LONG).unwrap_err();
@@ -143,7 +143,7 @@ fn one_who_is_silent_holds_the_listener_up_for_half_a_second_only() {
 }
 
 /// What a control plane says of a dataplane that answers with `bytes` and `descriptors`.
-fn answered(bytes: [u8; HELLO], descriptors: &[BorrowedFd<'_>]) -> Result<Link, HandshakeError> {
+fn answered(bytes: [u8; HELLO], descriptors: &[BorrowedFd<'_>]) -> Result<SessionParts, HandshakeError> {
     let (_directory, path) = directory();
     let listener = UnixListener::bind(&path).unwrap();
     thread::scope(|scope| {

@@ -16,10 +16,10 @@ fn socket_path() -> (tempfile::TempDir, PathBuf) {
 #[test]
 fn the_socket_file_is_private_and_goes_with_the_listener() {
     let (_directory, path) = socket_path();
-    let listener = Listener::bind(&path).unwrap();
+    let listener = SessionListener::bind(&path).unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
-    let error = Listener::bind(&path).unwrap_err().to_string();
+    let error = SessionListener::bind(&path).unwrap_err().to_string();
     assert!(error.contains("another dataplane listens on"), "{error}");
     drop(listener);
     assert!(!path.exists());
@@ -30,10 +30,10 @@ fn a_stale_socket_is_replaced_and_another_file_is_not() {
     let (_directory, path) = socket_path();
     std::fs::create_dir(path.parent().unwrap()).unwrap();
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    let listener = Listener::bind(&path).unwrap();
+    let listener = SessionListener::bind(&path).unwrap();
     drop(listener);
     std::fs::write(&path, "precious").unwrap();
-    let error = Listener::bind(&path).unwrap_err().to_string();
+    let error = SessionListener::bind(&path).unwrap_err().to_string();
     assert!(error.contains("is not a socket"), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 }
@@ -43,7 +43,7 @@ fn nobody_there_is_an_error_at_once() {
     let (_directory, path) = socket_path();
     let started = Instant::now();
     assert!(matches!(connect(&path), Err(HandshakeError::Io { .. })));
-    let listener = Listener::bind(&path).unwrap();
+    let listener = SessionListener::bind(&path).unwrap();
     assert!(listener.accept(NOW).unwrap().is_none());
     assert!(started.elapsed() < Duration::from_secs(10));
 }

@@ -1,7 +1,7 @@
 use std::thread;
 
 use super::*;
-use crate::listener::{Listener, connect, pair, pair_with};
+use crate::listener::{SessionListener, connect, pair, pair_with};
 use crate::message::{Certificate, Listener as ListenerObject, Object, PrivateKey, Upstream};
 use crate::sizes::Sizes;
 
@@ -42,7 +42,7 @@ fn ack(generation: Generation) -> ToControl {
 fn joined(sizes: Sizes) -> (ControlSession, DataSession) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("control.sock");
-    let listener = Listener::bind_with(&path, sizes).unwrap();
+    let listener = SessionListener::bind_with(&path, sizes).unwrap();
     let control = thread::spawn(move || connect(&path).unwrap());
     let data = listener.accept(LONG).unwrap().unwrap();
     (control.join().unwrap(), data)

@@ -48,7 +48,7 @@ impl Sender {
     }
 
     /// The peer has everything before `segment`.
-    fn acknowledge(&mut self, segment: u32) -> Action {
+    fn acknowledge(&mut self, segment: u32) -> RecoveryAction {
         let at = self.at(segment);
         let heard = Heard {
             unacknowledged: at,
@@ -79,7 +79,7 @@ fn the_window_begins_with_ten_segments_and_doubles_each_round_trip() {
             .map(|n| acknowledged - n)
             .filter(|n| *n > 0)
         {
-            assert_eq!(sender.acknowledge(segment), Action::None);
+            assert_eq!(sender.acknowledge(segment), RecoveryAction::None);
         }
         sender.acknowledge(acknowledged);
         sent = sender.fill(acknowledged);
@@ -94,14 +94,14 @@ fn three_duplicates_halve_the_window_and_parts_ask_for_the_next_segment() {
     // Segments 2 and 5 of ten are lost.
     sender.acknowledge(2);
     for _ in 0..2 {
-        assert_eq!(sender.acknowledge(2), Action::None);
+        assert_eq!(sender.acknowledge(2), RecoveryAction::None);
     }
-    assert_eq!(sender.acknowledge(2), Action::Retransmits);
+    assert_eq!(sender.acknowledge(2), RecoveryAction::Retransmits);
     sender.send(2);
-    assert_eq!(sender.acknowledge(2), Action::None);
-    assert_eq!(sender.acknowledge(5), Action::Retransmit);
+    assert_eq!(sender.acknowledge(2), RecoveryAction::None);
+    assert_eq!(sender.acknowledge(5), RecoveryAction::Retransmit);
     sender.send(5);
-    assert_eq!(sender.acknowledge(10), Action::None);
+    assert_eq!(sender.acknowledge(10), RecoveryAction::None);
     assert_eq!(sender.recovery.until, None);
     assert!(sender.recovery.window <= 5 * MSS, "{}", sender.recovery.window);
     assert_eq!(sender.recovery.threshold, 4 * MSS);
@@ -122,9 +122,9 @@ fn timeouts_begin_at_the_round_trip_time_and_double() {
         Some(sender.now.after(Duration::from_millis(300)))
     );
     for factor in [2, 4, 8] {
-        assert_eq!(sender.recovery.timeout(sender.now), Action::None);
+        assert_eq!(sender.recovery.timeout(sender.now), RecoveryAction::None);
         sender.now = sender.recovery.timer().unwrap();
-        assert_eq!(sender.recovery.timeout(sender.now), Action::Retransmit);
+        assert_eq!(sender.recovery.timeout(sender.now), RecoveryAction::Retransmit);
         sender.send(1);
         assert_eq!(
             sender.recovery.timer(),
@@ -146,7 +146,7 @@ fn what_is_sent_again_is_not_timed() {
     let mut sender = Sender::new(1_000 * MSS);
     sender.send(0);
     sender.wait(INITIAL_TIMEOUT);
-    assert_eq!(sender.recovery.timeout(sender.now), Action::Retransmit);
+    assert_eq!(sender.recovery.timeout(sender.now), RecoveryAction::Retransmit);
     sender.send(0);
     sender.wait(Duration::from_secs(30));
     sender.acknowledge(1);

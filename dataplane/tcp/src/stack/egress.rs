@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use smoltcp::socket::tcp::State;
 
-use super::{Entry, Inner};
-use crate::connection::{End, Linger};
+use super::{IndexEntry, Inner};
+use crate::connection::{ConnectionEnd, Linger};
 use crate::handshake::TimeWait;
 use crate::packets::{Emit, Outlet};
-use crate::recovery::{Action, Recovery};
+use crate::recovery::{Recovery, RecoveryAction};
 use crate::socket::Stateless;
 use headgate_net::clock::Nanos;
 use headgate_net::record::TcpCount;
@@ -84,7 +84,7 @@ impl Inner {
             let made = socket.egress(interface, self.now, outlet);
             // smoltcp closes a socket while it sends for one reason alone: the peer was silent for too long.
             if open && !socket.tcp().is_open() && socket.tcp().state() == State::Closed {
-                connection.end = End::TimedOut;
+                connection.end = ConnectionEnd::TimedOut;
                 self.config.record.events.count(TcpCount::Timeouts);
             }
             if !made {
@@ -162,7 +162,7 @@ impl Inner {
             if let Some(evicted) = evicted {
                 self.index.remove(&evicted.key);
             }
-            self.index.insert(key, Entry::TimeWait(place));
+            self.index.insert(key, IndexEntry::TimeWait(place));
         }
     }
 
@@ -220,9 +220,9 @@ impl Inner {
         };
         if socket.tcp().send_queue() == 0 {
             recovery.settled();
-        } else if recovery.timeout(self.now) == Action::Retransmit {
+        } else if recovery.timeout(self.now) == RecoveryAction::Retransmit {
             if self.now.since(connection.heard) >= self.config.user_timeout {
-                connection.end = End::TimedOut;
+                connection.end = ConnectionEnd::TimedOut;
                 socket.tcp().abort();
                 self.config.record.events.count(TcpCount::Timeouts);
             } else {
@@ -256,7 +256,7 @@ impl Inner {
             let until = self.now.after(self.patience(left));
             self.connections[id].linger = Some(Linger { until, left, discard });
         } else if self.now >= linger.until && socket.tcp().is_open() {
-            connection.end = End::Aborted;
+            connection.end = ConnectionEnd::Aborted;
             socket.tcp().abort();
             self.config.record.events.count(TcpCount::LingerExpired);
         }

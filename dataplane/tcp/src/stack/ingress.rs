@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use smoltcp::socket::tcp::State;
 
-use super::{Entry, Inner};
-use crate::connection::{Connection, End};
+use super::{IndexEntry, Inner};
+use crate::connection::{Connection, ConnectionEnd};
 use crate::handshake::HalfOpen;
 use crate::key::ConnectionKey;
 use crate::packets::{Nowhere, Small, acknowledgement};
-use crate::recovery::{Action, Heard, Recovery};
+use crate::recovery::{Heard, Recovery, RecoveryAction};
 use crate::segment::{ACK, Malformed, RST, SYN, Segment};
 use crate::socket::Stateless;
 use crate::too_big::TooBig;
@@ -34,9 +34,9 @@ impl Inner {
         self.config.record.events.count(TcpCount::SegmentsIn);
         let key = ConnectionKey::new(segment.destination, segment.source);
         match self.index.get(&key) {
-            Some(Entry::Connection(id)) => self.deliver(*id, &segment),
-            Some(Entry::HalfOpen(place)) => self.handshake(*place, key, &segment),
-            Some(Entry::TimeWait(place)) => self.linger_on(*place, key, &segment),
+            Some(IndexEntry::Connection(id)) => self.deliver(*id, &segment),
+            Some(IndexEntry::HalfOpen(place)) => self.handshake(*place, key, &segment),
+            Some(IndexEntry::TimeWait(place)) => self.linger_on(*place, key, &segment),
             None if is_syn(&segment) && self.listeners.contains(&segment.destination) => {
                 self.greet(key, &segment, None);
             }
@@ -47,7 +47,8 @@ impl Inner {
     /// A router cannot pass on a segment of ours. It is believed if the segment is under way, which nobody who does not
     /// see our packets can know (RFC 5927, section 7.2); the connection sends smaller ones from then on.
     fn narrow(&mut self, told: &TooBig) {
-        let Some(Entry::Connection(id)) = self.index.get(&ConnectionKey::new(told.local, told.remote)) else {
+        let Some(IndexEntry::Connection(id)) = self.index.get(&ConnectionKey::new(told.local, told.remote))
+        else {
             return;
         };
         let id = *id;
@@ -114,7 +115,7 @@ impl Inner {
             self.config.record.events.count(TcpCount::Connected);
         }
         if after == State::Closed && segment.has(RST) {
-            connection.end = End::Reset;
+            connection.end = ConnectionEnd::Reset;
             self.config.record.events.count(TcpCount::ResetsIn);
         }
         self.recover(id, segment);
@@ -152,9 +153,9 @@ impl Inner {
             window: segment.window,
         };
         match recovery.heard(heard, self.now) {
-            Action::None => {}
-            Action::Retransmits => connection.urgent = true,
-            Action::Retransmit => connection.retransmit(&mut self.interface, self.now),
+            RecoveryAction::None => {}
+            RecoveryAction::Retransmits => connection.urgent = true,
+            RecoveryAction::Retransmit => connection.retransmit(&mut self.interface, self.now),
         }
     }
 
@@ -168,7 +169,7 @@ impl Inner {
         connection.numbers.read = connection.numbers.read.wrapping_add(discarded as u32);
         linger.discard = linger.discard.saturating_sub(discarded);
         if linger.discard == 0 && socket.tcp().is_open() {
-            connection.end = End::Aborted;
+            connection.end = ConnectionEnd::Aborted;
             socket.tcp().abort();
         }
     }
@@ -200,7 +201,7 @@ impl Inner {
             self.index.remove(&evicted.key);
             self.config.record.events.count(TcpCount::HalfOpenEvicted);
         }
-        self.index.insert(key, Entry::HalfOpen(place));
+        self.index.insert(key, IndexEntry::HalfOpen(place));
     }
 
     /// Sends the SYN-ACK that follows from a SYN and a seed; returns its sequence number.
@@ -265,7 +266,7 @@ impl Inner {
         let mss = self.config.mss(segment);
         connection.recovery = Some(Recovery::new(mss, record.iss.wrapping_add(1)));
         let id = self.connections.insert(connection);
-        self.index.insert(key, Entry::Connection(id));
+        self.index.insert(key, IndexEntry::Connection(id));
         self.deliver(id, segment);
         self.config.record.events.count(TcpCount::Accepted);
         self.accepted.push_back(id);

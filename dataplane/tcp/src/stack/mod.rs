@@ -31,7 +31,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// What a key leads to.
 #[derive(Clone, Copy)]
-enum Entry {
+enum IndexEntry {
     Connection(usize),
     HalfOpen(usize),
     TimeWait(usize),
@@ -41,7 +41,7 @@ enum Entry {
 pub(super) struct Inner {
     pub(super) config: StackConfig,
     pub(super) connections: Slab<Connection>,
-    index: HashMap<ConnectionKey, Entry, Keyed>,
+    index: HashMap<ConnectionKey, IndexEntry, Keyed>,
     half_open: Expiring<HalfOpen>,
     time_wait: Expiring<TimeWait>,
     pub(super) listeners: HashSet<SocketAddr>,
@@ -174,7 +174,7 @@ impl Inner {
         let id = self
             .connections
             .insert(Connection::new(key, local, remote, socket));
-        self.index.insert(key, Entry::Connection(id));
+        self.index.insert(key, IndexEntry::Connection(id));
         self.enqueue(id);
         self.wake.notify_one();
         Some(id)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use xsk_rs::{CompQueue, FillQueue, FrameDesc, RxQueue, TxQueue};
 
-use super::statistics::{Counts, Probe};
+use super::statistics::{Probe, QueueCounters};
 use super::{BATCH, QueueConfig, QueueStatistics};
 use crate::umem::{FRAME_SIZE, Holder, KernelRegion, Umem};
 
@@ -36,7 +36,7 @@ pub(super) struct Socket {
     pub(super) busy_poll: bool,
     /// Whether the last kick left packets in the transmit ring.
     pub(super) unsent: bool,
-    pub(super) counts: Arc<Counts>,
+    pub(super) counts: Arc<QueueCounters>,
     /// Where descriptors lie on their way to and from a ring.
     pub(super) descriptors: [FrameDesc; BATCH],
 }

@@ -11,12 +11,12 @@ use rustix::net::sockopt::xdp_statistics;
 #[derive(Debug)]
 pub struct Probe {
     socket: OwnedFd,
-    counts: Arc<Counts>,
+    counts: Arc<QueueCounters>,
     zero_copy: bool,
 }
 
 impl Probe {
-    pub(super) fn new(socket: &impl AsFd, counts: &Arc<Counts>, zero_copy: bool) -> io::Result<Self> {
+    pub(super) fn new(socket: &impl AsFd, counts: &Arc<QueueCounters>, zero_copy: bool) -> io::Result<Self> {
         Ok(Self {
             socket: socket.as_fd().try_clone_to_owned()?,
             counts: Arc::clone(counts),
@@ -114,7 +114,7 @@ impl Count {
 /// [`QueueStatistics`] as they are written.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-pub(super) struct Counts {
+pub(super) struct QueueCounters {
     pub(super) received: Count,
     pub(super) transmitted: Count,
     pub(super) completed: Count,
@@ -130,7 +130,7 @@ pub(super) struct Counts {
     pub(super) sending: Count,
 }
 
-impl Counts {
+impl QueueCounters {
     /// With the kernel's counts of the socket.
     pub(super) fn with_kernels(&self, socket: &impl AsFd) -> io::Result<QueueStatistics> {
         let kernel = xdp_statistics(socket)?;
