@@ -22,7 +22,7 @@ use headgate_dataplane::options::EstablishedFlows;
 use headgate_dataplane::pipeline::{Context, Pipeline, PipelineConfig};
 use headgate_dataplane::telemetry::flow_log::{FlowLog, Recorded, Settings};
 use headgate_net::clock::Nanos;
-use headgate_net::fib::{self, Fib, NextHop, Route, RouteKind, Snapshot, Table};
+use headgate_net::fib::{self, Fib, KernelRoute, NextHop, RouteKind, RoutingTable, Snapshot};
 use headgate_net::flow::{Ownership, SourcePorts, Termination, Timeouts};
 use headgate_net::verdict::{PortId, Reason, Verdict, WorkerId};
 use headgate_net::wire::craft::{self, Segment, Transport};
@@ -410,22 +410,22 @@ fn snapshot() -> Snapshot {
             let own: IpAddr = format!("{net}1").parse().expect("an address");
             let whole = format!("{net}{zero}/{bits}").parse().expect("a prefix");
             let address = format!("{own}/{bits}").parse().expect("a prefix");
-            snapshot.addresses.push(fib::Address {
+            snapshot.addresses.push(fib::DeviceAddress {
                 interface,
                 address,
                 global: true,
                 avoided: false,
             });
             for (table, destination, kind) in [
-                (Table::Main, whole, RouteKind::Unicast),
-                (Table::Local, own.into(), RouteKind::Local),
+                (RoutingTable::Main, whole, RouteKind::Unicast),
+                (RoutingTable::Local, own.into(), RouteKind::Local),
             ] {
                 let hops = vec![NextHop {
                     gateway: None,
                     interface,
                     weight: 1,
                 }];
-                snapshot.routes.push(Route {
+                snapshot.routes.push(KernelRoute {
                     table,
                     destination,
                     kind,

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headgate_net::policy::{Changes, Classifier, Compiled, Decision};
+use headgate_net::policy::{Classifier, Compiled, Decision, PolicyChanges};
 use headgate_ring::message::{
     Action, Direction, Endpoint, GroupId, Peer, Policy, PolicyRule, PortRange, Protocol, Tier,
 };
@@ -64,9 +64,9 @@ fn measure(name: &str, case: &Case) {
     let (pod, renamed) = median(|turn| {
         let mut new = case.endpoints[turn % case.endpoints.len()].clone();
         new.addresses[0] = Ipv4Addr::from_bits(0x0af5_0000 + u32::try_from(turn).unwrap_or(0)).into();
-        let changes = Changes {
+        let changes = PolicyChanges {
             endpoints: vec![(new.name.clone(), Some(Arc::new(new)))],
-            ..Changes::default()
+            ..PolicyChanges::default()
         };
         timed(|| classifier.update(changes).map(drop))
     });
@@ -74,9 +74,9 @@ fn measure(name: &str, case: &Case) {
         let at = turn / 2 % case.policies.len();
         let old = &case.policies[at];
         let new = (turn % 2 == 1).then(|| Arc::new(old.clone()));
-        let changes = Changes {
+        let changes = PolicyChanges {
             policies: vec![((old.name.clone(), old.direction), new)],
-            ..Changes::default()
+            ..PolicyChanges::default()
         };
         timed(|| classifier.update(changes).map(drop))
     });
@@ -129,8 +129,8 @@ fn denial(compiled: &Compiled, case: &Case) -> Duration {
     time / u32::try_from(pods.len().max(1) * 10).unwrap_or(1)
 }
 
-fn everything(case: &Case) -> Changes {
-    Changes {
+fn everything(case: &Case) -> PolicyChanges {
+    PolicyChanges {
         endpoints: case
             .endpoints
             .iter()

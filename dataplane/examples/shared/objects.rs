@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use headgate_dataplane::config::{State, Tables};
-use headgate_net::fib::{self, NextHop, Route, RouteKind, Snapshot, Table};
+use headgate_net::fib::{self, KernelRoute, NextHop, RouteKind, RoutingTable, Snapshot};
 use headgate_net::verdict::PortId;
 use headgate_ring::message::{
     Action, Certificate, Direction, Endpoint, Frontend, Group, GroupId, Listener, ListenerProtocol, Object,
@@ -228,17 +228,17 @@ pub(crate) fn routes() -> Snapshot {
 fn network(snapshot: &mut Snapshot, interface: u32, bits: u8, on_link: impl Fn(u8) -> IpAddr) {
     let own = on_link(1);
     let prefix = |address: IpAddr| format!("{address}/{bits}").parse().expect("a prefix");
-    snapshot.addresses.push(fib::Address {
+    snapshot.addresses.push(fib::DeviceAddress {
         interface,
         address: prefix(own),
         global: true,
         avoided: false,
     });
     for (table, destination, kind) in [
-        (Table::Main, prefix(on_link(0)), RouteKind::Unicast),
-        (Table::Local, own.into(), RouteKind::Local),
+        (RoutingTable::Main, prefix(on_link(0)), RouteKind::Unicast),
+        (RoutingTable::Local, own.into(), RouteKind::Local),
     ] {
-        snapshot.routes.push(Route {
+        snapshot.routes.push(KernelRoute {
             table,
             destination,
             kind,

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headgate_dataplane::config::{State, Tables};
-use headgate_net::fib::{Fib, Link, Neighbour, NextHop, Route, RouteKind, Snapshot, Table};
-use headgate_net::lb::{Maglev, Service};
+use headgate_net::fib::{Fib, KernelRoute, Link, Neighbour, NextHop, RouteKind, RoutingTable, Snapshot};
+use headgate_net::lb::{BalancedService, Maglev};
 use headgate_net::verdict::PortId;
 use headgate_ring::message::{self, Frontend, Object, Protocol};
 use headgate_ring::{Operation, Transaction};
@@ -92,7 +92,7 @@ fn maglev() {
         backends: backends(655),
         affinity_seconds: None,
     };
-    let Ok(service) = Service::build(Arc::new(source), None) else {
+    let Ok(service) = BalancedService::build(Arc::new(source), None) else {
         return;
     };
     let mut random = Random::new(1);
@@ -179,8 +179,8 @@ fn forwarding() {
             interface: 2 + i % 2,
             weight: 1,
         }];
-        let (table, kind) = (Table::Main, RouteKind::Unicast);
-        snapshot.routes.push(Route {
+        let (table, kind) = (RoutingTable::Main, RouteKind::Unicast);
+        snapshot.routes.push(KernelRoute {
             table,
             destination,
             kind,

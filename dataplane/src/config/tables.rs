@@ -177,7 +177,7 @@ fn compile_services(
         let old = previous.lookup(frontend.address, frontend.protocol.number(), frontend.port);
         match old {
             Some(old) if Arc::ptr_eq(old.source(), source) => Ok(old.clone()),
-            _ => lb::Service::build(Arc::clone(source), old).map_err(|error| {
+            _ => lb::BalancedService::build(Arc::clone(source), old).map_err(|error| {
                 let key = Key::Service(frontend);
                 ConfigError::new(&key, Fault::new("backends", error.to_string()))
             }),

@@ -15,7 +15,9 @@ use netlink_packet_route::route::{
     RouteType, RouteVia,
 };
 
-use headgate_net::fib::{Address, Link, Neighbour, NextHop, Route, RouteKind, Snapshot, Table};
+use headgate_net::fib::{
+    DeviceAddress, KernelRoute, Link, Neighbour, NextHop, RouteKind, RoutingTable, Snapshot,
+};
 use headgate_net::verdict::PortId;
 
 const TABLE_MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
@@ -49,9 +51,9 @@ pub struct Kernel {
     /// By interface index.
     pub devices: BTreeMap<u32, Device>,
     /// In the kernel's order.
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<DeviceAddress>,
     /// Of the tables local and main.
-    pub routes: Vec<Route>,
+    pub routes: Vec<KernelRoute>,
     /// Of all devices.
     pub neighbours: Neighbours,
 }
@@ -118,7 +120,7 @@ pub(super) fn device(message: &LinkMessage) -> Device {
 }
 
 /// `None` for families other than IP.
-pub(super) fn address(message: &AddressMessage) -> Option<Address> {
+pub(super) fn address(message: &AddressMessage) -> Option<DeviceAddress> {
     let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
     let (mut local, mut address) = (None, None);
     for attribute in &message.attributes {
@@ -130,7 +132,7 @@ pub(super) fn address(message: &AddressMessage) -> Option<Address> {
         }
     }
     let avoided = AddressFlags::Tentative | AddressFlags::Dadfailed | AddressFlags::Deprecated;
-    Some(Address {
+    Some(DeviceAddress {
         interface: message.header.index,
         // On point-to-point links IFA_ADDRESS is the peer's; IPv6 leaves IFA_LOCAL out elsewhere.
         address: IpNet::new(local.or(address)?, message.header.prefix_len).ok()?,
@@ -140,7 +142,7 @@ pub(super) fn address(message: &AddressMessage) -> Option<Address> {
 }
 
 /// `None` for routes that forwarding does not ask: of other tables, of other protocols, of types unknown.
-pub(super) fn route(message: &RouteMessage) -> Option<Route> {
+pub(super) fn route(message: &RouteMessage) -> Option<KernelRoute> {
     let header = &message.header;
     let any: IpAddr = match header.address_family {
         AddressFamily::Inet => Ipv4Addr::UNSPECIFIED.into(),
@@ -149,8 +151,8 @@ pub(super) fn route(message: &RouteMessage) -> Option<Route> {
     };
     let mut table = u32::from(header.table);
     let mut destination = any;
-    let mut route = Route {
-        table: Table::Main,
+    let mut route = KernelRoute {
+        table: RoutingTable::Main,
         destination: IpNet::new(any, 0).ok()?,
         kind: kind(header.kind)?,
         metric: 0,
@@ -178,8 +180,8 @@ pub(super) fn route(message: &RouteMessage) -> Option<Route> {
         route.hops.push(single);
     }
     route.table = match table {
-        TABLE_MAIN => Table::Main,
-        TABLE_LOCAL => Table::Local,
+        TABLE_MAIN => RoutingTable::Main,
+        TABLE_LOCAL => RoutingTable::Local,
         _ => return None,
     };
     route.destination = IpNet::new(destination, header.destination_prefix_length).ok()?;

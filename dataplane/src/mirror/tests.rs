@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::testing::Namespace;
-use headgate_net::fib::{Fib, Lookup, NextHop, RouteKind, Table};
+use headgate_net::fib::{Fib, Lookup, NextHop, RouteKind, RoutingTable};
 use headgate_net::verdict::PortId;
 
 fn address(text: &str) -> IpAddr {
@@ -91,7 +91,7 @@ fn the_first_dump_has_everything() {
         assert_eq!(route("10.9.0.0/16").unwrap().kind, RouteKind::Reject);
         assert_eq!(route("192.0.2.0/24").unwrap().hops[0].gateway, None);
         let own = route("192.0.2.1/32").unwrap();
-        assert_eq!((own.table, own.kind), (Table::Local, RouteKind::Local));
+        assert_eq!((own.table, own.kind), (RoutingTable::Local, RouteKind::Local));
         assert!(
             route("10.8.0.0/16").is_none(),
             "other tables are not ours to read"

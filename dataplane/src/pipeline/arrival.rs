@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use super::{Origin, Packet};
 use crate::telemetry::flow_log::Event;
 use headgate_net::fib::Lookup;
-use headgate_net::flow::{self, NewFlow, NoRoom, Ownership, Part, Termination};
-use headgate_net::lb::Service;
+use headgate_net::flow::{self, NewFlow, NoRoom, Ownership, SourcePortOwner, Termination};
+use headgate_net::lb::BalancedService;
 use headgate_net::policy::Decision;
 use headgate_net::record::PacketCount;
 use headgate_net::verdict::{Answer, Kernel, Reason, StageId, Verdict, WorkerId};
@@ -51,7 +51,7 @@ impl<A: Address> Packet<'_, A> {
     }
 
     /// Whose packet it is that goes to a reserved source port of an address of the host's.
-    pub(super) fn reserved(&self, tuple: &Tuple<A>) -> Option<Part> {
+    pub(super) fn reserved(&self, tuple: &Tuple<A>) -> Option<SourcePortOwner> {
         let owner = self.desk.source_ports.owner(tuple.destination_port)?;
         self.ctx.fib.is_local(tuple.destination.ip()).then_some(owner)
     }
@@ -102,20 +102,20 @@ impl<A: Address> Packet<'_, A> {
     }
 
     /// The other worker that the packet must go to first if it is of this part.
-    pub(super) fn host_of(&self, part: Part) -> Option<WorkerId> {
+    pub(super) fn host_of(&self, part: SourcePortOwner) -> Option<WorkerId> {
         match (part, self.desk.termination) {
-            (Part::L4(worker), _) => self.other(worker),
-            (Part::L7(stage), Termination::Inline) => self.other(WorkerId(stage.0)),
-            (Part::L7(_), Termination::Apart(_)) => None,
+            (SourcePortOwner::L4(worker), _) => self.other(worker),
+            (SourcePortOwner::L7(stage), Termination::Inline) => self.other(WorkerId(stage.0)),
+            (SourcePortOwner::L7(_), Termination::Apart(_)) => None,
         }
     }
 
-    fn reply_to_us(&mut self, part: Part) -> Verdict {
+    fn reply_to_us(&mut self, part: SourcePortOwner) -> Verdict {
         if let Some(owner) = self.host_of(part) {
             return self.hand_over(owner);
         }
         match part {
-            Part::L7(stage) if self.headers.protocol == wire::TCP => self.give_to_l7(stage),
+            SourcePortOwner::L7(stage) if self.headers.protocol == wire::TCP => self.give_to_l7(stage),
             _ => self.kernel(Kernel::NoFlow),
         }
     }
@@ -133,7 +133,7 @@ impl<A: Address> Packet<'_, A> {
     }
 
     /// Makes a flow for the packet and sends it on, if Service, policy and routes agree.
-    fn admit(&mut self, tuple: &Tuple<A>, service: &Service) -> Verdict {
+    fn admit(&mut self, tuple: &Tuple<A>, service: &BalancedService) -> Verdict {
         let client = tuple.source.ip();
         let Some(backend) = service.pick(client, tuple.source_port) else {
             return self.refuse(Reason::NoBackend);

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use headgate_xsk::Frame;
 
 use super::{Context, Desk, Packet};
-use headgate_net::flow::Part;
+use headgate_net::flow::SourcePortOwner;
 use headgate_net::verdict::{Answer, Kernel, Reason, Verdict};
 use headgate_net::wire::quote::{self, Quote};
 use headgate_net::wire::{self, Address, Fragment, Headers, Tuple, arp, echo, ethernet, ndp};
@@ -166,7 +166,7 @@ impl<A: Address> Packet<'_, A> {
         let listeners = &self.ctx.tables.listeners;
         let listener = || protocol == wire::TCP && listeners.lookup(ours, tuple.destination_port).is_some();
         let (owner, stage) = match reserved {
-            Some(part @ Part::L7(stage)) => (self.host_of(part), Some(stage)),
+            Some(part @ SourcePortOwner::L7(stage)) => (self.host_of(part), Some(stage)),
             Some(part) => (self.host_of(part), None),
             None if listener() => (self.host_by_hash(hash), Some(self.stage_by_hash(hash))),
             None => (self.owner_by_hash(hash), None),

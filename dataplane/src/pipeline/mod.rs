@@ -27,7 +27,9 @@ use answer::limiter;
 use headgate_net::bucket::TokenBucket;
 use headgate_net::clock::Nanos;
 use headgate_net::fib::Fib;
-use headgate_net::flow::{Entry, Flows, Ownership, Part, Secret, SourcePorts, Termination, Timeouts};
+use headgate_net::flow::{
+    FlowEntry, Flows, Ownership, Secret, SourcePortOwner, SourcePorts, Termination, Timeouts,
+};
 use headgate_net::record::{PacketCount, WorkerRecord};
 use headgate_net::verdict::{Counters, Kernel, PortId, Reason, Verdict, WorkerId};
 use headgate_net::wire::{self, Address, Headers, Malformed, Parsed, Tuple};
@@ -145,7 +147,7 @@ impl Pipeline {
             config.worker,
             config.workers
         );
-        let ports = config.source_ports.slice(Part::L4(config.worker));
+        let ports = config.source_ports.slice(SourcePortOwner::L4(config.worker));
         let secret = Secret::new(config.seed);
         Self {
             v4: Flows::new(config.flow_capacity, ports.clone(), &config.timeouts, secret),
@@ -305,12 +307,12 @@ impl Pipeline {
     }
 
     /// The IPv4 flows, each by its direction from the client. Walks the whole table.
-    pub fn flows_v4(&self) -> impl Iterator<Item = &Entry<[u8; 4]>> {
+    pub fn flows_v4(&self) -> impl Iterator<Item = &FlowEntry<[u8; 4]>> {
         self.v4.iter()
     }
 
     /// The IPv6 flows, each by its direction from the client. Walks the whole table.
-    pub fn flows_v6(&self) -> impl Iterator<Item = &Entry<[u8; 16]>> {
+    pub fn flows_v6(&self) -> impl Iterator<Item = &FlowEntry<[u8; 16]>> {
         self.v6.iter()
     }
 

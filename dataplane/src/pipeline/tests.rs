@@ -21,7 +21,7 @@ use ipnet::IpNet;
 use super::*;
 use crate::config::State;
 use crate::telemetry::flow_log::{Recorded, Settings};
-use headgate_net::fib::{self, NextHop, Route, RouteKind, Snapshot, Table};
+use headgate_net::fib::{self, KernelRoute, NextHop, RouteKind, RoutingTable, Snapshot};
 use headgate_net::verdict::{Answer, StageId};
 use headgate_net::wire::craft::{self, Segment, Transport};
 use headgate_net::wire::tcp_flag;
@@ -117,12 +117,12 @@ fn objects() -> Vec<Object> {
     objects
 }
 
-fn route(destination: IpNet, interface: u32, kind: RouteKind) -> Route {
-    Route {
+fn route(destination: IpNet, interface: u32, kind: RouteKind) -> KernelRoute {
+    KernelRoute {
         table: if kind == RouteKind::Unicast {
-            Table::Main
+            RoutingTable::Main
         } else {
-            Table::Local
+            RoutingTable::Local
         },
         destination,
         kind,
@@ -191,7 +191,7 @@ fn snapshot() -> Snapshot {
 
 fn own(snapshot: &mut Snapshot, address: &str, interface: u32) {
     let address = prefix(address);
-    snapshot.addresses.push(fib::Address {
+    snapshot.addresses.push(fib::DeviceAddress {
         interface,
         address,
         global: true,

@@ -6,7 +6,7 @@ use super::Packet;
 use crate::options::EstablishedFlows;
 use crate::telemetry::flow_log::Event;
 use headgate_net::fib::{HopId, Lookup};
-use headgate_net::flow::{Direction, NextHop, State, Tick, Tracked};
+use headgate_net::flow::{Direction, FlowState, NextHop, Tick, Tracked};
 use headgate_net::record::PacketCount;
 use headgate_net::verdict::{Answer, Kernel, PortId, Reason, Verdict};
 use headgate_net::wire::error::Error;
@@ -75,7 +75,7 @@ impl<A: Address> Packet<'_, A> {
         let movable = entry.direction() == Direction::FromClient
             && matches!(
                 entry.state,
-                State::TcpOpening | State::UdpUnreplied | State::UdpReplied
+                FlowState::TcpOpening | FlowState::UdpUnreplied | FlowState::UdpReplied
             );
         let services = &self.ctx.tables.services;
         services

@@ -226,7 +226,7 @@ impl Reports for Reporter {
 /// What the tables in force say.
 fn add_state(status: &mut Status, shared: &Shared) {
     let tables = shared.tables.load();
-    let service = |service: &headgate_net::lb::Service| {
+    let service = |service: &headgate_net::lb::BalancedService| {
         let source = service.source();
         ServiceStatus {
             name: source.name.clone(),

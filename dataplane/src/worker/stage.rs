@@ -15,7 +15,7 @@ use crate::pipeline::PipelineConfig;
 use headgate_l7::{Stage, StageConfig};
 use headgate_net::clock::Nanos;
 use headgate_net::fib::{Fib, Lookup};
-use headgate_net::flow::Part;
+use headgate_net::flow::SourcePortOwner;
 use headgate_net::record::Recorder;
 use headgate_net::verdict::StageId;
 use headgate_net::wire::ethernet::{self, HEADER};
@@ -33,7 +33,9 @@ pub(super) struct Terminator {
 
 impl Terminator {
     pub(super) fn new(pipeline: &PipelineConfig, buffer: usize, mtu: usize, shared: &Arc<Shared>) -> Self {
-        let ports = pipeline.source_ports.slice(Part::L7(StageId(pipeline.worker.0)));
+        let ports = pipeline
+            .source_ports
+            .slice(SourcePortOwner::L7(StageId(pipeline.worker.0)));
         let record = Arc::clone(&shared.records[usize::from(pipeline.worker.0)].l7);
         let shared = Arc::clone(shared);
         // Connections to pods are rare next to packets: a load of the pointer each is cheap enough.

@@ -22,7 +22,9 @@ use crate::port::{Faults, Faulty};
 use crate::telemetry::WorkerStatus;
 use crate::telemetry::flow_log::FlowLog;
 use headgate_net::clock::Nanos;
-use headgate_net::fib::{Address, Fib, Link, Neighbour, NextHop, Route, RouteKind, Snapshot, Table};
+use headgate_net::fib::{
+    DeviceAddress, Fib, KernelRoute, Link, Neighbour, NextHop, RouteKind, RoutingTable, Snapshot,
+};
 use headgate_net::flow::{Ownership, SourcePorts, Termination, Timeouts};
 use headgate_net::record::{Loop, PacketCount};
 use headgate_net::verdict::{PortId, WorkerId};
@@ -86,8 +88,8 @@ fn gateway(
     nets: &[(&str, u32)],
     neighbours: impl Iterator<Item = (IpAddr, u32, [u8; 6])>,
 ) -> Fib {
-    let route = |(net, interface): &(&str, u32)| Route {
-        table: Table::Main,
+    let route = |(net, interface): &(&str, u32)| KernelRoute {
+        table: RoutingTable::Main,
         destination: net.parse::<ipnet::IpNet>().unwrap().trunc(),
         kind: RouteKind::Unicast,
         metric: 0,
@@ -98,13 +100,13 @@ fn gateway(
             weight: 1,
         }],
     };
-    let own = |net: &(&str, u32)| Route {
-        table: Table::Local,
+    let own = |net: &(&str, u32)| KernelRoute {
+        table: RoutingTable::Local,
         destination: net.0.parse::<ipnet::IpNet>().unwrap().addr().into(),
         kind: RouteKind::Local,
         ..route(net)
     };
-    let address = |(net, interface): &(&str, u32)| Address {
+    let address = |(net, interface): &(&str, u32)| DeviceAddress {
         interface: *interface,
         address: net.parse().unwrap(),
         global: true,

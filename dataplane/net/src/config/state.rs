@@ -66,7 +66,7 @@ pub struct Undo {
     /// What stood at each key before, in the order of the changes.
     before: Vec<(Key, Option<Stored>)>,
     /// What takes the change of the classifier back.
-    policy: policy::Changes,
+    policy: policy::PolicyChanges,
 }
 
 impl State {
@@ -104,7 +104,7 @@ impl State {
             generation: self.generation,
             whole,
             before: Vec::new(),
-            policy: policy::Changes::default(),
+            policy: policy::PolicyChanges::default(),
         };
         self.generation = generation;
         let applied = operations
@@ -153,8 +153,8 @@ impl State {
     }
 
     /// What the transaction changed for the classifier, and the same the other way round.
-    fn policy_changes(&self, undo: &Undo) -> (policy::Changes, policy::Changes) {
-        let (mut forth, mut back) = <(policy::Changes, policy::Changes)>::default();
+    fn policy_changes(&self, undo: &Undo) -> (policy::PolicyChanges, policy::PolicyChanges) {
+        let (mut forth, mut back) = <(policy::PolicyChanges, policy::PolicyChanges)>::default();
         for change in self.differences(undo, |key| *key >= FIRST_OF_POLICY) {
             note(&mut forth, change.key, change.now);
             note(&mut back, change.key, change.before);
@@ -307,7 +307,7 @@ impl State {
     }
 }
 
-fn note(changes: &mut policy::Changes, key: &Key, object: Option<&Stored>) {
+fn note(changes: &mut policy::PolicyChanges, key: &Key, object: Option<&Stored>) {
     match (key, object) {
         (Key::Endpoint(name), Some(Stored::Endpoint(o))) => {
             changes.endpoints.push((name.clone(), Some(Arc::clone(o))));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::select::{self, Selected, Up};
-use super::snapshot::{Link, NextHop, Route, RouteKind, Snapshot};
+use super::snapshot::{KernelRoute, Link, NextHop, RouteKind, Snapshot};
 use super::{Exit, Fib, Hop, HopId, Lookup, Path, RouteEntry, source};
 use crate::lpm::Lpm;
 use crate::verdict::PortId;
@@ -120,7 +120,7 @@ impl<'a> Builder<'a> {
     fn unicast(&mut self, selected: &Selected<'_>) -> RouteEntry {
         let first = self.paths.len();
         let hops = |route| self.up.hops(route).map(move |hop| (route, hop));
-        let paths: Vec<(&Route, &NextHop)> = selected.routes.iter().copied().flat_map(hops).collect();
+        let paths: Vec<(&KernelRoute, &NextHop)> = selected.routes.iter().copied().flat_map(hops).collect();
         let weight = |hop: &NextHop| u64::from(hop.weight.max(1));
         let total: u64 = paths.iter().map(|(_, hop)| weight(hop)).sum();
         let mut sum = 0;
@@ -137,7 +137,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn path(&self, route: &Route, hop: &NextHop, upper: u32) -> Path {
+    fn path(&self, route: &KernelRoute, hop: &NextHop, upper: u32) -> Path {
         let dst = route.destination.addr();
         let next_hop = hop.gateway.unwrap_or(dst);
         let source = route

@@ -10,7 +10,7 @@ mod source;
 
 use std::net::IpAddr;
 
-pub use snapshot::{Address, Link, Neighbour, NextHop, Route, RouteKind, Snapshot, Table};
+pub use snapshot::{DeviceAddress, KernelRoute, Link, Neighbour, NextHop, RouteKind, RoutingTable, Snapshot};
 
 use crate::hash;
 use crate::lpm::Lpm;

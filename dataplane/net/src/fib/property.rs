@@ -11,9 +11,9 @@ use super::*;
 /// The kernel's own way: table after table, longest prefix, least metric; then the neighbour.
 fn look_through(snapshot: &Snapshot, dst: IpAddr) -> Vec<Lookup> {
     let up = |hop: &&NextHop| snapshot.links.iter().any(|l| l.index == hop.interface && l.up);
-    let usable = |r: &&Route| r.kind != RouteKind::Unicast || r.hops.iter().any(|h| up(&h));
+    let usable = |r: &&KernelRoute| r.kind != RouteKind::Unicast || r.hops.iter().any(|h| up(&h));
     let matching = |table| {
-        let mut routes: Vec<&Route> = snapshot
+        let mut routes: Vec<&KernelRoute> = snapshot
             .routes
             .iter()
             .filter(|r| r.table == table && r.destination.contains(&dst))
@@ -22,9 +22,9 @@ fn look_through(snapshot: &Snapshot, dst: IpAddr) -> Vec<Lookup> {
         routes.sort_by_key(|r| (std::cmp::Reverse(r.destination.prefix_len()), r.metric));
         routes
     };
-    let routes = Some(matching(Table::Local))
+    let routes = Some(matching(RoutingTable::Local))
         .filter(|r| !r.is_empty())
-        .unwrap_or_else(|| matching(Table::Main));
+        .unwrap_or_else(|| matching(RoutingTable::Main));
     let Some(best) = routes.first() else {
         return vec![Lookup::Unreachable];
     };
@@ -70,12 +70,12 @@ fn address(v6: bool) -> impl Strategy<Value = IpAddr> {
     })
 }
 
-fn route(v6: bool) -> impl Strategy<Value = Route> {
+fn route(v6: bool) -> impl Strategy<Value = KernelRoute> {
     let kind = prop_oneof![
         6 => Just(RouteKind::Unicast), 1 => Just(RouteKind::Local),
         1 => Just(RouteKind::Kernel), 1 => Just(RouteKind::Reject),
     ];
-    let table = prop_oneof![4 => Just(Table::Main), 1 => Just(Table::Local)];
+    let table = prop_oneof![4 => Just(RoutingTable::Main), 1 => Just(RoutingTable::Local)];
     let hop =
         (proptest::option::of(address(v6)), 1_u32..5, 0_u16..4).prop_map(|(gateway, interface, weight)| {
             NextHop {
@@ -90,7 +90,7 @@ fn route(v6: bool) -> impl Strategy<Value = Route> {
             let destination = IpNet::new(address, length)
                 .expect("a length in the family's width")
                 .trunc();
-            Route {
+            KernelRoute {
                 table,
                 destination,
                 kind,

@@ -12,9 +12,9 @@ pub struct Snapshot {
     /// Devices, ours and others.
     pub links: Vec<Link>,
     /// Addresses of devices, in the kernel's order: of equally good source addresses the first is taken.
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<DeviceAddress>,
     /// Routes of the tables local and main.
-    pub routes: Vec<Route>,
+    pub routes: Vec<KernelRoute>,
     /// Neighbours.
     pub neighbours: Vec<Neighbour>,
     /// Which devices are our ports, by interface index.
@@ -36,7 +36,7 @@ pub struct Link {
 
 /// An address of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Address {
+pub struct DeviceAddress {
     /// Interface index.
     pub interface: u32,
     /// The address (`IFA_LOCAL` where it is there) and the length of its prefix, host bits kept.
@@ -49,7 +49,7 @@ pub struct Address {
 
 /// Which of the kernel's tables a route is in; the local one is asked first (`ip rule`, preference 0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Table {
+pub enum RoutingTable {
     /// `RT_TABLE_LOCAL`.
     Local,
     /// `RT_TABLE_MAIN`.
@@ -71,9 +71,9 @@ pub enum RouteKind {
 
 /// A route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
+pub struct KernelRoute {
     /// Its table.
-    pub table: Table,
+    pub table: RoutingTable,
     /// `RTA_DST`, or the default prefix of the family where that is missing.
     pub destination: IpNet,
     /// Its type.

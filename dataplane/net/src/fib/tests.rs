@@ -8,9 +8,9 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-fn route(destination: &str, gateway: Option<&str>, interface: u32) -> Route {
-    Route {
-        table: Table::Main,
+fn route(destination: &str, gateway: Option<&str>, interface: u32) -> KernelRoute {
+    KernelRoute {
+        table: RoutingTable::Main,
         destination: destination.parse().expect("a prefix"),
         kind: RouteKind::Unicast,
         metric: 0,
@@ -23,8 +23,8 @@ fn route(destination: &str, gateway: Option<&str>, interface: u32) -> Route {
     }
 }
 
-fn special(table: Table, destination: &str, kind: RouteKind) -> Route {
-    Route {
+fn special(table: RoutingTable, destination: &str, kind: RouteKind) -> KernelRoute {
+    KernelRoute {
         table,
         kind,
         hops: Vec::new(),
@@ -32,8 +32,8 @@ fn special(table: Table, destination: &str, kind: RouteKind) -> Route {
     }
 }
 
-fn address(interface: u32, address: &str) -> Address {
-    Address {
+fn address(interface: u32, address: &str) -> DeviceAddress {
+    DeviceAddress {
         interface,
         address: address.parse().expect("a prefix"),
         global: true,
@@ -57,7 +57,7 @@ fn snapshot() -> Snapshot {
     Snapshot {
         links: (1..5).map(link).collect(),
         addresses: vec![
-            Address {
+            DeviceAddress {
                 global: false,
                 ..address(2, "fe80::1/64")
             },
@@ -67,16 +67,16 @@ fn snapshot() -> Snapshot {
             address(4, "203.0.113.5/24"),
         ],
         routes: vec![
-            special(Table::Local, "127.0.0.0/8", RouteKind::Local),
-            special(Table::Local, "192.0.2.1/32", RouteKind::Local),
-            special(Table::Local, "192.0.2.255/32", RouteKind::Kernel),
-            special(Table::Local, "ff00::/8", RouteKind::Kernel),
+            special(RoutingTable::Local, "127.0.0.0/8", RouteKind::Local),
+            special(RoutingTable::Local, "192.0.2.1/32", RouteKind::Local),
+            special(RoutingTable::Local, "192.0.2.255/32", RouteKind::Kernel),
+            special(RoutingTable::Local, "ff00::/8", RouteKind::Kernel),
             route("192.0.2.0/24", None, 2),
             route("10.244.1.0/24", None, 3),
             route("203.0.113.0/24", None, 4),
             route("0.0.0.0/0", Some("192.0.2.254"), 2),
             route("::/0", Some("fe80::fe"), 2),
-            special(Table::Main, "10.0.0.0/8", RouteKind::Reject),
+            special(RoutingTable::Main, "10.0.0.0/8", RouteKind::Reject),
         ],
         neighbours: vec![
             neighbour(2, "192.0.2.254", Some(ROUTER)),
@@ -148,11 +148,11 @@ fn the_local_table_hides_longer_routes_of_main() {
 #[test]
 fn the_least_metric_counts_among_devices_that_are_up() {
     let mut snapshot = snapshot();
-    snapshot.routes.push(Route {
+    snapshot.routes.push(KernelRoute {
         metric: 50,
         ..route("198.18.0.0/16", None, 3)
     });
-    snapshot.routes.push(Route {
+    snapshot.routes.push(KernelRoute {
         metric: 10,
         ..route("198.18.0.0/16", None, 4)
     });
@@ -203,7 +203,7 @@ fn ipv6_paths_listed_as_routes_are_joined() {
 #[test]
 fn sources_come_from_the_route_the_device_or_any_device() {
     let mut snapshot = snapshot();
-    snapshot.routes.push(Route {
+    snapshot.routes.push(KernelRoute {
         preferred_source: Some(ip("192.0.2.99")),
         ..route("198.18.0.0/16", Some("192.0.2.254"), 2)
     });

@@ -18,7 +18,7 @@ use crate::wire::{Address, Deltas, TCP, Tuple};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
-pub enum State {
+pub enum FlowState {
     /// No flow: a free slot.
     #[default]
     Free,
@@ -40,7 +40,7 @@ pub enum State {
     UdpReplied,
 }
 
-impl State {
+impl FlowState {
     pub(super) const COUNT: usize = 9;
 
     /// Ticks for each state, by its discriminant.
@@ -106,13 +106,13 @@ pub enum NextHop {
 /// 64 bytes for IPv4 and 128 for IPv6, that a BPF map could hold as they are.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
-pub struct Entry<A> {
+pub struct FlowEntry<A> {
     /// The packets of this direction.
     pub key: Tuple<A>,
     /// IANA number.
     pub protocol: u8,
     /// The same in both directions.
-    pub state: State,
+    pub state: FlowState,
     pub(super) flags: u8,
     /// What they become.
     pub rewrite: Tuple<A>,
@@ -131,7 +131,7 @@ pub struct Entry<A> {
     pub bytes: u64,
 }
 
-const _: () = assert!(size_of::<Entry<[u8; 4]>>() == 64 && size_of::<Entry<[u8; 16]>>() == 128);
+const _: () = assert!(size_of::<FlowEntry<[u8; 4]>>() == 64 && size_of::<FlowEntry<[u8; 16]>>() == 128);
 
 /// The direction is from the pod.
 const FROM_POD: u8 = 1;
@@ -143,13 +143,13 @@ pub(super) const RST: u8 = 4;
 const HOP_UNKNOWN: u32 = u32::MAX;
 const HOP_KERNEL: u32 = u32::MAX - 1;
 
-impl<A: Address> Entry<A> {
+impl<A: Address> FlowEntry<A> {
     /// The two entries of a new flow; `pod` is its direction to the pod as that sees it.
     pub(super) fn pair(new: &NewFlow<A>, pod: &Tuple<A>, now: Tick) -> [Self; 2] {
         let state = if new.protocol == TCP {
-            State::TcpOpening
+            FlowState::TcpOpening
         } else {
-            State::UdpUnreplied
+            FlowState::UdpUnreplied
         };
         let one = |key: Tuple<A>, rewrite: Tuple<A>, flags: u8| Self {
             key,
@@ -175,7 +175,7 @@ impl<A: Address> Entry<A> {
     #[inline]
     #[must_use]
     pub const fn is_free(&self) -> bool {
-        matches!(self.state, State::Free)
+        matches!(self.state, FlowState::Free)
     }
 
     /// Which way the packets go.

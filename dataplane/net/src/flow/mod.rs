@@ -1,6 +1,6 @@
 //! The per-worker flow table, NAT and timeouts.
 //!
-//! A flow is two [`Entry`]s in one table: client to frontend, and pod to source port. Each says all that a
+//! A flow is two [`FlowEntry`]s in one table: client to frontend, and pod to source port. Each says all that a
 //! packet of its direction needs, so either is found, and answered for, with one look-up.
 
 mod entry;
@@ -13,17 +13,17 @@ mod track;
 
 use std::time::Duration;
 
-pub use entry::{Direction, Entry, NextHop, State};
+pub use entry::{Direction, FlowEntry, FlowState, NextHop};
 pub use hash::{Secret, stage, worker};
 pub use pool::PoolsFull;
-pub use ports::{InvalidSourcePorts, Part, SourcePorts};
+pub use ports::{InvalidSourcePorts, SourcePortOwner, SourcePorts};
 pub use timeouts::Timeouts;
 pub use track::Tracked;
 
 use crate::clock::Nanos;
 use crate::wire::{Address, Tuple};
 use pool::{PoolKey, Pools};
-use table::Table;
+use table::FlowTable;
 
 /// Which worker a flow belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,10 +114,10 @@ pub enum NoRoom {
 /// The flows of one address family and worker.
 #[derive(Debug)]
 pub struct Flows<A> {
-    table: Table<A>,
+    table: FlowTable<A>,
     pools: Pools<A>,
     /// Ticks by state.
-    timeouts: [u32; State::COUNT],
+    timeouts: [u32; FlowState::COUNT],
     capacity: usize,
     cursor: usize,
 }
@@ -136,9 +136,9 @@ impl<A: Address> Flows<A> {
     ) -> Self {
         let capacity = capacity.max(1);
         Self {
-            table: Table::new(2 * capacity, secret),
+            table: FlowTable::new(2 * capacity, secret),
             pools: Pools::new(ports),
-            timeouts: State::timeouts(timeouts),
+            timeouts: FlowState::timeouts(timeouts),
             capacity,
             cursor: 0,
         }
@@ -185,14 +185,14 @@ impl<A: Address> Flows<A> {
     /// The entry in a slot.
     #[inline]
     #[must_use]
-    pub fn entry(&self, slot: usize) -> &Entry<A> {
+    pub fn entry(&self, slot: usize) -> &FlowEntry<A> {
         self.table.at(slot)
     }
 
     /// The entry in a slot, to be changed; its key is not.
     #[inline]
     #[must_use]
-    pub fn entry_mut(&mut self, slot: usize) -> &mut Entry<A> {
+    pub fn entry_mut(&mut self, slot: usize) -> &mut FlowEntry<A> {
         self.table.at_mut(slot)
     }
 
@@ -221,7 +221,7 @@ impl<A: Address> Flows<A> {
             source_port: port,
             destination_port: new.backend_port,
         };
-        let [forward, reverse] = Entry::pair(new, &pod, Tick::of(now));
+        let [forward, reverse] = FlowEntry::pair(new, &pod, Tick::of(now));
         // A frontend at the source address and a reserved port: its client could be the pod itself.
         if self
             .find(self.hash(&reverse.key, new.protocol), &reverse.key, new.protocol)
@@ -263,7 +263,7 @@ impl<A: Address> Flows<A> {
     }
 
     /// Puts both directions in a state.
-    fn set_state(&mut self, slot: usize, state: State) {
+    fn set_state(&mut self, slot: usize, state: FlowState) {
         if let Some(partner) = self.partner(slot) {
             self.entry_mut(partner).state = state;
         }
@@ -293,13 +293,13 @@ impl<A: Address> Flows<A> {
             return false;
         }
         let timeout = self.timeout(entry.state);
-        let idle = |e: &Entry<A>| now.since(e.seen) > timeout;
+        let idle = |e: &FlowEntry<A>| now.since(e.seen) > timeout;
         idle(entry) && self.partner(slot).is_none_or(|partner| idle(self.entry(partner)))
     }
 
     /// Ticks that a flow in this state may be idle. Once the table is more than half full, flows that nobody has
     /// answered get less the fuller it is, down to a sixteenth: a flood of first packets must not keep clients out.
-    fn timeout(&self, state: State) -> u32 {
+    fn timeout(&self, state: FlowState) -> u32 {
         let timeout = self.timeouts[state as usize];
         let free = self.capacity - self.len().min(self.capacity);
         if !state.is_unanswered() || free >= self.capacity / 2 {
@@ -316,7 +316,7 @@ impl<A: Address> Flows<A> {
     }
 
     /// The entries of the direction from the client.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry<A>> {
+    pub fn iter(&self) -> impl Iterator<Item = &FlowEntry<A>> {
         self.table
             .iter()
             .filter(|e| e.direction() == Direction::FromClient)

@@ -8,7 +8,7 @@ use crate::verdict::{StageId, WorkerId};
 
 /// Whose source ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Part {
+pub enum SourcePortOwner {
     /// Client connections that Services balance, of this worker.
     L4(WorkerId),
     /// Connections that this L7 stage opens to pods.
@@ -94,18 +94,18 @@ impl SourcePorts {
 
     /// Whose slice `port` is in; `None` for ports that are in none.
     #[must_use]
-    pub const fn owner(&self, port: u16) -> Option<Part> {
+    pub const fn owner(&self, port: u16) -> Option<SourcePortOwner> {
         let Some(offset) = port.checked_sub(self.first) else {
             return None;
         };
         let Some(offset) = offset.checked_sub(self.all_l4()) else {
-            return Some(Part::L4(WorkerId((offset / self.l4).to_le_bytes()[0])));
+            return Some(SourcePortOwner::L4(WorkerId((offset / self.l4).to_le_bytes()[0])));
         };
         let stage = offset / self.l7;
         if stage >= self.stages as u16 {
             return None;
         }
-        Some(Part::L7(StageId(stage.to_le_bytes()[0])))
+        Some(SourcePortOwner::L7(StageId(stage.to_le_bytes()[0])))
     }
 
     /// The ports of a slice.
@@ -113,13 +113,13 @@ impl SourcePorts {
     /// # Panics
     /// Where there is no such worker or stage.
     #[must_use]
-    pub fn slice(&self, part: Part) -> RangeInclusive<u16> {
+    pub fn slice(&self, part: SourcePortOwner) -> RangeInclusive<u16> {
         let (first, width) = match part {
-            Part::L4(WorkerId(worker)) => {
+            SourcePortOwner::L4(WorkerId(worker)) => {
                 assert!(worker < self.workers, "worker {worker} of {}", self.workers);
                 (self.first + u16::from(worker) * self.l4, self.l4)
             }
-            Part::L7(StageId(stage)) => {
+            SourcePortOwner::L7(StageId(stage)) => {
                 assert!(stage < self.stages, "stage {stage} of {}", self.stages);
                 (self.first + self.all_l4() + u16::from(stage) * self.l7, self.l7)
             }

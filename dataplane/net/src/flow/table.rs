@@ -2,32 +2,32 @@
 
 use headgate_memory::{prefer_huge_pages, prefetch};
 
-use super::{Entry, Secret};
+use super::{FlowEntry, Secret};
 use crate::probing::{Probed, probe};
 use crate::wire::{Address, Tuple};
 
 /// Entries by key, probed one slot after another from the one that the hash names. At most three quarters of the slots
 /// are taken, and removal moves later entries up instead of leaving marks, so that a look-up that finds touches
 /// mostly one slot, and one that does not touches few, however long the table has been in use.
-pub(super) struct Table<A> {
-    slots: Box<[Entry<A>]>,
+pub(super) struct FlowTable<A> {
+    slots: Box<[FlowEntry<A>]>,
     secret: Secret,
     len: usize,
 }
 
-impl<A> std::fmt::Debug for Table<A> {
+impl<A> std::fmt::Debug for FlowTable<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Table({} of {} slots)", self.len, self.slots.len())
     }
 }
 
-impl<A: Address> Table<A> {
+impl<A: Address> FlowTable<A> {
     /// Makes a table that can hold `entries`.
     pub(super) fn new(entries: usize, secret: Secret) -> Self {
         let size = (entries + entries.div_ceil(3)).next_power_of_two();
         let mut slots = Vec::with_capacity(size);
         prefer_huge_pages(&mut slots);
-        slots.resize(size, Entry::default());
+        slots.resize(size, FlowEntry::default());
         Self {
             slots: slots.into(),
             secret,
@@ -67,16 +67,16 @@ impl<A: Address> Table<A> {
         (!self.slots[slot].is_free()).then_some(slot)
     }
 
-    pub(super) fn at(&self, slot: usize) -> &Entry<A> {
+    pub(super) fn at(&self, slot: usize) -> &FlowEntry<A> {
         &self.slots[slot]
     }
 
-    pub(super) fn at_mut(&mut self, slot: usize) -> &mut Entry<A> {
+    pub(super) fn at_mut(&mut self, slot: usize) -> &mut FlowEntry<A> {
         &mut self.slots[slot]
     }
 
     /// Inserts an entry whose key is not there; the caller keeps to the number of entries of `new`.
-    pub(super) fn insert(&mut self, entry: Entry<A>) -> usize {
+    pub(super) fn insert(&mut self, entry: FlowEntry<A>) -> usize {
         debug_assert!(self.len < self.slots.len() - 1);
         let home = self.home(self.secret.hash(&entry.key, entry.protocol));
         let slot = probe(home, self.mask(), |slot| self.slots[slot].is_free());
@@ -88,7 +88,7 @@ impl<A: Address> Table<A> {
     /// Removes the entry of a slot, and moves up those behind it that would not be found any more.
     pub(super) fn remove(&mut self, slot: usize) {
         let free = self.close_gap(slot);
-        self.slots[free] = Entry::default();
+        self.slots[free] = FlowEntry::default();
         self.len -= 1;
     }
 
@@ -101,12 +101,12 @@ impl<A: Address> Table<A> {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry<A>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &FlowEntry<A>> {
         self.slots.iter().filter(|e| !e.is_free())
     }
 }
 
-impl<A: Address> Probed for Table<A> {
+impl<A: Address> Probed for FlowTable<A> {
     #[inline]
     fn mask(&self) -> usize {
         self.slots.len() - 1

@@ -108,7 +108,7 @@ fn a_flow_that_would_meet_itself_is_refused() {
 }
 
 /// The state after the packets, each by whether the pod sends it and its flags.
-fn after(packets: &[(bool, u8)]) -> State {
+fn after(packets: &[(bool, u8)]) -> FlowState {
     let mut flows = flows(8);
     let new = new(4_000, 10, TCP);
     let slot = flows.create(&new, at(0)).unwrap();
@@ -130,31 +130,34 @@ fn tcp_states() {
     const POD: bool = true;
     let open = [(CLIENT, SYN), (POD, SYN | ACK), (CLIENT, ACK)];
     let then = |more: &[(bool, u8)]| after(&[&open[..], more].concat());
-    assert_eq!(after(&open[..1]), State::TcpOpening);
-    assert_eq!(after(&open[..2]), State::TcpAnswered);
-    assert_eq!(then(&[]), State::TcpEstablished);
-    assert_eq!(then(&[(CLIENT, FIN | ACK)]), State::TcpHalfClosed);
-    assert_eq!(then(&[(POD, FIN | ACK), (POD, FIN | ACK)]), State::TcpHalfClosed);
+    assert_eq!(after(&open[..1]), FlowState::TcpOpening);
+    assert_eq!(after(&open[..2]), FlowState::TcpAnswered);
+    assert_eq!(then(&[]), FlowState::TcpEstablished);
+    assert_eq!(then(&[(CLIENT, FIN | ACK)]), FlowState::TcpHalfClosed);
+    assert_eq!(
+        then(&[(POD, FIN | ACK), (POD, FIN | ACK)]),
+        FlowState::TcpHalfClosed
+    );
     assert_eq!(
         then(&[(POD, FIN | ACK), (CLIENT, ACK), (CLIENT, FIN | ACK), (POD, ACK)]),
-        State::TcpClosed
+        FlowState::TcpClosed
     );
-    assert_eq!(then(&[(CLIENT, RST)]), State::TcpReset);
-    assert_eq!(after(&[(CLIENT, SYN), (POD, RST | ACK)]), State::TcpReset);
+    assert_eq!(then(&[(CLIENT, RST)]), FlowState::TcpReset);
+    assert_eq!(after(&[(CLIENT, SYN), (POD, RST | ACK)]), FlowState::TcpReset);
     // A reset that its alleged sender knows nothing of.
-    assert_eq!(then(&[(CLIENT, RST), (CLIENT, ACK)]), State::TcpEstablished);
-    assert_eq!(then(&[(CLIENT, RST), (POD, ACK)]), State::TcpReset);
+    assert_eq!(then(&[(CLIENT, RST), (CLIENT, ACK)]), FlowState::TcpEstablished);
+    assert_eq!(then(&[(CLIENT, RST), (POD, ACK)]), FlowState::TcpReset);
     // Client's FIN comes with the acknowledgement; the pod's before it.
     assert_eq!(
         after(&[(CLIENT, SYN), (POD, SYN | ACK), (CLIENT, FIN | ACK)]),
-        State::TcpHalfClosed
+        FlowState::TcpHalfClosed
     );
     assert_eq!(
         after(&[(CLIENT, SYN), (POD, SYN | ACK), (POD, FIN | ACK), (CLIENT, ACK)]),
-        State::TcpHalfClosed
+        FlowState::TcpHalfClosed
     );
     // A second SYN on an open connection is the ends' affair.
-    assert_eq!(then(&[(CLIENT, SYN)]), State::TcpEstablished);
+    assert_eq!(then(&[(CLIENT, SYN)]), FlowState::TcpEstablished);
 }
 
 #[test]

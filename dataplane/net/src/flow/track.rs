@@ -1,7 +1,7 @@
 //! Following a flow's state, for its timeouts.
 
 use super::Flows;
-use super::entry::{Direction, FIN, RST, State};
+use super::entry::{Direction, FIN, FlowState, RST};
 use crate::wire::{Address, tcp_flag};
 
 /// What a packet means for its flow.
@@ -20,17 +20,17 @@ impl<A: Address> Flows<A> {
     pub fn track(&mut self, slot: usize, tcp_flags: u8) -> Tracked {
         let state = self.entry(slot).state;
         let control = tcp_flags & (tcp_flag::SYN | tcp_flag::FIN | tcp_flag::RST);
-        if control == 0 && matches!(state, State::TcpEstablished | State::UdpReplied) {
+        if control == 0 && matches!(state, FlowState::TcpEstablished | FlowState::UdpReplied) {
             return Tracked::Continue;
         }
         self.track_change(slot, state, tcp_flags)
     }
 
     #[cold]
-    fn track_change(&mut self, slot: usize, state: State, tcp_flags: u8) -> Tracked {
+    fn track_change(&mut self, slot: usize, state: FlowState, tcp_flags: u8) -> Tracked {
         let direction = self.entry(slot).direction();
         let has = |flag| tcp_flags & flag != 0;
-        let over = matches!(state, State::TcpClosed | State::TcpReset);
+        let over = matches!(state, FlowState::TcpClosed | FlowState::TcpReset);
         if over && has(tcp_flag::SYN) && !has(tcp_flag::ACK) && direction == Direction::FromClient {
             return Tracked::Reopen;
         }
@@ -38,22 +38,24 @@ impl<A: Address> Flows<A> {
             self.entry_mut(slot).flags |= FIN;
         }
         let next = match (state, direction) {
-            (State::UdpUnreplied, Direction::FromPod) => State::UdpReplied,
-            (State::UdpUnreplied | State::UdpReplied, _) => state,
+            (FlowState::UdpUnreplied, Direction::FromPod) => FlowState::UdpReplied,
+            (FlowState::UdpUnreplied | FlowState::UdpReplied, _) => state,
             _ if has(tcp_flag::RST) => {
                 self.entry_mut(slot).flags |= RST;
-                State::TcpReset
+                FlowState::TcpReset
             }
             // Who has reset a connection does not go on with it: that reset was somebody else's, and the end that
             // it was meant for has ignored it too (RFC 5961, section 3).
-            (State::TcpReset, _) if !has(tcp_flag::SYN) && self.entry(slot).flags & RST != 0 => {
+            (FlowState::TcpReset, _) if !has(tcp_flag::SYN) && self.entry(slot).flags & RST != 0 => {
                 self.entry_mut(slot).flags &= !RST;
                 self.closing(slot)
             }
-            (State::TcpReset, _) => state,
-            (State::TcpOpening, Direction::FromPod) if has(tcp_flag::SYN) => State::TcpAnswered,
-            (State::TcpAnswered, Direction::FromClient) if has(tcp_flag::ACK) => self.closing(slot),
-            (State::TcpEstablished | State::TcpHalfClosed, _) if has(tcp_flag::FIN) => self.closing(slot),
+            (FlowState::TcpReset, _) => state,
+            (FlowState::TcpOpening, Direction::FromPod) if has(tcp_flag::SYN) => FlowState::TcpAnswered,
+            (FlowState::TcpAnswered, Direction::FromClient) if has(tcp_flag::ACK) => self.closing(slot),
+            (FlowState::TcpEstablished | FlowState::TcpHalfClosed, _) if has(tcp_flag::FIN) => {
+                self.closing(slot)
+            }
             _ => state,
         };
         if next != state {
@@ -63,16 +65,16 @@ impl<A: Address> Flows<A> {
     }
 
     /// The state of an open connection by the FINs of both directions.
-    fn closing(&self, slot: usize) -> State {
+    fn closing(&self, slot: usize) -> FlowState {
         let closed = |flags: u8| flags & FIN != 0;
         let here = closed(self.entry(slot).flags);
         let there = self
             .partner(slot)
             .is_some_and(|partner| closed(self.entry(partner).flags));
         match (here, there) {
-            (true, true) => State::TcpClosed,
-            (false, false) => State::TcpEstablished,
-            _ => State::TcpHalfClosed,
+            (true, true) => FlowState::TcpClosed,
+            (false, false) => FlowState::TcpEstablished,
+            _ => FlowState::TcpHalfClosed,
         }
     }
 }

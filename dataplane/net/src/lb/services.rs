@@ -15,12 +15,12 @@ const FRONTEND_SEED: u64 = 0x6d61_676c_6576_0004;
 
 /// One port of a Kubernetes Service at one address, ready to pick backends.
 #[derive(Clone, Debug)]
-pub struct Service {
+pub struct BalancedService {
     source: Arc<message::Service>,
     table: Arc<Maglev>,
 }
 
-impl Service {
+impl BalancedService {
     /// Builds the table of backends, or takes it over from `previous` where the backends are the same.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl Service {
 #[derive(Clone, Debug)]
 pub struct Services {
     slots: Arc<[FrontendSlot]>,
-    services: Arc<[Service]>,
+    services: Arc<[BalancedService]>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -117,7 +117,7 @@ impl Default for Services {
 impl Services {
     /// Builds the table; of Services with one frontend the later counts.
     #[must_use]
-    pub fn build(services: Vec<Service>) -> Self {
+    pub fn build(services: Vec<BalancedService>) -> Self {
         let size = (services.len() * 2).next_power_of_two().max(2);
         let mut slots = vec![FrontendSlot::default(); size];
         for (number, service) in (0..).zip(&services) {
@@ -139,7 +139,7 @@ impl Services {
     /// The Service with this frontend; `protocol` is the IANA number.
     #[inline]
     #[must_use]
-    pub fn lookup(&self, dst: IpAddr, protocol: u8, port: u16) -> Option<&Service> {
+    pub fn lookup(&self, dst: IpAddr, protocol: u8, port: u16) -> Option<&BalancedService> {
         if port == 0 {
             return None;
         }
@@ -152,7 +152,7 @@ impl Services {
     }
 
     /// All Services, by frontend.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Service> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &BalancedService> {
         self.services.iter()
     }
 
@@ -172,7 +172,7 @@ impl Services {
     #[must_use]
     pub fn memory(&self) -> usize {
         let tables: usize = self.services.iter().map(|s| s.table.memory()).sum();
-        size_of_val(&*self.slots) + self.services.len() * size_of::<Service>() + tables
+        size_of_val(&*self.slots) + self.services.len() * size_of::<BalancedService>() + tables
     }
 }
 

@@ -35,8 +35,8 @@ fn source(address: &str, protocol: Protocol, port: u16, backends: Vec<SocketAddr
     })
 }
 
-fn service(address: &str, protocol: Protocol, port: u16, backends: Vec<SocketAddr>) -> Service {
-    Service::build(source(address, protocol, port, backends), None).expect("few backends")
+fn service(address: &str, protocol: Protocol, port: u16, backends: Vec<SocketAddr>) -> BalancedService {
+    BalancedService::build(source(address, protocol, port, backends), None).expect("few backends")
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn affinity_ignores_the_port_and_only_then() {
         .clone();
     let client = "192.0.2.10".parse().expect("an address");
     let distinct = |object: &message::Service| {
-        let service = Service::build(Arc::new(object.clone()), None).expect("few backends");
+        let service = BalancedService::build(Arc::new(object.clone()), None).expect("few backends");
         let picks: std::collections::HashSet<_> = (1..200).map(|p| service.pick(client, p)).collect();
         picks.len()
     };
@@ -153,9 +153,9 @@ fn unchanged_backends_keep_their_table() {
     let first = service("198.51.100.10", Protocol::Tcp, 80, backends(5));
     let mut renamed = first.source().as_ref().clone();
     renamed.name = "default/other".into();
-    let second = Service::build(Arc::new(renamed), Some(&first)).expect("few backends");
+    let second = BalancedService::build(Arc::new(renamed), Some(&first)).expect("few backends");
     assert!(Arc::ptr_eq(first.table(), second.table()));
-    let third = Service::build(
+    let third = BalancedService::build(
         source("198.51.100.10", Protocol::Tcp, 80, backends(6)),
         Some(&first),
     );

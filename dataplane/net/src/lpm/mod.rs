@@ -24,8 +24,8 @@ const DENSE: u32 = 1 << 30;
 /// Maps each address to the value of the longest prefix that holds it.
 #[derive(Clone, Debug)]
 pub struct Lpm {
-    v4: v4::Table,
-    v6: v6::Table,
+    v4: v4::Table4,
+    v6: v6::Table6,
 }
 
 /// A prefix in the form that both builders take: bits left-aligned in the family's width.
@@ -46,8 +46,8 @@ impl Lpm {
     pub fn build(prefixes: impl IntoIterator<Item = (IpNet, u32)>, default: u32) -> Self {
         let (v4, v6) = split(prefixes);
         let mut table = Self {
-            v4: v4::Table::new(default),
-            v6: v6::Table::new(default),
+            v4: v4::Table4::new(default),
+            v6: v6::Table6::new(default),
         };
         table.v4.rebuild(0..=ROOT_LAST, default, v4);
         table.v6.rebuild(0..=ROOT_LAST, default, v6);

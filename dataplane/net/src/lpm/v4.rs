@@ -16,10 +16,10 @@ use super::{CHILD, DENSE, Prefix, Tables, number};
 use crate::double_buffered::DoubleBuffered;
 
 #[derive(Clone, Debug)]
-pub(super) struct Table {
+pub(super) struct Table4 {
     /// One entry for each /16.
     root: DoubleBuffered<u32>,
-    nodes: DoubleBuffered<Node>,
+    nodes: DoubleBuffered<Node4>,
     free: Vec<u32>,
     dense: Tables,
 }
@@ -31,7 +31,7 @@ const STARTS: usize = 12;
 
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-struct Node {
+struct Node4 {
     /// The lower half of the address where each run starts, ascending from 0; unused places hold 65535.
     starts: [u16; STARTS],
     /// Their values; unused places repeat the last.
@@ -41,7 +41,7 @@ struct Node {
 /// Where a run of equal values starts in the lower half of the address, and the value.
 type Run = (u16, u32);
 
-impl Table {
+impl Table4 {
     pub(super) fn new(default: u32) -> Self {
         Self {
             root: DoubleBuffered::filled(default, 1 << 16),
@@ -131,7 +131,7 @@ impl Table {
         if let [(_, value)] = runs {
             return *value;
         }
-        let Some(node) = Node::of(runs) else {
+        let Some(node) = Node4::of(runs) else {
             return self.table(runs, length);
         };
         let number = self.free.pop().unwrap_or_else(|| number(self.nodes.len()));
@@ -166,7 +166,7 @@ impl Table {
     }
 }
 
-impl Node {
+impl Node4 {
     fn of(runs: &[Run]) -> Option<Self> {
         let mut node = Self {
             starts: [u16::MAX; STARTS],

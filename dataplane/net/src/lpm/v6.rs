@@ -29,7 +29,7 @@ const RUNS: usize = 8;
 
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
-struct Node {
+struct Node6 {
     /// Where each run starts, ascending from 0; unused places hold 255.
     starts: [u8; RUNS],
     /// Their entries, unused places repeating the last; in a dense node the first is its table.
@@ -60,17 +60,17 @@ struct Runs {
 const RUNS_NODE: u32 = DENSE;
 
 #[derive(Clone, Debug)]
-pub(super) struct Table {
+pub(super) struct Table6 {
     /// One entry for each /16.
     root: DoubleBuffered<u32>,
-    nodes: DoubleBuffered<Node>,
+    nodes: DoubleBuffered<Node6>,
     free: Vec<u32>,
     runs: DoubleBuffered<Runs>,
     free_runs: Vec<u32>,
     dense: Tables,
 }
 
-impl Table {
+impl Table6 {
     pub(super) fn new(default: u32) -> Self {
         Self {
             root: DoubleBuffered::filled(default, 1 << ROOT),
@@ -227,7 +227,7 @@ impl Table {
             let entry = usize::from(index(group[0].bits, position));
             entries[entry] = self.subtree(&longer, entries[entry]);
         }
-        let mut node = Node::new(first.bits & mask(position), position, inherited);
+        let mut node = Node6::new(first.bits & mask(position), position, inherited);
         if !node.hold(&entries) {
             node.dense = true;
             node.values[0] = CHILD | DENSE | self.dense.add(entries);
@@ -301,7 +301,7 @@ impl Runs {
     }
 }
 
-impl Node {
+impl Node6 {
     fn new(prefix: u128, position: u8, miss: u32) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "the halves of the prefix")]
         let prefix = [(prefix >> 64) as u64, prefix as u64];

@@ -12,7 +12,7 @@ use headgate_ring::message::{
 use ipnet::IpNet;
 
 use super::build::Limits;
-use super::{Changes, Classifier, Compiled, Decision, PolicyKey};
+use super::{Classifier, Compiled, Decision, PolicyChanges, PolicyKey};
 
 /// SplitMix64: the same history in every run.
 struct Dice(u64);
@@ -166,7 +166,7 @@ impl Dice {
     }
 
     /// One change; sometimes it is many.
-    fn change(&mut self) -> Changes {
+    fn change(&mut self) -> PolicyChanges {
         let (mut endpoints, mut policies) = (BTreeMap::new(), BTreeMap::new());
         for _ in 0..if self.one_in(50) { 40 } else { 1 + self.below(2) } {
             match self.below(10) {
@@ -182,7 +182,7 @@ impl Dice {
                 _ => drop(policies.insert(self.policy_key(), None)),
             }
         }
-        Changes {
+        PolicyChanges {
             endpoints: endpoints.into_iter().collect(),
             groups: Vec::new(),
             policies: policies.into_iter().collect(),
@@ -190,7 +190,7 @@ impl Dice {
     }
 
     /// A policy that no limit lets pass: each peer has other ports.
-    fn too_large(&mut self) -> Changes {
+    fn too_large(&mut self) -> PolicyChanges {
         let mut changes = self.change();
         let rule = |i: u16| PolicyRule {
             number: 0,
@@ -225,7 +225,7 @@ struct World {
 }
 
 impl World {
-    fn follow(&mut self, changes: &Changes) {
+    fn follow(&mut self, changes: &PolicyChanges) {
         for (name, endpoint) in &changes.endpoints {
             match endpoint {
                 Some(e) => drop(self.endpoints.insert(name.clone(), Arc::clone(e))),

@@ -49,7 +49,7 @@ pub struct Compiled {
     pub(super) groups: DoubleBuffered<Option<Arc<Group>>>,
     /// Places in `groups`, plus 1.
     pub(super) group_places: Slots<Wide>,
-    pub(super) counts: Counts,
+    pub(super) counts: TableCounts,
 }
 
 /// What policies make of an address: half a cache line.
@@ -114,7 +114,7 @@ pub(super) const fn cell_key(guard: u32, column: u32) -> u64 {
 
 /// Where an address stands.
 #[derive(Clone, Copy)]
-struct Place {
+struct AddressPlace {
     class: u32,
     /// An endpoint has it.
     host: bool,
@@ -142,7 +142,7 @@ impl Open {
 
 /// How much there is of what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(super) struct TableCounts {
     pub(super) classes: usize,
     pub(super) regions: usize,
     pub(super) guards: usize,
@@ -202,7 +202,7 @@ impl Compiled {
     }
 
     #[inline(always)]
-    fn open(&self, from: Place, to: Place, protocol: u8, dst_port: u16) -> Open {
+    fn open(&self, from: AddressPlace, to: AddressPlace, protocol: u8, dst_port: u16) -> Open {
         let key = port_key(protocol, dst_port);
         Open {
             out: self.opens(from, Direction::Egress, to, key),
@@ -212,7 +212,7 @@ impl Compiled {
 
     /// Who denies; the policy may be [`SEVERAL`].
     #[inline(always)]
-    fn denial(&self, from: Place, to: Place, open: Open) -> Denial {
+    fn denial(&self, from: AddressPlace, to: AddressPlace, open: Open) -> Denial {
         let (subject, direction) = if open.out {
             (to, Direction::Ingress)
         } else {
@@ -241,7 +241,7 @@ impl Compiled {
         self.place(address).class
     }
 
-    fn place(&self, address: IpAddr) -> Place {
+    fn place(&self, address: IpAddr) -> AddressPlace {
         match address {
             IpAddr::V4(a) => self.place_v4(a),
             IpAddr::V6(a) => self.place_v6(a.to_bits()),
@@ -249,30 +249,30 @@ impl Compiled {
     }
 
     #[inline(always)]
-    fn place_v4(&self, address: Ipv4Addr) -> Place {
+    fn place_v4(&self, address: Ipv4Addr) -> AddressPlace {
         match self.hosts.class_v4(address) {
-            0 => Place {
+            0 => AddressPlace {
                 class: self.blocks.lookup_v4(address),
                 host: false,
             },
-            class => Place { class, host: true },
+            class => AddressPlace { class, host: true },
         }
     }
 
     #[inline(always)]
-    fn place_v6(&self, address: u128) -> Place {
+    fn place_v6(&self, address: u128) -> AddressPlace {
         match self.hosts.class_v6(address) {
-            0 => Place {
+            0 => AddressPlace {
                 class: self.blocks.lookup_v6(address),
                 host: false,
             },
-            class => Place { class, host: true },
+            class => AddressPlace { class, host: true },
         }
     }
 
     /// Whether the guard of a subject opens the port to a peer.
     #[inline(always)]
-    fn opens(&self, subject: Place, direction: Direction, peer: Place, key: u32) -> bool {
+    fn opens(&self, subject: AddressPlace, direction: Direction, peer: AddressPlace, key: u32) -> bool {
         // Only endpoints are subjects.
         if !subject.host {
             return true;

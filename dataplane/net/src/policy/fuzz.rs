@@ -10,7 +10,7 @@ use headgate_ring::message::{
 use ipnet::IpNet;
 
 use super::build::Limits;
-use super::{Changes, Classifier, Decision, PolicyKey, reference};
+use super::{Classifier, Decision, PolicyChanges, PolicyKey, reference};
 
 /// The longest history that is tried.
 const BUFFER: usize = 2048;
@@ -84,7 +84,7 @@ impl History<'_> {
         self.bytes.next().copied().unwrap_or(0) % end
     }
 
-    fn changes(&mut self) -> Changes {
+    fn changes(&mut self) -> PolicyChanges {
         let (mut endpoints, mut policies) = (BTreeMap::new(), BTreeMap::new());
         for _ in 0..=self.below(4) {
             if self.below(2) == 0 {
@@ -99,15 +99,15 @@ impl History<'_> {
         }
         follow(&mut self.endpoints, &endpoints);
         follow(&mut self.policies, &policies);
-        Changes {
+        PolicyChanges {
             endpoints: endpoints.into_iter().collect(),
             groups: Vec::new(),
             policies: policies.into_iter().collect(),
         }
     }
 
-    fn end(&self) -> Changes {
-        Changes {
+    fn end(&self) -> PolicyChanges {
+        PolicyChanges {
             endpoints: self.endpoints.keys().map(|name| (name.clone(), None)).collect(),
             groups: Vec::new(),
             policies: self.policies.keys().map(|key| (key.clone(), None)).collect(),

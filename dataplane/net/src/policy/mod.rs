@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use headgate_ring::message::Policy;
 
-pub use build::{Changes, Classifier, MEMORY_LIMIT, PolicyKey, TooLarge};
+pub use build::{Classifier, MEMORY_LIMIT, PolicyChanges, PolicyKey, TooLarge};
 pub use compiled::{Compiled, Size};
 #[cfg(any(test, feature = "harness"))]
 pub use fuzz::fuzz;

@@ -12,7 +12,7 @@ use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
 use super::build::Limits;
-use super::{Changes, Classifier, Compiled, Decision, Size, reference};
+use super::{Classifier, Compiled, Decision, PolicyChanges, Size, reference};
 
 /// Few addresses, so that policies, blocks and connections meet.
 fn address() -> impl Strategy<Value = IpAddr> {
@@ -173,7 +173,7 @@ struct World {
 
 impl World {
     /// Takes the steps of one change, of which each object is named once.
-    fn change(&mut self, steps: &[Step]) -> Changes {
+    fn change(&mut self, steps: &[Step]) -> PolicyChanges {
         let (mut endpoints, mut policies) = (BTreeMap::new(), BTreeMap::new());
         for step in steps {
             match step {
@@ -187,7 +187,7 @@ impl World {
         }
         follow(&mut self.endpoints, &endpoints);
         follow(&mut self.policies, &policies);
-        Changes {
+        PolicyChanges {
             endpoints: endpoints.into_iter().collect(),
             groups: Vec::new(),
             policies: policies.into_iter().collect(),
@@ -195,8 +195,8 @@ impl World {
     }
 
     /// The change that takes everything away.
-    fn end(&self) -> Changes {
-        Changes {
+    fn end(&self) -> PolicyChanges {
+        PolicyChanges {
             endpoints: self.endpoints.keys().map(|name| (name.clone(), None)).collect(),
             groups: Vec::new(),
             policies: self.policies.keys().map(|key| (key.clone(), None)).collect(),

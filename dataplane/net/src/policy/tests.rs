@@ -223,7 +223,7 @@ fn tables_above_the_limit_are_refused_by_the_policy_that_passes_it() {
         bytes: 10_000,
         ..Default::default()
     });
-    let whole = |cases: &[Case]| Changes {
+    let whole = |cases: &[Case]| PolicyChanges {
         endpoints: endpoints(cases)
             .into_iter()
             .map(|e| (e.name.clone(), Some(e)))
@@ -245,9 +245,9 @@ fn tables_above_the_limit_are_refused_by_the_policy_that_passes_it() {
     };
     assert_eq!(decide(classifier.tables(), pod), denied(0, Direction::Ingress));
     assert_eq!(decide(classifier.tables(), other), Decision::Allow);
-    let gone = Changes {
+    let gone = PolicyChanges {
         policies: vec![(("a/small".to_owned(), Direction::Ingress), None)],
-        ..Changes::default()
+        ..PolicyChanges::default()
     };
     let compiled = classifier.update(gone).expect("it is nothing");
     assert_eq!(decide(&compiled, pod), Decision::Allow);
@@ -318,7 +318,7 @@ fn peers_that_hold_nearly_everybody_cost_what_differs() {
         narrow: 10,
         ..Default::default()
     });
-    let everything = Changes {
+    let everything = PolicyChanges {
         endpoints: (0..PODS).map(pod).collect(),
         groups: Vec::new(),
         policies: (0..PODS).map(policy).collect(),
@@ -364,7 +364,7 @@ fn who_takes_most_gives_way() {
         bytes: 20_000,
         ..Default::default()
     });
-    let changes = Changes {
+    let changes = PolicyChanges {
         endpoints: endpoints(&cases)
             .into_iter()
             .map(|e| (e.name.clone(), Some(e)))
@@ -411,7 +411,7 @@ fn what_the_builder_lists_is_limited() {
     };
     let mut policies = vec![policy("a/all", GroupId(1), rules)];
     policies.extend((0..100).map(|i| policy(&format!("a/p{i}"), group(i), Vec::new())));
-    let changes = Changes {
+    let changes = PolicyChanges {
         endpoints: (0..100).map(pod).collect(),
         groups: Vec::new(),
         policies,

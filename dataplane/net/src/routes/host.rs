@@ -14,36 +14,36 @@ use crate::config::Fault;
 use crate::hash::Keyed;
 
 /// The place of a route among those of its host.
-type Place = u32;
+type RouteIndex = u32;
 
 /// Stands behind the last of a chain.
-const END: Place = Place::MAX;
+const END: RouteIndex = RouteIndex::MAX;
 
 /// Routes indexed so that a look-up costs as many hash look-ups as the path has elements, however many routes there are,
 /// and one run of each regular expression that stands before what is found otherwise. Of all routes that match, the one
 /// that stands first wins.
 #[derive(Debug)]
-pub(super) struct Host {
+pub(super) struct HostRoutes {
     source: Arc<VirtualHost>,
     routes: Vec<Arc<Route>>,
     /// The first Exact route of each path,
-    exact: HashMap<Box<str>, Place, Keyed>,
+    exact: HashMap<Box<str>, RouteIndex, Keyed>,
     /// the first Prefix route of each path, without the slash at its end, so that `/` is the empty string,
-    prefix: HashMap<Box<str>, Place, Keyed>,
+    prefix: HashMap<Box<str>, RouteIndex, Keyed>,
     /// and behind each route the next one of the same kind and path.
-    next: Vec<Place>,
+    next: Vec<RouteIndex>,
     /// In the order of places.
-    patterns: Vec<(Place, Regex)>,
+    patterns: Vec<(RouteIndex, Regex)>,
 }
 
-impl Host {
+impl HostRoutes {
     /// Compiles a host; `previous` lends their numbers to the routes that it had already.
     pub(super) fn build(
         source: &Arc<VirtualHost>,
         previous: Option<&Self>,
         registry: &Registry,
     ) -> Result<Self, Fault> {
-        let known: HashMap<Identity<'_>, &Route> = previous
+        let known: HashMap<RouteIdentity<'_>, &Route> = previous
             .into_iter()
             .flat_map(|previous| {
                 previous
@@ -75,7 +75,7 @@ impl Host {
         Ok(host)
     }
 
-    fn index(&mut self, place: Place, path: &PathMatch) -> Result<(), Fault> {
+    fn index(&mut self, place: RouteIndex, path: &PathMatch) -> Result<(), Fault> {
         let (paths, key) = match path {
             PathMatch::Exact(path) => (&mut self.exact, Box::from(&*path::of_rule(path))),
             PathMatch::Prefix(path) => (
@@ -122,7 +122,7 @@ impl Host {
     }
 
     /// Looks for a route that stands before `best` and whose other conditions hold.
-    fn follow(&self, first: Place, head: &impl Head, best: &mut Place) {
+    fn follow(&self, first: RouteIndex, head: &impl Head, best: &mut RouteIndex) {
         let mut place = first;
         while place < *best {
             if self.routes[place as usize].admits(head) {
@@ -135,8 +135,8 @@ impl Host {
 
 /// What makes a route the same as before. The rule's place in its object is no part of it: a path that is put in front
 /// moves all others.
-type Identity<'a> = (&'a RouteMatch, RouteKind, &'a str);
+type RouteIdentity<'a> = (&'a RouteMatch, RouteKind, &'a str);
 
-fn identity(route: &Definition) -> Identity<'_> {
+fn identity(route: &Definition) -> RouteIdentity<'_> {
     (&route.matches, route.origin.kind, &route.origin.name)
 }

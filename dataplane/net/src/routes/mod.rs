@@ -24,7 +24,7 @@ use headgate_ring::message::VirtualHost;
 use crate::config::Fault;
 pub use condition::Head;
 pub(crate) use condition::pattern;
-use host::Host;
+use host::HostRoutes;
 pub use number::Number;
 use number::Registry;
 pub use parts::Parts;
@@ -34,10 +34,10 @@ pub use route::{Backend, Route};
 /// The routes of every host.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
-    exact: Parts<Host>,
+    exact: Parts<HostRoutes>,
     /// By what follows `*.`.
-    wildcard: Parts<Host>,
-    any: Option<Arc<Host>>,
+    wildcard: Parts<HostRoutes>,
+    any: Option<Arc<HostRoutes>>,
     registry: Arc<Registry>,
 }
 
@@ -52,7 +52,11 @@ impl Routes {
         if previous.is_some_and(|previous| Arc::ptr_eq(previous.source(), host)) {
             return Ok(());
         }
-        let made = Arc::new(Host::build(host, previous.map(AsRef::as_ref), &self.registry)?);
+        let made = Arc::new(HostRoutes::build(
+            host,
+            previous.map(AsRef::as_ref),
+            &self.registry,
+        )?);
         match host.host.strip_prefix("*.") {
             _ if host.host.is_empty() => self.any = Some(made),
             Some(parent) => self.wildcard.insert(parent, made),
@@ -91,7 +95,7 @@ impl Routes {
         Ok(made)
     }
 
-    fn adopt(&mut self, known: &Arc<Host>) {
+    fn adopt(&mut self, known: &Arc<HostRoutes>) {
         let pattern = &known.source().host;
         match pattern.strip_prefix("*.") {
             _ if pattern.is_empty() => self.any = Some(Arc::clone(known)),
@@ -100,7 +104,7 @@ impl Routes {
         }
     }
 
-    fn get(&self, pattern: &str) -> Option<&Arc<Host>> {
+    fn get(&self, pattern: &str) -> Option<&Arc<HostRoutes>> {
         match pattern.strip_prefix("*.") {
             _ if pattern.is_empty() => self.any.as_ref(),
             Some(parent) => self.wildcard.get(parent),

@@ -263,7 +263,7 @@ fn errors_about_terminated_connections_are_for_the_l7_stage() {
         let last = workers - 1;
         let source = SocketAddr::new(
             ip("10.244.1.1"),
-            *gateway.ports.slice(Part::L7(StageId(last))).start(),
+            *gateway.ports.slice(SourcePortOwner::L7(StageId(last))).start(),
         );
         let request = craft::frame(
             [GATEWAY_MACS[1], PEER_MAC],

@@ -77,7 +77,7 @@ fn a_source_port_names_its_stage() {
     let mut gateway = apart(2, Ownership::Hash, 3);
     let pod = socket("10.244.1.10:8080");
     for stage in 0..3 {
-        for port in gateway.ports.slice(Part::L7(StageId(stage))) {
+        for port in gateway.ports.slice(SourcePortOwner::L7(StageId(stage))) {
             let source = SocketAddr::new(ip("10.244.1.1"), port);
             let answer = craft::frame([PEER_MAC, GATEWAY_MACS[1]], pod, source, tcp(SYN | ACK));
             assert_eq!(anywhere(&mut gateway, PODS, &answer), to_l7(stage, &answer));
@@ -129,7 +129,7 @@ fn services_do_not_notice() {
         let (source, pod) = ends(&out.frame);
         assert_eq!(
             gateway.ports.owner(source.port()),
-            Some(Part::L4(WorkerId(out.worker)))
+            Some(SourcePortOwner::L4(WorkerId(out.worker)))
         );
         let answer = craft::frame([PEER_MAC, GATEWAY_MACS[1]], pod, source, tcp(SYN | ACK));
         for worker in [0, 1] {

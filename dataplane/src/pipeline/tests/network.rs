@@ -118,7 +118,7 @@ impl Network {
         let owner = self.gateway.ports.owner(source.port());
         assert_eq!(
             owner,
-            Some(Part::L4(WorkerId(out.worker))),
+            Some(SourcePortOwner::L4(WorkerId(out.worker))),
             "the port names the worker"
         );
         assert!(out.frame.ends_with(payload));

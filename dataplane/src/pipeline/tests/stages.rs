@@ -27,7 +27,10 @@ fn there_and_back() {
         let (source, pod) = ends(&out.frame);
         assert_eq!(pod.port(), 8080);
         assert!(gateway.fib.is_local(source.ip()));
-        assert_eq!(gateway.ports.owner(source.port()), Some(Part::L4(WorkerId(0))));
+        assert_eq!(
+            gateway.ports.owner(source.port()),
+            Some(SourcePortOwner::L4(WorkerId(0)))
+        );
         assert_eq!(out.frame[..6], [2, 0, 0, 0, 3, last_byte_as_decimal(pod.ip())]);
         assert_eq!(out.frame[6..12], GATEWAY_MACS[1]);
 
@@ -293,7 +296,7 @@ fn l7() {
         Verdict::Reply
     );
     // A pod answers the L7 stage.
-    let port = *gateway.ports.slice(Part::L7(StageId(0))).start();
+    let port = *gateway.ports.slice(SourcePortOwner::L7(StageId(0))).start();
     let to = SocketAddr::new(ip("10.244.1.1"), port);
     let answer = craft::frame(
         [PEER_MAC, GATEWAY_MACS[1]],
@@ -310,7 +313,7 @@ fn what_is_the_kernels() {
     let mut gateway = gateway();
     let reserved = format!(
         "10.244.1.1:{}",
-        gateway.ports.slice(Part::L4(WorkerId(0))).start()
+        gateway.ports.slice(SourcePortOwner::L4(WorkerId(0))).start()
     );
     for (to, cause) in [
         ("192.0.2.1:22", Kernel::Local),

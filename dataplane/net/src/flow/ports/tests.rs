@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{Part, SourcePorts};
+use super::{SourcePortOwner, SourcePorts};
 use crate::verdict::{StageId, WorkerId};
 
 #[test]
@@ -22,7 +22,7 @@ fn one_worker_with_every_port() {
     let ports = SourcePorts::new(1, 65535, 1).unwrap();
     assert_eq!(ports.range(), 1..=65535);
     assert_eq!(ports.owner(0), None);
-    assert_eq!(ports.owner(65535), Some(Part::L7(StageId(0))));
+    assert_eq!(ports.owner(65535), Some(SourcePortOwner::L7(StageId(0))));
 }
 
 /// A quarter for L7, whoever shares it.
@@ -30,9 +30,12 @@ fn one_worker_with_every_port() {
 fn stages_share_a_quarter() {
     for stages in [1, 2, 8] {
         let ports = SourcePorts::cut(60_000, 60_255, 2, stages).unwrap();
-        assert_eq!(ports.slice(Part::L4(WorkerId(1))), 60_096..=60_191);
+        assert_eq!(ports.slice(SourcePortOwner::L4(WorkerId(1))), 60_096..=60_191);
         let each = 64 / u16::from(stages);
-        assert_eq!(ports.slice(Part::L7(StageId(0))), 60_192..=60_192 + each - 1);
+        assert_eq!(
+            ports.slice(SourcePortOwner::L7(StageId(0))),
+            60_192..=60_192 + each - 1
+        );
     }
 }
 
@@ -49,8 +52,8 @@ proptest! {
             return Ok(());
         };
         let mut next = first;
-        let l4 = (0..workers).map(|worker| Part::L4(WorkerId(worker)));
-        let l7 = (0..stages).map(|stage| Part::L7(StageId(stage)));
+        let l4 = (0..workers).map(|worker| SourcePortOwner::L4(WorkerId(worker)));
+        let l7 = (0..stages).map(|stage| SourcePortOwner::L7(StageId(stage)));
         for part in l4.chain(l7) {
             let slice = ports.slice(part);
             prop_assert_eq!(*slice.start(), next);

@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::trie::TOPS;
-use super::{Changes, Entities, Limits, TooLarge};
+use super::{Entities, Limits, PolicyChanges, TooLarge};
 use crate::lpm::Lpm;
-use crate::policy::compiled::{Class, Compiled, Counts, REGION};
+use crate::policy::compiled::{Class, Compiled, REGION, TableCounts};
 
 /// A change on its way.
-pub(super) struct Change<'a> {
+pub(super) struct Recompilation<'a> {
     pub(super) model: &'a mut Entities,
     pub(super) out: &'a mut Compiled,
     pub(super) limits: Limits,
@@ -39,7 +39,7 @@ pub(super) struct Change<'a> {
     pub(super) moved: Vec<IpNet>,
 }
 
-impl<'a> Change<'a> {
+impl<'a> Recompilation<'a> {
     pub(super) fn new(model: &'a mut Entities, out: &'a mut Compiled, limits: Limits) -> Self {
         Self {
             model,
@@ -61,7 +61,7 @@ impl<'a> Change<'a> {
     }
 
     /// Edits tables that are equal to the model. After an error both are useless.
-    pub(super) fn run(mut self, changes: Changes) -> Result<(), TooLarge> {
+    pub(super) fn run(mut self, changes: PolicyChanges) -> Result<(), TooLarge> {
         self.name_groups(changes.groups);
         self.change_policies(changes.policies);
         self.fill_new_sets();
@@ -176,7 +176,7 @@ impl<'a> Change<'a> {
 
     fn count(&mut self) {
         let model = &*self.model;
-        self.out.counts = Counts {
+        self.out.counts = TableCounts {
             classes: model.classes.len() - 1,
             regions: model.regions.len() - 1,
             guards: model.guards.len() - 1,

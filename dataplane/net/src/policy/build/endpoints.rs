@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use headgate_ring::message::{Endpoint, GroupId};
 
-use super::change::Change;
+use super::change::Recompilation;
 use super::guards::GuardInfo;
 use super::{drop_from, enter, leave, slot};
 
@@ -40,7 +40,7 @@ pub(super) struct ClassInfo {
     pub(super) region: u32,
 }
 
-impl Change<'_> {
+impl Recompilation<'_> {
     /// The group's number, with a user more.
     pub(super) fn acquire_group(&mut self, id: GroupId) -> u32 {
         let (group, new) = self.model.groups.acquire(id);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use headgate_ring::message::{Direction, Tier};
 
-use super::change::Change;
+use super::change::Recompilation;
 use super::policies::CompactRule;
 use super::program::Program;
 use super::{PolicyKey, TooLarge, enter, leave};
@@ -27,7 +27,7 @@ pub(super) struct GuardInfo {
     cells: Vec<u32>,
     /// What classes are to hold; it uses the ports in it.
     pub(super) record: Guard,
-    /// It is in [`Change::dirty`].
+    /// It is in [`Recompilation::dirty`].
     dirty: bool,
 }
 
@@ -43,7 +43,7 @@ impl Default for GuardInfo {
     }
 }
 
-impl Change<'_> {
+impl Recompilation<'_> {
     /// Has the cells of a guard computed anew.
     pub(super) fn mark(&mut self, guard: u32) {
         let info = &mut self.model.guard_info[guard as usize];

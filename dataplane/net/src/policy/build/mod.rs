@@ -34,12 +34,12 @@ use std::sync::Arc;
 
 use headgate_ring::message::{Direction, Endpoint, Group, GroupId, Peer, Policy};
 
-use super::compiled::{Class, Compiled, Counts};
+use super::compiled::{Class, Compiled, TableCounts};
 use super::ports::LineCounts;
 use crate::double_buffered::DoubleBuffered;
 use crate::hash::Keyed;
 use crate::lpm::Lpm;
-use change::Change;
+use change::Recompilation;
 use endpoints::{ClassInfo, GroupInfo, Identity};
 use guards::{GuardInfo, LISTED};
 use intern::Interner;
@@ -68,7 +68,7 @@ pub type PolicyKey = (String, Direction);
 
 /// What differs from the state before, each object once; `None` takes it away.
 #[derive(Clone, Debug, Default)]
-pub struct Changes {
+pub struct PolicyChanges {
     /// Checked endpoints, by name.
     pub endpoints: Vec<(String, Option<Arc<Endpoint>>)>,
     /// Groups, by id. Decisions need only their ids, which endpoints and policies name.
@@ -164,7 +164,7 @@ impl Classifier {
             bytes: usize::MAX,
             ..limits
         };
-        let begun = classifier.change(Changes::default(), unlimited);
+        let begun = classifier.change(PolicyChanges::default(), unlimited);
         begun.expect("there is no limit");
         classifier
     }
@@ -173,7 +173,7 @@ impl Classifier {
     ///
     /// # Errors
     /// When the tables would take more than [`MEMORY_LIMIT`]; the state before stays.
-    pub fn update(&mut self, changes: Changes) -> Result<Arc<Compiled>, TooLarge> {
+    pub fn update(&mut self, changes: PolicyChanges) -> Result<Arc<Compiled>, TooLarge> {
         if changes.is_empty() {
             return Ok(Arc::clone(&self.front));
         }
@@ -187,7 +187,7 @@ impl Classifier {
     }
 
     /// Takes an update back, by what it changed the other way round.
-    pub fn revert(&mut self, changes: Changes) {
+    pub fn revert(&mut self, changes: PolicyChanges) {
         if changes.is_empty() {
             return;
         }
@@ -213,7 +213,7 @@ impl Classifier {
         }
     }
 
-    fn change(&mut self, changes: Changes, limits: Limits) -> Result<(), TooLarge> {
+    fn change(&mut self, changes: PolicyChanges, limits: Limits) -> Result<(), TooLarge> {
         self.settle();
         if !self.level || Arc::get_mut(&mut self.back).is_none() {
             // Somebody reads old tables for long.
@@ -223,13 +223,13 @@ impl Classifier {
         }
         self.level = false;
         let back = Arc::get_mut(&mut self.back).expect("nobody else has it");
-        Change::new(&mut self.model, back, limits).run(changes)?;
+        Recompilation::new(&mut self.model, back, limits).run(changes)?;
         std::mem::swap(&mut self.front, &mut self.back);
         Ok(())
     }
 }
 
-impl Changes {
+impl PolicyChanges {
     /// Whether nothing differs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -251,7 +251,7 @@ impl Compiled {
     /// # Errors
     /// When the tables would take more than [`MEMORY_LIMIT`].
     pub fn build(endpoints: Vec<Arc<Endpoint>>, policies: Vec<Arc<Policy>>) -> Result<Self, TooLarge> {
-        let changes = Changes {
+        let changes = PolicyChanges {
             endpoints: endpoints.into_iter().map(|e| (e.name.clone(), Some(e))).collect(),
             groups: Vec::new(),
             policies: policies
@@ -264,7 +264,7 @@ impl Compiled {
         Ok(Arc::unwrap_or_clone(classifier.front))
     }
 
-    /// What is in force before the first change, but for what [`Change::run`] puts there.
+    /// What is in force before the first change, but for what [`Recompilation::run`] puts there.
     fn bare() -> Self {
         Self {
             hosts: super::hosts::Hosts::default(),
@@ -279,14 +279,14 @@ impl Compiled {
             nodes: super::hosts::Hosts::default(),
             groups: DoubleBuffered::default(),
             group_places: super::slots::Slots::default(),
-            counts: Counts::default(),
+            counts: TableCounts::default(),
         }
     }
 
     /// All objects as changes of an empty state.
-    fn everything(&self) -> Changes {
+    fn everything(&self) -> PolicyChanges {
         let policies = self.policies();
-        Changes {
+        PolicyChanges {
             endpoints: self
                 .endpoints()
                 .into_iter()

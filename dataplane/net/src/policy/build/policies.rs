@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headgate_ring::message::{Action, Group, GroupId, Policy, PolicyRule, PortRange, Tier};
 
-use super::change::Change;
+use super::change::Recompilation;
 use super::{PolicyKey, drop_from, slot};
 use crate::policy::compiled::side;
 use crate::policy::ports::{EVERYTHING, port_key};
@@ -41,7 +41,7 @@ impl Rules {
     }
 }
 
-impl Change<'_> {
+impl Recompilation<'_> {
     /// Takes note of what groups are called.
     pub(super) fn name_groups(&mut self, changes: Vec<(GroupId, Option<Arc<Group>>)>) {
         for (id, group) in changes {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use headgate_ring::message::Peer;
 use ipnet::IpNet;
 
-use super::change::Change;
+use super::change::Recompilation;
 use super::guards::LISTED;
 use super::{drop_from, enter, leave, slot};
 use crate::policy::compiled::REGION;
@@ -61,7 +61,7 @@ fn outermost(mut blocks: Vec<IpNet>) -> Vec<IpNet> {
     blocks
 }
 
-impl Change<'_> {
+impl Recompilation<'_> {
     /// The peer's set, with a user more.
     pub(super) fn acquire_set(&mut self, peer: &Peer) -> u32 {
         let (set, new) = self.model.sets.acquire(peer.clone());
