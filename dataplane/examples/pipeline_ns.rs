@@ -24,7 +24,8 @@ use headgate_dataplane::telemetry::flow_log::{FlowLog, Recorded, Settings};
 use headgate_net::clock::Nanos;
 use headgate_net::fib::{self, Fib, KernelRoute, NextHop, RouteKind, RoutingTable, Snapshot};
 use headgate_net::flow::{Ownership, SourcePorts, Termination, Timeouts};
-use headgate_net::verdict::{PortId, Reason, Verdict, WorkerId};
+use headgate_net::ids::{PortId, WorkerId};
+use headgate_net::verdict::{Reason, Verdict};
 use headgate_net::wire::craft::{self, Segment, Transport};
 use headgate_net::wire::{self, Address, Parsed, Tuple, tcp_flag};
 use headgate_ring::message::{

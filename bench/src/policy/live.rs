@@ -21,7 +21,7 @@ use headgate_dataplane::{
 use headgate_net::{
     clock::Clock,
     flow::{Ownership, SourcePorts, Termination, Timeouts},
-    verdict::WorkerId,
+    ids::WorkerId,
 };
 use headgate_ring::{ControlSession, Operation, Transaction, message::ToControl};
 use headgate_xsk::Umem;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use headgate_dataplane::config::{State, Tables};
 use headgate_net::fib::{self, KernelRoute, NextHop, RouteKind, RoutingTable, Snapshot};
-use headgate_net::verdict::PortId;
+use headgate_net::ids::PortId;
 use headgate_ring::message::{
     Action, Certificate, Direction, Endpoint, Frontend, Group, GroupId, Listener, ListenerProtocol, Object,
     PathMatch, Peer, Policy, PolicyRule, PortRange, Protocol, Route as HttpRoute, RouteKind as MadeOf,

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use headgate_dataplane::config::{State, Tables};
 use headgate_net::fib::{Fib, KernelRoute, Link, Neighbour, NextHop, RouteKind, RoutingTable, Snapshot};
+use headgate_net::ids::PortId;
 use headgate_net::lb::{BalancedService, Maglev};
-use headgate_net::verdict::PortId;
 use headgate_ring::message::{self, Frontend, Object, Protocol};
 use headgate_ring::{Operation, Transaction};
 use random::Random;

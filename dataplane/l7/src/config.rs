@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use headgate_net::config::{ConfigError, Fault};
+use headgate_net::config::ConfigError;
+use headgate_net::fault::Fault;
 use headgate_net::routes::Routes;
 use headgate_ring::message::{Certificate, Key, Listener, ListenerProtocol, Upstream, VirtualHost};
 

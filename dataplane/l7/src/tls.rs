@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use headgate_net::config::Fault;
+use headgate_net::fault::Fault;
 use headgate_net::routes::Parts;
 use headgate_ring::message::Certificate;
 use rustls::crypto::aws_lc_rs;

@@ -7,10 +7,13 @@
 pub mod bucket;
 pub mod clock;
 pub mod config;
+pub mod counted;
 mod double_buffered;
+pub mod fault;
 pub mod fib;
 pub mod flow;
 pub mod hash;
+pub mod ids;
 pub mod lb;
 pub mod lpm;
 pub mod policy;

@@ -1,28 +1,12 @@
-//! How a packet's way ends, and the counters of every ending.
-
-mod counters;
-#[cfg(test)]
-mod tests;
+//! How a packet's way ends; the counters of every ending are [`record::Counters`](crate::record::Counters).
 
 use std::net::IpAddr;
 
-pub use counters::{Counters, Denials};
-use strum::{EnumMessage, EnumProperty, IntoStaticStr, VariantArray};
+use strum::{EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray};
 
-use crate::record::Id;
+use crate::counted::Id;
+use crate::ids::{PortId, StageId, WorkerId};
 use crate::wire::{Headers, Malformed};
-
-/// An interface that Headgate serves, by its place on the command line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PortId(pub u8);
-
-/// A worker, by its queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WorkerId(pub u8);
-
-/// A stage that terminates connections: one of each worker and of its number, or one on a core of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StageId(pub u8);
 
 /// What becomes of a packet; each ends with exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,21 +41,9 @@ pub enum Verdict {
 }
 
 /// Why a packet was dropped. `docs/dataplane.md` says what an operator does about each.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    EnumMessage,
-    EnumProperty,
-    IntoStaticStr,
-    VariantArray,
-)]
+#[derive(EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Reason {
     /// The frame ends before its headers do.
@@ -95,7 +67,7 @@ pub enum Reason {
     BadSource,
     /// The packet has been forwarded too often already.
     HopLimit,
-    /// A NetworkPolicy or ClusterNetworkPolicy forbids the connection; [`Counters::denials`] says which.
+    /// A NetworkPolicy or ClusterNetworkPolicy forbids the connection; [`Counters::denials`](crate::record::Counters::denials) says which.
     Denied,
     /// An address of Headgate's own, but neither a Service nor a listener at that port.
     NoService,
@@ -129,17 +101,6 @@ pub enum Reason {
     KernelFull,
 }
 
-impl Reason {
-    /// Every reason, in the order of its discriminant.
-    pub const ALL: &'static [Self] = Self::VARIANTS;
-
-    /// As `headgate status` and metrics spell it; never changes once released.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.into()
-    }
-}
-
 impl Id for Reason {
     #[inline]
     fn index(self) -> usize {
@@ -148,21 +109,9 @@ impl Id for Reason {
 }
 
 /// Why a packet went to the kernel.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    EnumMessage,
-    EnumProperty,
-    IntoStaticStr,
-    VariantArray,
-)]
+#[derive(EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Kernel {
     /// Neither IPv4 nor IPv6 nor ARP.
@@ -188,17 +137,6 @@ pub enum Kernel {
     NeedsFragmenting,
 }
 
-impl Kernel {
-    /// Every cause, in the order of its discriminant.
-    pub const ALL: &'static [Self] = Self::VARIANTS;
-
-    /// As `headgate status` and metrics spell it; never changes once released.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.into()
-    }
-}
-
 impl Id for Kernel {
     #[inline]
     fn index(self) -> usize {
@@ -220,21 +158,9 @@ impl From<Malformed> for Reason {
 }
 
 /// What a packet was answered with.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    EnumMessage,
-    EnumProperty,
-    IntoStaticStr,
-    VariantArray,
-)]
+#[derive(EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Answer {
     /// ARP for an address of Headgate's.
@@ -251,17 +177,6 @@ pub enum Answer {
     TooBig,
     /// ICMP time exceeded.
     TimeExceeded,
-}
-
-impl Answer {
-    /// Every answer, in the order of its discriminant.
-    pub const ALL: &'static [Self] = Self::VARIANTS;
-
-    /// As `headgate status` and metrics spell it; never changes once released.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.into()
-    }
 }
 
 impl Id for Answer {

@@ -9,7 +9,8 @@ use headgate_ring::message::{Generation, Key, Listener, Protocol, Service};
 
 use super::http;
 use headgate_l7 as l7;
-use headgate_net::config::{Change, ConfigError, Fault, State, Stored, Undo};
+use headgate_net::config::{Change, ConfigError, State, Stored, Undo};
+use headgate_net::fault::Fault;
 use headgate_net::{hash, lb, policy};
 
 /// Everything that the packet path needs of one state. Never changed once built; a clone is cheap, and what did not

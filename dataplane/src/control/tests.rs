@@ -17,7 +17,7 @@ use crate::telemetry::flow_log::FlowLog;
 use crate::worker::{self, KernelPath, Shared, WorkerConfig};
 use headgate_net::clock::Clock;
 use headgate_net::flow::{Ownership, SourcePorts, Termination, Timeouts};
-use headgate_net::verdict::WorkerId;
+use headgate_net::ids::WorkerId;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -18,7 +18,7 @@ use netlink_packet_route::route::{
 use headgate_net::fib::{
     DeviceAddress, KernelRoute, Link, Neighbour, NextHop, RouteKind, RoutingTable, Snapshot,
 };
-use headgate_net::verdict::PortId;
+use headgate_net::ids::PortId;
 
 const TABLE_MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
 /// `RT_TABLE_LOCAL` of `linux/rtnetlink.h`.

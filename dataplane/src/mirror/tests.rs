@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use super::*;
 use crate::testing::Namespace;
 use headgate_net::fib::{Fib, Lookup, NextHop, RouteKind, RoutingTable};
-use headgate_net::verdict::PortId;
+use headgate_net::ids::PortId;
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()

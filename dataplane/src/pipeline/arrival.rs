@@ -6,10 +6,11 @@ use super::{Origin, Packet};
 use crate::telemetry::flow_log::Event;
 use headgate_net::fib::Lookup;
 use headgate_net::flow::{self, NewFlow, NoRoom, Ownership, SourcePortOwner, Termination};
+use headgate_net::ids::{StageId, WorkerId};
 use headgate_net::lb::BalancedService;
 use headgate_net::policy::Decision;
 use headgate_net::record::PacketCount;
-use headgate_net::verdict::{Answer, Kernel, Reason, StageId, Verdict, WorkerId};
+use headgate_net::verdict::{Answer, Kernel, Reason, Verdict};
 use headgate_net::wire::error::Error;
 use headgate_net::wire::{self, Address, Tuple, ipv6, tcp_flag};
 

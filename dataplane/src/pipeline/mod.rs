@@ -30,8 +30,10 @@ use headgate_net::fib::Fib;
 use headgate_net::flow::{
     FlowEntry, Flows, Ownership, Secret, SourcePortOwner, SourcePorts, Termination, Timeouts,
 };
+use headgate_net::ids::{PortId, WorkerId};
+use headgate_net::record::Counters;
 use headgate_net::record::{PacketCount, WorkerRecord};
-use headgate_net::verdict::{Counters, Kernel, PortId, Reason, Verdict, WorkerId};
+use headgate_net::verdict::{Kernel, Reason, Verdict};
 use headgate_net::wire::{self, Address, Headers, Malformed, Parsed, Tuple};
 
 /// What a worker's pipeline is made of; all but `worker` is the same for every worker of a process.

@@ -22,7 +22,8 @@ use super::*;
 use crate::config::State;
 use crate::telemetry::flow_log::{Recorded, Settings};
 use headgate_net::fib::{self, KernelRoute, NextHop, RouteKind, RoutingTable, Snapshot};
-use headgate_net::verdict::{Answer, StageId};
+use headgate_net::ids::StageId;
+use headgate_net::verdict::Answer;
 use headgate_net::wire::craft::{self, Segment, Transport};
 use headgate_net::wire::tcp_flag;
 

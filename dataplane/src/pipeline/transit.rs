@@ -7,8 +7,9 @@ use crate::options::EstablishedFlows;
 use crate::telemetry::flow_log::Event;
 use headgate_net::fib::{HopId, Lookup};
 use headgate_net::flow::{Direction, FlowState, NextHop, Tick, Tracked};
+use headgate_net::ids::PortId;
 use headgate_net::record::PacketCount;
-use headgate_net::verdict::{Answer, Kernel, PortId, Reason, Verdict};
+use headgate_net::verdict::{Answer, Kernel, Reason, Verdict};
 use headgate_net::wire::error::Error;
 use headgate_net::wire::{self, Address, ethernet, ipv4};
 

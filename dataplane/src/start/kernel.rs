@@ -18,8 +18,8 @@ use crate::telemetry::metrics::MetricsServer;
 use crate::telemetry::{self, ListenerStatus, Mode, Status, WorkerStatus, flow_log};
 use crate::worker::{self, Inlet, Shared, SocketWorkerConfig};
 use headgate_net::clock::Clock;
+use headgate_net::ids::WorkerId;
 use headgate_net::record::{Recorder, WorkerRecord};
-use headgate_net::verdict::WorkerId;
 
 /// How often addresses are tried again that could not be listened at.
 const RETRY: Duration = Duration::from_secs(2);

@@ -37,7 +37,7 @@ use crate::telemetry::flow_log::{self, FlowLog};
 use crate::telemetry::metrics::MetricsServer;
 use crate::worker::{self, Shared};
 use headgate_net::clock::Clock;
-use headgate_net::verdict::PortId;
+use headgate_net::ids::PortId;
 use headgate_net::wire::{arp, ndp};
 use kernel_path::TapPath;
 use ports::OpenPort;

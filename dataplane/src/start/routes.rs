@@ -14,7 +14,7 @@ use crate::steering::Steerer;
 use crate::telemetry::{LinkState, RouteStatus};
 use crate::worker::{Shared, Wanted};
 use headgate_net::fib::Fib;
-use headgate_net::verdict::PortId;
+use headgate_net::ids::PortId;
 
 /// How often neighbours are refreshed that nobody has confirmed for a while, and how many at a time. The kernel does not see
 /// our packets to them: left alone, it would never notice that one has moved.

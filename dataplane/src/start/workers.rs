@@ -14,7 +14,7 @@ use crate::port::{Port, XdpPort};
 use crate::telemetry::flow_log::{FlowLog, Settings};
 use crate::worker::{KernelPath, WorkerConfig};
 use headgate_net::flow::{Ownership, SourcePorts, Termination, Timeouts};
-use headgate_net::verdict::WorkerId;
+use headgate_net::ids::WorkerId;
 use headgate_net::wire::ethernet::HEADER;
 
 /// What follows from the flags and the machine.

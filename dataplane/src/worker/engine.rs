@@ -14,8 +14,9 @@ use super::work::Work;
 use super::{Peer, Shared, Subscriber, WorkerConfig};
 use crate::pipeline::{Context, Pipeline};
 use headgate_net::clock::Nanos;
+use headgate_net::ids::{PortId, WorkerId};
 use headgate_net::record::{WorkerGauge, WorkerRecord};
-use headgate_net::verdict::{PortId, Reason, Verdict, WorkerId};
+use headgate_net::verdict::{Reason, Verdict};
 
 /// Frames of one port that go through the pipeline together.
 const BATCH: usize = 64;

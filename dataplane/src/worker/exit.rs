@@ -10,8 +10,9 @@ use super::{KernelPath, Shared, Wanted};
 use crate::pipeline::Context;
 use headgate_net::clock::Nanos;
 use headgate_net::fib::Lookup;
+use headgate_net::ids::PortId;
 use headgate_net::record::{PacketCount, WorkerRecord};
-use headgate_net::verdict::{Kernel, PortId, Reason};
+use headgate_net::verdict::{Kernel, Reason};
 use headgate_net::wire::set_link;
 
 /// Where complete frames are put to be sent.

@@ -36,7 +36,7 @@ use crate::pipeline::PipelineConfig;
 use crate::port::Port;
 use engine::Engine;
 use headgate_net::clock::Clock;
-use headgate_net::verdict::WorkerId;
+use headgate_net::ids::WorkerId;
 
 /// Where packets for the host's own stack go.
 pub trait KernelPath: Send + Sync {
@@ -49,7 +49,7 @@ pub trait KernelPath: Send + Sync {
 pub struct WorkerConfig {
     /// Pin to this core.
     pub core: Option<usize>,
-    /// Its share of each interface, in the order of [`PortId`](headgate_net::verdict::PortId).
+    /// Its share of each interface, in the order of [`PortId`](headgate_net::ids::PortId).
     pub ports: Vec<Box<dyn Port>>,
     /// Where its frames are from.
     pub umem: &'static Umem,

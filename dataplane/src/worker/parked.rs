@@ -8,7 +8,7 @@ use headgate_xsk::Frame;
 
 use headgate_net::clock::Nanos;
 use headgate_net::fib::{Fib, Hop};
-use headgate_net::verdict::PortId;
+use headgate_net::ids::PortId;
 use headgate_net::wire::set_link;
 
 /// Frames of one worker that wait, for all neighbours together.

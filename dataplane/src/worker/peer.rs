@@ -4,7 +4,7 @@ use crossbeam::queue::ArrayQueue;
 use headgate_xsk::Frame;
 
 use super::Subscriber;
-use headgate_net::verdict::{PortId, WorkerId};
+use headgate_net::ids::{PortId, WorkerId};
 
 /// Frames under way to one worker from all others.
 const INBOX: usize = 2048;

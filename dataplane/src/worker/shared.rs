@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use super::{Peer, Subscriber};
 use crate::config::Tables;
 use headgate_net::fib::Fib;
+use headgate_net::ids::PortId;
 use headgate_net::record::WorkerRecord;
-use headgate_net::verdict::PortId;
 
 /// A neighbour that a worker needs the link-layer address of.
 pub type Wanted = (PortId, IpAddr);
@@ -24,7 +24,7 @@ pub struct Shared {
     pub tables: Arc<ArcSwap<Tables>>,
     /// The kernel's routes and neighbours.
     pub fib: Arc<ArcSwap<Fib>>,
-    /// By [`WorkerId`](headgate_net::verdict::WorkerId).
+    /// By [`WorkerId`](headgate_net::ids::WorkerId).
     pub peers: Vec<Peer>,
     /// What each worker counts, by its id: for anybody to read.
     pub records: Vec<Arc<WorkerRecord>>,
@@ -38,7 +38,7 @@ impl Shared {
     /// # Errors
     /// When there are no descriptors left.
     pub fn new(workers: u8, wanted: mpsc::Sender<Wanted>) -> std::io::Result<Self> {
-        let peers = (0..workers).map(|id| Peer::new(headgate_net::verdict::WorkerId(id)));
+        let peers = (0..workers).map(|id| Peer::new(headgate_net::ids::WorkerId(id)));
         Ok(Self {
             tables: Arc::default(),
             fib: Arc::default(),

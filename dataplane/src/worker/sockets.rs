@@ -14,8 +14,8 @@ use super::sleep::Sleeper;
 use super::{Shared, Subscriber, on_own_runtime};
 use crate::options::EstablishedFlows;
 use headgate_net::clock::Clock;
+use headgate_net::ids::WorkerId;
 use headgate_net::record::{Loop, WorkerRecord};
-use headgate_net::verdict::WorkerId;
 
 /// How often kept connections to pods are looked after.
 const SWEEP: Duration = Duration::from_secs(1);

@@ -26,8 +26,8 @@ use headgate_net::fib::{
     DeviceAddress, Fib, KernelRoute, Link, Neighbour, NextHop, RouteKind, RoutingTable, Snapshot,
 };
 use headgate_net::flow::{Ownership, SourcePorts, Termination, Timeouts};
+use headgate_net::ids::{PortId, WorkerId};
 use headgate_net::record::{Loop, PacketCount};
-use headgate_net::verdict::{PortId, WorkerId};
 use headgate_net::wire::craft::{Transport, frame};
 use headgate_net::wire::ip_packet;
 

@@ -7,7 +7,7 @@ use headgate_ring::message::{
     PortRange, Redirect, Route, Service, TextMatch, Tier, Upstream, ValueMatch, VirtualHost,
 };
 
-use super::error::Fault;
+use crate::fault::Fault;
 use crate::{lb, routes};
 
 /// `spec.sessionAffinityConfig.clientIP.timeoutSeconds` is at most a day.

@@ -2,6 +2,8 @@
 
 use headgate_ring::message::Key;
 
+use crate::fault::Fault;
+
 /// Why a transaction was refused: one object's field, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{object}{field}{reason}", object = Lead(object), field = Lead(field))]
@@ -49,33 +51,5 @@ impl std::fmt::Display for Lead<'_> {
         } else {
             write!(f, "{}: ", self.0)
         }
-    }
-}
-
-/// An error in a field of an object whose name the caller adds.
-#[derive(Debug)]
-pub struct Fault {
-    field: String,
-    reason: String,
-}
-
-impl Fault {
-    /// `field` may be empty where the caller adds the path to it.
-    pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            reason: reason.into(),
-        }
-    }
-
-    /// Puts the path to the field's owner in front: `port` becomes `backends[3].port`.
-    #[must_use]
-    pub fn within(mut self, path: impl std::fmt::Display) -> Self {
-        self.field = if self.field.is_empty() {
-            path.to_string()
-        } else {
-            format!("{path}.{}", self.field)
-        };
-        self
     }
 }

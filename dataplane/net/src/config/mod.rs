@@ -7,5 +7,5 @@ mod check;
 mod error;
 mod state;
 
-pub use error::{ConfigError, Fault};
+pub use error::ConfigError;
 pub use state::{Change, State, Stored, Undo};

@@ -10,7 +10,8 @@ use headgate_ring::message::{
 use headgate_ring::{Operation, Transaction};
 
 use super::check;
-use super::error::{ConfigError, Fault};
+use super::error::ConfigError;
+use crate::fault::Fault;
 use crate::policy;
 
 /// Every object in force, checked on its own and against the others.

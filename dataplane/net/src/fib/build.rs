@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use super::select::{self, Selected, Up};
 use super::snapshot::{KernelRoute, Link, NextHop, RouteKind, Snapshot};
 use super::{Exit, Fib, Hop, HopId, Lookup, Path, RouteEntry, source};
+use crate::ids::PortId;
 use crate::lpm::Lpm;
-use crate::verdict::PortId;
 
 /// Number of the entry for addresses that no route holds.
 const NO_ROUTE: u32 = 0;

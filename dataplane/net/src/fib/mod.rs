@@ -13,8 +13,8 @@ use std::net::IpAddr;
 pub use snapshot::{DeviceAddress, KernelRoute, Link, Neighbour, NextHop, RouteKind, RoutingTable, Snapshot};
 
 use crate::hash;
+use crate::ids::PortId;
 use crate::lpm::Lpm;
-use crate::verdict::PortId;
 
 /// A next hop in a [`Fib`] generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

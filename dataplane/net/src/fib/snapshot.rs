@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::verdict::PortId;
+use crate::ids::PortId;
 
 /// What a [`Fib`](super::Fib) is built from. Order within each list does not matter but where it says so.
 #[derive(Clone, Debug, Default)]

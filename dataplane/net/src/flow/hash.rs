@@ -1,7 +1,7 @@
 //! The keyed hash of flows.
 
 use crate::hash::fold;
-use crate::verdict::{StageId, WorkerId};
+use crate::ids::{StageId, WorkerId};
 use crate::wire::{Address, Tuple};
 
 /// Odd bits of no structure: the fraction of the golden ratio.

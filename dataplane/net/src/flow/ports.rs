@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use thiserror::Error;
 
-use crate::verdict::{StageId, WorkerId};
+use crate::ids::{StageId, WorkerId};
 
 /// Whose source ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

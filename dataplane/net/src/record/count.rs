@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::Id;
 use super::snapshot::Snapshot;
-use super::table::Id;
 
 /// A number with one writer. Nothing is lost between its load and its store, and neither locks the bus: on the machines
 /// that we know it is the plain increment that it would be without readers.

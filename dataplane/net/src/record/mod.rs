@@ -5,6 +5,7 @@
 
 mod channel;
 mod count;
+mod counters;
 mod denials;
 mod event;
 mod recorder;
@@ -14,11 +15,13 @@ pub mod table;
 mod tests;
 mod worker;
 
+pub use crate::counted::Id;
 pub use channel::{FlowLog, FlowLogStatus, Recorded, Settings};
 pub use count::{Block, Count, Histogram, Latency};
+pub use counters::{Counters, Denials};
 pub use denials::{DenialRecord, Denied};
 pub use event::{Event, Record};
 pub use recorder::Recorder;
 pub use snapshot::Snapshot;
-pub use table::{Class, HttpCount, HttpGauge, Id, Loop, PacketCount, TcpCount, TcpGauge, WorkerGauge};
+pub use table::{Class, HttpCount, HttpGauge, Loop, PacketCount, TcpCount, TcpGauge, WorkerGauge};
 pub use worker::{L7Counters, L7Record, L7Status, TcpRecord, TcpStatus, WorkerRecord};

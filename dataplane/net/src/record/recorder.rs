@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::channel::Channel;
 use super::{FlowLog, Record, Recorded};
 use crate::bucket::TokenBucket;
-use crate::verdict::WorkerId;
+use crate::ids::WorkerId;
 
 /// Takes the decisions of one worker's packet path or L7 stage. Nothing here allocates, locks or calls the system; while
 /// a kind of decision is not recorded, it costs a load and a branch.

@@ -8,7 +8,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::table::Id;
+use super::Id;
 
 /// The values of a [`Block`](super::Block), or sums of them. In JSON a map from names, in the order of the table; names that
 /// are missing when it is read are 0, and names that nobody knows are passed over: another version wrote them.

@@ -16,11 +16,11 @@ pub struct WorkerRecord {
     /// Packets and flows.
     pub packets: Block<PacketCount, { PacketCount::COUNT }>,
     /// Packets dropped.
-    pub drops: Block<Reason, { Reason::ALL.len() }>,
+    pub drops: Block<Reason, { Reason::COUNT }>,
     /// Packets for the kernel.
-    pub kernel: Block<Kernel, { Kernel::ALL.len() }>,
+    pub kernel: Block<Kernel, { Kernel::COUNT }>,
     /// Packets answered.
-    pub answers: Block<Answer, { Answer::ALL.len() }>,
+    pub answers: Block<Answer, { Answer::COUNT }>,
     /// Its loop.
     pub turns: Block<Loop, { Loop::COUNT }>,
     /// What it holds now.

@@ -6,7 +6,7 @@ use headgate_ring::message::{RouteMatch, TextMatch, ValueMatch};
 use regex::{Regex, RegexBuilder};
 
 use super::path::unescape;
-use crate::config::Fault;
+use crate::fault::Fault;
 
 /// Bytes that a regular expression may take when compiled, and as many again while it runs. An expression of some
 /// hundred characters takes a tenth of it, unless it repeats classes of Unicode hundreds of times.

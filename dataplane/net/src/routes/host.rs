@@ -10,7 +10,7 @@ use super::condition::{Head, pattern};
 use super::number::Registry;
 use super::path;
 use super::route::Route;
-use crate::config::Fault;
+use crate::fault::Fault;
 use crate::hash::Keyed;
 
 /// The place of a route among those of its host.

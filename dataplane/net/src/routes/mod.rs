@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use headgate_ring::message::VirtualHost;
 
-use crate::config::Fault;
+use crate::fault::Fault;
 pub use condition::Head;
 pub(crate) use condition::pattern;
 use host::HostRoutes;

@@ -6,7 +6,7 @@ use headgate_ring::message::{Filters, Route as Definition, VirtualHost};
 
 use super::condition::{Conditions, Head};
 use super::number::{Number, Registry};
-use crate::config::Fault;
+use crate::fault::Fault;
 
 /// What happens to a request, from the moment it is found until the last byte of the answer.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Address, Headers, TCP, Tuple, UDP, tcp, udp};
+use super::{Address, Headers, Tuple};
 
 /// The one's complement sum of 16-bit words, not yet folded; an odd last byte is the high half of a word. Sums of parts
 /// that begin at even offsets may be added.
@@ -78,17 +78,6 @@ impl Delta {
     #[must_use]
     pub const fn apply(self, checksum: u16) -> u16 {
         !fold(!checksum as u64 + self.0 as u64)
-    }
-}
-
-/// Where in its header a transport protocol has its checksum.
-#[inline]
-#[must_use]
-pub const fn transport_offset(protocol: u8) -> Option<usize> {
-    match protocol {
-        TCP => Some(tcp::field::CHECKSUM.start),
-        UDP => Some(udp::field::CHECKSUM.start),
-        _ => None,
     }
 }
 

@@ -155,7 +155,7 @@ pub fn without_extensions(frame: &mut [u8], headers: &Headers) -> Headers {
     put_word(ip, field::PAYLOAD.start, payload);
     ip[field::NEXT] = headers.protocol;
     Headers {
-        l3: super::parse::offset(l3),
+        l3: super::headers::offset(l3),
         ..*headers
     }
 }

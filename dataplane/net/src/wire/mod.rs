@@ -13,6 +13,7 @@
 //! answers ([`arp`], [`ndp`], [`echo`], [`reset`], [`error`](mod@error)) take the whole buffer of a frame, give the
 //! answer's length, and say `None` where it does not fit.
 
+mod address;
 pub mod arp;
 pub mod checksum;
 #[cfg(any(test, feature = "harness"))]
@@ -22,6 +23,7 @@ pub mod error;
 pub mod ethernet;
 #[cfg(any(test, feature = "harness"))]
 mod fuzz;
+mod headers;
 pub mod icmp;
 pub mod ip;
 pub mod ipv4;
@@ -38,13 +40,15 @@ pub mod udp;
 pub use headgate_abi::wire::ports;
 pub use headgate_abi::wire::protocol::{ICMP, ICMPV6, SCTP, TCP, UDP};
 
+pub use address::Address;
 pub use ethernet::set_link;
 #[cfg(any(test, feature = "harness"))]
 pub use fuzz::fuzz;
-pub use parse::{Fragment, Headers, Malformed, Parsed, parse, parse_packet};
+pub use headers::{Fragment, Headers, Malformed};
+pub use parse::{Parsed, parse, parse_packet};
 pub use rewrite::{Deltas, rewrite};
 pub use tcp::flag as tcp_flag;
-pub use tuple::{Address, Tuple};
+pub use tuple::Tuple;
 
 /// The IP packet in a frame, without the link-layer header and without padding behind it; `None` where there is
 /// none.

@@ -2,7 +2,7 @@
 //! refused ports stay hidden from the end that could act on them (RFC 5508, section 4).
 
 use super::checksum::{self, Delta};
-use super::parse::offset;
+use super::headers::offset;
 use super::rewrite::{put_ports, update_transport};
 use super::{Address, Headers, TCP, Tuple, UDP, icmp, ipv4, ipv6, ports, word};
 

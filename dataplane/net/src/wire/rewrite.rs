@@ -1,7 +1,7 @@
 //! Network address translation in place.
 
-use super::checksum::{Delta, transport_offset};
-use super::{Address, Headers, Tuple, UDP, ipv4, ports, put_word, word};
+use super::checksum::Delta;
+use super::{Address, Headers, TCP, Tuple, UDP, ipv4, ports, put_word, tcp, udp, word};
 
 /// What a translation does to checksums; the same for every packet of a direction of a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(super) fn put_ports<A>(segment: &mut [u8], to: &Tuple<A>) {
 /// Updates the checksum of a segment; also of a quoted one that is cut off before its checksum.
 #[inline]
 pub(super) fn update_transport(segment: &mut [u8], protocol: u8, delta: Delta) {
-    let Some(at) = transport_offset(protocol) else {
+    let Some(at) = checksum_offset(protocol) else {
         return;
     };
     if segment.len() < at + 2 {
@@ -79,6 +79,16 @@ pub(super) fn update_transport(segment: &mut [u8], protocol: u8, delta: Delta) {
         at,
         if protocol == UDP && new == 0 { 0xffff } else { new },
     );
+}
+
+/// Where in its header a transport protocol has its checksum.
+#[inline]
+const fn checksum_offset(protocol: u8) -> Option<usize> {
+    match protocol {
+        TCP => Some(tcp::field::CHECKSUM.start),
+        UDP => Some(udp::field::CHECKSUM.start),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

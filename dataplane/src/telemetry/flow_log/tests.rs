@@ -15,7 +15,7 @@ use headgate_ring::{Operation, Transaction};
 use super::*;
 use crate::config::{State, Tables};
 use headgate_net::clock::Nanos;
-use headgate_net::verdict::WorkerId;
+use headgate_net::ids::WorkerId;
 
 const SECOND: u64 = 1_000_000_000;
 

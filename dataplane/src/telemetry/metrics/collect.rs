@@ -228,7 +228,7 @@ fn drop_families(status: &Status) -> [Family; 3] {
         "Packets dropped, by reason",
         &["reason"],
     );
-    for id in Reason::ALL {
+    for id in Reason::all() {
         let count = totals.drops.get(id.name()).copied().unwrap_or_default();
         drops.add(&[id.name()], Value::Integer(count));
     }
@@ -238,7 +238,7 @@ fn drop_families(status: &Status) -> [Family; 3] {
         "Packets for the kernel's own stack, by cause",
         &["cause"],
     );
-    for id in Kernel::ALL {
+    for id in Kernel::all() {
         let count = totals.kernel.get(id.name()).copied().unwrap_or_default();
         kernel.add(&[id.name()], Value::Integer(count));
     }
@@ -248,7 +248,7 @@ fn drop_families(status: &Status) -> [Family; 3] {
         "Packets answered, by answer",
         &["answer"],
     );
-    for id in Answer::ALL {
+    for id in Answer::all() {
         let count = totals.answers.get(id.name()).copied().unwrap_or_default();
         answers.add(&[id.name()], Value::Integer(count));
     }

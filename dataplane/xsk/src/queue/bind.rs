@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use xsk_rs::config::{BindFlags, LibxdpFlags, QueueSize, SocketConfig, XdpFlags};
 use xsk_rs::{CompQueue, FillQueue, RxQueue, TxQueue};
@@ -13,32 +14,24 @@ use super::{BATCH, BusyPoll};
 use crate::interface::Interface;
 use crate::umem::{KERNEL_RING_SIZE, Umem};
 
-/// The sockets of one memory.
+/// Sockets that nobody uses now.
 ///
 /// None is ever closed; see [`super::Queue`]. There is a reason besides: libxdp keeps the first socket of a
 /// memory open as long as the memory, which here is for ever.
-#[derive(Default)]
-pub(crate) struct Bindings {
-    bound: usize,
-    /// Those that nobody uses now.
-    #[expect(clippy::vec_box, reason = "they came in boxes, and go out in them again")]
-    parked: Vec<Box<Socket>>,
-}
+static PARKED: Mutex<Parked> = Mutex::new(Parked::new());
+
+/// They came in boxes, and go out in them again.
+type Parked = Vec<Box<Socket>>;
 
 pub(super) fn bind(umem: &'static Umem, config: &QueueConfig) -> Result<Box<Socket>, BindError> {
     let interface = check(config)?;
     let kernel = umem.kernel().ok_or(BindError::HeapMemory)?;
-    let mut bindings = umem.bindings();
-    let wanted = (interface.index, config.queue);
-    let parked = bindings
-        .parked
-        .iter()
-        .position(|socket| (socket.interface, socket.queue) == wanted);
-    let mut socket = match parked {
-        Some(at) => bindings.parked.swap_remove(at),
+    let mut bound = umem.bound();
+    let mut socket = match unpark(umem, interface.index, config.queue) {
+        Some(socket) => socket,
         None => {
-            let rings = open(&kernel.umem, config, &interface, bindings.bound > 0)?;
-            bindings.bound += 1;
+            let rings = open(&kernel.umem, config, &interface, *bound > 0)?;
+            *bound += 1;
             Socket::new(umem, kernel, rings, interface.index, config)
         }
     };
@@ -47,8 +40,19 @@ pub(super) fn bind(umem: &'static Umem, config: &QueueConfig) -> Result<Box<Sock
 }
 
 pub(super) fn park(socket: Box<Socket>) {
-    let umem = socket.umem;
-    umem.bindings().parked.push(socket);
+    parked().push(socket);
+}
+
+fn unpark(umem: &Umem, interface: u32, queue: u32) -> Option<Box<Socket>> {
+    let mut parked = parked();
+    let at = parked.iter().position(|socket| {
+        std::ptr::eq(socket.umem, umem) && (socket.interface, socket.queue) == (interface, queue)
+    })?;
+    Some(parked.swap_remove(at))
+}
+
+fn parked() -> MutexGuard<'static, Parked> {
+    PARKED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn check(config: &QueueConfig) -> Result<Interface, BindError> {

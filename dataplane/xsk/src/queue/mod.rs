@@ -11,7 +11,6 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd};
 
-pub(crate) use bind::Bindings;
 pub use config::{BindError, BusyPoll, QueueConfig, XdpMode, ZeroCopy};
 use socket::Socket;
 pub use statistics::{KernelStatistics, Probe, QueueStatistics};

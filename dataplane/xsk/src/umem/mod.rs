@@ -21,8 +21,6 @@ pub(crate) use owner::{Holder, Owners};
 pub(crate) use region::KernelRegion;
 use region::Region;
 
-use crate::queue::Bindings;
-
 /// Bytes of a frame, headroom included.
 pub const FRAME_SIZE: usize = 2048;
 
@@ -45,7 +43,8 @@ pub struct Umem {
     owners: Owners,
     /// How many frames each cache holds; written by its owner alone.
     caches: Mutex<Vec<Arc<CachePadded<AtomicUsize>>>>,
-    bindings: Mutex<Bindings>,
+    /// How many queues have been bound to it.
+    bound: Mutex<usize>,
 }
 
 impl Umem {
@@ -89,7 +88,7 @@ impl Umem {
             pool,
             owners: Owners::new(frames),
             caches: Mutex::new(Vec::new()),
-            bindings: Mutex::new(Bindings::default()),
+            bound: Mutex::new(0),
         }))
     }
 
@@ -133,8 +132,9 @@ impl Umem {
         self.region.kernel()
     }
 
-    pub(crate) fn bindings(&self) -> MutexGuard<'_, Bindings> {
-        self.bindings.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many queues have been bound to it; whoever binds another keeps this locked meanwhile.
+    pub(crate) fn bound(&self) -> MutexGuard<'_, usize> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn caches(&self) -> MutexGuard<'_, Vec<Arc<CachePadded<AtomicUsize>>>> {

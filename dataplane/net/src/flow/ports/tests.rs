@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::{SourcePortOwner, SourcePorts};
-use crate::verdict::{StageId, WorkerId};
+use crate::ids::{StageId, WorkerId};
 
 #[test]
 fn too_narrow_is_refused() {

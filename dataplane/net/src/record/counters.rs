@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use headgate_ring::message::Direction;
 
-use super::{Answer, Kernel, Reason, Verdict};
-use crate::record::{Count, DenialRecord, Denied, PacketCount, WorkerRecord};
+use super::{Count, DenialRecord, Denied, PacketCount, WorkerRecord};
+use crate::verdict::{Answer, Kernel, Reason, Verdict};
 
 /// The writer's end of a [`WorkerRecord`]: how the packets of a worker ended. All counts only grow.
 #[derive(Debug, Default)]
@@ -118,7 +118,7 @@ pub struct Denials {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Recent {
-    generation: u64,
+    publication: u64,
     index: usize,
     place: Option<usize>,
 }
@@ -140,21 +140,21 @@ impl Denials {
             .map(|d| (d.policy.as_str(), d.direction, d.packets.get()))
     }
 
-    /// Counts a packet against the policy with this index in the state of this generation; `named` tells who that is.
+    /// Counts a packet against the policy with this index of this publication; `named` tells who that is.
     /// Allocates when a policy denies for the first time.
     #[inline]
     pub fn count<'a>(
         &mut self,
-        generation: u64,
+        publication: u64,
         index: usize,
         named: impl FnOnce() -> Option<(&'a str, Direction)>,
     ) {
         let recent = self.recent.get(index % Self::RECENT);
-        let known = recent.filter(|r| r.generation == generation && r.index == index);
+        let known = recent.filter(|r| r.publication == publication && r.index == index);
         let place = match known.and_then(|recent| recent.place) {
             Some(place) => place,
             None => match named() {
-                Some((policy, direction)) => self.find(generation, index, policy, direction),
+                Some((policy, direction)) => self.find(publication, index, policy, direction),
                 None => return,
             },
         };
@@ -162,7 +162,7 @@ impl Denials {
     }
 
     #[cold]
-    fn find(&mut self, generation: u64, index: usize, policy: &str, direction: Direction) -> usize {
+    fn find(&mut self, publication: u64, index: usize, policy: &str, direction: Direction) -> usize {
         let side = match direction {
             Direction::Ingress => 0,
             Direction::Egress => 1,
@@ -182,10 +182,13 @@ impl Denials {
         });
         self.recent.resize(Self::RECENT, Recent::default());
         self.recent[index % Self::RECENT] = Recent {
-            generation,
+            publication,
             index,
             place: Some(place),
         };
         place
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,18 +2,21 @@ use std::collections::HashSet;
 
 use headgate_ring::message::Direction;
 
-use super::{Answer, Counters, Denials, Kernel, Reason, Verdict};
+use super::{Counters, Denials};
+use crate::counted::Id;
+use crate::verdict::{Answer, Kernel, Reason, Verdict};
 
-/// The position in `ALL` is the discriminant, which indexes the counters.
+/// The position in the list is the discriminant, which indexes the counters.
 #[test]
 fn lists_are_complete_and_in_order() {
-    assert!(Reason::ALL.iter().enumerate().all(|(i, r)| *r as usize == i));
-    assert!(Kernel::ALL.iter().enumerate().all(|(i, k)| *k as usize == i));
-    assert!(Answer::ALL.iter().enumerate().all(|(i, a)| *a as usize == i));
-    assert_eq!(
-        Reason::ALL.iter().map(|r| r.name()).collect::<HashSet<_>>().len(),
-        Reason::ALL.len()
-    );
+    fn check<I: Id + std::fmt::Debug>() {
+        assert!(I::all().iter().enumerate().all(|(i, id)| id.index() == i));
+        let names: HashSet<_> = I::all().iter().map(|id| id.name()).collect();
+        assert_eq!(names.len(), I::all().len());
+    }
+    check::<Reason>();
+    check::<Kernel>();
+    check::<Answer>();
 }
 
 #[test]
@@ -31,8 +34,8 @@ fn each_ending_counts_once() {
 /// Policies by their indices; those that are `None` are gone.
 type State<'a> = &'a [Option<(&'a str, Direction)>];
 
-fn count(denials: &mut Denials, generation: u64, state: State<'_>, index: usize) {
-    denials.count(generation, index, || state.get(index).copied().flatten());
+fn count(denials: &mut Denials, publication: u64, state: State<'_>, index: usize) {
+    denials.count(publication, index, || state.get(index).copied().flatten());
 }
 
 /// `a/x`, `y` and `a/x` again, whatever their indices are.

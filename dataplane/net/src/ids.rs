@@ -1,0 +1,13 @@
+//! Numbers of what every table speaks of.
+
+/// An interface that Headgate serves, by its place on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PortId(pub u8);
+
+/// A worker, by its queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkerId(pub u8);
+
+/// A stage that terminates connections: one of each worker and of its number, or one on a core of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StageId(pub u8);
