@@ -184,26 +184,22 @@ fn peer(
             .push(Invalid::new(format!("{at}.domainNames"), "is not supported"));
         return Ok(None);
     }
-    let namespaces = peer
-        .namespaces
-        .as_ref()
-        .map(|n| namespaces(n).map(ClusterPolicyPeer::Pods));
-    let pods = || peer.pods.as_ref().map(|p| pods(p).map(ClusterPolicyPeer::Pods));
-    let nodes = || {
-        peer.nodes
-            .as_ref()
-            .map(|n| selector(n, "nodes").map(ClusterPolicyPeer::Nodes))
-    };
-    let networks = || {
-        peer.networks
-            .as_ref()
-            .map(|n| networks(n).map(ClusterPolicyPeer::Networks))
-    };
-    namespaces
-        .or_else(pods)
-        .or_else(nodes)
-        .or_else(networks)
-        .transpose()
+    selected(peer).transpose()
+}
+
+/// Whom the field of a peer names that is there.
+fn selected(peer: &WrittenPeer) -> Option<Result<ClusterPolicyPeer, Invalid>> {
+    use ClusterPolicyPeer::{Networks, Nodes, Pods};
+    if let Some(written) = &peer.namespaces {
+        Some(namespaces(written).map(Pods))
+    } else if let Some(written) = &peer.pods {
+        Some(pods(written).map(Pods))
+    } else if let Some(written) = &peer.nodes {
+        Some(selector(written, "nodes").map(Nodes))
+    } else {
+        let written = peer.networks.as_ref()?;
+        Some(networks(written).map(Networks))
+    }
 }
 
 fn selector(written: &LabelSelector, field: &str) -> Result<Selector, Invalid> {
