@@ -11,10 +11,10 @@ const PART: usize = 64;
 /// Endpoints by the number of their upstream. A clone shares all but the parts in which one of the two changes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Upstreams {
-    parts: Vec<Arc<Part>>,
+    parts: Vec<Arc<UpstreamsPart>>,
 }
 
-type Part = [Option<UpstreamEndpoints>; PART];
+type UpstreamsPart = [Option<UpstreamEndpoints>; PART];
 
 #[derive(Clone, Debug)]
 struct UpstreamEndpoints {

@@ -58,7 +58,7 @@ impl Control {
     pub fn start(path: &Path, applier: Applier) -> Result<Self, ControlError> {
         let listener = SessionListener::bind(path)?;
         let status = Arc::new(Mutex::new(ControlStatus::default()));
-        let server = Server {
+        let server = ControlServer {
             listener,
             session: None,
             rivals: Rivals::default(),
@@ -83,7 +83,7 @@ impl Control {
     }
 }
 
-struct Server {
+struct ControlServer {
     listener: SessionListener,
     session: Option<DataSession>,
     rivals: Rivals,
@@ -93,7 +93,7 @@ struct Server {
     status: Arc<Mutex<ControlStatus>>,
 }
 
-impl Server {
+impl ControlServer {
     fn run(mut self, bell: &OwnedFd) {
         self.applier.observe();
         while let Some((new, news)) = self.wait(bell) {

@@ -31,12 +31,12 @@ pub enum SourcePortsError {
 /// A reservation that ends with this value.
 #[derive(Debug)]
 pub struct ReservedPorts {
-    change: Option<Change>,
+    change: Option<Reservation>,
 }
 
 /// What a reservation changed. It stands in a file, too, for the instance after one that was killed.
 #[derive(Debug)]
-struct Change {
+struct Reservation {
     before: String,
     after: String,
     record: PathBuf,
@@ -69,7 +69,7 @@ impl ReservedPorts {
                     );
                 }
                 Ok(Self {
-                    change: Some(Change {
+                    change: Some(Reservation {
                         before,
                         after,
                         record,
@@ -91,7 +91,7 @@ fn left_behind(record: &Path, now: &str) -> Option<String> {
 
 impl Drop for ReservedPorts {
     fn drop(&mut self) {
-        let Some(Change {
+        let Some(Reservation {
             before,
             after,
             record,

@@ -43,7 +43,7 @@ pub struct Device {
 pub type Neighbours = BTreeMap<(u32, IpAddr), Option<[u8; 6]>>;
 
 /// An element of [`Neighbours`].
-type Row = ((u32, IpAddr), Option<[u8; 6]>);
+type NeighbourRow = ((u32, IpAddr), Option<[u8; 6]>);
 
 /// The kernel's network state, as far as forwarding needs it.
 #[derive(Clone, Debug, Default)]
@@ -237,7 +237,7 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
 
 /// The key and the usable link-layer address of a neighbour; `None` for other families, such as a bridge's forwarding
 /// entries.
-pub(super) fn neighbour(message: &NeighbourMessage) -> Option<Row> {
+pub(super) fn neighbour(message: &NeighbourMessage) -> Option<NeighbourRow> {
     use NeighbourState as S;
     let (mut to, mut mac) = (None, None);
     for attribute in &message.attributes {

@@ -78,12 +78,12 @@ pub struct MirrorStatistics {
 
 /// How often a part of the copy has become out of date, and as of which of these times it was read.
 #[derive(Clone, Copy, Debug, Default)]
-struct Part {
+struct CopyPart {
     changes: u64,
     read: u64,
 }
 
-impl Part {
+impl CopyPart {
     fn out_of_date(self) -> bool {
         self.changes != self.read
     }
@@ -96,8 +96,8 @@ pub struct Mirror {
     events: Events,
     kernel: Kernel,
     /// Links, addresses and routes.
-    tables: Part,
-    neighbours: Part,
+    tables: CopyPart,
+    neighbours: CopyPart,
     changed: bool,
     read_took: Duration,
     statistics: MirrorStatistics,
@@ -115,8 +115,8 @@ impl Mirror {
             handle,
             events,
             kernel: Kernel::default(),
-            tables: Part::default(),
-            neighbours: Part::default(),
+            tables: CopyPart::default(),
+            neighbours: CopyPart::default(),
             changed: false,
             read_took: Duration::ZERO,
             statistics: MirrorStatistics::default(),

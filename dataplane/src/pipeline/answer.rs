@@ -10,7 +10,7 @@ impl<A: Address> Packet<'_, A> {
     /// Turns the packet into an ICMP error about it; `reason` counts where nothing can be sent.
     #[cold]
     pub(super) fn answer(&mut self, answer: Answer, error: Error, reason: Reason) -> Verdict {
-        if !self.desk.limiter.take(self.ctx.now) {
+        if !self.common.limiter.take(self.ctx.now) {
             return self.drop(Reason::RateLimited);
         }
         let headers = self.headers;
@@ -23,7 +23,7 @@ impl<A: Address> Packet<'_, A> {
         if self.headers.tcp_flags & tcp_flag::RST != 0 {
             return self.drop(reason);
         }
-        if !self.desk.limiter.take(self.ctx.now) {
+        if !self.common.limiter.take(self.ctx.now) {
             return self.drop(Reason::RateLimited);
         }
         let headers = self.headers;
@@ -41,7 +41,7 @@ impl<A: Address> Packet<'_, A> {
         match write(self.frame.data_mut()) {
             Some(len) => {
                 self.frame.set_len(len);
-                self.desk.counters.answer(answer)
+                self.common.counters.answer(answer)
             }
             None => {
                 self.frame.set_len(before);

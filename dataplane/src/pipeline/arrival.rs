@@ -53,25 +53,25 @@ impl<A: Address> Packet<'_, A> {
 
     /// Whose packet it is that goes to a reserved source port of an address of the host's.
     pub(super) fn reserved(&self, tuple: &Tuple<A>) -> Option<SourcePortOwner> {
-        let owner = self.desk.source_ports.owner(tuple.destination_port)?;
+        let owner = self.common.source_ports.owner(tuple.destination_port)?;
         self.ctx.fib.is_local(tuple.destination.ip()).then_some(owner)
     }
 
     /// The other worker that the hash of a client's packet names, if it is another one and hashes decide.
     pub(super) fn owner_by_hash(&self, hash: u64) -> Option<WorkerId> {
-        match self.desk.ownership {
+        match self.common.ownership {
             Ownership::Queue => None,
-            Ownership::Hash => self.other(flow::worker(hash, self.desk.workers)),
+            Ownership::Hash => self.other(flow::worker(hash, self.common.workers)),
         }
     }
 
     /// The worker, if it is another one, and the packet may still go to it.
     pub(super) fn other(&self, worker: WorkerId) -> Option<WorkerId> {
-        (self.origin == Origin::Received && worker != self.desk.worker).then_some(worker)
+        (self.origin == Origin::Received && worker != self.common.worker).then_some(worker)
     }
 
     pub(super) fn hand_over(&mut self, owner: WorkerId) -> Verdict {
-        self.desk.counters.count(PacketCount::HandedOver);
+        self.common.counters.count(PacketCount::HandedOver);
         Verdict::HandOver(owner)
     }
 
@@ -88,7 +88,7 @@ impl<A: Address> Packet<'_, A> {
 
     /// The other worker that has the L7 stage of a client's connection, by its hash, if the packet must go there first.
     pub(super) fn host_by_hash(&self, hash: u64) -> Option<WorkerId> {
-        match self.desk.termination {
+        match self.common.termination {
             Termination::Inline => self.owner_by_hash(hash),
             Termination::Apart(_) => None,
         }
@@ -96,15 +96,15 @@ impl<A: Address> Packet<'_, A> {
 
     /// The L7 stage of a client's connection, by its hash.
     pub(super) fn stage_by_hash(&self, hash: u64) -> StageId {
-        match self.desk.termination {
-            Termination::Inline => StageId(self.desk.worker.0),
+        match self.common.termination {
+            Termination::Inline => StageId(self.common.worker.0),
             Termination::Apart(stages) => flow::stage(hash, stages),
         }
     }
 
     /// The other worker that the packet must go to first if it is of this part.
     pub(super) fn host_of(&self, part: SourcePortOwner) -> Option<WorkerId> {
-        match (part, self.desk.termination) {
+        match (part, self.common.termination) {
             (SourcePortOwner::L4(worker), _) => self.other(worker),
             (SourcePortOwner::L7(stage), Termination::Inline) => self.other(WorkerId(stage.0)),
             (SourcePortOwner::L7(_), Termination::Apart(_)) => None,
@@ -129,7 +129,7 @@ impl<A: Address> Packet<'_, A> {
         } else {
             self.headers
         };
-        self.desk.counters.count(PacketCount::ToL7);
+        self.common.counters.count(PacketCount::ToL7);
         Verdict::ToL7 { stage, headers }
     }
 
@@ -151,11 +151,11 @@ impl<A: Address> Packet<'_, A> {
                 Some((policy.name.as_str(), policy.direction))
             };
             let index = denial.policy.0 as usize;
-            self.desk
+            self.common
                 .counters
                 .denials_mut()
                 .count(ctx.tables.generation, index, named);
-            self.desk
+            self.common
                 .recorder
                 .denied(|| ctx.record(Event::FlowDenied, tuple, backend, protocol));
             return self.drop(Reason::Denied);
@@ -172,9 +172,9 @@ impl<A: Address> Packet<'_, A> {
         };
         match self.flows.create(&new, self.ctx.now) {
             Ok(slot) => {
-                self.desk.counters.count(PacketCount::FlowsCreated);
+                self.common.counters.count(PacketCount::FlowsCreated);
                 let ctx = self.ctx;
-                self.desk
+                self.common
                     .recorder
                     .allowed(|| ctx.record(Event::FlowAllowed, tuple, backend, new.protocol));
                 // It is allowed and not over, so that there always is a verdict.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use headgate_xsk::Frame;
 
-use super::{Context, Desk, Packet};
+use super::{Common, Context, Packet};
 use headgate_net::flow::SourcePortOwner;
 use headgate_net::verdict::{Answer, Kernel, Reason, Verdict};
 use headgate_net::wire::quote::{self, Quote};
@@ -16,7 +16,7 @@ pub(super) fn is_owned(ctx: &Context<'_>, address: IpAddr) -> bool {
     ctx.tables.is_managed(address) && !ctx.fib.is_local(address)
 }
 
-impl Desk {
+impl Common {
     /// Answers who asks for an owned address; all other ARP is the kernel's.
     pub(super) fn arp(
         &mut self,
@@ -94,7 +94,7 @@ impl<A: Address> Packet<'_, A> {
     #[cold]
     pub(super) fn host(&mut self) -> Verdict {
         let mac = self.mac();
-        if let Some(verdict) = self.desk.solicitation(self.ctx, self.frame, &self.headers, mac) {
+        if let Some(verdict) = self.common.solicitation(self.ctx, self.frame, &self.headers, mac) {
             return verdict;
         }
         if let Some(quote) = quote::parse_quote(self.frame.data(), &self.headers) {
@@ -115,7 +115,7 @@ impl<A: Address> Packet<'_, A> {
             return self.drop(Reason::BadSource);
         }
         echo::reply(self.frame.data_mut(), &self.headers);
-        self.desk.counters.answer(Answer::Echo)
+        self.common.counters.answer(Answer::Echo)
     }
 
     /// The MAC address that the packet was sent to: the port's own, since others have been sorted out, unless the port

@@ -93,14 +93,14 @@ impl Context<'_> {
 pub struct Pipeline {
     v4: Flows<[u8; 4]>,
     v6: Flows<[u8; 16]>,
-    desk: Desk,
+    common: Common,
     /// The batch at hand; kept for its memory.
     batch: Vec<Item>,
 }
 
 /// What every stage needs besides the flows.
 #[derive(Debug)]
-struct Desk {
+struct Common {
     worker: WorkerId,
     workers: u8,
     ownership: Ownership,
@@ -154,7 +154,7 @@ impl Pipeline {
         Self {
             v4: Flows::new(config.flow_capacity, ports.clone(), &config.timeouts, secret),
             v6: Flows::new(config.flow_capacity, ports, &config.timeouts, secret),
-            desk: Desk {
+            common: Common {
                 worker: config.worker,
                 workers: config.workers,
                 ownership: config.ownership,
@@ -190,7 +190,7 @@ impl Pipeline {
         frames: &mut [Frame],
         verdicts: &mut Vec<Verdict>,
     ) {
-        self.desk.counters.add(PacketCount::TakenOver, frames.len());
+        self.common.counters.add(PacketCount::TakenOver, frames.len());
         self.run(ctx, ingress, frames, verdicts, Origin::HandedOver);
     }
 
@@ -202,7 +202,7 @@ impl Pipeline {
         verdicts: &mut Vec<Verdict>,
         origin: Origin,
     ) {
-        self.desk.counters.add(PacketCount::Packets, frames.len());
+        self.common.counters.add(PacketCount::Packets, frames.len());
         self.parse_all(frames);
         verdicts.clear();
         let mac = ctx.fib.port_mac(ingress);
@@ -247,22 +247,22 @@ impl Pipeline {
     ) -> Verdict {
         let headers = match item.parsed {
             Ok(Parsed::Ip(headers)) => headers,
-            Ok(Parsed::Arp(l3)) => return self.desk.arp(ctx, frame, l3, mac),
-            Ok(Parsed::Fragment(fragment)) => return self.desk.fragment(ctx, frame, &fragment),
-            Ok(Parsed::Routed) => return self.desk.counters.kernel(Kernel::Routed),
-            Ok(Parsed::NotIp) => return self.desk.counters.kernel(Kernel::NotIp),
-            Err(malformed) => return self.desk.counters.drop(malformed.into()),
+            Ok(Parsed::Arp(l3)) => return self.common.arp(ctx, frame, l3, mac),
+            Ok(Parsed::Fragment(fragment)) => return self.common.fragment(ctx, frame, &fragment),
+            Ok(Parsed::Routed) => return self.common.counters.kernel(Kernel::Routed),
+            Ok(Parsed::NotIp) => return self.common.counters.kernel(Kernel::NotIp),
+            Err(malformed) => return self.common.counters.drop(malformed.into()),
         };
         if mac.is_some_and(|mac| frame.data()[..6] != mac)
-            && let Some(verdict) = self.desk.misdirected(ctx, frame, &headers, mac)
+            && let Some(verdict) = self.common.misdirected(ctx, frame, &headers, mac)
         {
             return verdict;
         }
-        let desk = &mut self.desk;
+        let common = &mut self.common;
         if headers.v6 {
             Packet {
                 flows: &mut self.v6,
-                desk,
+                common,
                 ctx,
                 frame,
                 headers,
@@ -272,7 +272,7 @@ impl Pipeline {
         } else {
             Packet {
                 flows: &mut self.v4,
-                desk,
+                common,
                 ctx,
                 frame,
                 headers,
@@ -286,7 +286,7 @@ impl Pipeline {
     /// batch or tick. [`slots`](Self::slots) is the budget of a whole round.
     pub fn sweep(&mut self, ctx: &Context<'_>, budget: usize) {
         let expired = self.v4.sweep(ctx.now, budget) + self.v6.sweep(ctx.now, budget);
-        self.desk.counters.add(PacketCount::FlowsExpired, expired);
+        self.common.counters.add(PacketCount::FlowsExpired, expired);
     }
 
     /// Slots of each flow table.
@@ -321,12 +321,12 @@ impl Pipeline {
     /// What has become of the packets so far.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
-        &self.desk.counters
+        &self.common.counters
     }
 
     /// For the worker to count what it drops itself, see [`Counters::drop`].
     pub const fn counters_mut(&mut self) -> &mut Counters {
-        &mut self.desk.counters
+        &mut self.common.counters
     }
 }
 
@@ -340,7 +340,7 @@ fn hash_ahead<A: Address>(flows: &Flows<A>, frame: &[u8], headers: &Headers) -> 
 /// An IP packet on its way.
 struct Packet<'a, A> {
     flows: &'a mut Flows<A>,
-    desk: &'a mut Desk,
+    common: &'a mut Common,
     ctx: &'a Context<'a>,
     frame: &'a mut Frame,
     headers: Headers,
@@ -364,11 +364,11 @@ impl<A: Address> Packet<'_, A> {
     }
 
     fn drop(&mut self, reason: Reason) -> Verdict {
-        self.desk.counters.drop(reason)
+        self.common.counters.drop(reason)
     }
 
     fn kernel(&mut self, cause: Kernel) -> Verdict {
-        self.desk.counters.kernel(cause)
+        self.common.counters.kernel(cause)
     }
 }
 

@@ -54,7 +54,7 @@ impl<A: Address> Packet<'_, A> {
                 self.record_cut(slot);
             }
             self.flows.remove(slot);
-            self.desk.counters.count(PacketCount::FlowsCut);
+            self.common.counters.count(PacketCount::FlowsCut);
         }
         stands
     }
@@ -64,7 +64,7 @@ impl<A: Address> Packet<'_, A> {
         let (client, pod) = (entry.client(), entry.pod());
         let pod = SocketAddr::new(pod.destination.ip(), pod.destination_port);
         let protocol = entry.protocol;
-        self.desk
+        self.common
             .recorder
             .denied(|| ctx.record(Event::FlowCut, &client, pod, protocol));
     }
@@ -91,7 +91,7 @@ impl<A: Address> Packet<'_, A> {
     fn is_allowed(&self, slot: usize) -> bool {
         let entry = self.flows.entry(slot);
         // A flow that nobody has answered is not established: its next packet may as well be its first.
-        if self.desk.established == EstablishedFlows::Keep && !entry.state.is_unanswered() {
+        if self.common.established == EstablishedFlows::Keep && !entry.state.is_unanswered() {
             return true;
         }
         let (client, pod) = (entry.client().source.ip(), entry.pod());
@@ -164,7 +164,7 @@ impl<A: Address> Packet<'_, A> {
     #[inline]
     pub(super) fn leave(&mut self, way: Way) -> Verdict {
         self.trim();
-        let counters = &mut self.desk.counters;
+        let counters = &mut self.common.counters;
         match way {
             Way::Hop(hop) => {
                 let hop = self.ctx.fib.hop(hop);

@@ -49,7 +49,7 @@ struct Dataplane {
     control: Control,
     workers: Vec<JoinHandle<std::io::Result<()>>>,
     /// After the workers: what they said last still comes into the log.
-    _flows: flow_log::Service,
+    _flows: flow_log::FlowLogService,
     shared: Arc<Shared>,
     listeners: Arc<Mutex<Listeners>>,
     run_dir: RunDir,

@@ -117,7 +117,7 @@ struct Dataplane {
     steerer: Arc<Mutex<Steerer>>,
     workers: Vec<JoinHandle<std::io::Result<()>>>,
     /// After the workers: what they said last still comes into the log.
-    _flows: flow_log::Service,
+    _flows: flow_log::FlowLogService,
     shared: Arc<Shared>,
     kernel_path: Arc<TapPath>,
     _reserved: ReservedPorts,
@@ -257,7 +257,7 @@ fn start_flow_log(
     shared: &Arc<Shared>,
     clock: Clock,
     run_dir: &RunDir,
-) -> Result<flow_log::Service, RunError> {
+) -> Result<flow_log::FlowLogService, RunError> {
     let seen = Arc::clone(shared);
     let sources = flow_log::Sources {
         tables: Arc::clone(&shared.tables),
@@ -265,7 +265,7 @@ fn start_flow_log(
         clock,
     };
     let socket = run_dir.clear("flows.sock")?;
-    Ok(flow_log::Service::start(
+    Ok(flow_log::FlowLogService::start(
         log,
         sources,
         &socket,

@@ -36,7 +36,11 @@ pub(super) struct Desk<R> {
 }
 
 /// Whom the status socket and the metrics ask.
-pub(super) fn desk<R: Reports>(reporter: R, control: &Control, flows: &flow_log::Service) -> Arc<Desk<R>> {
+pub(super) fn desk<R: Reports>(
+    reporter: R,
+    control: &Control,
+    flows: &flow_log::FlowLogService,
+) -> Arc<Desk<R>> {
     Arc::new(Desk {
         started: Instant::now(),
         reporter,

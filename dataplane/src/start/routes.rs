@@ -33,7 +33,7 @@ pub(super) struct Watched {
 
 /// The mirror, and who depends on it.
 pub(super) struct Routes {
-    follower: Follower,
+    follower: RouteFollower,
     inquirer: Inquirer,
 }
 
@@ -57,7 +57,7 @@ impl Routes {
             ports: ports.clone(),
             status: Arc::clone(&status),
         };
-        let mut follower = Follower {
+        let mut follower = RouteFollower {
             mirror,
             shared: Arc::clone(shared),
             steerer: Arc::clone(steerer),
@@ -84,7 +84,7 @@ fn note(status: &Mutex<Watched>, change: impl FnOnce(&mut RouteStatus)) {
 }
 
 /// Publishes what the mirror shows.
-struct Follower {
+struct RouteFollower {
     mirror: Mirror,
     shared: Arc<Shared>,
     steerer: Arc<Mutex<Steerer>>,
@@ -94,7 +94,7 @@ struct Follower {
     status: Arc<Mutex<Watched>>,
 }
 
-impl Follower {
+impl RouteFollower {
     async fn run(mut self) -> Infallible {
         loop {
             match self.mirror.changed().await {

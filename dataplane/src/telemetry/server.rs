@@ -61,7 +61,10 @@ impl Server {
                     let _ = answer(stream, &*answers);
                 });
                 if let Err(stream) = served {
-                    let _ = send(&stream, &Refusal::new("too many connections at once; come back"));
+                    let _ = send(
+                        &stream,
+                        &ErrorDocument::new("too many connections at once; come back"),
+                    );
                 }
             });
         })?;
@@ -71,11 +74,11 @@ impl Server {
 
 /// What a client gets whose request cannot be answered.
 #[derive(Serialize)]
-struct Refusal {
+struct ErrorDocument {
     error: String,
 }
 
-impl Refusal {
+impl ErrorDocument {
     fn new(error: impl Into<String>) -> Self {
         Self { error: error.into() }
     }
@@ -86,7 +89,7 @@ fn answer(connection: &UnixStream, answers: &impl Answers) -> io::Result<()> {
         Ok(Request::Status) => send(connection, &answers.status()),
         Ok(Request::Policy) => send(connection, &answers.policy()),
         Ok(Request::Decide(question)) => send(connection, &answers.decide(&question)),
-        Err(reason) => send(connection, &Refusal::new(reason)),
+        Err(reason) => send(connection, &ErrorDocument::new(reason)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headgate_xsk::{Frame, FrameCache};
 
-use super::parked::{Outcome, Parked};
+use super::parked::{Parked, Released};
 use super::stage::Terminator;
 use super::{KernelPath, Shared, Wanted};
 use crate::pipeline::Context;
@@ -87,8 +87,8 @@ impl<O: Outlet> Exit<O> {
         let count = settled.len();
         for outcome in settled {
             match outcome {
-                Outcome::Send(port, frame) => self.transmit(frame, port),
-                Outcome::TimedOut(frame) => self.discard(frame, Reason::Unresolved),
+                Released::Send(port, frame) => self.transmit(frame, port),
+                Released::TimedOut(frame) => self.discard(frame, Reason::Unresolved),
             }
         }
         count

@@ -36,7 +36,7 @@ struct Queue {
 }
 
 /// What came of the frames that waited.
-pub(super) enum Outcome {
+pub(super) enum Released {
     /// Complete: send it by this port.
     Send(PortId, Frame),
     /// The neighbour did not answer in time.
@@ -93,7 +93,7 @@ impl Parked {
     }
 
     /// Takes the frames whose neighbour is known now and those that have waited too long.
-    pub(super) fn settle(&mut self, fib: &Fib, now: Nanos, mut take: impl FnMut(Outcome)) {
+    pub(super) fn settle(&mut self, fib: &Fib, now: Nanos, mut take: impl FnMut(Released)) {
         if self.waiting.is_empty() {
             self.generation = fib.generation;
             return;
@@ -120,12 +120,12 @@ impl Parked {
     }
 }
 
-fn outcome(mut frame: Frame, hop: Option<Hop>) -> Outcome {
+fn outcome(mut frame: Frame, hop: Option<Hop>) -> Released {
     match hop {
         Some(hop) => {
             set_link(frame.data_mut(), hop.source_mac, hop.destination_mac);
-            Outcome::Send(hop.port, frame)
+            Released::Send(hop.port, frame)
         }
-        None => Outcome::TimedOut(frame),
+        None => Released::TimedOut(frame),
     }
 }

@@ -14,7 +14,7 @@ const LEFT_OPEN: Duration = Duration::from_millis(500);
 
 /// What is to be looked at.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Work {
+pub(super) struct ScanWork {
     /// The whole tree: list it, read what is new.
     pub(super) rescan: bool,
     /// Read all files.
@@ -27,7 +27,7 @@ pub(super) struct Work {
     pub(super) first: bool,
 }
 
-impl Work {
+impl ScanWork {
     pub(super) fn is_empty(&self) -> bool {
         !self.rescan && self.files.is_empty()
     }
@@ -36,7 +36,7 @@ impl Work {
 /// Collects events until somebody looks.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    work: Work,
+    work: ScanWork,
     /// Files that are being written, and when they are read at the latest.
     writing: BTreeMap<PathBuf, Instant>,
 }
@@ -58,11 +58,11 @@ pub(super) fn matters(event: &notify::Event) -> bool {
 impl Pending {
     /// Nothing is known yet.
     pub(super) fn everything() -> Self {
-        let work = Work {
+        let work = ScanWork {
             rescan: true,
             everything: true,
             first: true,
-            ..Work::default()
+            ..ScanWork::default()
         };
         Self {
             work,
@@ -71,7 +71,7 @@ impl Pending {
     }
 
     /// What is to be looked at now.
-    pub(super) fn take(&mut self, now: Instant) -> Work {
+    pub(super) fn take(&mut self, now: Instant) -> ScanWork {
         let left_open: Vec<_> = self
             .writing
             .iter()

@@ -13,7 +13,7 @@ use notify::{RecursiveMode, Watcher};
 use zeroize::Zeroizing;
 
 use super::DirectoryError;
-use super::events::Work;
+use super::events::ScanWork;
 use super::manifests::Manifests;
 use crate::problem::{Problem, Severity};
 use crate::source::decode::{Syntax, Unreadable, decode};
@@ -142,7 +142,7 @@ impl Tree {
     }
 
     /// Does the work and says what has changed: not all of it when it is told to stop.
-    pub(super) fn visit(&mut self, work: &Work) -> Batch {
+    pub(super) fn visit(&mut self, work: &ScanWork) -> Batch {
         let mut changes = Batch::new();
         if work.rescan {
             self.rescan(work, &mut changes);
@@ -166,7 +166,7 @@ impl Tree {
         self.stop.load(Ordering::Relaxed)
     }
 
-    fn rescan(&mut self, work: &Work, changes: &mut Batch) {
+    fn rescan(&mut self, work: &ScanWork, changes: &mut Batch) {
         let walk = self.walk();
         if self.is_stopped() {
             return;

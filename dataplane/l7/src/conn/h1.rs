@@ -13,12 +13,12 @@ use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::sync::Notify;
 
 use super::Server;
-use super::scan::{MAX_HEAD, Refusal, Scanner};
+use super::scan::{MAX_HEAD, RefusedRequest, Scanner};
 use super::timer::TokioTimer;
 use crate::io::{Io, Transport, Watch};
 use crate::limits::Limits;
 use crate::net::Reset;
-use crate::request::{Answer, Peer, Reply, ReplyBody, Then, Tunnel, handle};
+use crate::request::{Answer, ClientConnection, Reply, ReplyBody, Then, Tunnel, handle};
 use crate::running::Cut;
 
 /// The scanner sees a client's bytes before hyper does.
@@ -31,7 +31,11 @@ impl Watch for Scanned {
 }
 
 /// Answers requests until the client or an answer closes the connection, or it becomes something else.
-pub(super) async fn speak(server: &Server, peer: Peer, transport: Transport) -> hyper::Result<()> {
+pub(super) async fn speak(
+    server: &Server,
+    peer: ClientConnection,
+    transport: Transport,
+) -> hyper::Result<()> {
     let peer = Rc::new(peer);
     let scanner = Scanned::default();
     // Nothing shows an HTTP/1 client that a response is not whole but the end of its connection.
@@ -66,9 +70,9 @@ pub(super) async fn speak(server: &Server, peer: Peer, transport: Transport) -> 
     Ok(())
 }
 
-impl From<Refusal> for Answer {
+impl From<RefusedRequest> for Answer {
     /// Nothing behind a request with such a head can be read.
-    fn from(Refusal { status, reason }: Refusal) -> Self {
+    fn from(RefusedRequest { status, reason }: RefusedRequest) -> Self {
         Self::new(status, reason).last()
     }
 }

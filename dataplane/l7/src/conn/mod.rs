@@ -19,7 +19,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use super::headers::Client;
 use super::io::Transport;
 use super::net::Stream;
-use super::request::{Gateway, Peer};
+use super::request::{ClientConnection, Gateway};
 use headgate_net::record::HttpCount;
 
 /// A fatal TLS alert: unrecognized_name (RFC 6066 section 3).
@@ -97,7 +97,7 @@ async fn serve(server: &Server, stream: Stream) {
     } else {
         Transport::Plain(stream)
     };
-    if let Err(error) = h1::speak(server, Peer::new(client), transport).await {
+    if let Err(error) = h1::speak(server, ClientConnection::new(client), transport).await {
         tracing::debug!(%error, "a client's connection ended");
         gateway.tally.count(HttpCount::ClientErrors);
     }

@@ -19,7 +19,7 @@ const MAX_CHUNK_LINE: usize = 4 << 10;
 
 /// Why a request is answered before anything else is looked at; the connection closes after the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct RefusedRequest {
     pub(super) status: StatusCode,
     pub(super) reason: &'static str,
 }
@@ -27,14 +27,14 @@ pub(super) struct Refusal {
 /// Follows one client's bytes.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
-    state: State,
+    state: ScanState,
     /// Of a head or of a chunk's line that has not ended.
     partial: Vec<u8>,
-    verdicts: VecDeque<Result<(), Refusal>>,
+    verdicts: VecDeque<Result<(), RefusedRequest>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum ScanState {
     #[default]
     Head,
     /// Bytes of content left.
@@ -52,35 +52,35 @@ impl Scanner {
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let used = match self.state {
-                State::Head => self.head(bytes),
-                State::Content(left) => {
+                ScanState::Head => self.head(bytes),
+                ScanState::Content(left) => {
                     let used = take(left, bytes);
                     self.state = if used == left {
-                        State::Head
+                        ScanState::Head
                     } else {
-                        State::Content(left - used)
+                        ScanState::Content(left - used)
                     };
                     used as usize
                 }
-                State::Chunk(left) => {
+                ScanState::Chunk(left) => {
                     let used = take(left, bytes);
                     self.state = if used == left {
-                        State::ChunkLine
+                        ScanState::ChunkLine
                     } else {
-                        State::Chunk(left - used)
+                        ScanState::Chunk(left - used)
                     };
                     used as usize
                 }
-                State::ChunkLine => self.line(bytes, Self::chunk_size),
-                State::Trailers => self.line(bytes, Self::trailer),
-                State::Ended => return,
+                ScanState::ChunkLine => self.line(bytes, Self::chunk_size),
+                ScanState::Trailers => self.line(bytes, Self::trailer),
+                ScanState::Ended => return,
             };
             bytes = &bytes[used..];
         }
     }
 
     /// The verdict on the next head that hyper has parsed.
-    pub(super) fn verdict(&mut self) -> Result<(), Refusal> {
+    pub(super) fn verdict(&mut self) -> Result<(), RefusedRequest> {
         self.verdicts
             .pop_front()
             .unwrap_or_else(|| bad("the request could not be read"))
@@ -88,7 +88,7 @@ impl Scanner {
 
     /// What follows is no HTTP.
     pub(super) fn end(&mut self) {
-        self.state = State::Ended;
+        self.state = ScanState::Ended;
         self.partial = Vec::new();
     }
 
@@ -103,7 +103,7 @@ impl Scanner {
         // A head ends with an empty line: byte by byte, only line ends are worth another look.
         let before = self.partial.len();
         self.keep(bytes, MAX_HEAD + bytes.len());
-        if !bytes.contains(&b'\n') || self.state == State::Ended {
+        if !bytes.contains(&b'\n') || self.state == ScanState::Ended {
             return bytes.len();
         }
         let head = std::mem::take(&mut self.partial);
@@ -139,9 +139,9 @@ impl Scanner {
             }
         };
         let verdict = framing(request.version == Some(1), request.headers);
-        self.state = *verdict.as_ref().unwrap_or(&State::Ended);
+        self.state = *verdict.as_ref().unwrap_or(&ScanState::Ended);
         if request.method == Some("CONNECT") {
-            self.state = State::Ended;
+            self.state = ScanState::Ended;
         }
         self.verdicts.push_back(verdict.map(drop));
         Some(used)
@@ -154,7 +154,7 @@ impl Scanner {
             return bytes.len();
         };
         self.keep(&bytes[..end], MAX_CHUNK_LINE);
-        if self.state != State::Ended {
+        if self.state != ScanState::Ended {
             let line = std::mem::take(&mut self.partial);
             then(self, line.strip_suffix(b"\r").unwrap_or(&line));
         }
@@ -167,16 +167,16 @@ impl Scanner {
             .ok()
             .and_then(|d| u64::from_str_radix(d, 16).ok());
         self.state = match size {
-            Some(0) => State::Trailers,
+            Some(0) => ScanState::Trailers,
             // The line end after the data, two bytes, is counted with it.
-            Some(size) => size.checked_add(2).map_or(State::Ended, State::Chunk),
-            None => State::Ended,
+            Some(size) => size.checked_add(2).map_or(ScanState::Ended, ScanState::Chunk),
+            None => ScanState::Ended,
         };
     }
 
     fn trailer(&mut self, line: &[u8]) {
         if line.is_empty() {
-            self.state = State::Head;
+            self.state = ScanState::Head;
         }
     }
 }
@@ -185,15 +185,15 @@ fn take(left: u64, bytes: &[u8]) -> u64 {
     left.min(bytes.len() as u64)
 }
 
-fn bad<T>(reason: &'static str) -> Result<T, Refusal> {
-    Err(Refusal {
+fn bad<T>(reason: &'static str) -> Result<T, RefusedRequest> {
+    Err(RefusedRequest {
         status: StatusCode::BAD_REQUEST,
         reason,
     })
 }
 
 /// What follows a head, or why the request is refused.
-fn framing(http11: bool, headers: &[Header<'_>]) -> Result<State, Refusal> {
+fn framing(http11: bool, headers: &[Header<'_>]) -> Result<ScanState, RefusedRequest> {
     let (mut hosts, mut lengths, mut codings) = (0, 0, 0);
     let (mut length, mut chunked) = (Some(0), false);
     for header in headers {
@@ -216,14 +216,14 @@ fn framing(http11: bool, headers: &[Header<'_>]) -> Result<State, Refusal> {
         (_, 2.., _) => bad("there is more than one Content-Length header"),
         (_, _, 2..) => bad("there is more than one Transfer-Encoding header"),
         (_, _, 1) if !http11 => bad("HTTP/1.0 has no Transfer-Encoding"),
-        (_, _, 1) if !chunked => Err(Refusal {
+        (_, _, 1) if !chunked => Err(RefusedRequest {
             status: StatusCode::NOT_IMPLEMENTED,
             reason: "the only transfer coding that is understood is 'chunked'",
         }),
-        (_, _, 1) => Ok(State::ChunkLine),
+        (_, _, 1) => Ok(ScanState::ChunkLine),
         _ => match length {
-            Some(0) => Ok(State::Head),
-            Some(length) => Ok(State::Content(length)),
+            Some(0) => Ok(ScanState::Head),
+            Some(length) => Ok(ScanState::Content(length)),
             None => bad("Content-Length is not a number"),
         },
     }

@@ -1,4 +1,4 @@
-//! The kernel's sockets as [`Net`](super::Net) and [`Stream`](super::Stream) want them.
+//! The kernel's sockets as [`Net`](super::Net) and [`KernelStream`](super::Stream) want them.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -55,8 +55,8 @@ impl KernelNet {
         getrandom::u64().expect("the system's random generator works")
     }
 
-    pub(super) async fn connect(&self, to: SocketAddr) -> io::Result<Stream> {
-        let stream = Stream::new(TcpStream::connect(to).await?, None, &self.scratch)?;
+    pub(super) async fn connect(&self, to: SocketAddr) -> io::Result<KernelStream> {
+        let stream = KernelStream::new(TcpStream::connect(to).await?, None, &self.scratch)?;
         // To a port of this host that nobody listens at, the kernel may connect a socket with itself.
         if stream.local == stream.peer {
             stream.reset().now();
@@ -81,7 +81,7 @@ pub(crate) async fn accept(socket: &TcpListener, listener: SocketAddr, net: &sup
     };
     loop {
         let error = match socket.accept().await {
-            Ok((stream, _)) => match Stream::new(stream, Some(listener), &net.scratch) {
+            Ok((stream, _)) => match KernelStream::new(stream, Some(listener), &net.scratch) {
                 Ok(stream) => return Accepted::Client(super::Stream::Kernel(stream)),
                 Err(error) => error,
             },
@@ -106,7 +106,7 @@ fn is_of_one_client(error: &io::Error) -> bool {
 }
 
 /// A connection.
-pub(crate) struct Stream {
+pub(crate) struct KernelStream {
     /// There until the drop.
     socket: Option<TcpStream>,
     listener: Option<SocketAddr>,
@@ -118,7 +118,7 @@ pub(crate) struct Stream {
     reset: Rc<Cell<bool>>,
 }
 
-impl Stream {
+impl KernelStream {
     fn new(socket: TcpStream, listener: Option<SocketAddr>, scratch: &Scratch) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         sockopt::set_socket_keepalive(&socket, true)?;
@@ -188,12 +188,12 @@ impl Stream {
         first[..length].first().copied()
     }
 
-    pub(super) fn reset(&self) -> Reset {
-        Reset(Rc::clone(&self.reset))
+    pub(super) fn reset(&self) -> KernelReset {
+        KernelReset(Rc::clone(&self.reset))
     }
 }
 
-impl Drop for Stream {
+impl Drop for KernelStream {
     /// A socket that is closed while something unread lies in it resets the connection, and the peer may lose what we
     /// wrote last: what the peer still sends is read first.
     fn drop(&mut self) {
@@ -228,9 +228,9 @@ async fn linger(mut socket: TcpStream) {
 }
 
 /// Resets a connection at the drop of its stream.
-pub(crate) struct Reset(Rc<Cell<bool>>);
+pub(crate) struct KernelReset(Rc<Cell<bool>>);
 
-impl Reset {
+impl KernelReset {
     pub(super) fn now(self) {
         self.0.set(true);
     }

@@ -25,13 +25,13 @@ pub(super) enum Net {
 /// sends is thrown away, within limits.
 pub(super) enum Stream {
     User(TcpStream),
-    Kernel(kernel::Stream),
+    Kernel(kernel::KernelStream),
 }
 
 /// Resets a connection while something else owns its stream.
 pub(super) enum Reset {
     User(headgate_tcp::Reset),
-    Kernel(kernel::Reset),
+    Kernel(kernel::KernelReset),
 }
 
 impl Net {

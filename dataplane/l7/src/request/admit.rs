@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 
 use super::answer::Answer;
 use super::redirect::redirect;
-use super::{Gateway, Peer};
+use super::{ClientConnection, Gateway};
 use crate::headers::Host;
 use headgate_net::record::HttpCount;
 use headgate_net::routes::{self, Route};
@@ -23,7 +23,7 @@ pub(super) struct Admitted {
 /// Finds the route of a request. `verdict` is what its connection says of its framing.
 pub(super) fn admit(
     gateway: &Gateway,
-    peer: &Peer,
+    peer: &ClientConnection,
     verdict: Result<(), Answer>,
     request: &Request<Incoming>,
 ) -> Result<Admitted, Answer> {

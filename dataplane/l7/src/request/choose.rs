@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::answer::Answer;
-use super::{Gateway, Peer};
+use super::{ClientConnection, Gateway};
 use headgate_net::record::Event;
 use headgate_net::record::HttpCount;
 use headgate_net::routes::{Number, Route};
@@ -14,14 +14,18 @@ use headgate_net::routes::{Number, Route};
 /// The endpoints that a request may go to.
 pub(super) struct Candidates<'a> {
     gateway: &'a Gateway,
-    peer: &'a Peer,
+    peer: &'a ClientConnection,
     pub(super) upstream: &'a Number,
     endpoints: Arc<[SocketAddr]>,
 }
 
 impl<'a> Candidates<'a> {
     /// Chooses one of the route's backends.
-    pub(super) fn of(gateway: &'a Gateway, peer: &'a Peer, route: &'a Route) -> Result<Self, Answer> {
+    pub(super) fn of(
+        gateway: &'a Gateway,
+        peer: &'a ClientConnection,
+        route: &'a Route,
+    ) -> Result<Self, Answer> {
         let upstream = backend(gateway, route);
         let ready = upstream.and_then(|upstream| {
             let endpoints = gateway

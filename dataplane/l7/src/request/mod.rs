@@ -55,7 +55,7 @@ pub(crate) struct Gateway {
 }
 
 /// What the requests of one client connection have in common.
-pub(crate) struct Peer {
+pub(crate) struct ClientConnection {
     pub(crate) client: Client,
     /// Pods that the flow log knows this client has reached.
     reached: RefCell<Vec<SocketAddr>>,
@@ -137,7 +137,7 @@ impl Gateway {
     }
 }
 
-impl Peer {
+impl ClientConnection {
     /// Pods of one connection that are remembered; beyond, the flow log has nothing more about it.
     const REACHED: usize = 64;
 
@@ -166,7 +166,7 @@ impl Peer {
 /// request's framing, and `cut` ends the request when policies no longer allow it.
 pub(crate) async fn handle(
     gateway: Rc<Gateway>,
-    peer: Rc<Peer>,
+    peer: Rc<ClientConnection>,
     cut: Cut,
     verdict: Result<(), Answer>,
     request: Request<Incoming>,
@@ -184,7 +184,7 @@ pub(crate) async fn handle(
 
 async fn stages(
     gateway: &Gateway,
-    peer: &Peer,
+    peer: &ClientConnection,
     cut: &Cut,
     verdict: Result<(), Answer>,
     request: Request<Incoming>,

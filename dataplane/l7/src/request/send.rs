@@ -12,7 +12,7 @@ use tokio::time::error::Elapsed;
 
 use super::answer::Answer;
 use super::choose::Candidates;
-use super::{Gateway, Peer};
+use super::{ClientConnection, Gateway};
 use crate::body::{Progress, Upload};
 use crate::headers::{self, Client};
 use crate::running::{Cut, RunningRequest};
@@ -79,7 +79,7 @@ pub(super) fn prepare(
 /// A request on its way to one of its candidates.
 pub(super) struct Delivery<'a> {
     pub(super) gateway: &'a Gateway,
-    pub(super) peer: &'a Peer,
+    pub(super) peer: &'a ClientConnection,
     pub(super) cut: &'a Cut,
     pub(super) candidates: Candidates<'a>,
 }

@@ -37,11 +37,11 @@ pub(crate) struct Pool {
 struct Endpoints {
     /// By the birth of the upstream's number, which no other has.
     index: HashMap<(u64, SocketAddr), usize>,
-    known: Slab<Endpoint>,
+    known: Slab<PooledEndpoint>,
 }
 
 /// An endpoint as one upstream has it: what is kept for a Service is used by no other, even if they have pods in common.
-struct Endpoint {
+struct PooledEndpoint {
     upstream: Number,
     address: SocketAddr,
     /// The one used last at the end.
@@ -162,7 +162,7 @@ impl Pool {
     }
 }
 
-impl Endpoint {
+impl PooledEndpoint {
     fn key(&self) -> (u64, SocketAddr) {
         (self.upstream.birth(), self.address)
     }
@@ -176,7 +176,7 @@ impl Claim {
     fn new(pool: &Rc<Pool>, upstream: &Number, address: SocketAddr) -> Self {
         let Endpoints { index, known } = &mut *pool.endpoints.borrow_mut();
         let endpoint = *index.entry((upstream.birth(), address)).or_insert_with(|| {
-            known.insert(Endpoint {
+            known.insert(PooledEndpoint {
                 upstream: upstream.clone(),
                 address,
                 idle: Vec::new(),

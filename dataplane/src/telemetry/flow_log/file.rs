@@ -60,7 +60,7 @@ struct Batch {
 
 /// Counts of lines.
 #[derive(Debug, Default)]
-pub(super) struct Written {
+pub(super) struct WrittenLines {
     pub(super) written: AtomicU64,
     pub(super) unwritten: AtomicU64,
 }
@@ -68,7 +68,7 @@ pub(super) struct Written {
 /// Gives lines to the writer.
 pub(super) struct Writer {
     batches: Option<SyncSender<Batch>>,
-    counts: Arc<Written>,
+    counts: Arc<WrittenLines>,
     thread: Option<JoinHandle<()>>,
     next: Batch,
 }
@@ -78,7 +78,7 @@ impl Writer {
     ///
     /// # Errors
     /// When the file cannot be opened, or there is no thread to be had.
-    pub(super) fn start(target: Target, counts: Arc<Written>) -> io::Result<Self> {
+    pub(super) fn start(target: Target, counts: Arc<WrittenLines>) -> io::Result<Self> {
         let mut output = Output::open(target)?;
         let (batches, taken) = sync_channel::<Batch>(WAITING);
         let theirs = Arc::clone(&counts);
@@ -141,7 +141,7 @@ impl Batch {
     }
 }
 
-fn write_all(batches: &Receiver<Batch>, output: &mut Output, counts: &Written) {
+fn write_all(batches: &Receiver<Batch>, output: &mut Output, counts: &WrittenLines) {
     let mut complained: Option<Instant> = None;
     while let Ok(batch) = batches.recv() {
         match output.write(&batch.text) {

@@ -32,10 +32,10 @@ pub(super) struct Followers {
 
 struct Follower {
     stream: UnixStream,
-    state: State,
+    state: FollowerState,
 }
 
-enum State {
+enum FollowerState {
     /// Has not asked yet.
     Asking {
         question: Vec<u8>,
@@ -56,7 +56,7 @@ struct Reading {
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "error")]
-struct Refusal<'a> {
+struct ErrorLine<'a> {
     message: &'a str,
 }
 
@@ -66,7 +66,7 @@ impl Followers {
         stream.set_nonblocking(true)?;
         let until = Instant::now() + PATIENCE;
         let state = if self.all.len() < MOST {
-            State::Asking {
+            FollowerState::Asking {
                 question: Vec::new(),
                 until,
             }
@@ -84,17 +84,17 @@ impl Followers {
 
     /// Those who have asked.
     pub(super) fn reading(&self) -> usize {
-        let reads = |f: &&Follower| matches!(f.state, State::Reading(_));
+        let reads = |f: &&Follower| matches!(f.state, FollowerState::Reading(_));
         self.all.iter().filter(reads).count()
     }
 
     /// Whether somebody follows who wants allowed flows.
     pub(super) fn want_allowed(&self) -> bool {
         let wants = |f: &Follower| match &f.state {
-            State::Reading(reading) => {
+            FollowerState::Reading(reading) => {
                 reading.follow && reading.filter.verdict != Some(super::Verdict::Denied)
             }
-            State::Asking { .. } => false,
+            FollowerState::Asking { .. } => false,
         };
         self.all.iter().any(wants)
     }
@@ -102,7 +102,7 @@ impl Followers {
     /// What to wait for.
     pub(super) fn polls(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
         self.all.iter().map(|follower| {
-            let writes = matches!(&follower.state, State::Reading(reading) if reading.has_more());
+            let writes = matches!(&follower.state, FollowerState::Reading(reading) if reading.has_more());
             // Not both: one that has closed its side for writing would be ready to be read for ever.
             let flags = if writes { PollFlags::OUT } else { PollFlags::IN };
             (follower.stream.as_fd(), flags)
@@ -112,7 +112,7 @@ impl Followers {
     /// A line for all who want it.
     pub(super) fn publish(&mut self, flow: &Arc<Flow>) {
         for follower in &mut self.all {
-            if let State::Reading(reading) = &mut follower.state
+            if let FollowerState::Reading(reading) = &mut follower.state
                 && reading.follow
                 && reading.filter.takes(flow)
                 && !reading.push(flow)
@@ -125,7 +125,7 @@ impl Followers {
     /// A line about lines that nobody gets.
     pub(super) fn tell(&mut self, text: &[u8]) {
         for follower in &mut self.all {
-            if let State::Reading(reading) = &mut follower.state
+            if let FollowerState::Reading(reading) = &mut follower.state
                 && reading.follow
                 && !reading.is_behind()
             {
@@ -145,14 +145,14 @@ impl Followers {
 impl Follower {
     /// Whether the reader stays.
     fn serve(&mut self, history: &VecDeque<Arc<Flow>>, now: &impl Fn() -> String) -> io::Result<bool> {
-        if let State::Asking { question, until } = &mut self.state {
+        if let FollowerState::Asking { question, until } = &mut self.state {
             let more = read(&mut self.stream, question)?;
             let Some(end) = question.iter().position(|byte| *byte == b'\n') else {
                 return Ok(more && question.len() < QUESTION && Instant::now() < *until);
             };
             self.state = answer(&question[..end], history);
         }
-        let State::Reading(reading) = &mut self.state else {
+        let FollowerState::Reading(reading) = &mut self.state else {
             return Ok(true);
         };
         if !reading.write(&mut self.stream, now)? {
@@ -178,7 +178,7 @@ fn read(stream: &mut UnixStream, into: &mut Vec<u8>) -> io::Result<bool> {
     }
 }
 
-fn answer(question: &[u8], history: &VecDeque<Arc<Flow>>) -> State {
+fn answer(question: &[u8], history: &VecDeque<Arc<Flow>>) -> FollowerState {
     let query: Query = match serde_json::from_slice(question) {
         Ok(query) => query,
         Err(error) => return refuse(&format!("the question is not understood: {error}")),
@@ -186,7 +186,7 @@ fn answer(question: &[u8], history: &VecDeque<Arc<Flow>>) -> State {
     let wanted = history.iter().rev().filter(|flow| query.filter.takes(flow));
     let mut lines: VecDeque<_> = wanted.take(query.last.unwrap_or(usize::MAX)).cloned().collect();
     lines.make_contiguous().reverse();
-    State::Reading(Box::new(Reading {
+    FollowerState::Reading(Box::new(Reading {
         filter: query.filter,
         follow: query.follow,
         lines,
@@ -196,7 +196,7 @@ fn answer(question: &[u8], history: &VecDeque<Arc<Flow>>) -> State {
     }))
 }
 
-fn refuse(message: &str) -> State {
+fn refuse(message: &str) -> FollowerState {
     let mut reading = Reading {
         filter: Filter::default(),
         follow: false,
@@ -205,8 +205,8 @@ fn refuse(message: &str) -> State {
         written: 0,
         lost: 0,
     };
-    reading.add(&serde_json::to_vec(&Refusal { message }).unwrap_or_default());
-    State::Reading(Box::new(reading))
+    reading.add(&serde_json::to_vec(&ErrorLine { message }).unwrap_or_default());
+    FollowerState::Reading(Box::new(reading))
 }
 
 impl Reading {

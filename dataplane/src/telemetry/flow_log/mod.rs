@@ -26,4 +26,4 @@ pub use file::Target;
 pub use filter::{EndFilter, Filter, LabelFilter, ParseFilterError, Query};
 pub use headgate_net::record::{Event, FlowLog, FlowLogStatus, Record, Recorded, Recorder, Settings};
 pub use line::{End, Flow, Labels, Layer, Line, Loss, Lost, Occasion, Place, Reason, Side, Verdict, Word};
-pub use service::{FlowLogError, Service, Sources};
+pub use service::{FlowLogError, FlowLogService, Sources};

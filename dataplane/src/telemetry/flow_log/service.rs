@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::explain::{Explainer, States};
-use super::file::{Writer, Written};
+use super::file::{Writer, WrittenLines};
 use super::followers::Followers;
 use super::line::{Flow, Loss, Lost};
 use super::repeats::Repeats;
@@ -70,7 +70,7 @@ pub enum FlowLogError {
 }
 
 /// Collects, explains and hands out until it is dropped.
-pub struct Service {
+pub struct FlowLogService {
     _thread: Thread,
     log: Arc<FlowLog>,
     counts: Arc<Counts>,
@@ -78,12 +78,12 @@ pub struct Service {
 
 #[derive(Debug, Default)]
 struct Counts {
-    written: Arc<Written>,
+    written: Arc<WrittenLines>,
     followers: AtomicUsize,
     unfollowed: AtomicU64,
 }
 
-impl Service {
+impl FlowLogService {
     /// Opens `target` if there is one, binds the socket, which is open to the group, and starts the thread.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl Service {
                 started.map_err(|error| FlowLogError::Target { target, error })
             })
             .transpose()?;
-        let desk = Desk::new(Arc::clone(&log), sources, listener, writer, Arc::clone(&counts));
+        let desk = FlowLogThread::new(Arc::clone(&log), sources, listener, writer, Arc::clone(&counts));
         let thread = Thread::start("headgate-flows", move |bell| desk.run(bell));
         Ok(Self {
             _thread: thread.map_err(FlowLogError::Thread)?,
@@ -135,7 +135,7 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Everything of the thread.
-struct Desk {
+struct FlowLogThread {
     log: Arc<FlowLog>,
     sources: Sources,
     listener: UnixListener,
@@ -151,7 +151,7 @@ struct Desk {
     looked: Nanos,
 }
 
-impl Desk {
+impl FlowLogThread {
     fn new(
         log: Arc<FlowLog>,
         sources: Sources,

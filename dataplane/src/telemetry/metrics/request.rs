@@ -22,18 +22,18 @@ pub(super) struct Request {
 
 /// Why there is no request, for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct BadRequest {
     pub(super) status: &'static str,
     pub(super) reason: &'static str,
 }
 
-const fn refusal(status: &'static str, reason: &'static str) -> Refusal {
-    Refusal { status, reason }
+const fn refusal(status: &'static str, reason: &'static str) -> BadRequest {
+    BadRequest { status, reason }
 }
 
 impl Request {
     /// Reads a request; `None` where the client has gone or says nothing.
-    pub(super) fn read(mut client: impl Read) -> Option<Result<Self, Refusal>> {
+    pub(super) fn read(mut client: impl Read) -> Option<Result<Self, BadRequest>> {
         let mut head = vec![0; HEAD_BYTES];
         let mut length = 0;
         loop {
@@ -60,7 +60,7 @@ impl Request {
     }
 
     /// `None` where there is more to come.
-    fn parse(head: &[u8]) -> Option<Result<Self, Refusal>> {
+    fn parse(head: &[u8]) -> Option<Result<Self, BadRequest>> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS];
         let mut request = httparse::Request::new(&mut headers);
         match request.parse(head) {
@@ -74,7 +74,7 @@ impl Request {
         }
     }
 
-    fn of(request: &httparse::Request<'_, '_>) -> Result<Self, Refusal> {
+    fn of(request: &httparse::Request<'_, '_>) -> Result<Self, BadRequest> {
         let header = |name: &'static str| {
             let fields = request.headers.iter();
             fields

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::families;
-use super::request::{Refusal, Request};
+use super::request::{BadRequest, Request};
 use crate::service::{Crew, Patient, Thread, accept_until};
 use crate::telemetry::Answers;
 
@@ -44,7 +44,7 @@ impl MetricsServer {
                     let _ = serve(stream, &*answers);
                 });
                 if let Err(stream) = served {
-                    let busy = Answer::text(
+                    let busy = HttpAnswer::text(
                         "503 Service Unavailable",
                         "too many connections at once; come back",
                     );
@@ -73,34 +73,34 @@ fn serve(stream: &TcpStream, answers: &impl Answers) -> io::Result<()> {
     let head = request.as_ref().is_ok_and(|request| request.head);
     let answer = match request {
         Ok(request) => answer(&request, answers),
-        Err(Refusal { status, reason }) => Answer::text(status, reason),
+        Err(BadRequest { status, reason }) => HttpAnswer::text(status, reason),
     };
     answer.send(stream, head, ANSWER_TIME)
 }
 
-fn answer(request: &Request, answers: &impl Answers) -> Answer {
+fn answer(request: &Request, answers: &impl Answers) -> HttpAnswer {
     match request.path.as_str() {
-        "/metrics" => Answer {
+        "/metrics" => HttpAnswer {
             status: "200 OK",
             content_type: request.format.content_type(),
             body: request.format.render(&families(&answers.status())),
         },
-        "/healthz" => Answer::text("200 OK", "ok"),
+        "/healthz" => HttpAnswer::text("200 OK", "ok"),
         "/readyz" => match answers.ready() {
-            Ok(()) => Answer::text("200 OK", "ok"),
-            Err(reason) => Answer::text("503 Service Unavailable", &reason),
+            Ok(()) => HttpAnswer::text("200 OK", "ok"),
+            Err(reason) => HttpAnswer::text("503 Service Unavailable", &reason),
         },
-        _ => Answer::text("404 Not Found", "here are /metrics, /healthz and /readyz"),
+        _ => HttpAnswer::text("404 Not Found", "here are /metrics, /healthz and /readyz"),
     }
 }
 
-struct Answer {
+struct HttpAnswer {
     status: &'static str,
     content_type: &'static str,
     body: String,
 }
 
-impl Answer {
+impl HttpAnswer {
     fn text(status: &'static str, line: &str) -> Self {
         Self {
             status,

@@ -12,7 +12,7 @@ use headgate_net::clock::Clock;
 
 /// A log with one worker, and its socket.
 struct World {
-    service: Service,
+    service: FlowLogService,
     recorder: Recorder,
     clock: Clock,
     socket: PathBuf,
@@ -37,7 +37,7 @@ impl World {
         };
         let target = target(directory.path());
         Self {
-            service: Service::start(Arc::clone(&log), sources, &socket, target).unwrap(),
+            service: FlowLogService::start(Arc::clone(&log), sources, &socket, target).unwrap(),
             recorder: Recorder::new(log, WorkerId(0)),
             clock,
             socket,
@@ -309,7 +309,7 @@ fn a_file_that_cannot_be_made_is_said_at_the_start() {
     };
     let target = Target::File(directory.path().join("no/such/flows.log"));
     let log = Arc::new(FlowLog::off());
-    let started = Service::start(log, sources, &directory.path().join("flows.sock"), Some(target));
+    let started = FlowLogService::start(log, sources, &directory.path().join("flows.sock"), Some(target));
     let error = started.err().unwrap().to_string();
     assert!(error.contains("no/such/flows.log"), "{error}");
 }
