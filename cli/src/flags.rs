@@ -37,6 +37,8 @@ SSH to this machine, goes to the kernel as before. SIGINT or SIGTERM ends both p
 const STATUS_EXAMPLES: &str = "\
 Examples:
   headgate status
+  headgate status routes                  every route of HTTP requests, the busiest first
+  headgate status upstreams --json
   headgate status --json | jq .totals.drops
   watch -n1 headgate status";
 
@@ -78,12 +80,25 @@ pub(crate) enum Command {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct StatusOptions {
-    /// Print the dataplane's whole report as one JSON document
-    #[arg(long)]
+    /// Print the dataplane's whole report, or the part asked for, as one JSON document
+    #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Where the sockets of the gateway to ask are
-    #[arg(long, value_name = "DIR", default_value_os_t = headgate_ring::default_run_dir())]
+    #[arg(long, value_name = "DIR", default_value_os_t = headgate_ring::default_run_dir(), global = true)]
     pub(crate) run_dir: PathBuf,
+    /// A part of it alone
+    #[command(subcommand)]
+    pub(crate) of: Option<StatusOf>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum StatusOf {
+    /// Every Service's port: flows, packets and bytes each way, and who was refused
+    Services,
+    /// Every route of HTTP requests: requests, errors, times and bytes
+    Routes,
+    /// Every upstream, a Service's port as routes lead to it: requests, retries, failures and times
+    Upstreams,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -8,6 +8,8 @@ use std::{
 use headgate_dataplane::telemetry::{Mode, PortStatus, Status, WorkerStatus};
 use headgate_net::record::{Id, L7Status, Loop, PacketCount, Snapshot};
 
+use super::objects::Objects;
+
 /// All of the status that a person wants to see, in lines of at most about 110 characters.
 pub(super) fn render(status: &Status) -> String {
     let mut text = String::new();
@@ -19,17 +21,13 @@ pub(super) fn render(status: &Status) -> String {
 fn write(out: &mut String, status: &Status) -> fmt::Result {
     head(out, status)?;
     section(out, "PORTS", &status.ports, port)?;
-    let (services, denials) = match status.mode {
-        Mode::Packets => (&status.services[..], &status.denials[..]),
-        Mode::Sockets => Default::default(),
+    let denials = match status.mode {
+        Mode::Packets => {
+            Objects::Services.short(out, status)?;
+            &status.denials[..]
+        }
+        Mode::Sockets => &[],
     };
-    section(out, "SERVICES", services, |service| {
-        let backends = plural(service.backends, "backend", "backends");
-        format!(
-            "{:<28} {:<4} {:<44} {backends}",
-            service.name, service.protocol, service.address
-        )
-    })?;
     section(out, "LISTENERS", &status.listeners, |listener| {
         let fault = listener
             .fault
@@ -42,6 +40,8 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
             fault.unwrap_or_default()
         )
     })?;
+    Objects::Routes.short(out, status)?;
+    Objects::Upstreams.short(out, status)?;
     section(out, "DENIED BY POLICY (packets)", denials, |denial| {
         format!("{:>12}  {} ({})", denial.packets, denial.policy, denial.direction)
     })?;
@@ -278,6 +278,7 @@ mod tests {
             protocol: "udp".into(),
             address: "[2001:db8:f::11]:7".parse().unwrap(),
             backends: 1,
+            counts: Snapshot::default(),
         });
         status.denials.push(DenialStatus {
             policy: "shop/echo-clients".into(),

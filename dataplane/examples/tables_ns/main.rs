@@ -16,6 +16,7 @@ use headgate_dataplane::config::{State, Tables};
 use headgate_net::fib::{Fib, KernelRoute, Link, Neighbour, NextHop, RouteKind, RoutingTable, Snapshot};
 use headgate_net::ids::PortId;
 use headgate_net::lb::{BalancedService, Maglev};
+use headgate_net::number::Numbers;
 use headgate_ring::message::{self, Frontend, Object, Protocol};
 use headgate_ring::{Operation, Transaction};
 use random::Random;
@@ -92,7 +93,7 @@ fn maglev() {
         backends: backends(655),
         affinity_seconds: None,
     };
-    let Ok(service) = BalancedService::build(Arc::new(source), None) else {
+    let Ok(service) = BalancedService::build(Arc::new(source), None, &Numbers::default()) else {
         return;
     };
     let mut random = Random::new(1);

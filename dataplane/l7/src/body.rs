@@ -18,23 +18,33 @@ pub(crate) enum Upload {
     Client(Incoming, Progress),
 }
 
-/// When a piece of a body was last taken.
+/// When a piece of a body was last taken, and how much was.
 #[derive(Clone)]
-pub(crate) struct Progress(Rc<Cell<Instant>>);
+pub(crate) struct Progress(Rc<(Cell<Instant>, Cell<u64>)>);
 
 impl Progress {
     pub(crate) fn new() -> Self {
-        Self(Rc::new(Cell::new(clock::now())))
+        Self(Rc::new((Cell::new(clock::now()), Cell::default())))
     }
 
     /// When a piece was last taken; when this was made, if none was.
     pub(crate) fn last(&self) -> Instant {
-        self.0.get()
+        self.0.0.get()
+    }
+
+    /// Bytes taken so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.1.get()
+    }
+
+    fn took(&self, bytes: usize) {
+        self.0.1.set(self.bytes() + bytes as u64);
+        self.restart();
     }
 
     /// As if a piece were taken now.
     pub(crate) fn restart(&self) {
-        self.0.set(clock::now());
+        self.0.0.set(clock::now());
     }
 }
 
@@ -50,7 +60,8 @@ impl Body for Upload {
             Self::Empty => Poll::Ready(None),
             Self::Client(incoming, progress) => {
                 let frame = ready!(Pin::new(incoming).poll_frame(cx));
-                progress.restart();
+                let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+                progress.took(data.map_or(0, Bytes::len));
                 Poll::Ready(frame)
             }
         }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use headgate_net::routes::Number;
+use headgate_net::number::Number;
 
 /// One value for each [`Number`] that was ever asked about, in a slab. A value lives as long as its number does, whatever
 /// becomes of configurations; when the next one has its place, it begins anew.
@@ -34,7 +34,7 @@ impl<T: Default> ByNumber<T> {
 
 #[cfg(test)]
 mod tests {
-    use headgate_net::routes::{Number, Routes};
+    use headgate_net::{number::Number, routes::Routes};
 
     use super::ByNumber;
 

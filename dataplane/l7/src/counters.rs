@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use headgate_net::record::{Class, HttpCount, L7Record};
+use headgate_net::number::Number;
+use headgate_net::record::{Class, HttpCount, L7Record, RouteRecord, UpstreamRecord};
 
 /// Counts of the tasks of one thread.
 #[derive(Debug)]
@@ -24,6 +25,16 @@ impl Tally {
     /// Something happened.
     pub(super) fn count(&self, event: HttpCount) {
         self.0.events.count(event);
+    }
+
+    /// What is counted of an upstream.
+    pub(super) fn upstream(&self, upstream: &Number) -> &UpstreamRecord {
+        self.0.upstreams.of(upstream)
+    }
+
+    /// What is counted of a route.
+    pub(super) fn route(&self, route: &Number) -> &RouteRecord {
+        self.0.routes.of(route)
     }
 
     /// A request was answered.

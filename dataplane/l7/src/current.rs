@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use headgate_net::routes::Number;
+use headgate_net::number::Number;
 
 use super::config::Config;
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use headgate_net::routes::Number;
+use headgate_net::number::Number;
 
 /// Upstreams of a part. A change copies one.
 const PART: usize = 64;

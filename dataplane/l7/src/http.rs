@@ -112,6 +112,10 @@ impl Http {
         now.set_len(HttpGauge::UpstreamBusy, busy);
     }
 
+    pub(super) fn record(&self) -> &L7Record {
+        self.gateway.tally.record()
+    }
+
     /// What it holds and has counted.
     pub(super) fn status(&self) -> L7Status {
         self.note();

@@ -119,6 +119,12 @@ impl Stage {
         self.stack.note();
     }
 
+    /// Where the stage counts.
+    #[must_use]
+    pub fn record(&self) -> &L7Record {
+        self.http.record()
+    }
+
     /// What the stage holds and has counted.
     #[must_use]
     pub fn status(&self) -> L7Status {

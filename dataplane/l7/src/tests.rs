@@ -3,6 +3,7 @@
 mod answers;
 mod balance;
 mod cancel;
+mod counts;
 mod cuts;
 mod framing;
 mod log;

@@ -29,6 +29,11 @@ pub trait Id: Copy + VariantArray + EnumMessage + EnumProperty + Into<&'static s
         self.get_str("metric").unwrap_or_else(|| self.name())
     }
 
+    /// Whether it is a value of now in a list of counters.
+    fn is_gauge(self) -> bool {
+        self.get_bool("gauge").unwrap_or_default()
+    }
+
     /// The value of the label that tells variants of one metric apart.
     fn value(self) -> &'static str {
         self.get_str("value").unwrap_or_else(|| self.name())

@@ -16,6 +16,7 @@ pub mod hash;
 pub mod ids;
 pub mod lb;
 pub mod lpm;
+pub mod number;
 pub mod policy;
 mod probing;
 pub mod record;

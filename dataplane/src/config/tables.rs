@@ -11,6 +11,8 @@ use super::http;
 use headgate_l7 as l7;
 use headgate_net::config::{Change, ConfigError, State, Stored, Undo};
 use headgate_net::fault::Fault;
+use headgate_net::number::Numbers;
+use headgate_net::record::WorkerRecord;
 use headgate_net::{hash, lb, policy};
 
 /// Everything that the packet path needs of one state. Never changed once built; a clone is cheap, and what did not
@@ -28,6 +30,8 @@ pub struct Tables {
     /// What the steering must bring to us, by address.
     pub managed: Arc<[Managed]>,
     l7: Option<Arc<l7::Config>>,
+    /// Of Services.
+    numbers: Numbers,
 }
 
 /// An address of Services or listeners, and their ports there. Whether the whole address is ours (nobody
@@ -93,7 +97,7 @@ impl Tables {
             let frontends = Frontends::of(state);
             tables.managed = managed(&frontends);
             if services {
-                tables.services = compile_services(&frontends.services, &self.services)?;
+                tables.services = compile_services(&frontends.services, self)?;
             }
             if listeners {
                 let by_address = frontends
@@ -133,6 +137,14 @@ impl Tables {
         self.l7.as_ref()
     }
 
+    /// Makes room in a worker's record for what it will count by these tables; not for the worker to call.
+    pub fn make_room(&self, record: &WorkerRecord) {
+        record.services.make_room(self.numbers.end());
+        if let Some(l7) = &self.l7 {
+            l7.make_room(&record.l7);
+        }
+    }
+
     /// Whether any Service or listener has this address.
     #[inline]
     #[must_use]
@@ -169,16 +181,15 @@ impl<'a> Frontends<'a> {
     }
 }
 
-fn compile_services(
-    services: &[&Arc<Service>],
-    previous: &lb::Services,
-) -> Result<lb::Services, ConfigError> {
+fn compile_services(services: &[&Arc<Service>], previous: &Tables) -> Result<lb::Services, ConfigError> {
     let build = |source: &&Arc<Service>| {
         let frontend = source.frontend;
-        let old = previous.lookup(frontend.address, frontend.protocol.number(), frontend.port);
+        let old = previous
+            .services
+            .lookup(frontend.address, frontend.protocol.number(), frontend.port);
         match old {
             Some(old) if Arc::ptr_eq(old.source(), source) => Ok(old.clone()),
-            _ => lb::BalancedService::build(Arc::clone(source), old).map_err(|error| {
+            _ => lb::BalancedService::build(Arc::clone(source), old, &previous.numbers).map_err(|error| {
                 let key = Key::Service(frontend);
                 ConfigError::new(&key, Fault::new("backends", error.to_string()))
             }),

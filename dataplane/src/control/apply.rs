@@ -73,6 +73,9 @@ impl Applier {
         self.epoch = epoch;
         let tables = Arc::new(tables);
         self.ground.announce(&previous, &tables, &self.shared.fib.load());
+        for record in &self.shared.records {
+            tables.make_room(record);
+        }
         self.shared.tables.store(Arc::clone(&tables));
         self.shared.wake_all();
         self.wait_for_workers();

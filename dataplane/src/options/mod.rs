@@ -15,6 +15,7 @@ use clap::ValueEnum;
 pub use values::{Cores, PortRange};
 
 use crate::telemetry::flow_log;
+use crate::telemetry::metrics::Detail;
 
 /// What an operator can choose; every flag but `--port` has a default that suits most machines.
 #[derive(Clone, Debug, clap::Args)]
@@ -108,6 +109,16 @@ pub struct Options {
     /// Serve metrics at /metrics, and /healthz and /readyz, on this address of the host
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub metrics: Option<SocketAddr>,
+
+    /// Leave out of the metrics what is counted for each of these
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KIND,...",
+        value_delimiter = ',',
+        requires = "metrics"
+    )]
+    pub metrics_without: Vec<Detail>,
 
     /// Drop a packet whose next hop has not told its link-layer address after so long
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::duration)]

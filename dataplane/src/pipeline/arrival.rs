@@ -1,6 +1,6 @@
 //! Packets of no flow: whose they are, and whether they begin one.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Origin, Packet};
 use crate::telemetry::flow_log::Event;
@@ -9,7 +9,7 @@ use headgate_net::flow::{self, NewFlow, NoRoom, Ownership, SourcePortOwner, Term
 use headgate_net::ids::{StageId, WorkerId};
 use headgate_net::lb::BalancedService;
 use headgate_net::policy::Decision;
-use headgate_net::record::PacketCount;
+use headgate_net::record::{PacketCount, ServiceCount};
 use headgate_net::verdict::{Answer, Kernel, Reason, Verdict};
 use headgate_net::wire::error::Error;
 use headgate_net::wire::{self, Address, Tuple, ipv6, tcp_flag};
@@ -137,6 +137,10 @@ impl<A: Address> Packet<'_, A> {
     fn admit(&mut self, tuple: &Tuple<A>, service: &BalancedService) -> Verdict {
         let client = tuple.source.ip();
         let Some(backend) = service.pick(client, tuple.source_port) else {
+            self.common
+                .counters
+                .service(service.number())
+                .count(ServiceCount::WithoutBackend);
             return self.refuse(Reason::NoBackend);
         };
         let decision =
@@ -156,6 +160,10 @@ impl<A: Address> Packet<'_, A> {
                 .denials_mut()
                 .count(ctx.tables.generation, index, named);
             self.common
+                .counters
+                .service(service.number())
+                .count(ServiceCount::Denied);
+            self.common
                 .recorder
                 .denied(|| ctx.record(Event::FlowDenied, tuple, backend, protocol));
             return self.drop(Reason::Denied);
@@ -166,13 +174,17 @@ impl<A: Address> Packet<'_, A> {
         if self.headers.protocol == wire::TCP && !opens {
             return self.refuse(Reason::NoFlow);
         }
-        let new = match self.new_flow(tuple, backend.ip(), backend.port()) {
+        let new = match self.new_flow(tuple, service, backend) {
             Ok(new) => new,
             Err(reason) => return self.drop(reason),
         };
         match self.flows.create(&new, self.ctx.now) {
             Ok(slot) => {
                 self.common.counters.count(PacketCount::FlowsCreated);
+                self.common
+                    .counters
+                    .service(service.number())
+                    .count(ServiceCount::Flows);
                 let ctx = self.ctx;
                 self.common
                     .recorder
@@ -185,25 +197,31 @@ impl<A: Address> Packet<'_, A> {
         }
     }
 
-    fn new_flow(&self, tuple: &Tuple<A>, backend: IpAddr, backend_port: u16) -> Result<NewFlow<A>, Reason> {
+    fn new_flow(
+        &self,
+        tuple: &Tuple<A>,
+        service: &BalancedService,
+        backend: SocketAddr,
+    ) -> Result<NewFlow<A>, Reason> {
         let fib = self.ctx.fib;
-        match fib.lookup(backend) {
+        match fib.lookup(backend.ip()) {
             Lookup::Unreachable => return Err(Reason::NoRoute),
             Lookup::Local => return Err(Reason::LocalBackend),
             Lookup::Hop(_) | Lookup::Unresolved { .. } | Lookup::Kernel => {}
         }
         let source = fib
-            .source_address(backend)
+            .source_address(backend.ip())
             .and_then(A::from_ip)
             .ok_or(Reason::NoSourceAddress)?;
         Ok(NewFlow {
             client: *tuple,
             protocol: self.headers.protocol,
             // The state's check lets no backend of the other family through; if one came, there would be no backend.
-            backend: A::from_ip(backend).ok_or(Reason::NoBackend)?,
-            backend_port,
+            backend: A::from_ip(backend.ip()).ok_or(Reason::NoBackend)?,
+            backend_port: backend.port(),
             source,
             tables_generation: self.ctx.tables.generation,
+            service: service.number().short_index(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! The pipeline on a virtual gateway: clients on port 0, pods on port 1, no kernel.
 
 mod changes;
+mod counts;
 mod headers;
 mod icmp;
 mod l7;
@@ -292,6 +293,9 @@ impl Gateway {
         };
         self.tables =
             Tables::transact(&mut self.state, transaction, Some(&self.tables)).expect("a sound state");
+        for worker in &self.workers {
+            self.tables.make_room(worker.counters().record());
+        }
     }
 
     fn pass(&mut self, seconds: u64) {

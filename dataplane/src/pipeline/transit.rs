@@ -8,7 +8,8 @@ use crate::telemetry::flow_log::Event;
 use headgate_net::fib::{HopId, Lookup};
 use headgate_net::flow::{Direction, FlowState, NextHop, Tick, Tracked};
 use headgate_net::ids::PortId;
-use headgate_net::record::PacketCount;
+use headgate_net::lb::BalancedService;
+use headgate_net::record::{PacketCount, ServiceCount};
 use headgate_net::verdict::{Answer, Kernel, Reason, Verdict};
 use headgate_net::wire::error::Error;
 use headgate_net::wire::{self, Address, ethernet, ipv4};
@@ -22,7 +23,7 @@ pub(super) enum Way {
     Unreachable,
 }
 
-impl<A: Address> Packet<'_, A> {
+impl<'a, A: Address> Packet<'a, A> {
     /// Sends the packet of the flow in `slot` on its way; `None` where the flow is over, and the packet is to be seen as one
     /// of no flow.
     #[inline]
@@ -44,19 +45,23 @@ impl<A: Address> Packet<'_, A> {
     /// it would miss. Established TCP connections to a backend that is not ready any more live on: it may be draining.
     #[cold]
     pub(super) fn re_examine(&mut self, slot: usize) -> bool {
-        let served = self.is_served(slot);
-        let stands = served && self.is_allowed(slot);
-        if stands {
+        let service = self.service(slot);
+        if let Some(service) = service
+            && self.is_allowed(slot)
+        {
+            // From here on packets are counted by the index alone: the counts there are this Service's now.
+            let _ = self.common.counters.service(service.number());
             let generation = self.ctx.tables.generation;
-            self.flows.entry_mut(slot).set_allowed_by(generation);
-        } else {
-            if served {
-                self.record_cut(slot);
-            }
-            self.flows.remove(slot);
-            self.common.counters.count(PacketCount::FlowsCut);
+            let number = service.number().short_index();
+            self.flows.entry_mut(slot).set_allowed_by(generation, number);
+            return true;
         }
-        stands
+        if service.is_some() {
+            self.record_cut(slot);
+        }
+        self.flows.remove(slot);
+        self.common.counters.count(PacketCount::FlowsCut);
+        false
     }
 
     fn record_cut(&mut self, slot: usize) {
@@ -69,8 +74,8 @@ impl<A: Address> Packet<'_, A> {
             .denied(|| ctx.record(Event::FlowCut, &client, pod, protocol));
     }
 
-    /// Whether the flow's Service, and the backend where it still matters, are there.
-    fn is_served(&self, slot: usize) -> bool {
+    /// The flow's Service, where it is there and the backend, too, if that still matters.
+    fn service(&self, slot: usize) -> Option<&'a BalancedService> {
         let entry = self.flows.entry(slot);
         let (client, pod) = (entry.client(), entry.pod());
         let movable = entry.direction() == Direction::FromClient
@@ -81,7 +86,7 @@ impl<A: Address> Packet<'_, A> {
         let services = &self.ctx.tables.services;
         services
             .lookup(client.destination.ip(), entry.protocol, client.destination_port)
-            .is_some_and(|service| {
+            .filter(|service| {
                 let backend = SocketAddr::new(pod.destination.ip(), pod.destination_port);
                 !movable || service.backends().binary_search(&backend).is_ok()
             })
@@ -124,6 +129,13 @@ impl<A: Address> Packet<'_, A> {
         }
         let entry = self.flows.entry_mut(slot);
         entry.count(size, Tick::of(self.ctx.now));
+        let service = self.common.counters.service_at(entry.service());
+        let (packets, bytes) = match entry.direction() {
+            Direction::FromClient => (ServiceCount::PacketsIn, ServiceCount::BytesIn),
+            Direction::FromPod => (ServiceCount::PacketsOut, ServiceCount::BytesOut),
+        };
+        service.count(packets);
+        service.add(bytes, size.into());
         wire::rewrite(self.frame.data_mut(), &self.headers, &entry.rewrite, entry.deltas);
         if whole {
             self.leave(way)

@@ -34,7 +34,7 @@ use crate::options::Options;
 use crate::steering::Steerer;
 use crate::telemetry;
 use crate::telemetry::flow_log::{self, FlowLog};
-use crate::telemetry::metrics::MetricsServer;
+use crate::telemetry::metrics::{Detail, MetricsServer};
 use crate::worker::{self, Shared};
 use headgate_net::clock::Clock;
 use headgate_net::ids::PortId;
@@ -237,15 +237,18 @@ fn serve_status(
     let path = run_dir.clear("status.sock")?;
     let server = telemetry::Server::start(&path, Arc::clone(&answers));
     let server = server.map_err(|error| RunError::Status { path, error })?;
-    let metrics = options.metrics.map(|address| start_metrics(address, answers));
+    let metrics = options
+        .metrics
+        .map(|address| start_metrics(address, answers, options.metrics_without.clone()));
     Ok((server, metrics.transpose()?))
 }
 
 fn start_metrics(
     address: SocketAddr,
     answers: Arc<impl telemetry::Answers>,
+    without: Vec<Detail>,
 ) -> Result<MetricsServer, RunError> {
-    let server = MetricsServer::start(address, answers);
+    let server = MetricsServer::start(address, answers, without);
     let server = server.map_err(|error| RunError::Metrics { address, error })?;
     tracing::info!("metrics at http://{}/metrics", server.address());
     Ok(server)

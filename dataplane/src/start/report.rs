@@ -13,10 +13,10 @@ use crate::steering::Steerer;
 use crate::telemetry::flow_log::{self, FlowLogStatus};
 use crate::telemetry::{
     Answers, ControlStatus, DecisionStatus, DenialStatus, FrameStatus, HeldFrames, LinkState, ListenerStatus,
-    PolicyState, PortStatus, Question, QueueStatus, ServiceStatus, Status, WorkerStatus, direction,
+    PolicyState, PortStatus, Question, QueueStatus, Status, WorkerStatus, direction, traffic,
 };
 use crate::worker::Shared;
-use headgate_net::record::WorkerRecord;
+use headgate_net::record::{QueueCount, Snapshot, WorkerRecord};
 
 /// What a dataplane can tell besides the state in force.
 pub(super) trait Reports: Send + Sync + 'static {
@@ -230,16 +230,11 @@ impl Reports for Reporter {
 /// What the tables in force say.
 fn add_state(status: &mut Status, shared: &Shared) {
     let tables = shared.tables.load();
-    let service = |service: &headgate_net::lb::BalancedService| {
-        let source = service.source();
-        ServiceStatus {
-            name: source.name.clone(),
-            protocol: source.frontend.protocol.to_string().to_lowercase(),
-            address: (source.frontend.address, source.frontend.port).into(),
-            backends: source.backends.len(),
-        }
-    };
-    status.services = tables.services.iter().map(service).collect();
+    status.services = traffic::services(&tables, &shared.records);
+    if let Some(l7) = tables.l7() {
+        status.http_routes = traffic::routes(l7.routes(), &shared.records);
+        status.upstreams = traffic::upstreams(l7.routes(), &shared.records);
+    }
     let listener = |l: &headgate_ring::message::Listener| ListenerStatus {
         address: l.address,
         tls: l.protocol == headgate_ring::message::ListenerProtocol::Https,
@@ -256,9 +251,6 @@ fn add_state(status: &mut Status, shared: &Shared) {
         });
     status.denials = denials.collect();
     status.listeners = tables.listeners.iter().map(listener).collect();
-    status
-        .services
-        .sort_by_key(|service| (service.address, service.protocol.clone()));
     status.listeners.sort_by_key(|listener| listener.address);
 }
 
@@ -266,36 +258,33 @@ impl WatchedQueue {
     fn status(&self) -> QueueStatus {
         let own = self.probe.statistics().unwrap_or_default();
         let kernel = own.kernel;
-        let counts = [
-            ("received", own.received),
-            ("transmitted", own.transmitted),
-            ("completed", own.completed),
-            ("kicks", own.kicks),
-            ("kicks_busy", own.busy),
-            ("kicks_again", own.again),
-            ("kicks_no_buffers", own.no_buffers),
-            ("kick_errors", own.kick_errors),
-            ("bad_descriptors", own.bad_descriptors),
-            ("oversized", own.oversized),
-            ("foreign", own.foreign),
-            ("filling", own.filling),
-            ("sending", own.sending),
-            ("kernel_rx_dropped", kernel.rx_dropped),
-            ("kernel_rx_invalid_descriptors", kernel.rx_invalid_descriptors),
-            ("kernel_tx_invalid_descriptors", kernel.tx_invalid_descriptors),
-            ("kernel_rx_ring_full", kernel.rx_ring_full),
-            ("kernel_fill_ring_empty", kernel.fill_ring_empty),
-            ("kernel_tx_ring_empty", kernel.tx_ring_empty),
-        ];
+        let counts = Snapshot::of(|count| match count {
+            QueueCount::Received => own.received,
+            QueueCount::Transmitted => own.transmitted,
+            QueueCount::Completed => own.completed,
+            QueueCount::Kicks => own.kicks,
+            QueueCount::KicksBusy => own.busy,
+            QueueCount::KicksAgain => own.again,
+            QueueCount::KicksNoBuffers => own.no_buffers,
+            QueueCount::KickErrors => own.kick_errors,
+            QueueCount::BadDescriptors => own.bad_descriptors,
+            QueueCount::Oversized => own.oversized,
+            QueueCount::Foreign => own.foreign,
+            QueueCount::Filling => own.filling,
+            QueueCount::Sending => own.sending,
+            QueueCount::KernelRxDropped => kernel.rx_dropped,
+            QueueCount::KernelRxInvalidDescriptors => kernel.rx_invalid_descriptors,
+            QueueCount::KernelTxInvalidDescriptors => kernel.tx_invalid_descriptors,
+            QueueCount::KernelRxRingFull => kernel.rx_ring_full,
+            QueueCount::KernelFillRingEmpty => kernel.fill_ring_empty,
+            QueueCount::KernelTxRingEmpty => kernel.tx_ring_empty,
+        });
         QueueStatus {
             port: self.port,
             queue: self.number,
             worker: self.worker,
             zero_copy: self.probe.zero_copy(),
-            counts: counts
-                .into_iter()
-                .map(|(name, count)| (name.to_owned(), count))
-                .collect(),
+            counts,
         }
     }
 }

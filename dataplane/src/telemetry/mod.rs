@@ -6,6 +6,7 @@ pub mod metrics;
 mod request;
 mod server;
 mod status;
+pub(crate) mod traffic;
 
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,6 @@ pub use server::{Answers, Server};
 pub(crate) use status::direction;
 pub use status::{
     ControlStatus, Counts, DenialStatus, FrameStatus, HeldFrames, KernelPathStatus, LinkState,
-    ListenerStatus, Mode, PortStatus, QueueStatus, RouteStatus, ServiceStatus, Status, SteeringStatus,
-    WorkerStatus,
+    ListenerStatus, Mode, PortStatus, QueueStatus, RouteStatus, Status, SteeringStatus, WorkerStatus,
 };
+pub use traffic::{HttpRouteStatus, ServiceStatus, UpstreamStatus};

@@ -9,8 +9,11 @@ use serde::{Deserialize, Serialize};
 use headgate_ring::message::Direction;
 
 use super::flow_log::FlowLogStatus;
+use super::traffic::{HttpRouteStatus, ServiceStatus, UpstreamStatus};
 use crate::mirror::MirrorStatistics;
-use headgate_net::record::{Id, L7Status, Loop, PacketCount, Snapshot, WorkerGauge, WorkerRecord};
+use headgate_net::record::{
+    Id, L7Status, Loop, PacketCount, QueueCount, Snapshot, WorkerGauge, WorkerRecord,
+};
 
 /// Everything, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -40,8 +43,14 @@ pub struct Status {
     pub denials: Vec<DenialStatus>,
     /// Addresses that Headgate answers ARP and NDP for.
     pub owned_addresses: Vec<IpAddr>,
-    /// Services balanced at L4.
+    /// Services balanced at L4, by address.
     pub services: Vec<ServiceStatus>,
+    /// Routes of HTTP requests.
+    #[serde(default)]
+    pub http_routes: Vec<HttpRouteStatus>,
+    /// Where these routes lead.
+    #[serde(default)]
+    pub upstreams: Vec<UpstreamStatus>,
     /// Where HTTP is terminated.
     pub listeners: Vec<ListenerStatus>,
     /// Packet buffers.
@@ -146,7 +155,8 @@ pub struct QueueStatus {
     /// Whether the driver hands over its own buffers.
     pub zero_copy: bool,
     /// Counts of the socket, Headgate's and the kernel's.
-    pub counts: BTreeMap<String, u64>,
+    #[serde(default)]
+    pub counts: Snapshot<QueueCount>,
 }
 
 /// A worker.
@@ -196,19 +206,6 @@ pub struct DenialStatus {
     pub direction: String,
     /// Packets.
     pub packets: u64,
-}
-
-/// A Service's port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceStatus {
-    /// `namespace/name`.
-    pub name: String,
-    /// `tcp`, `udp` or `sctp`.
-    pub protocol: String,
-    /// Where clients reach it.
-    pub address: SocketAddr,
-    /// Ready endpoints.
-    pub backends: usize,
 }
 
 /// An address where HTTP is terminated.

@@ -7,6 +7,7 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 
 use super::answer::Answer;
+use super::record::RequestRecord;
 use super::redirect::redirect;
 use super::{ClientConnection, Gateway};
 use crate::headers::Host;
@@ -14,19 +15,20 @@ use headgate_net::record::HttpCount;
 use headgate_net::routes::{self, Route};
 
 /// A request that goes to a backend, unless there is none.
-pub(super) struct Admitted {
-    pub(super) route: Arc<Route>,
+pub(super) struct Admitted<'a> {
+    pub(super) route: &'a Route,
     /// For the pod.
     pub(super) host: HeaderValue,
 }
 
-/// Finds the route of a request. `verdict` is what its connection says of its framing.
-pub(super) fn admit(
+/// Finds the route of a request, and notes it. `verdict` is what its connection says of its framing.
+pub(super) fn admit<'a>(
     gateway: &Gateway,
     peer: &ClientConnection,
     verdict: Result<(), Answer>,
     request: &Request<Incoming>,
-) -> Result<Admitted, Answer> {
+    record: &'a RequestRecord,
+) -> Result<Admitted<'a>, Answer> {
     let refused = |answer| {
         gateway.tally.count(HttpCount::Refused);
         answer
@@ -42,6 +44,7 @@ pub(super) fn admit(
             gateway.tally.count(HttpCount::NoRoute);
             Answer::new(StatusCode::NOT_FOUND, "no rule matches this host and path")
         })?;
+    let route = record.found(route);
     if let Some(filters) = route.filters()
         && let Some(elsewhere) = &filters.redirect
         && let Some(answer) = redirect(elsewhere, &peer.client, host.as_ref(), request.uri())

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::answer::Answer;
+use super::record::RequestRecord;
 use super::{ClientConnection, Gateway};
-use headgate_net::record::Event;
-use headgate_net::record::HttpCount;
-use headgate_net::routes::{Number, Route};
+use headgate_net::number::Number;
+use headgate_net::record::{Event, HttpCount, UpstreamCount};
+use headgate_net::routes::Route;
 
 /// The endpoints that a request may go to.
 pub(super) struct Candidates<'a> {
@@ -20,13 +21,17 @@ pub(super) struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    /// Chooses one of the route's backends.
+    /// Chooses one of the route's backends, and notes which.
     pub(super) fn of(
         gateway: &'a Gateway,
         peer: &'a ClientConnection,
         route: &'a Route,
+        record: &RequestRecord,
     ) -> Result<Self, Answer> {
         let upstream = backend(gateway, route);
+        if let Some(upstream) = upstream {
+            record.goes_to(upstream);
+        }
         let ready = upstream.and_then(|upstream| {
             let endpoints = gateway
                 .current
@@ -42,6 +47,10 @@ impl<'a> Candidates<'a> {
             }),
             _ => {
                 gateway.tally.count(HttpCount::NoEndpoint);
+                if let Some(upstream) = upstream {
+                    let counts = &gateway.tally.upstream(upstream).counts;
+                    counts.count(UpstreamCount::WithoutEndpoint);
+                }
                 let reason = "the service has no ready endpoint";
                 Err(Answer::new(StatusCode::SERVICE_UNAVAILABLE, reason))
             }

@@ -21,6 +21,7 @@ use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::Parts;
 
+use super::body::Upload;
 use super::by_number::ByNumber;
 use super::counters::Tally;
 use super::current::Current;
@@ -174,10 +175,11 @@ pub(crate) async fn handle(
     let record = RequestRecord::begin(&gateway);
     let id = headers::request_id(request.headers()).unwrap_or_else(|| gateway.new_id());
     let method = request.method().clone();
-    let reply = stages(&gateway, &peer, &cut, verdict, request, &id, record).await;
-    let reply = reply.unwrap_or_else(|answer| answer.reply(&id, &method));
+    let reply = stages(&gateway, &peer, &cut, verdict, request, &id, &record).await;
+    let mut reply = reply.unwrap_or_else(|answer| answer.reply(&id, &method));
     let status = reply.response.status();
-    gateway.tally.answered(status);
+    record.answered(status);
+    reply.response.body_mut().keep(record);
     tracing::trace!(client = %peer.client.address, %method, status = status.as_u16(), id = ?id);
     reply
 }
@@ -189,13 +191,15 @@ async fn stages(
     verdict: Result<(), Answer>,
     request: Request<Incoming>,
     id: &HeaderValue,
-    mut record: RequestRecord,
+    record: &RequestRecord,
 ) -> Result<Reply, Answer> {
-    let admitted = admit::admit(gateway, peer, verdict, &request)?;
-    let route = record.found(admitted.route);
-    let candidates = Candidates::of(gateway, peer, route)?;
+    let admitted = admit::admit(gateway, peer, verdict, &request, record)?;
+    let candidates = Candidates::of(gateway, peer, admitted.route, record)?;
     let upgrade = send::wanted_upgrade(&request);
     let request = send::prepare(request, &peer.client, admitted.host, id, upgrade.as_ref());
+    if let Upload::Client(_, progress) = request.body() {
+        record.uploads(progress);
+    }
     let delivery = Delivery {
         gateway,
         peer,
@@ -203,5 +207,6 @@ async fn stages(
         candidates,
     };
     let (response, ticket) = delivery.run(request).await?;
-    respond::respond(gateway, response, ticket, record, upgrade.is_some()).await
+    record.answered_by_pod();
+    respond::respond(gateway, response, ticket, upgrade.is_some()).await
 }

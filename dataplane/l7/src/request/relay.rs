@@ -32,18 +32,30 @@ pub(crate) struct Relayed {
     patience: Duration,
     pause: Option<Pin<Box<Sleep>>>,
     paused: bool,
-    record: RequestRecord,
+    /// From the moment when the reply goes to the client.
+    record: Option<RequestRecord>,
+}
+
+impl ReplyBody {
+    /// Gives the body the record of its request, which ends with it. A body that is there already is as good as sent.
+    pub(super) fn keep(&mut self, record: RequestRecord) {
+        match self {
+            Self::Empty | Self::Text(None) => {}
+            Self::Text(Some(text)) => record.sends(text.len()),
+            Self::Relayed(relayed) => relayed.record = Some(record),
+        }
+    }
 }
 
 impl Relayed {
-    pub(super) fn new(incoming: Incoming, ticket: Ticket, patience: Duration, record: RequestRecord) -> Self {
+    pub(super) fn new(incoming: Incoming, ticket: Ticket, patience: Duration) -> Self {
         Self {
             incoming,
             ticket: Some(ticket),
             patience,
             pause: None,
             paused: false,
-            record,
+            record: None,
         }
     }
 
@@ -57,7 +69,12 @@ impl Relayed {
         };
         self.paused = false;
         Poll::Ready(match frame {
-            Some(Ok(frame)) => Some(Ok(frame)),
+            Some(Ok(frame)) => {
+                if let (Some(record), Some(data)) = (&self.record, frame.data_ref()) {
+                    record.sends(data.len());
+                }
+                Some(Ok(frame))
+            }
             Some(Err(error)) => Some(Err(self.broken(error.into()))),
             None => {
                 self.finish();
@@ -81,7 +98,9 @@ impl Relayed {
 
     fn broken(&mut self, error: BoxError) -> BoxError {
         self.ticket = None;
-        self.record.broke_off();
+        if let Some(record) = &self.record {
+            record.broke_off();
+        }
         error
     }
 

@@ -5,7 +5,6 @@ use http::{HeaderValue, Response, StatusCode, Version, response};
 use hyper::body::Incoming;
 
 use super::answer::Answer;
-use super::record::RequestRecord;
 use super::relay::{Relayed, ReplyBody};
 use super::{Gateway, Reply, Then, Tunnel};
 use crate::headers;
@@ -17,7 +16,6 @@ pub(super) async fn respond(
     gateway: &Gateway,
     response: Response<Incoming>,
     ticket: Ticket,
-    record: RequestRecord,
     upgrade: bool,
 ) -> Result<Reply, Answer> {
     ticket.running.answered();
@@ -27,7 +25,7 @@ pub(super) async fn respond(
     }
     headers::prepare_response(&mut head.headers);
     head.version = Version::HTTP_11;
-    let body = Relayed::new(incoming, ticket, gateway.limits.read, record);
+    let body = Relayed::new(incoming, ticket, gateway.limits.read);
     Ok(Reply {
         response: Response::from_parts(head, ReplyBody::Relayed(Box::new(body))),
         then: Then::Continue,

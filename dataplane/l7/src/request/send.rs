@@ -17,7 +17,7 @@ use crate::body::{Progress, Upload};
 use crate::headers::{self, Client};
 use crate::running::{Cut, RunningRequest};
 use crate::upstream::{ConnectError, Ticket};
-use headgate_net::record::HttpCount;
+use headgate_net::record::{HttpCount, UpstreamCount};
 
 /// The protocol that a request asks to change to (RFC 9110 section 7.8); requests with a body do not change.
 pub(super) fn wanted_upgrade(request: &Request<Incoming>) -> Option<HeaderValue> {
@@ -96,7 +96,6 @@ impl Delivery<'_> {
         &self,
         mut request: Request<Upload>,
     ) -> Result<(Response<Incoming>, Ticket), Answer> {
-        let tally = &self.gateway.tally;
         let mut tried = Vec::new();
         let mut failure = None;
         while tried.len() < self.gateway.limits.tries {
@@ -104,7 +103,7 @@ impl Delivery<'_> {
                 break;
             };
             if !tried.is_empty() {
-                tally.count(HttpCount::Retries);
+                self.count(HttpCount::Retries, UpstreamCount::Retries);
             }
             match self.ticket(endpoint).await {
                 Ok(ticket) => {
@@ -117,12 +116,12 @@ impl Delivery<'_> {
                         Exchanged::Answer(response, ticket) => return Ok((response, ticket)),
                         // The pod had closed the kept connection: that is no fault of the endpoint.
                         Exchanged::Unsent(again) if reused => {
-                            tally.count(HttpCount::Retries);
+                            self.count(HttpCount::Retries, UpstreamCount::Retries);
                             request = again;
                             continue;
                         }
                         Exchanged::Unsent(again) => {
-                            tally.count(HttpCount::BadResponses);
+                            self.count(HttpCount::BadResponses, UpstreamCount::BadResponses);
                             let reason = "the service closed the connection at once";
                             failure = Some(Answer::new(StatusCode::BAD_GATEWAY, reason));
                             request = again;
@@ -143,18 +142,25 @@ impl Delivery<'_> {
         ticket.await.map_err(|error| match error {
             ConnectError::Refused(error) => {
                 tracing::debug!(%endpoint, %error, "no connection to a pod");
-                gateway.tally.count(HttpCount::ConnectFailed);
+                self.count(HttpCount::ConnectFailed, UpstreamCount::ConnectFailed);
                 Answer::new(StatusCode::BAD_GATEWAY, "the service refused the connection")
             }
             ConnectError::Late => {
                 tracing::debug!(%endpoint, "no connection to a pod in time");
-                gateway.tally.count(HttpCount::ConnectTimeouts);
+                self.count(HttpCount::ConnectTimeouts, UpstreamCount::ConnectTimeouts);
                 Answer::new(
                     StatusCode::GATEWAY_TIMEOUT,
                     "the service did not accept the connection in time",
                 )
             }
         })
+    }
+
+    /// Counts what happened, as a whole and of the upstream.
+    fn count(&self, event: HttpCount, of_upstream: UpstreamCount) {
+        let tally = &self.gateway.tally;
+        tally.count(event);
+        tally.upstream(self.candidates.upstream).counts.count(of_upstream);
     }
 
     /// Sends the request over a link and waits for the head of the response.
@@ -172,13 +178,13 @@ impl Delivery<'_> {
                 Some(again) => Ok(Exchanged::Unsent(again)),
                 None => {
                     tracing::debug!(error = %error.error(), "no response from a pod");
-                    gateway.tally.count(HttpCount::BadResponses);
+                    self.count(HttpCount::BadResponses, UpstreamCount::BadResponses);
                     let reason = "the service did not answer the request";
                     Err(Answer::new(StatusCode::BAD_GATEWAY, reason))
                 }
             },
             Err(_) => {
-                gateway.tally.count(HttpCount::ResponseTimeouts);
+                self.count(HttpCount::ResponseTimeouts, UpstreamCount::ResponseTimeouts);
                 let reason = "the service did not answer in time";
                 Err(Answer::new(StatusCode::GATEWAY_TIMEOUT, reason))
             }

@@ -223,7 +223,9 @@ impl World {
             let before = before.map(|objects| (objects, stage.config()));
             objects.build(before.as_ref().map(|(objects, config)| (objects, &**config)))
         };
-        stage.configure(Arc::new(config.unwrap()), Rc::new(allows), 1);
+        let config = config.unwrap();
+        config.make_room(stage.record());
+        stage.configure(Arc::new(config), Rc::new(allows), 1);
     }
 
     /// Has policies deny pods to the client, and requests under way looked at if `cut`.

@@ -16,8 +16,8 @@ use super::current::Current;
 use super::limits::Limits;
 use super::net::Net;
 use headgate_net::clock::Nanos;
+use headgate_net::number::Number;
 use headgate_net::record::HttpCount;
-use headgate_net::routes::Number;
 use link::Link;
 pub(crate) use ticket::{ConnectError, Ticket};
 

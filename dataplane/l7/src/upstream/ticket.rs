@@ -15,7 +15,7 @@ use super::{Claim, Pool};
 use crate::body::Upload;
 use crate::io::Io;
 use crate::running::RunningRequest;
-use headgate_net::routes::Number;
+use headgate_net::number::Number;
 
 /// The right to use a link for one exchange. What is dropped before the exchange has ended closes the link, and whatever
 /// happens the endpoint's count is right afterwards: the fields are dropped in their order.

@@ -125,11 +125,15 @@ pub struct FlowEntry<A> {
     tables_generation: u32,
     /// When the last packet of this direction came.
     pub(super) seen: Tick,
-    /// Packets of this direction.
-    pub packets: u64,
+    /// The Service in the upper 16 bits; below them packets of this direction, which a flow of ten million a second fills
+    /// in a year.
+    service_and_packets: u64,
     /// Bytes of their IP packets.
-    pub bytes: u64,
+    bytes: u64,
 }
+
+/// Bits for packets.
+const PACKETS: u32 = 48;
 
 const _: () = assert!(size_of::<FlowEntry<[u8; 4]>>() == 64 && size_of::<FlowEntry<[u8; 16]>>() == 128);
 
@@ -162,7 +166,7 @@ impl<A: Address> FlowEntry<A> {
             fib_generation: 0,
             tables_generation: low(new.tables_generation),
             seen: now,
-            packets: 0,
+            service_and_packets: u64::from(new.service) << PACKETS,
             bytes: 0,
         };
         [
@@ -220,17 +224,38 @@ impl<A: Address> FlowEntry<A> {
         self.tables_generation == low(tables_generation)
     }
 
-    /// Remembers that they have.
-    pub const fn set_allowed_by(&mut self, tables_generation: u64) {
+    /// Remembers that they have, and by which number they have the Service.
+    pub const fn set_allowed_by(&mut self, tables_generation: u64, service: u16) {
         self.tables_generation = low(tables_generation);
+        self.service_and_packets = (service as u64) << PACKETS | self.packets();
     }
 
     /// Counts a packet.
     #[inline]
     pub const fn count(&mut self, bytes: u16, now: Tick) {
-        self.packets += 1;
+        self.service_and_packets += 1;
         self.bytes += bytes as u64;
         self.seen = now;
+    }
+
+    /// Packets of this direction.
+    #[must_use]
+    pub const fn packets(&self) -> u64 {
+        self.service_and_packets & ((1 << PACKETS) - 1)
+    }
+
+    /// Bytes of their IP packets.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The Service, by [`Number::short_index`](crate::number::Number::short_index): right as long as the tables that
+    /// [allowed](Self::is_allowed_by) the flow last are in force.
+    #[inline]
+    #[must_use]
+    pub const fn service(&self) -> u16 {
+        (self.service_and_packets >> PACKETS) as u16
     }
 
     /// The flow's direction from the client, whichever direction this is.

@@ -100,6 +100,8 @@ pub struct NewFlow<A> {
     pub source: A,
     /// The state that allowed the flow.
     pub tables_generation: u64,
+    /// The Service, by [`Number::short_index`](crate::number::Number::short_index).
+    pub service: u16,
 }
 
 /// Why a flow cannot be made.

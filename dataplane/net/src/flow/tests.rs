@@ -29,6 +29,7 @@ fn new(client_port: u16, backend: u8, protocol: u8) -> NewFlow<[u8; 4]> {
         backend_port: 8080,
         source: SOURCE,
         tables_generation: 1,
+        service: 7,
     }
 }
 
@@ -342,4 +343,22 @@ proptest! {
             check(&flows, &model);
         }
     }
+}
+
+#[test]
+fn packets_and_the_service_share_a_word_and_never_meet() {
+    let mut flows = flows(4);
+    let slot = flows.create(&new(1, 1, TCP), Nanos::default()).unwrap();
+    let entry = flows.entry_mut(slot);
+    for _ in 0..3 {
+        entry.count(1_500, Tick::default());
+    }
+    assert_eq!((entry.packets(), entry.bytes(), entry.service()), (3, 4_500, 7));
+    entry.set_allowed_by(2, u16::MAX);
+    assert_eq!(
+        (entry.packets(), entry.bytes(), entry.service()),
+        (3, 4_500, u16::MAX)
+    );
+    entry.count(40, Tick::default());
+    assert_eq!((entry.packets(), entry.service()), (4, u16::MAX));
 }

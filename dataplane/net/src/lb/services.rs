@@ -7,6 +7,7 @@ use headgate_ring::message;
 
 use super::maglev::{Maglev, MaglevError};
 use crate::hash;
+use crate::number::{Number, Numbers};
 use crate::probing::probe;
 
 /// Seed of the clients' hash; see the seeds of [`Maglev`] for why it never changes.
@@ -18,19 +19,33 @@ const FRONTEND_SEED: u64 = 0x6d61_676c_6576_0004;
 pub struct BalancedService {
     source: Arc<message::Service>,
     table: Arc<Maglev>,
+    number: Number,
 }
 
 impl BalancedService {
-    /// Builds the table of backends, or takes it over from `previous` where the backends are the same.
+    /// Builds the table of backends, or takes it over from `previous` where the backends are the same. A Service that
+    /// keeps its name keeps its number; any other gets one of `numbers`.
     ///
     /// # Errors
     /// When the Service has more backends than a table can serve.
-    pub fn build(source: Arc<message::Service>, previous: Option<&Self>) -> Result<Self, MaglevError> {
+    pub fn build(
+        source: Arc<message::Service>,
+        previous: Option<&Self>,
+        numbers: &Numbers,
+    ) -> Result<Self, MaglevError> {
         let table = match previous {
             Some(p) if p.source.backends == source.backends => Arc::clone(&p.table),
             _ => Arc::new(Maglev::build(&source.backends)?),
         };
-        Ok(Self { source, table })
+        let number = match previous {
+            Some(p) if p.source.name == source.name => p.number.clone(),
+            _ => numbers.give(),
+        };
+        Ok(Self {
+            source,
+            table,
+            number,
+        })
     }
 
     /// The backend for a client; `None` when the Service has no ready backend.
@@ -55,6 +70,13 @@ impl BalancedService {
     #[must_use]
     pub fn has_affinity(&self) -> bool {
         self.source.affinity_seconds.is_some()
+    }
+
+    /// By which what is counted of it is kept.
+    #[inline]
+    #[must_use]
+    pub fn number(&self) -> &Number {
+        &self.number
     }
 
     /// Where clients reach it.

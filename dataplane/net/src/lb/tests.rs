@@ -6,6 +6,7 @@ use headgate_ring::message::{self, Frontend, Protocol};
 use proptest::prelude::*;
 
 use super::*;
+use crate::number::Numbers;
 
 fn backends(count: u16) -> Vec<SocketAddr> {
     (0..count)
@@ -36,7 +37,12 @@ fn source(address: &str, protocol: Protocol, port: u16, backends: Vec<SocketAddr
 }
 
 fn service(address: &str, protocol: Protocol, port: u16, backends: Vec<SocketAddr>) -> BalancedService {
-    BalancedService::build(source(address, protocol, port, backends), None).expect("few backends")
+    BalancedService::build(
+        source(address, protocol, port, backends),
+        None,
+        &Numbers::default(),
+    )
+    .expect("few backends")
 }
 
 #[test]
@@ -102,7 +108,8 @@ fn affinity_ignores_the_port_and_only_then() {
         .clone();
     let client = "192.0.2.10".parse().expect("an address");
     let distinct = |object: &message::Service| {
-        let service = BalancedService::build(Arc::new(object.clone()), None).expect("few backends");
+        let service = BalancedService::build(Arc::new(object.clone()), None, &Numbers::default())
+            .expect("few backends");
         let picks: std::collections::HashSet<_> = (1..200).map(|p| service.pick(client, p)).collect();
         picks.len()
     };
@@ -149,17 +156,21 @@ fn lookup_compares_address_family_protocol_and_port() {
 }
 
 #[test]
-fn unchanged_backends_keep_their_table() {
+fn unchanged_backends_keep_their_table_and_the_same_service_its_number() {
+    let numbers = Numbers::default();
     let first = service("198.51.100.10", Protocol::Tcp, 80, backends(5));
     let mut renamed = first.source().as_ref().clone();
     renamed.name = "default/other".into();
-    let second = BalancedService::build(Arc::new(renamed), Some(&first)).expect("few backends");
+    let second = BalancedService::build(Arc::new(renamed), Some(&first), &numbers).expect("few backends");
     assert!(Arc::ptr_eq(first.table(), second.table()));
     let third = BalancedService::build(
         source("198.51.100.10", Protocol::Tcp, 80, backends(6)),
         Some(&first),
+        &numbers,
     );
-    assert!(!Arc::ptr_eq(first.table(), third.expect("few backends").table()));
+    let third = third.expect("few backends");
+    assert!(!Arc::ptr_eq(first.table(), third.table()));
+    assert!(first.number() == third.number() && first.number() != second.number());
 }
 
 proptest! {

@@ -77,6 +77,11 @@ impl<I: Id, const N: usize> Block<I, N> {
         self.counts[id.index()].get()
     }
 
+    /// Sets all of them to 0.
+    pub fn clear(&self) {
+        self.counts.iter().for_each(|count| count.set(0));
+    }
+
     /// All values.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot<I> {
@@ -127,6 +132,12 @@ impl Histogram {
         let bucket = (u64::BITS - us.saturating_sub(1).leading_zeros()) as usize;
         self.buckets[bucket.min(Self::BUCKETS - 1)].add(1);
         self.total_us.add(us);
+    }
+
+    /// Forgets all of it.
+    pub fn clear(&self) {
+        self.buckets.iter().for_each(|bucket| bucket.set(0));
+        self.total_us.set(0);
     }
 
     /// All of it.

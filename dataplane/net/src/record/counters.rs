@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use headgate_ring::message::Direction;
 
-use super::{Count, DenialRecord, Denied, PacketCount, WorkerRecord};
+use super::{Count, DenialRecord, Denied, PacketCount, ServiceRecord, WorkerRecord};
+use crate::number::Number;
 use crate::verdict::{Answer, Kernel, Reason, Verdict};
 
 /// The writer's end of a [`WorkerRecord`]: how the packets of a worker ended. All counts only grow.
@@ -41,6 +42,20 @@ impl Counters {
     #[inline]
     pub fn add(&self, what: PacketCount, more: usize) {
         self.record.packets.add(what, more as u64);
+    }
+
+    /// What is counted of the Service that has a number.
+    #[inline]
+    #[must_use]
+    pub fn service(&self, number: &Number) -> &ServiceRecord {
+        self.record.services.of(number)
+    }
+
+    /// The same by the number's [short index](Number::short_index), where its holder was asked about before.
+    #[inline]
+    #[must_use]
+    pub fn service_at(&self, index: u16) -> &ServiceRecord {
+        self.record.services.at(index)
     }
 
     /// How many were counted.

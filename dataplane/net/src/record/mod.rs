@@ -9,6 +9,7 @@ mod counters;
 mod denials;
 mod event;
 mod recorder;
+mod slab;
 mod snapshot;
 pub mod table;
 #[cfg(test)]
@@ -22,6 +23,13 @@ pub use counters::{Counters, Denials};
 pub use denials::{DenialRecord, Denied};
 pub use event::{Event, Record};
 pub use recorder::Recorder;
+pub use slab::{Counts, Numbered, Slab};
 pub use snapshot::Snapshot;
-pub use table::{Class, HttpCount, HttpGauge, Loop, PacketCount, TcpCount, TcpGauge, WorkerGauge};
-pub use worker::{L7Counters, L7Record, L7Status, TcpRecord, TcpStatus, WorkerRecord};
+pub use table::{
+    Class, HttpCount, HttpGauge, Loop, PacketCount, QueueCount, RouteCount, ServiceCount, TcpCount, TcpGauge,
+    UpstreamCount, UpstreamGauge, WorkerGauge,
+};
+pub use worker::{
+    L7Counters, L7Record, L7Status, RouteRecord, ServiceRecord, TcpRecord, TcpStatus, UpstreamRecord,
+    WorkerRecord,
+};

@@ -152,26 +152,28 @@ pub enum HttpCount {
     #[strum(props(metric = "http_requests_without_endpoint"))]
     NoEndpoint,
     /// Connections that a pod refused, or that could not be opened
-    #[strum(props(metric = "upstream_connects_failed"))]
+    #[strum(props(metric = "http_upstream_connects_failed"))]
     ConnectFailed,
     /// Connections that a pod did not answer in time
-    #[strum(props(metric = "upstream_connects_timed_out"))]
+    #[strum(props(metric = "http_upstream_connects_timed_out"))]
     ConnectTimeouts,
     /// Responses that did not come in time: 504
-    #[strum(props(metric = "upstream_responses_timed_out"))]
+    #[strum(props(metric = "http_upstream_responses_timed_out"))]
     ResponseTimeouts,
     /// Connections to pods that ended before a response came, or whose response was not HTTP: 502
-    #[strum(props(metric = "upstream_responses_bad"))]
+    #[strum(props(metric = "http_upstream_responses_bad"))]
     BadResponses,
     /// Responses that broke off
-    #[strum(props(metric = "upstream_responses_broken"))]
+    #[strum(props(metric = "http_upstream_responses_broken"))]
     BrokenResponses,
     /// Requests sent again: to another endpoint, or because the kept connection had gone stale
-    #[strum(props(metric = "upstream_retries"))]
+    #[strum(props(metric = "http_upstream_retries"))]
     Retries,
     /// Connections opened to pods
+    #[strum(props(metric = "http_upstream_connects"))]
     UpstreamConnects,
     /// Requests sent over a connection that was kept
+    #[strum(props(metric = "http_upstream_reuses"))]
     UpstreamReuses,
     /// Connections that became something else, such as WebSocket
     #[strum(props(metric = "http_upgrades"))]
@@ -194,10 +196,10 @@ pub enum HttpGauge {
     #[strum(props(metric = "http_requests_active"))]
     Active,
     /// Connections to pods that wait for a request now
-    #[strum(props(metric = "upstream_connections_idle"))]
+    #[strum(props(metric = "http_upstream_connections_idle"))]
     UpstreamIdle,
     /// Connections to pods that carry a request now
-    #[strum(props(metric = "upstream_connections_busy"))]
+    #[strum(props(metric = "http_upstream_connections_busy"))]
     UpstreamBusy,
 }
 
@@ -292,6 +294,157 @@ pub enum TcpGauge {
     Pooled,
 }
 
+/// An AF_XDP socket, as Headgate and the kernel count.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum QueueCount {
+    /// Packets received from the queue
+    #[strum(props(metric = "queue_received"))]
+    Received,
+    /// Packets put into the transmit ring
+    #[strum(props(metric = "queue_transmitted"))]
+    Transmitted,
+    /// Frames that came back after being sent
+    #[strum(props(metric = "queue_completed"))]
+    Completed,
+    /// System calls that told the kernel to send
+    #[strum(props(metric = "queue_kicks"))]
+    Kicks,
+    /// Such calls that found the device busy
+    #[strum(props(metric = "queue_kicks_busy"))]
+    KicksBusy,
+    /// Such calls that left packets to be sent
+    #[strum(props(metric = "queue_kicks_again"))]
+    KicksAgain,
+    /// Such calls that found no memory for packets
+    #[strum(props(metric = "queue_kicks_no_buffers"))]
+    KicksNoBuffers,
+    /// Such calls that failed otherwise
+    #[strum(props(metric = "queue_kick_errors"))]
+    KickErrors,
+    /// Descriptors from the kernel that cannot be true
+    #[strum(props(metric = "queue_bad_descriptors"))]
+    BadDescriptors,
+    /// Parts of packets longer than a frame, dropped
+    #[strum(props(metric = "queue_oversized"))]
+    Oversized,
+    /// Frames of another packet memory, dropped
+    #[strum(props(metric = "queue_foreign"))]
+    Foreign,
+    /// Frames that wait in the kernel to be filled now
+    #[strum(props(metric = "queue_frames_filling", gauge = true))]
+    Filling,
+    /// Frames that wait in the kernel to be sent now
+    #[strum(props(metric = "queue_frames_sending", gauge = true))]
+    Sending,
+    /// Packets that the kernel dropped, for being longer than a frame, say
+    #[strum(props(metric = "queue_kernel_receive_dropped"))]
+    KernelRxDropped,
+    /// Packets that the kernel dropped for an invalid descriptor of the fill ring
+    #[strum(props(metric = "queue_kernel_receive_invalid"))]
+    KernelRxInvalidDescriptors,
+    /// Transmit descriptors that the kernel found invalid
+    #[strum(props(metric = "queue_kernel_transmit_invalid"))]
+    KernelTxInvalidDescriptors,
+    /// Packets that the kernel dropped because the worker was too slow
+    #[strum(props(metric = "queue_kernel_receive_ring_full"))]
+    KernelRxRingFull,
+    /// Times that the kernel found no frame to fill
+    #[strum(props(metric = "queue_kernel_fill_ring_empty"))]
+    KernelFillRingEmpty,
+    /// Times that the kernel was told to send with nothing to send
+    #[strum(props(metric = "queue_kernel_transmit_ring_empty"))]
+    KernelTxRingEmpty,
+}
+
+/// Packets of a Service's port at one address.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum ServiceCount {
+    /// Flows made for clients of the Service
+    #[strum(props(metric = "service_flows"))]
+    Flows,
+    /// Packets of clients sent on to pods of the Service
+    #[strum(props(metric = "service_received_packets"))]
+    PacketsIn,
+    /// Bytes of their IP packets
+    #[strum(props(metric = "service_received_bytes"))]
+    BytesIn,
+    /// Packets of pods of the Service sent on to clients
+    #[strum(props(metric = "service_sent_packets"))]
+    PacketsOut,
+    /// Bytes of their IP packets, as the pods sent them
+    #[strum(props(metric = "service_sent_bytes"))]
+    BytesOut,
+    /// First packets answered or dropped because the Service has no ready backend
+    #[strum(props(metric = "service_packets_without_backend"))]
+    WithoutBackend,
+    /// First packets of clients that policies forbade
+    #[strum(props(metric = "service_packets_denied"))]
+    Denied,
+}
+
+/// Bytes of a route.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum RouteCount {
+    /// Bytes of the bodies of requests of the route
+    #[strum(props(metric = "route_request_body_bytes"))]
+    RequestBytes,
+    /// Bytes of the bodies of their responses
+    #[strum(props(metric = "route_response_body_bytes"))]
+    ResponseBytes,
+    /// Requests of the route whose response broke off
+    #[strum(props(metric = "route_responses_broken"))]
+    BrokenResponses,
+}
+
+/// What became of requests that went to an upstream.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum UpstreamCount {
+    /// Requests for which a pod of the upstream was looked for
+    #[strum(props(metric = "upstream_requests"))]
+    Requests,
+    /// Requests that found no ready endpoint of the upstream: 503
+    #[strum(props(metric = "upstream_requests_without_endpoint"))]
+    WithoutEndpoint,
+    /// Connections that a pod of the upstream refused, or that could not be opened
+    #[strum(props(metric = "upstream_connects_failed"))]
+    ConnectFailed,
+    /// Connections that a pod of the upstream did not answer in time
+    #[strum(props(metric = "upstream_connects_timed_out"))]
+    ConnectTimeouts,
+    /// Responses of the upstream that did not come in time: 504
+    #[strum(props(metric = "upstream_responses_timed_out"))]
+    ResponseTimeouts,
+    /// Connections to pods of the upstream that ended before a response came, or whose response was not HTTP: 502
+    #[strum(props(metric = "upstream_responses_bad"))]
+    BadResponses,
+    /// Requests sent to the upstream again: to another endpoint, or because the kept connection had gone stale
+    #[strum(props(metric = "upstream_retries"))]
+    Retries,
+}
+
+/// What goes on with an upstream now.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, EnumCount, EnumMessage, EnumProperty, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum UpstreamGauge {
+    /// Requests that the upstream is answering now
+    #[strum(props(metric = "upstream_requests_active"))]
+    Active,
+}
+
 impl Id for PacketCount {
     #[inline]
     fn index(self) -> usize {
@@ -342,6 +495,41 @@ impl Id for TcpCount {
 }
 
 impl Id for TcpGauge {
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Id for ServiceCount {
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Id for RouteCount {
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Id for UpstreamCount {
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Id for UpstreamGauge {
+    #[inline]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Id for QueueCount {
     #[inline]
     fn index(self) -> usize {
         self as usize

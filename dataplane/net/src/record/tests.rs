@@ -28,6 +28,11 @@ fn every_count_is_described_and_has_a_metric_of_its_own() {
     describes::<HttpGauge>(&mut metrics);
     describes::<TcpCount>(&mut metrics);
     describes::<TcpGauge>(&mut metrics);
+    describes::<QueueCount>(&mut metrics);
+    describes::<ServiceCount>(&mut metrics);
+    describes::<RouteCount>(&mut metrics);
+    describes::<UpstreamCount>(&mut metrics);
+    describes::<UpstreamGauge>(&mut metrics);
 }
 
 #[test]
@@ -102,4 +107,89 @@ fn denials_are_there_for_every_reader() {
         record.each(|denied| names.push(denied.policy.clone()));
         assert_eq!(names, ["a/x", "b/y"]);
     }
+}
+
+#[test]
+fn counts_of_a_number_begin_anew_with_its_next_holder() {
+    let (numbers, slab) = (
+        crate::number::Numbers::default(),
+        Slab::<ServiceRecord>::default(),
+    );
+    let (a, b) = (numbers.give(), numbers.give());
+    slab.make_room(numbers.end());
+    slab.of(&a).count(ServiceCount::Flows);
+    slab.at(a.index() as u16).add(ServiceCount::Flows, 2);
+    assert_eq!(slab.read(&a).unwrap().get(ServiceCount::Flows), 3);
+    assert!(slab.read(&b).is_none(), "nothing was counted of it");
+    let index = a.index();
+    drop(a);
+    let c = numbers.give();
+    assert_eq!(c.index(), index);
+    assert!(slab.read(&c).is_none(), "those of the holder before are not its");
+    slab.of(&c).count(ServiceCount::Denied);
+    assert_eq!(slab.read(&c).unwrap().get(ServiceCount::Flows), 0);
+    assert_eq!(slab.read(&c).unwrap().get(ServiceCount::Denied), 1);
+}
+
+/// A worker that hears of a number for which there is no room counts all the same, and nobody sees it.
+#[test]
+fn numbers_without_room_share_a_block_that_is_not_read() {
+    let (numbers, slab) = (
+        crate::number::Numbers::default(),
+        Slab::<ServiceRecord>::default(),
+    );
+    let all: Vec<_> = (0..=Slab::<ServiceRecord>::MOST)
+        .map(|_| numbers.give())
+        .collect();
+    slab.of(&all[70]).count(ServiceCount::Flows);
+    assert!(slab.read(&all[70]).is_none(), "no room was made");
+    slab.make_room(numbers.end());
+    let (within, beyond) = (&all[Slab::<ServiceRecord>::MOST - 1], all.last().unwrap());
+    for number in [within, beyond] {
+        slab.of(number).count(ServiceCount::Flows);
+    }
+    slab.at(u16::MAX).count(ServiceCount::Flows);
+    assert_eq!(slab.read(within).unwrap().get(ServiceCount::Flows), 1);
+    assert!(slab.read(beyond).is_none());
+}
+
+/// A reader beside a writer that changes holders sees counts of its own holder alone, and never fewer than before.
+#[test]
+fn readers_never_see_the_counts_of_another_holder() {
+    let (numbers, slab) = (
+        crate::number::Numbers::default(),
+        Arc::new(Slab::<ServiceRecord>::default()),
+    );
+    slab.make_room(1);
+    let (to_writer, given) = std::sync::mpsc::channel::<crate::number::Number>();
+    let writer = Arc::clone(&slab);
+    let thread = std::thread::spawn(move || {
+        for number in given {
+            for _ in 0..1_000 {
+                writer.of(&number).count(ServiceCount::Flows);
+            }
+        }
+    });
+    for _ in 0..200 {
+        let number = loop {
+            // The one before is free only when the writer has let it go.
+            let number = numbers.give();
+            if number.index() == 0 {
+                break number;
+            }
+            drop(number);
+            std::thread::yield_now();
+        };
+        to_writer.send(number.clone()).unwrap();
+        let mut last = 0;
+        while last < 1_000 {
+            let now = slab
+                .read(&number)
+                .map_or(0, |record| record.get(ServiceCount::Flows));
+            assert!(now >= last && now <= 1_000, "{now} after {last}");
+            last = now;
+        }
+    }
+    drop(to_writer);
+    thread.join().unwrap();
 }

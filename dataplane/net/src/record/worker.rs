@@ -6,8 +6,12 @@ use serde::{Deserialize, Serialize};
 use strum::EnumCount;
 
 use super::denials::DenialRecord;
-use super::table::{Class, HttpCount, HttpGauge, Loop, PacketCount, TcpCount, TcpGauge, WorkerGauge};
-use super::{Block, Histogram, Latency, Snapshot};
+use super::slab::{Counts, Slab};
+use super::table::{
+    Class, HttpCount, HttpGauge, Loop, PacketCount, RouteCount, ServiceCount, TcpCount, TcpGauge,
+    UpstreamCount, UpstreamGauge, WorkerGauge,
+};
+use super::{Block, Count, Histogram, Latency, Snapshot};
 use crate::verdict::{Answer, Kernel, Reason};
 
 /// Of a worker. It alone writes; whoever wants to know reads, and it does not notice.
@@ -27,8 +31,19 @@ pub struct WorkerRecord {
     pub now: Block<WorkerGauge, { WorkerGauge::COUNT }>,
     /// Packets that policies forbade.
     pub denials: Arc<DenialRecord>,
+    /// Of each Service's port.
+    pub services: Slab<ServiceRecord>,
     /// Its L7 stage.
     pub l7: Arc<L7Record>,
+}
+
+/// Of one Service's port at one address.
+pub type ServiceRecord = Block<ServiceCount, { ServiceCount::COUNT }>;
+
+impl Counts for ServiceRecord {
+    fn clear(&self) {
+        Block::clear(self);
+    }
 }
 
 /// Of an L7 stage.
@@ -42,8 +57,50 @@ pub struct L7Record {
     pub now: Block<HttpGauge, { HttpGauge::COUNT }>,
     /// From the end of a request's head to the end of its response.
     pub latency: Histogram,
+    /// Of each route.
+    pub routes: Slab<RouteRecord>,
+    /// Of each upstream.
+    pub upstreams: Slab<UpstreamRecord>,
     /// Its TCP stack, where that is ours.
     pub tcp: Arc<TcpRecord>,
+}
+
+/// Of one route: requests that have ended.
+#[derive(Debug, Default)]
+pub struct RouteRecord {
+    /// Requests, by class of the status.
+    pub requests: Block<Class, { Class::COUNT }>,
+    /// Bytes.
+    pub counts: Block<RouteCount, { RouteCount::COUNT }>,
+    /// From the end of each request's head to the end of its response, all together.
+    pub total_us: Count,
+}
+
+impl Counts for RouteRecord {
+    fn clear(&self) {
+        self.requests.clear();
+        self.counts.clear();
+        self.total_us.set(0);
+    }
+}
+
+/// Of one upstream.
+#[derive(Debug, Default)]
+pub struct UpstreamRecord {
+    /// Events.
+    pub counts: Block<UpstreamCount, { UpstreamCount::COUNT }>,
+    /// What goes on now.
+    pub now: Block<UpstreamGauge, { UpstreamGauge::COUNT }>,
+    /// From the end of a request's head to the head of the pod's response.
+    pub latency: Histogram,
+}
+
+impl Counts for UpstreamRecord {
+    fn clear(&self) {
+        self.counts.clear();
+        self.now.clear();
+        self.latency.clear();
+    }
 }
 
 /// Of a TCP stack.

@@ -7,11 +7,11 @@ use headgate_ring::message::{PathMatch, Route as Definition, RouteKind, RouteMat
 use regex::Regex;
 
 use super::condition::{Head, pattern};
-use super::number::Registry;
 use super::path;
 use super::route::Route;
 use crate::fault::Fault;
 use crate::hash::Keyed;
+use crate::number::Registry;
 
 /// The place of a route among those of its host.
 type RouteIndex = u32;

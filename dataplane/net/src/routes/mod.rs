@@ -10,7 +10,6 @@
 
 mod condition;
 mod host;
-mod number;
 mod parts;
 mod path;
 #[cfg(any(test, feature = "harness"))]
@@ -22,11 +21,10 @@ use std::sync::Arc;
 use headgate_ring::message::VirtualHost;
 
 use crate::fault::Fault;
+use crate::number::{Number, Registry};
 pub use condition::Head;
 pub(crate) use condition::pattern;
 use host::HostRoutes;
-pub use number::Number;
-use number::Registry;
 pub use parts::Parts;
 pub use path::{BadPath, normal};
 pub use route::{Backend, Route};
@@ -129,6 +127,18 @@ impl Routes {
     #[must_use]
     pub fn upstream(&self, name: &str) -> Number {
         self.registry.upstream(name)
+    }
+
+    /// Every upstream that has a [`Number`], with its name, in no order.
+    #[must_use]
+    pub fn upstreams(&self) -> Vec<(Box<str>, Number)> {
+        self.registry.named_upstreams()
+    }
+
+    /// Above the [`index`](Number::index) of every route and of every upstream so far.
+    #[must_use]
+    pub fn ends(&self) -> (usize, usize) {
+        (self.registry.routes.end(), self.registry.upstreams.end())
     }
 
     /// All routes, in no order of hosts.

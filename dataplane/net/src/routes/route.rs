@@ -5,8 +5,8 @@ use std::sync::Arc;
 use headgate_ring::message::{Filters, Route as Definition, VirtualHost};
 
 use super::condition::{Conditions, Head};
-use super::number::{Number, Registry};
 use crate::fault::Fault;
+use crate::number::{Number, Registry};
 
 /// What happens to a request, from the moment it is found until the last byte of the answer.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Route {
         };
         let backends: Box<[Backend]> = definition.backends.iter().map(backend).collect();
         Ok(Self {
-            number: number.unwrap_or_else(|| registry.route()),
+            number: number.unwrap_or_else(|| registry.routes.give()),
             host: Arc::clone(host),
             place,
             conditions: Conditions::compile(&definition.matches)?.map(Box::new),

@@ -56,7 +56,7 @@ fn flows_count_packets_and_bytes() {
         gateway.client_sends(CLIENT, VIP, UDP);
     }
     let entry = gateway.workers[0].flows_v4().next().unwrap();
-    assert_eq!((entry.packets, entry.bytes), (3, 3 * 33));
+    assert_eq!((entry.packets(), entry.bytes()), (3, 3 * 33));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Families of samples, as the exposition formats know them.
 
+use std::sync::Arc;
+
 /// What kind of number a family has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -9,6 +11,8 @@ pub enum Kind {
     Gauge,
     /// Counts by bucket, and a sum.
     Histogram,
+    /// A count and a sum.
+    Summary,
 }
 
 impl Kind {
@@ -19,12 +23,55 @@ impl Kind {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
             Self::Histogram => "histogram",
+            Self::Summary => "summary",
         }
     }
 }
 
-/// A label and its value.
-pub type Label = (&'static str, String);
+/// Labels and their values as both formats write them: `a="x",b="y"`. A clone is cheap, so that the many samples of one
+/// object are labelled once.
+#[derive(Clone, Debug)]
+pub struct Labels(Arc<str>);
+
+impl Labels {
+    /// Writes them; both formats escape values alike.
+    #[must_use]
+    pub fn new<'a>(labels: impl IntoIterator<Item = (&'static str, &'a str)>) -> Self {
+        let mut text = String::new();
+        for (name, value) in labels {
+            if !text.is_empty() {
+                text.push(',');
+            }
+            text.push_str(name);
+            text.push_str("=\"");
+            escape(value, true, &mut text);
+            text.push('"');
+        }
+        Self(text.into())
+    }
+
+    /// As they are written, without braces.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Writes a text with the escapes of both formats; the quotes of label values have them, and those of help texts in
+/// OpenMetrics.
+pub(super) fn escape(text: &str, quotes: bool, out: &mut String) {
+    let mut rest = text;
+    while let Some(at) = rest.find(['\\', '\n', '"']) {
+        out.push_str(&rest[..at]);
+        match rest.as_bytes()[at] {
+            b'\n' => out.push_str("\\n"),
+            b'"' if !quotes => out.push('"'),
+            byte => out.extend(['\\', char::from(byte)]),
+        }
+        rest = &rest[at + 1..];
+    }
+    out.push_str(rest);
+}
 
 /// Samples of one name.
 #[derive(Clone, Debug)]
@@ -46,8 +93,10 @@ pub struct Family {
 /// The numbers of one set of labels.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// In the order of the family's.
-    pub labels: Vec<Label>,
+    /// Names in the order of the family's; a label that says nothing is left out.
+    pub labels: Labels,
+    /// One label more, whose values are known beforehand.
+    pub by: Option<(&'static str, &'static str)>,
     /// The numbers.
     pub value: Value,
 }
@@ -61,6 +110,13 @@ pub enum Value {
     Float(f64),
     /// Of a histogram.
     Buckets(Buckets),
+    /// Of a summary.
+    Sum {
+        /// How many things were measured.
+        count: u64,
+        /// What they measured together.
+        sum: f64,
+    },
 }
 
 /// Counts of a histogram.
@@ -93,13 +149,16 @@ impl Family {
 
     /// Adds a sample with values for the family's labels.
     pub fn add(&mut self, values: &[&str], value: Value) {
-        let labels = self
-            .labels
-            .iter()
-            .copied()
-            .zip(values.iter().map(ToString::to_string));
+        let labels = self.labels.iter().copied().zip(values.iter().copied());
+        let labels = Labels::new(labels);
+        self.push(&labels, None, value);
+    }
+
+    /// Adds a sample with labels that were written before, and maybe one more.
+    pub fn push(&mut self, labels: &Labels, by: Option<(&'static str, &'static str)>, value: Value) {
         self.samples.push(Sample {
-            labels: labels.collect(),
+            labels: labels.clone(),
+            by,
             value,
         });
     }

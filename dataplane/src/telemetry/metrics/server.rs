@@ -8,8 +8,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::families;
 use super::request::{BadRequest, Request};
+use super::{Detail, families};
 use crate::service::{Crew, Patient, Thread, accept_until};
 use crate::telemetry::Answers;
 
@@ -27,21 +27,22 @@ pub struct MetricsServer {
 }
 
 impl MetricsServer {
-    /// Binds the address and answers `/metrics`, `/healthz` and `/readyz` there.
+    /// Binds the address and answers `/metrics`, with no details of `without`, `/healthz` and `/readyz` there.
     ///
     /// # Errors
     /// When the address cannot be bound, or there is no thread to be had.
-    pub fn start(address: SocketAddr, answers: Arc<impl Answers>) -> io::Result<Self> {
+    pub fn start(address: SocketAddr, answers: Arc<impl Answers>, without: Vec<Detail>) -> io::Result<Self> {
+        let without: Arc<[Detail]> = without.into();
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let thread = Thread::start("headgate-metric", move |bell| {
             let mut crew = Crew::new("headgate-scrape", CONNECTIONS);
             accept_until(bell, &listener, |stream: TcpStream| {
-                let answers = Arc::clone(&answers);
+                let (answers, without) = (Arc::clone(&answers), Arc::clone(&without));
                 let served = crew.serve(stream, move |stream| {
                     // A client that goes away is no event.
-                    let _ = serve(stream, &*answers);
+                    let _ = serve(stream, &*answers, &without);
                 });
                 if let Err(stream) = served {
                     let busy = HttpAnswer::text(
@@ -65,25 +66,25 @@ impl MetricsServer {
     }
 }
 
-fn serve(stream: &TcpStream, answers: &impl Answers) -> io::Result<()> {
+fn serve(stream: &TcpStream, answers: &impl Answers, without: &[Detail]) -> io::Result<()> {
     let until = Instant::now() + REQUEST_TIME;
     let Some(request) = Request::read(Patient { stream, until }) else {
         return Ok(());
     };
     let head = request.as_ref().is_ok_and(|request| request.head);
     let answer = match request {
-        Ok(request) => answer(&request, answers),
+        Ok(request) => answer(&request, answers, without),
         Err(BadRequest { status, reason }) => HttpAnswer::text(status, reason),
     };
     answer.send(stream, head, ANSWER_TIME)
 }
 
-fn answer(request: &Request, answers: &impl Answers) -> HttpAnswer {
+fn answer(request: &Request, answers: &impl Answers, without: &[Detail]) -> HttpAnswer {
     match request.path.as_str() {
         "/metrics" => HttpAnswer {
             status: "200 OK",
             content_type: request.format.content_type(),
-            body: request.format.render(&families(&answers.status())),
+            body: request.format.render(&families(&answers.status(), without)),
         },
         "/healthz" => HttpAnswer::text("200 OK", "ok"),
         "/readyz" => match answers.ready() {

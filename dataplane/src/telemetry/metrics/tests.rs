@@ -3,13 +3,16 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use headgate_net::record::{Class, Histogram, WorkerRecord};
+use headgate_net::record::{
+    Class, Histogram, QueueCount, RouteCount, ServiceCount, Snapshot, UpstreamCount, UpstreamGauge,
+    WorkerRecord,
+};
 use headgate_net::verdict::Reason;
 
 use super::*;
 use crate::telemetry::{
-    Answers, DecisionStatus, DenialStatus, PolicyState, PortStatus, Question, QueueStatus, ServiceStatus,
-    Status, WorkerStatus,
+    Answers, DecisionStatus, DenialStatus, HttpRouteStatus, PolicyState, PortStatus, Question, QueueStatus,
+    ServiceStatus, Status, UpstreamStatus, WorkerStatus,
 };
 
 mod parser;
@@ -37,7 +40,23 @@ fn status() -> Status {
             protocol: "udp".into(),
             address: "[2001:db8:f::11]:7".parse().unwrap(),
             backends: 2,
+            counts: Snapshot::of(|id: ServiceCount| id as u64 + 1),
         }],
+        http_routes: vec![
+            route("shop/web", "/\"a\\b\n", 3),
+            HttpRouteStatus {
+                conditions: "POST header:x=~.*".into(),
+                ..route("shop/web", "/", 5)
+            },
+            route("shop/idle", "/", 0),
+        ],
+        upstreams: vec![
+            upstream(4),
+            UpstreamStatus {
+                name: "shop/idle:80".into(),
+                ..UpstreamStatus::default()
+            },
+        ],
         denials: vec![DenialStatus {
             policy: "a\nb".into(),
             direction: "ingress".into(),
@@ -49,13 +68,42 @@ fn status() -> Status {
         worker: number,
         queues: vec![QueueStatus {
             queue: number.into(),
-            counts: [("received".to_owned(), 11)].into(),
+            counts: Snapshot::of(|id| if id == QueueCount::Received { 11 } else { 0 }),
             ..QueueStatus::default()
         }],
         ..WorkerStatus::of(&record)
     };
     status.set_workers(vec![worker(0), worker(1)]);
     status
+}
+
+/// A route with so many requests of class 2xx.
+fn route(ingress: &str, path: &str, requests: u64) -> HttpRouteStatus {
+    HttpRouteStatus {
+        ingress: ingress.into(),
+        host: "*.example.com".into(),
+        path: path.into(),
+        path_type: "Prefix".into(),
+        upstreams: vec!["shop/web:80".into()],
+        requests: Snapshot::of(|id| if id == Class::Success { requests } else { 0 }),
+        counts: Snapshot::of(|id: RouteCount| 10 * id as u64),
+        total_microseconds: 1_500_000,
+        ..HttpRouteStatus::default()
+    }
+}
+
+/// An upstream with so many requests, of which each took 3 ms.
+fn upstream(requests: u64) -> UpstreamStatus {
+    let record = headgate_net::record::UpstreamRecord::default();
+    record.counts.add(UpstreamCount::Requests, requests);
+    record.now.set(UpstreamGauge::Active, 2);
+    (0..requests).for_each(|_| record.latency.record(std::time::Duration::from_millis(3)));
+    UpstreamStatus {
+        name: "shop/web:80".into(),
+        counts: record.counts.snapshot(),
+        now: record.now.snapshot(),
+        latency: record.latency.snapshot(),
+    }
 }
 
 /// Answers with [`status`].
@@ -77,7 +125,7 @@ impl Answers for Desk {
 }
 
 fn serve(ready: Result<(), String>) -> MetricsServer {
-    MetricsServer::start("127.0.0.1:0".parse().unwrap(), Arc::new(Desk(ready))).unwrap()
+    MetricsServer::start("127.0.0.1:0".parse().unwrap(), Arc::new(Desk(ready)), Vec::new()).unwrap()
 }
 
 fn ask(server: &MetricsServer, request: &str) -> (String, String) {
@@ -98,7 +146,7 @@ fn get(server: &MetricsServer, path: &str, headers: &str) -> (String, String) {
 
 #[test]
 fn both_formats_hold_to_their_specifications() {
-    let families = families(&status());
+    let families = families(&status(), &[]);
     for format in [Format::Prometheus, Format::OpenMetrics] {
         let text = format.render(&families);
         let parsed = Parsed::parse(&text, format).unwrap_or_else(|error| panic!("{error} in\n{text}"));
@@ -137,7 +185,7 @@ fn both_formats_hold_to_their_specifications() {
         assert_eq!(
             value(
                 "headgate_http_request_duration_seconds_bucket",
-                &[("le", "0.000008")]
+                &[("le", "8e-06")]
             ),
             Some(6.0)
         );
@@ -145,6 +193,7 @@ fn both_formats_hold_to_their_specifications() {
             value("headgate_http_request_duration_seconds_bucket", &[("le", "+Inf")]),
             Some(10.0)
         );
+        objects_are_told(&parsed);
         assert_eq!(
             parsed.samples_of("headgate_http_request_duration_seconds_bucket"),
             Histogram::BUCKETS
@@ -152,10 +201,86 @@ fn both_formats_hold_to_their_specifications() {
     }
 }
 
+/// What [`status`] says of a Service, routes and an upstream.
+fn objects_are_told(parsed: &Parsed) {
+    let service = [
+        ("namespace", "shop"),
+        ("service", "echo"),
+        ("protocol", "udp"),
+        ("address", "[2001:db8:f::11]:7"),
+    ];
+    assert_eq!(parsed.value("headgate_service_backends", &service), Some(2.0));
+    assert_eq!(
+        parsed.value("headgate_service_received_bytes_total", &service),
+        Some(3.0)
+    );
+    let route = |path| {
+        vec![
+            ("namespace", "shop"),
+            ("ingress", "web"),
+            ("host", "*.example.com"),
+            ("path", path),
+            ("path_type", "Prefix"),
+        ]
+    };
+    let odd = route("/\"a\\b\n");
+    let of_class = [&odd[..], &[("class", "2xx")]].concat();
+    let conditions = [("conditions", "POST header:x=~.*"), ("class", "2xx")];
+    let other = [&route("/")[..], &conditions].concat();
+    for (name, labels, value) in [
+        ("requests_total", &of_class, 3.0),
+        ("request_duration_seconds_count", &odd, 3.0),
+        ("request_duration_seconds_sum", &odd, 1.5),
+        ("response_body_bytes_total", &odd, 10.0),
+        ("requests_total", &other, 5.0),
+    ] {
+        let name = format!("headgate_route_{name}");
+        assert_eq!(parsed.value(&name, labels), Some(value), "{name}");
+    }
+    // The idle one has none.
+    assert_eq!(parsed.samples_of("headgate_route_requests_total"), 2);
+    let upstream = [("namespace", "shop"), ("service", "web"), ("port", "80")];
+    assert_eq!(
+        parsed.value("headgate_upstream_requests_total", &upstream),
+        Some(4.0)
+    );
+    assert_eq!(
+        parsed.value("headgate_upstream_requests_active", &upstream),
+        Some(2.0)
+    );
+    let bucket = |le| {
+        let labels = [&upstream[..], &[("le", le)]].concat();
+        parsed.value("headgate_upstream_response_seconds_bucket", &labels)
+    };
+    assert_eq!(
+        (bucket("0.002048"), bucket("0.008192"), bucket("+Inf")),
+        (Some(0.0), Some(4.0), Some(4.0))
+    );
+    assert_eq!(parsed.samples_of("headgate_upstream_response_seconds_bucket"), 10);
+}
+
+#[test]
+fn what_is_left_out_has_no_samples_and_costs_nothing_else() {
+    let samples = |without: &[Detail]| {
+        let text = Format::OpenMetrics.render(&families(&status(), without));
+        let parsed = Parsed::parse(&text, Format::OpenMetrics).unwrap();
+        [
+            "headgate_service_backends",
+            "headgate_route_requests_total",
+            "headgate_upstream_requests_total",
+            "headgate_http_requests_total",
+        ]
+        .map(|name| parsed.samples_of(name))
+    };
+    assert_eq!(samples(&[]), [1, 2, 1, 5]);
+    assert_eq!(samples(&[Detail::Services, Detail::Upstreams]), [0, 2, 0, 5]);
+    assert_eq!(samples(&[Detail::Routes]), [1, 0, 1, 5]);
+}
+
 #[test]
 fn names_are_base_units_and_conventional() {
     let mut names = HashSet::new();
-    for family in families(&Status::default()) {
+    for family in families(&Status::default(), &[]) {
         assert!(
             names.insert(family.name.clone()),
             "{} is there twice",
@@ -183,7 +308,7 @@ fn names_are_base_units_and_conventional() {
 #[test]
 fn the_documentation_lists_every_metric() {
     let mut expected = String::new();
-    for family in families(&Status::default()) {
+    for family in families(&Status::default(), &[]) {
         let total = if family.kind == Kind::Counter {
             "_total"
         } else {
@@ -212,20 +337,50 @@ fn the_documentation_lists_every_metric() {
 
 #[test]
 fn who_accepts_openmetrics_gets_it() {
+    let (text, open) = (Format::Prometheus, Format::OpenMetrics);
     for (accept, format) in [
-        ("", Format::Prometheus),
-        ("*/*", Format::Prometheus),
-        ("text/plain", Format::Prometheus),
-        ("application/openmetrics-text", Format::OpenMetrics),
+        ("", text),
+        ("*/*", text),
+        ("text/plain", text),
+        ("application/json", text),
+        ("application/openmetrics-text", open),
+        ("Application/OpenMetrics-Text; Version=1.0.0", open),
         (
             "application/openmetrics-text; version=1.0.0; charset=utf-8;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
-            Format::OpenMetrics,
+            open,
+        ),
+        // As Prometheus 3 asks.
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;\
+             version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+            open,
         ),
         (
-            "application/openmetrics-text;q=0.2, text/plain;q=0.9",
-            Format::Prometheus,
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.5,\
+             application/openmetrics-text;version=1.0.0;q=0.4,text/plain;version=0.0.4;q=0.2",
+            open,
         ),
-        ("application/openmetrics-text;q=0", Format::Prometheus),
+        ("application/openmetrics-text;q=0.2, text/plain;q=0.9", text),
+        ("application/openmetrics-text, text/plain", open),
+        ("application/openmetrics-text;q=0", text),
+        ("application/openmetrics-text;q=x, */*", text),
+        // Versions that are not ours.
+        (
+            "application/openmetrics-text;version=2.0.0, text/plain;version=0.0.4;q=0.1",
+            text,
+        ),
+        ("application/openmetrics-text;version=0.0.1", text),
+        (
+            "text/plain;version=1.0.0, application/openmetrics-text;version=\"1.0.0\";q=0.5",
+            open,
+        ),
+        // The most specific range counts, not the greatest weight.
+        ("application/*;q=0.9, text/plain;q=0.5", open),
+        (
+            "application/*;q=0.9, application/openmetrics-text;q=0.1, text/plain;q=0.5",
+            text,
+        ),
+        ("text/*;q=0.9, */*;q=1", open),
     ] {
         assert_eq!(Format::accepted(accept), format, "{accept}");
     }
@@ -308,6 +463,30 @@ fn silent_clients_keep_nobody_waiting_and_are_few() {
     drop(silent);
 }
 
+/// The examples of OpenMetrics 1.0, "Canonical Numbers".
+#[test]
+fn bounds_are_canonical_numbers() {
+    for (bound, text) in [
+        (0.0, "0.0"),
+        (0.001, "0.001"),
+        (0.95, "0.95"),
+        (1.0, "1.0"),
+        (1.7, "1.7"),
+        (10.0, "10.0"),
+        (1e-10, "1e-10"),
+        (1e-9, "1e-09"),
+        (1e-5, "1e-05"),
+        (6.4e-5, "6.4e-05"),
+        (0.0001, "0.0001"),
+        (100_000.0, "100000.0"),
+        (1e6, "1e+06"),
+        (1e10, "1e+10"),
+        (33.554_432, "33.554432"),
+    ] {
+        assert_eq!(super::text::canonical(bound), text);
+    }
+}
+
 /// What a client of a thousand policies and Services gets is bounded by them alone.
 #[test]
 fn a_large_status_renders_quickly() {
@@ -320,7 +499,7 @@ fn a_large_status_renders_quickly() {
         })
         .collect();
     let begun = std::time::Instant::now();
-    let text = Format::OpenMetrics.render(&families(&status));
+    let text = Format::OpenMetrics.render(&families(&status, &[]));
     let took = begun.elapsed();
     assert!(text.len() > 400_000);
     assert!(took < std::time::Duration::from_secs(2), "{took:?}");

@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Write};
 
-use super::family::{Buckets, Family, Kind, Label, Sample, Value};
+use super::family::{Buckets, Family, Kind, Sample, Value, escape};
 
 /// A format of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,26 +27,14 @@ impl Format {
         }
     }
 
-    /// What a client that sends this header `Accept` wants (RFC 9110, section 12.5.1): OpenMetrics where it names it with a
-    /// weight that is no smaller than that of plain text.
+    /// What a client that sends this header `Accept` wants (RFC 9110, section 12.5.1): the format of the greater weight,
+    /// OpenMetrics where it is named with the same, and Prometheus' where neither is wanted
+    /// (<https://prometheus.io/docs/instrumenting/content_negotiation/>, "Selection of Format").
     #[must_use]
     pub fn accepted(accept: &str) -> Self {
-        let weight = |types: &[&str]| {
-            let ranges = accept.split(',').filter_map(|range| {
-                let mut parts = range.split(';').map(str::trim);
-                let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-                let mut weight = 1.0;
-                for part in parts {
-                    if let Some(q) = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")) {
-                        weight = q.trim().parse::<f32>().unwrap_or(0.0);
-                    }
-                }
-                types.contains(&name.as_str()).then_some(weight)
-            });
-            ranges.fold(0.0_f32, f32::max)
-        };
-        let open = weight(&["application/openmetrics-text"]);
-        if open > 0.0 && open >= weight(&["text/plain"]) {
+        let (open, named) = weight(accept, "application", "openmetrics-text", "1.0.0");
+        let (plain, _) = weight(accept, "text", "plain", "0.0.4");
+        if open > 0.0 && (open > plain || (open >= plain && named)) {
             Self::OpenMetrics
         } else {
             Self::Prometheus
@@ -66,7 +54,7 @@ impl Format {
         for family in families.iter().filter(|family| !family.samples.is_empty()) {
             self.head(family, out)?;
             for sample in &family.samples {
-                self.sample(family, sample, out)?;
+                self::sample(out, family, sample)?;
             }
         }
         match self {
@@ -86,83 +74,120 @@ impl Format {
             writeln!(out, "# UNIT {name} {unit}")?;
         }
         write!(out, "# HELP {name}{total} ")?;
-        escape(&family.help, self == Self::OpenMetrics, out)?;
+        escape(&family.help, self == Self::OpenMetrics, out);
         out.write_char('\n')
     }
+}
 
-    fn sample(self, family: &Family, sample: &Sample, out: &mut String) -> fmt::Result {
-        let name = &family.name;
-        let suffix = if family.kind == Kind::Counter {
-            "_total"
-        } else {
-            ""
-        };
-        match &sample.value {
-            Value::Integer(value) => {
-                series(out, name, suffix, &sample.labels, None)?;
-                writeln!(out, " {value}")
+/// How much a header `Accept` wants a format, by the most specific range that it falls under, and whether that range
+/// names it. A range with another version is another format's; other parameters, such as the character set or how names
+/// are escaped, make no difference, as no name here needs an escape.
+fn weight(accept: &str, kind: &str, subtype: &str, version: &str) -> (f32, bool) {
+    let mut best = (0, 0.0);
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let (mut q, mut other, mut versioned) = (1.0, false, 0);
+        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+        for (key, value) in parts.filter_map(|part| part.split_once('=')) {
+            match key.trim().to_ascii_lowercase().as_str() {
+                "q" => q = value.trim().parse::<f32>().unwrap_or(0.0),
+                "version" => {
+                    other |= value.trim().trim_matches('"') != version;
+                    versioned = 1;
+                }
+                _ => {}
             }
-            Value::Float(value) => {
-                series(out, name, suffix, &sample.labels, None)?;
-                writeln!(out, " {value}")
-            }
-            Value::Buckets(buckets) => histogram(out, name, &sample.labels, buckets),
         }
+        let specific = match name.split_once('/') {
+            Some((k, s)) if k == kind && s == subtype => 3 + versioned,
+            Some((k, "*")) if k == kind => 2,
+            Some(("*", "*")) => 1,
+            _ => 0,
+        };
+        if !other && specific > best.0 {
+            best = (specific, q);
+        }
+    }
+    (best.1, best.0 > 2)
+}
+
+/// Writes a sample, or those of a histogram or summary.
+fn sample(out: &mut String, family: &Family, sample: &Sample) -> fmt::Result {
+    let total = if family.kind == Kind::Counter {
+        "_total"
+    } else {
+        ""
+    };
+    match &sample.value {
+        Value::Integer(value) => {
+            series(out, &family.name, total, sample, None);
+            writeln!(out, " {value}")
+        }
+        Value::Float(value) => {
+            series(out, &family.name, total, sample, None);
+            writeln!(out, " {value}")
+        }
+        Value::Sum { count, sum } => {
+            series(out, &family.name, "_sum", sample, None);
+            writeln!(out, " {sum}")?;
+            series(out, &family.name, "_count", sample, None);
+            writeln!(out, " {count}")
+        }
+        Value::Buckets(buckets) => histogram(out, &family.name, sample, buckets),
     }
 }
 
 /// Cumulative counts, the last of which has the bound `+Inf` and equals `_count`.
-fn histogram(out: &mut String, name: &str, labels: &[Label], buckets: &Buckets) -> fmt::Result {
+fn histogram(out: &mut String, name: &str, sample: &Sample, buckets: &Buckets) -> fmt::Result {
     let mut count = 0;
     for (bound, more) in &buckets.bounded {
         count += more;
-        series(out, name, "_bucket", labels, Some(&bound_text(*bound)))?;
+        series(out, name, "_bucket", sample, Some(&canonical(*bound)));
         writeln!(out, " {count}")?;
     }
     count += buckets.above;
-    series(out, name, "_bucket", labels, Some("+Inf"))?;
+    series(out, name, "_bucket", sample, Some("+Inf"));
     writeln!(out, " {count}")?;
-    series(out, name, "_sum", labels, None)?;
+    series(out, name, "_sum", sample, None);
     writeln!(out, " {}", buckets.sum)?;
-    series(out, name, "_count", labels, None)?;
+    series(out, name, "_count", sample, None);
     writeln!(out, " {count}")
 }
 
-/// OpenMetrics wants bounds to be floats that look like floats.
-fn bound_text(bound: f64) -> String {
-    let text = bound.to_string();
-    if text.contains(['.', 'e']) {
-        text
-    } else {
-        text + ".0"
+/// A bound as OpenMetrics wants it ("Canonical Numbers"): as Go's `%g` writes it, and with `.0` where it would look like an
+/// integer. Bounds are label values, which are compared as texts.
+pub(super) fn canonical(bound: f64) -> String {
+    let text = format!("{bound:e}");
+    let (digits, exponent) = text.split_once('e').expect("the format has an exponent");
+    let exponent = exponent.parse::<i32>().expect("the exponent is a number");
+    if !(-4..6).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{digits}e{sign}{:02}", exponent.unsigned_abs());
     }
+    let point = if bound.fract() == 0.0 { ".0" } else { "" };
+    format!("{bound}{point}")
 }
 
-fn series(out: &mut String, name: &str, suffix: &str, labels: &[Label], bound: Option<&str>) -> fmt::Result {
-    out.write_str(name)?;
-    out.write_str(suffix)?;
-    let labels = labels.iter().map(|(name, value)| (*name, value.as_str()));
-    let mut separator = '{';
-    for (name, value) in labels.chain(bound.map(|bound| ("le", bound))) {
-        write!(out, "{separator}{name}=\"")?;
-        escape(value, true, out)?;
-        out.write_char('"')?;
-        separator = ',';
+/// Name and labels of a line.
+fn series(out: &mut String, name: &str, suffix: &str, sample: &Sample, bound: Option<&str>) {
+    out.push_str(name);
+    out.push_str(suffix);
+    let labels = sample.labels.as_str();
+    let more = sample.by.into_iter().chain(bound.map(|bound| ("le", bound)));
+    let mut separator = "{";
+    if !labels.is_empty() {
+        out.push('{');
+        out.push_str(labels);
+        separator = ",";
     }
-    if separator == ',' {
-        out.write_char('}')?;
-    }
-    Ok(())
-}
-
-fn escape(text: &str, quotes: bool, out: &mut String) -> fmt::Result {
-    for character in text.chars() {
-        match character {
-            '\\' => out.write_str("\\\\")?,
-            '\n' => out.write_str("\\n")?,
-            '"' if quotes => out.write_str("\\\"")?,
-            other => out.write_char(other)?,
+    for (name, value) in more {
+        // Neither has anything to escape.
+        for part in [separator, name, "=\"", value, "\""] {
+            out.push_str(part);
         }
+        separator = ",";
     }
-    Ok(())
+    if separator == "," {
+        out.push('}');
+    }
 }

@@ -92,7 +92,7 @@ impl Reader {
         let family = &mut self.family;
         let first = match what {
             "TYPE" => {
-                if !["counter", "gauge", "histogram"].contains(&rest) {
+                if !["counter", "gauge", "histogram", "summary"].contains(&rest) {
                     return Err("an unknown type".into());
                 }
                 std::mem::replace(&mut family.kind, rest.to_owned()).is_empty()
@@ -147,6 +147,7 @@ impl Reader {
             ("counter", true) => &["_total"],
             ("counter" | "gauge", _) => &[""],
             ("histogram", _) => &["_bucket", "_sum", "_count"],
+            ("summary", _) => &["_sum", "_count"],
             _ => return Err("a sample before its type".into()),
         };
         if family.kind == "counter" && !name.ends_with("_total") {

@@ -1,4 +1,4 @@
-//! Small numbers for routes and upstreams, by which each worker keeps what it knows of them in a slab.
+//! Small numbers for routes, upstreams and Services, by which each worker keeps what it knows of them in a slab.
 //!
 //! The dataplane gives them out itself, and the messages have none: so they survive a control plane that begins anew, and
 //! one is used again only when no table, no request and no slab holds it any more, which no other process could know.
@@ -14,7 +14,7 @@ pub struct Number(Arc<Held>);
 struct Held {
     index: u32,
     birth: u64,
-    home: Arc<Mutex<Numbers>>,
+    home: Numbers,
 }
 
 impl Number {
@@ -23,6 +23,12 @@ impl Number {
     #[must_use]
     pub fn index(&self) -> usize {
         self.0.index as usize
+    }
+
+    /// [`index`](Self::index) for where there are 16 bits for it; those that do not fit share the greatest.
+    #[must_use]
+    pub fn short_index(&self) -> u16 {
+        u16::try_from(self.0.index).unwrap_or(u16::MAX)
     }
 
     /// Tells one holder of the same index from the next: never used again. What a slab keeps at an index with another
@@ -44,42 +50,55 @@ impl Eq for Number {}
 
 impl Drop for Held {
     fn drop(&mut self) {
-        lock(&self.home).free.push(self.index);
+        lock(&self.home.0).free.push(self.index);
     }
 }
 
-/// The numbers of one kind of thing.
+/// The numbers of one kind of thing. Clones give out the same ones.
+#[derive(Clone, Debug, Default)]
+pub struct Numbers(Arc<Mutex<Given>>);
+
 #[derive(Debug, Default)]
-pub(super) struct Numbers {
+struct Given {
     free: Vec<u32>,
     /// Above all that were ever given out.
     next: u32,
     births: u64,
 }
 
+impl Numbers {
+    /// A number that nobody has.
+    #[must_use]
+    pub fn give(&self) -> Number {
+        let mut given = lock(&self.0);
+        given.births += 1;
+        let index = given.free.pop().unwrap_or_else(|| {
+            given.next += 1;
+            given.next - 1
+        });
+        Number(Arc::new(Held {
+            index,
+            birth: given.births,
+            home: self.clone(),
+        }))
+    }
+
+    /// Above every [`index`](Number::index) so far.
+    #[must_use]
+    pub fn end(&self) -> usize {
+        lock(&self.0).next as usize
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn give(home: &Arc<Mutex<Numbers>>) -> Number {
-    let mut numbers = lock(home);
-    numbers.births += 1;
-    let index = numbers.free.pop().unwrap_or_else(|| {
-        numbers.next += 1;
-        numbers.next - 1
-    });
-    Number(Arc::new(Held {
-        index,
-        birth: numbers.births,
-        home: Arc::clone(home),
-    }))
-}
-
 /// Who has which number; shared by all generations of the routes.
 #[derive(Debug, Default)]
-pub(super) struct Registry {
-    routes: Arc<Mutex<Numbers>>,
-    upstreams: Arc<Mutex<Numbers>>,
+pub(crate) struct Registry {
+    pub(crate) routes: Numbers,
+    pub(crate) upstreams: Numbers,
     names: Mutex<Names>,
 }
 
@@ -91,13 +110,8 @@ struct Names {
 }
 
 impl Registry {
-    /// A number that no route has.
-    pub(super) fn route(&self) -> Number {
-        give(&self.routes)
-    }
-
     /// The number of the upstream of this name.
-    pub(super) fn upstream(&self, name: &str) -> Number {
+    pub(crate) fn upstream(&self, name: &str) -> Number {
         let mut names = lock(&self.names);
         if let Some(held) = names.held.get(name).and_then(Weak::upgrade) {
             return Number(held);
@@ -106,8 +120,16 @@ impl Registry {
             names.held.retain(|_, held| held.strong_count() > 0);
             names.sweep_at = 2 * names.held.len() + 64;
         }
-        let number = give(&self.upstreams);
+        let number = self.upstreams.give();
         names.held.insert(name.into(), Arc::downgrade(&number.0));
         number
+    }
+
+    /// Every upstream that somebody holds, with its name.
+    pub(crate) fn named_upstreams(&self) -> Vec<(Box<str>, Number)> {
+        let names = lock(&self.names);
+        let held = names.held.iter();
+        held.filter_map(|(name, held)| Some((name.clone(), Number(held.upgrade()?))))
+            .collect()
     }
 }
