@@ -26,7 +26,7 @@ test: setup fmt lint house deny check-xdp doc unit instructions e2e
 # Without namespaces, packages or the eBPF toolchain: what an editor's save is worth.
 test-quick: fmt lint house
 	cargo test --workspace --lib --bins
-	cargo test -p headgate --test accepted --test decisions --test policy --test policy_tools --test tour
+	cargo test -p headgate --test accepted --test decisions --test policy --test policy_tools --test tour --test unprivileged
 
 setup:
 	scripts/setup
@@ -56,7 +56,8 @@ doc:
 # Everything but the end-to-end tests. Those of the lab, xsk and dataplane make namespaces, hence root.
 unit:
 	$(CARGO) test --workspace --locked --exclude headgate
-	$(CARGO) test -p headgate --locked --bins --test accepted --test decisions --test policy --test policy_tools --test tour
+	$(CARGO) test -p headgate --locked --bins --test accepted --test decisions --test policy --test policy_tools --test tour \
+		--test unprivileged
 
 # Fixed scenarios take no more instructions than bench/instructions.toml says; valgrind counts them in a release build.
 instructions:

@@ -10,10 +10,10 @@ use std::{
     time::Duration,
 };
 
-use headgate_lab::{Gateway, Lab, Pod, PodSpec, Shop, address, wait_until};
+use headgate_lab::{Gateway, GatewayOptions, Lab, Pod, PodSpec, Shop, address, wait_until};
 use serde_json::{Value, json};
 
-use crate::support::{lab, options};
+use crate::support::{lab, options, options_on_sockets};
 use crate::truth::Cluster;
 
 /// The pods of `cluster.yaml`, in the order of their addresses.
@@ -54,6 +54,15 @@ impl Bed {
 
     /// Headgate gets these arguments besides.
     pub(crate) fn make_with(arguments: &[&str]) -> Option<Self> {
+        Self::build(|_, manifests| options(manifests), arguments)
+    }
+
+    /// On the kernel's sockets, where requests are all that is served.
+    pub(crate) fn make_on_sockets() -> Option<Self> {
+        Self::build(options_on_sockets, &[])
+    }
+
+    fn build(options: impl FnOnce(&Lab, &Path) -> GatewayOptions, arguments: &[&str]) -> Option<Self> {
         let (lab, turn) = lab()?;
         let pods = (1..).zip(PODS).map(|(n, name)| {
             let spec = PodSpec {
@@ -69,7 +78,7 @@ impl Bed {
         let manifests = lab.directory().join("manifests");
         fs::create_dir(&manifests).unwrap();
         fs::write(manifests.join("services.json"), services()).unwrap();
-        let mut options = options(&manifests);
+        let mut options = options(&lab, &manifests);
         options.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let gateway = Gateway::start(&lab, &options).expect("Headgate");
         Some(Self {

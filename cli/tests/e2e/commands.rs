@@ -45,6 +45,28 @@ fn status_tells_people_and_programs() {
 }
 
 #[test]
+fn status_on_sockets_says_what_is_not_there() {
+    let Some(bed) = Bed::make_on_sockets() else { return };
+    bed.curl().get("http://shop.example.com/").unwrap();
+    let run_dir = bed.gateway.run_dir().to_str().unwrap();
+    let text = bed
+        .lab
+        .gateway
+        .run_ok(PROGRAM, &["status", "--run-dir", run_dir])
+        .unwrap();
+    for expected in [
+        "the kernel's sockets: Ingresses are served; 8 Service frontends are not balanced",
+        "198.51.100.10:443",
+        "1  2xx: HTTP requests answered",
+    ] {
+        assert!(text.contains(expected), "{expected} in {text}");
+    }
+    for absent in ["NOT LISTENING", "PORTS", "DENIED", "frames"] {
+        assert!(!text.contains(absent), "{absent} in {text}");
+    }
+}
+
+#[test]
 fn a_second_gateway_on_the_same_run_directory_is_refused() {
     let Some(bed) = Bed::make() else { return };
     let run_dir = bed.gateway.run_dir().to_str().unwrap();

@@ -96,7 +96,7 @@ fn a_denied_client_is_seen_at_once_with_policy_and_pod() {
 }
 
 #[test]
-fn who_follows_sees_what_is_allowed_and_requests_too() {
+fn who_follows_sees_what_is_allowed() {
     let Some(bed) = Bed::make() else { return };
     let mut following = Following::start(&bed, &["--to", "shop"]);
     assert!(
@@ -111,28 +111,35 @@ fn who_follows_sees_what_is_allowed_and_requests_too() {
     );
     assert_eq!(flow["ingress"]["policy"], "shop/echo-clients", "{flow:#}");
     assert!(flow["ingress"]["rule"].is_u64(), "{flow:#}");
-    let get = |n: u8| {
-        bed.curl()
-            .from(address::client(n).0)
-            .get("http://shop.example.com/api")
-    };
-    for (client, status, verdict) in [(0, 200, "allowed"), (2, 403, "denied")] {
-        assert_eq!(get(client).unwrap().status, status);
-        let flow = following.next();
-        assert_eq!(
-            (&flow["verdict"], &flow["layer"]),
-            (&verdict.into(), &"L7".into())
-        );
-        assert_eq!(
-            flow["source"]["address"],
-            address::client(client).0.to_string(),
-            "{flow:#}"
-        );
-        assert_eq!(
-            flow["frontend"]["address"],
-            Shop::INGRESS.0.to_string(),
-            "{flow:#}"
-        );
+}
+
+#[test]
+fn who_follows_sees_requests_with_their_verdict() {
+    for bed in Bed::on_each() {
+        let mut following = Following::start(&bed, &["--to", "shop"]);
+        let get = |n: u8| {
+            bed.curl()
+                .from(address::client(n).0)
+                .get("http://shop.example.com/api")
+        };
+        for (client, status, verdict) in [(0, 200, "allowed"), (2, 403, "denied")] {
+            assert_eq!(get(client).unwrap().status, status);
+            let flow = following.next();
+            assert_eq!(
+                (&flow["verdict"], &flow["layer"]),
+                (&verdict.into(), &"L7".into())
+            );
+            assert_eq!(
+                flow["source"]["address"],
+                address::client(client).0.to_string(),
+                "{flow:#}"
+            );
+            assert_eq!(
+                flow["frontend"]["address"],
+                Shop::INGRESS.0.to_string(),
+                "{flow:#}"
+            );
+        }
     }
 }
 

@@ -88,6 +88,11 @@ impl Bed {
             .filter_map(|on_sockets| Self::build(on_sockets, |_| (), &[]))
     }
 
+    /// On the kernel's sockets; `None` without privileges.
+    pub(crate) fn make_on_sockets() -> Option<Self> {
+        Self::build(true, |_| (), &[])
+    }
+
     fn build(on_sockets: bool, prepare: impl FnOnce(&Shop), arguments: &[&str]) -> Option<Self> {
         let (lab, turn) = lab()?;
         let shop = Shop::open(&lab, lab.directory()).expect("the shop's pods");

@@ -17,7 +17,20 @@ use crate::truth::{self, Case, Cell, Expectation, Step};
 
 #[test]
 fn packets_go_where_the_tables_say() {
-    let Some(mut bed) = Bed::make() else { return };
+    let Some(bed) = Bed::make() else { return };
+    let sent = run_all(bed, |_| true);
+    assert!(sent > 10_000, "{sent}");
+}
+
+#[test]
+fn requests_go_where_the_tables_say_on_the_kernels_sockets() {
+    let Some(bed) = Bed::make_on_sockets() else { return };
+    let sent = run_all(bed, |kind| kind == Kind::Http);
+    assert!(sent > 1_000, "{sent}");
+}
+
+/// Tries every case by the connections that are `wanted`; returns how many these are.
+fn run_all(mut bed: Bed, wanted: fn(Kind) -> bool) -> usize {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policy/cases");
     let mut wrong = Vec::new();
     let mut sent = 0;
@@ -34,7 +47,7 @@ fn packets_go_where_the_tables_say() {
         "tiers",
     ] {
         for case in truth::cases(&cases.join(format!("{page}.md"))) {
-            run(&mut bed, case, &mut sent, &mut wrong);
+            run(&mut bed, case, wanted, (&mut sent, &mut wrong));
         }
     }
     assert!(
@@ -43,7 +56,7 @@ fn packets_go_where_the_tables_say() {
         wrong.len(),
         wrong.join("\n")
     );
-    assert!(sent > 10_000, "{sent}");
+    sent
 }
 
 #[test]
@@ -84,7 +97,7 @@ fn answers_and_errors_pass_a_pod_that_may_send_nothing() {
     }
 }
 
-fn run(bed: &mut Bed, case: Case, sent: &mut usize, wrong: &mut Vec<String>) {
+fn run(bed: &mut Bed, case: Case, wanted: fn(Kind) -> bool, (sent, wrong): (&mut usize, &mut Vec<String>)) {
     let mut cluster = case.cluster;
     for (line, step) in case.steps {
         match step {
@@ -95,7 +108,8 @@ fn run(bed: &mut Bed, case: Case, sent: &mut usize, wrong: &mut Vec<String>) {
                 .for_each(|key| assert!(cluster.delete(key), "{key:?}")),
             Step::Expect(matrix) => {
                 let expectations = matrix.expectations(&cluster).unwrap();
-                let probes: Vec<(Probe, Cell)> = expectations.iter().flat_map(probes).collect();
+                let probes = expectations.iter().flat_map(probes);
+                let probes: Vec<(Probe, Cell)> = probes.filter(|(probe, _)| wanted(probe.kind)).collect();
                 if !probes.is_empty() {
                     bed.apply(&cluster);
                     *sent += probes.len();

@@ -9,6 +9,7 @@
 //! | `/status/NNN` | that status |
 //! | `/close` | what it saw, with `Connection: close` |
 //! | `/reset` | the connection ends without an answer |
+//! | `/tunnel` | to a request with `Upgrade`: 101, and then whatever is sent comes back |
 //! | anything else | what it saw |
 //!
 //! Every answer has the pod's name in `x-pod`.
@@ -91,6 +92,7 @@ async fn connection(stream: TcpStream, remote: SocketAddr, name: Rc<str>) {
     // Errors are the client's going away, or `/reset`.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
         .await;
 }
 
@@ -134,6 +136,7 @@ async fn answer(request: Request<Incoming>, remote: SocketAddr, name: &str) -> R
             answer
         }
         ("reset", _) => return Err(Hangup),
+        ("tunnel", _) => tunnel(request),
         _ => json(&seen(&request, remote, name)),
     })
 }
@@ -187,6 +190,27 @@ fn bytes(request: &Request<Incoming>, length: u64, sized: bool) -> Answer {
     if let Ok(value) = HeaderValue::from_str(&sum) {
         answer.headers_mut().insert("x-sha256", value);
     }
+    answer
+}
+
+fn tunnel(request: Request<Incoming>) -> Answer {
+    let mut answer = Response::new(Full::default().boxed_unsync());
+    let Some(protocol) = request.headers().get(header::UPGRADE).cloned() else {
+        *answer.status_mut() = StatusCode::UPGRADE_REQUIRED;
+        return answer;
+    };
+    tokio::task::spawn_local(async {
+        if let Ok(upgraded) = hyper::upgrade::on(request).await {
+            let (mut incoming, mut outgoing) = tokio::io::split(TokioIo::new(upgraded));
+            // Errors are the client's going away.
+            let _ = tokio::io::copy(&mut incoming, &mut outgoing).await;
+            let _ = tokio::io::AsyncWriteExt::shutdown(&mut outgoing).await;
+        }
+    });
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let upgrade = HeaderValue::from_static("upgrade");
+    answer.headers_mut().insert(header::CONNECTION, upgrade);
+    answer.headers_mut().insert(header::UPGRADE, protocol);
     answer
 }
 
