@@ -46,7 +46,7 @@ pub(super) struct Live {
     /// Where its sockets are.
     pub(super) run_dir: PathBuf,
     /// The publication of the tables that were in force.
-    pub(super) generation: u64,
+    pub(super) publication: u64,
 }
 
 /// Why a pod is no endpoint.
@@ -221,7 +221,7 @@ impl PolicySnapshot {
         let answer: DecisionStatus =
             serde_json::from_str(&socket::ask(&live.run_dir, &format!("decide {question}"))?)?;
         ensure!(
-            answer.generation != live.generation || answer.denied_by.as_deref() == denied_by,
+            answer.publication != live.publication || answer.denied_by.as_deref() == denied_by,
             "the tables in force ({answer:?}) and a compile of the same objects (denied by {denied_by:?}) disagree on \
              {question}: this is a bug of headgate, please report it together with the answer to `policy` of its status \
              socket"

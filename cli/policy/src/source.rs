@@ -108,7 +108,7 @@ pub(super) fn gateway(run_dir: &Path) -> Result<PolicySnapshot> {
     let endpoints = state.endpoints.into_iter().map(Arc::unwrap_or_clone);
     let groups = state.groups.into_iter().map(Arc::unwrap_or_clone);
     let policies = state.policies.into_iter().map(Arc::unwrap_or_clone);
-    let generation = state.generation;
+    let publication = state.publication;
     let objects = endpoints.map(Object::Endpoint);
     let objects = objects
         .chain(groups.map(Object::Group))
@@ -117,7 +117,7 @@ pub(super) fn gateway(run_dir: &Path) -> Result<PolicySnapshot> {
         PolicySnapshot::new(objects.collect()).context("the state of the running dataplane")?;
     snapshot.live = Some(Live {
         run_dir: run_dir.to_owned(),
-        generation,
+        publication,
     });
     Ok(snapshot)
 }

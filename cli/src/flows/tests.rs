@@ -21,7 +21,7 @@ const DENIED: &str = r#"{"type":"flow","time":"2026-05-01T12:00:00.000001Z","ver
 "frontend":{"address":"198.51.100.10","port":80},"destination":{"address":"10.244.1.10","port":8080,"namespace":"shop",
 "pod":"web-1","node":null,"others":0,"labels":{"app":"web"}},"denied_by":"ingress","policies":["shop/web"],
 "reason":"no-rule-matches","egress":null,"ingress":{"allowed":false,"policy":"shop/web","tier":"NetworkPolicy","rule":null,
-"rule_name":null,"reason":"no-rule-matches"},"policies_changed":false,"generation":3,"worker":0,"count":7,"sample":1}"#;
+"rule_name":null,"reason":"no-rule-matches"},"policies_changed":false,"publication":3,"worker":0,"count":7,"sample":1}"#;
 
 fn shown(lines: &str, format: FlowsFormat) -> String {
     let mut out = Vec::new();

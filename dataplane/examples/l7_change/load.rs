@@ -47,7 +47,7 @@ impl Worker {
         let tables = shared.tables.load_full();
         let endpoints = (0..BUSY).flat_map(|host| (0..ENDPOINTS).map(move |i| endpoint(host, i)));
         let mut gateway = Gateway::new(&tables, endpoints, BODY);
-        shared.seen.store(tables.generation, Ordering::Release);
+        shared.seen.store(tables.publication, Ordering::Release);
         let clients = (0..CLIENTS).map(|i| Client::new(&mut gateway, i)).collect();
         Self {
             shared,
@@ -76,16 +76,16 @@ impl Worker {
 
     fn take_over(&mut self) {
         let tables = self.shared.tables.load();
-        if tables.generation == self.shared.seen.load(Ordering::Relaxed) {
+        if tables.publication == self.shared.seen.load(Ordering::Relaxed) {
             return;
         }
         let began = Instant::now();
         self.gateway.configure(&tables);
         self.report.taken_over.push(began.elapsed());
-        let generation = tables.generation;
+        let publication = tables.publication;
         // The control thread frees the tables before.
         drop(tables);
-        self.shared.seen.store(generation, Ordering::Release);
+        self.shared.seen.store(publication, Ordering::Release);
     }
 }
 

@@ -49,7 +49,7 @@ const LISTENER: SocketAddr = SocketAddr::new(
 #[derive(Default)]
 struct Shared {
     tables: ArcSwap<Tables>,
-    /// The generation that the worker works by.
+    /// The publication that the worker works by.
     seen: AtomicU64,
     stop: AtomicBool,
 }
@@ -108,16 +108,16 @@ fn main() {
 #[derive(Default)]
 struct Control {
     state: State,
-    generation: u64,
+    publication: u64,
     shared: Arc<Shared>,
 }
 
 impl Control {
     /// Puts objects in force, and gives the tables before, which must not be freed by the worker.
     fn publish(&mut self, full: bool, objects: Vec<Object>) -> Arc<Tables> {
-        self.generation += 1;
+        self.publication += 1;
         let transaction = Transaction {
-            generation: self.generation,
+            generation: self.state.generation() + 1,
             full,
             operations: objects.into_iter().map(Operation::Put).collect(),
         };
@@ -130,7 +130,7 @@ impl Control {
 
     /// Until the worker works by what was published last.
     fn wait(&self) {
-        while self.shared.seen.load(Ordering::Acquire) < self.generation {
+        while self.shared.seen.load(Ordering::Acquire) < self.publication {
             std::thread::yield_now();
         }
     }

@@ -117,7 +117,7 @@ impl Gateway {
             move |client, pod: SocketAddr| policy.decide(client, pod.ip(), 6, pod.port()).is_allowed();
         let l7 = Arc::clone(tables.l7().expect("compiled"));
         l7.make_room(self.stage.record());
-        self.stage.configure(l7, Rc::new(allows), tables.generation);
+        self.stage.configure(l7, Rc::new(allows), tables.publication);
     }
 
     /// Carries packets to the stage, has it work, and carries what it sends to clients and pods, who answer.

@@ -1,6 +1,6 @@
-//! The L7 configuration of one generation.
+//! The L7 configuration of one publication.
 //!
-//! It is a value of parts, each of which the next generation takes over as it is where nothing in it changes: an endpoint
+//! It is a value of parts, each of which the next publication takes over as it is where nothing in it changes: an endpoint
 //! that comes or goes makes the endpoints of one upstream anew, and nothing else.
 
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ pub struct Config {
     pub(super) listeners: Arc<HashMap<SocketAddr, ListenerProtocol>>,
 }
 
-/// What changes from one generation to the next, by key: what is there now, or `None` where it is gone. An object that
+/// What changes from one publication to the next, by key: what is there now, or `None` where it is gone. An object that
 /// did not change may be among them and costs little.
 #[derive(Clone, Debug, Default)]
 pub struct Changes<'a> {
@@ -81,11 +81,11 @@ impl Config {
         &self.routes
     }
 
-    /// The next generation; each object has been checked on its own and against the others.
+    /// The next publication; each object has been checked on its own and against the others.
     ///
     /// A route whose upstream is not there is kept and answers 503, as one without ready endpoints does: a Service that
     /// is missing must not keep every other change from taking effect. Keys of session tickets stay, so that clients
-    /// resume their sessions across generations.
+    /// resume their sessions across publications.
     ///
     /// # Errors
     /// The first object that cannot be put to work.

@@ -21,7 +21,7 @@ pub(crate) struct Publication {
     pub(crate) config: Arc<Config>,
     pub(crate) allows: Allows,
     /// Which one it is, for the flow log.
-    pub(crate) generation: u64,
+    pub(crate) publication: u64,
 }
 
 impl Current {
@@ -58,11 +58,11 @@ impl Current {
             .unwrap_or_default()
     }
 
-    pub(crate) fn generation(&self) -> u64 {
+    pub(crate) fn publication(&self) -> u64 {
         self.0
             .borrow()
             .as_ref()
-            .map_or(0, |publication| publication.generation)
+            .map_or(0, |publication| publication.publication)
     }
 
     #[cfg(test)]

@@ -56,14 +56,14 @@ impl Http {
         self.gateway.current.has_listeners_of(config)
     }
 
-    /// New state, of the tables of `generation`: connections live on, their next requests are answered by it. Kept
+    /// New state, of the tables of `publication`: connections live on, their next requests are answered by it. Kept
     /// connections to endpoints that are gone are closed when they are looked at next. Takes the same time whatever is
     /// configured; what was in force before must be freed by the caller.
-    pub fn configure(&mut self, config: Arc<Config>, allows: Allows, generation: u64) {
+    pub fn configure(&mut self, config: Arc<Config>, allows: Allows, publication: u64) {
         self.gateway.current.replace(Publication {
             config,
             allows,
-            generation,
+            publication,
         });
     }
 

@@ -48,12 +48,12 @@ impl Sockets {
         }
     }
 
-    /// New state, of the tables of `generation`, as a [`Stage`](crate::Stage) takes it. Listeners that the configuration does
+    /// New state, of the tables of `publication`, as a [`Stage`](crate::Stage) takes it. Listeners that the configuration does
     /// not name are closed; those that it names and that are open stay open.
-    pub fn configure(&mut self, config: Arc<Config>, allows: Allows, generation: u64) {
+    pub fn configure(&mut self, config: Arc<Config>, allows: Allows, publication: u64) {
         self.listening
             .retain(|address, _| config.listeners.contains_key(address));
-        self.http.configure(config, allows, generation);
+        self.http.configure(config, allows, publication);
     }
 
     /// Accepts clients of the listener that the configuration knows as `address`: at most one socket for each.

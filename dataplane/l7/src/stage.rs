@@ -67,11 +67,11 @@ impl Stage {
     }
 
     /// As [`Http::configure`], and clients are accepted where the configuration says.
-    pub fn configure(&mut self, config: Arc<Config>, allows: Allows, generation: u64) {
+    pub fn configure(&mut self, config: Arc<Config>, allows: Allows, publication: u64) {
         if !self.http.has_listeners_of(&config) {
             self.stack.listen(config.listeners.keys().copied());
         }
-        self.http.configure(config, allows, generation);
+        self.http.configure(config, allows, publication);
     }
 
     /// As [`Http::re_examine`].

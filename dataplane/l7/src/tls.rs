@@ -18,7 +18,7 @@ use rustls::{CertificateError, InconsistentKeys, ServerConfig, version};
 #[derive(Clone, Debug)]
 pub(super) struct Tls {
     /// What all certificates have in common: versions, protocols, the store and the ticket keys of sessions, which
-    /// outlive every generation.
+    /// outlive every publication.
     common: ServerConfig,
     by_name: Parts<Loaded>,
     exact: Parts<Loaded>,

@@ -94,7 +94,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Who has which number; shared by all generations of the routes.
+/// Who has which number; shared by all publications of the routes.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     pub(crate) routes: Numbers,

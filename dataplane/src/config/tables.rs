@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use headgate_ring::Transaction;
-use headgate_ring::message::{Generation, Key, Listener, Protocol, Service};
+use headgate_ring::message::{Key, Listener, Protocol, Service};
 
 use super::http;
 use headgate_l7 as l7;
@@ -19,8 +19,9 @@ use headgate_net::{hash, lb, policy};
 /// change from one state to the next is shared.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
-    /// The state that this was compiled from.
-    pub generation: Generation,
+    /// Counts tables: those that follow these have the next number. Never goes back, while control planes that come anew
+    /// count their states from 1.
+    pub publication: u64,
     /// Balanced frontends.
     pub services: lb::Services,
     /// What may connect to what; shared with the tables before while no policy, pod or group changes.
@@ -84,7 +85,7 @@ impl Tables {
 
     fn changed(&self, state: &State, changes: &[Change<'_>]) -> Result<Self, ConfigError> {
         let mut tables = Self {
-            generation: state.generation(),
+            publication: self.publication + 1,
             policy: Arc::clone(state.policy()),
             l7: Some(http::follow(self.l7.as_ref(), changes)?),
             ..self.clone()

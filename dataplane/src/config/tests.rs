@@ -390,7 +390,7 @@ fn a_transaction_applies_whole_or_not_at_all() {
             "{error}"
         );
         let tables = Tables::compile(&state).expect("the state before");
-        assert_eq!((tables.generation, tables.managed), (1, before.managed.clone()));
+        assert_eq!((tables.publication, tables.managed), (1, before.managed.clone()));
     }
     // In one transaction the service can make room.
     changes.push(Operation::Delete(Key::Service(service(11, &[]).frontend)));

@@ -19,8 +19,6 @@ pub struct Applier {
     shared: Arc<Shared>,
     ground: Ground,
     state: State,
-    /// Publications so far. It is the generation of the tables, because a new control plane counts its own anew.
-    epoch: u64,
 }
 
 impl Applier {
@@ -41,7 +39,6 @@ impl Applier {
             shared,
             ground,
             state: State::default(),
-            epoch: 0,
         }
     }
 
@@ -54,9 +51,7 @@ impl Applier {
     ///
     /// # Errors
     /// What is wrong; the state before stays in force.
-    pub fn apply(&mut self, mut transaction: Transaction) -> Result<(), Refusal> {
-        let epoch = self.epoch + 1;
-        transaction.generation = epoch;
+    pub fn apply(&mut self, transaction: Transaction) -> Result<(), Refusal> {
         let previous = self.shared.tables.load_full();
         let undo = self.state.apply(transaction)?;
         let prepared = previous
@@ -70,7 +65,6 @@ impl Applier {
                 return Err(refusal);
             }
         };
-        self.epoch = epoch;
         let tables = Arc::new(tables);
         self.ground.announce(&previous, &tables, &self.shared.fib.load());
         for record in &self.shared.records {
@@ -78,7 +72,7 @@ impl Applier {
         }
         self.shared.tables.store(Arc::clone(&tables));
         self.shared.wake_all();
-        self.wait_for_workers();
+        self.wait_for_workers(tables.publication);
         self.ground.settle(&previous, &tables);
         // The workers have let the tables before go, and so must this.
         drop(previous);
@@ -86,14 +80,14 @@ impl Applier {
         Ok(())
     }
 
-    fn wait_for_workers(&self) {
+    fn wait_for_workers(&self, publication: u64) {
         let mut complain = Instant::now() + COMPLAINT;
-        while !self.shared.all_see(self.epoch) && !self.shared.stopping() {
+        while !self.shared.all_see(publication) && !self.shared.stopping() {
             std::thread::park_timeout(COMPLAINT);
             if Instant::now() >= complain {
                 complain += COMPLAINT;
                 let peers = self.shared.peers.iter();
-                let late = peers.filter(|peer| peer.subscriber.seen() < self.epoch);
+                let late = peers.filter(|peer| peer.subscriber.seen() < publication);
                 let late: Vec<_> = late.map(|peer| peer.id.0).collect();
                 tracing::error!("workers {late:?} have not taken up the new state yet");
             }

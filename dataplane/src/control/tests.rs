@@ -194,7 +194,7 @@ fn an_acknowledgement_means_that_every_worker_has_it() {
             publish(&mut session, generation, &addresses),
             ToControl::Ack { generation }
         );
-        assert!(bench.shared.all_see(bench.shared.tables.load().generation));
+        assert!(bench.shared.all_see(bench.shared.tables.load().publication));
     }
     assert_eq!(
         bench.announced.lock().unwrap().len(),

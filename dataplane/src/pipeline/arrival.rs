@@ -158,7 +158,7 @@ impl<A: Address> Packet<'_, A> {
             self.common
                 .counters
                 .denials_mut()
-                .count(ctx.tables.generation, index, named);
+                .count(ctx.tables.publication, index, named);
             self.common
                 .counters
                 .service(service.number())
@@ -220,7 +220,7 @@ impl<A: Address> Packet<'_, A> {
             backend: A::from_ip(backend.ip()).ok_or(Reason::NoBackend)?,
             backend_port: backend.port(),
             source,
-            tables_generation: self.ctx.tables.generation,
+            tables_publication: self.ctx.tables.publication,
             service: service.number().short_index(),
         })
     }

@@ -142,7 +142,7 @@ impl<A: Address> Packet<'_, A> {
         let Some(slot) = self.flows.find(hash, &tuple, quote.headers.protocol) else {
             return self.error_about_unknown(&tuple, quote.headers.protocol, hash);
         };
-        let allowed = self.flows.entry(slot).is_allowed_by(self.ctx.tables.generation);
+        let allowed = self.flows.entry(slot).is_allowed_by(self.ctx.tables.publication);
         if !allowed && !self.re_examine(slot) {
             return self.unrelated(told.ip());
         }

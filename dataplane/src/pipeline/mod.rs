@@ -78,7 +78,7 @@ impl Context<'_> {
     fn record<A: Address>(&self, event: Event, client: &Tuple<A>, pod: SocketAddr, protocol: u8) -> Record {
         Record {
             at: self.now,
-            generation: self.tables.generation,
+            publication: self.tables.publication,
             client: (client.source.ip(), client.source_port).into(),
             frontend: (client.destination.ip(), client.destination_port).into(),
             pod,

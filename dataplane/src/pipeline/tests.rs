@@ -204,8 +204,8 @@ fn own(snapshot: &mut Snapshot, address: &str, interface: u32) {
         .push(route(address.addr().into(), interface, RouteKind::Local));
 }
 
-fn fib(generation: u64) -> Fib {
-    Fib::build(&snapshot(), generation)
+fn fib(publication: u64) -> Fib {
+    Fib::build(&snapshot(), publication)
 }
 
 /// The gateway: workers, what they decide by, and the frames.
@@ -287,7 +287,7 @@ impl Gateway {
     /// Makes `objects` the whole state.
     fn publish(&mut self, objects: Vec<Object>) {
         let transaction = Transaction {
-            generation: self.tables.generation + 1,
+            generation: self.state.generation() + 1,
             full: true,
             operations: objects.into_iter().map(Operation::Put).collect(),
         };

@@ -28,7 +28,7 @@ impl<'a, A: Address> Packet<'a, A> {
     /// of no flow.
     #[inline]
     pub(super) fn transit(&mut self, slot: usize) -> Option<Verdict> {
-        if !self.flows.entry(slot).is_allowed_by(self.ctx.tables.generation) && !self.re_examine(slot) {
+        if !self.flows.entry(slot).is_allowed_by(self.ctx.tables.publication) && !self.re_examine(slot) {
             return None;
         }
         match self.flows.track(slot, self.headers.tcp_flags) {
@@ -51,9 +51,9 @@ impl<'a, A: Address> Packet<'a, A> {
         {
             // From here on packets are counted by the index alone: the counts there are this Service's now.
             let _ = self.common.counters.service(service.number());
-            let generation = self.ctx.tables.generation;
+            let publication = self.ctx.tables.publication;
             let number = service.number().short_index();
-            self.flows.entry_mut(slot).set_allowed_by(generation, number);
+            self.flows.entry_mut(slot).set_allowed_by(publication, number);
             return true;
         }
         if service.is_some() {
@@ -144,10 +144,10 @@ impl<'a, A: Address> Packet<'a, A> {
         }
     }
 
-    /// The way of the entry in `slot`, from the entry itself or, once a generation, from the forwarding table.
+    /// The way of the entry in `slot`, from the entry itself or, once a publication, from the forwarding table.
     #[inline]
     pub(super) fn way(&mut self, slot: usize) -> Way {
-        match self.flows.entry(slot).next_hop(self.ctx.fib.generation) {
+        match self.flows.entry(slot).next_hop(self.ctx.fib.publication) {
             NextHop::Hop(hop) => Way::Hop(hop),
             NextHop::Kernel => Way::Kernel,
             NextHop::Unknown => self.look_up(slot),
@@ -160,11 +160,11 @@ impl<'a, A: Address> Packet<'a, A> {
         let entry = self.flows.entry_mut(slot);
         match fib.lookup(entry.rewrite.destination.ip()) {
             Lookup::Hop(hop) => {
-                entry.set_next_hop(NextHop::Hop(hop), fib.generation);
+                entry.set_next_hop(NextHop::Hop(hop), fib.publication);
                 Way::Hop(hop)
             }
             Lookup::Kernel | Lookup::Local => {
-                entry.set_next_hop(NextHop::Kernel, fib.generation);
+                entry.set_next_hop(NextHop::Kernel, fib.publication);
                 Way::Kernel
             }
             Lookup::Unresolved { port, neighbour } => Way::Resolve { port, neighbour },

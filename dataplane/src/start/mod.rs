@@ -264,7 +264,7 @@ fn start_flow_log(
     let seen = Arc::clone(shared);
     let sources = flow_log::Sources {
         tables: Arc::clone(&shared.tables),
-        all_see: Box::new(move |generation| seen.all_see(generation)),
+        all_see: Box::new(move |publication| seen.all_see(publication)),
         clock,
     };
     let socket = run_dir.clear("flows.sock")?;

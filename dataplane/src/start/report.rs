@@ -85,12 +85,12 @@ impl<R: Reports> Answers for Desk<R> {
 
     fn policy(&self) -> PolicyState {
         let tables = self.reporter.shared().tables.load();
-        PolicyState::of(&tables.policy, tables.generation)
+        PolicyState::of(&tables.policy, tables.publication)
     }
 
     fn decide(&self, question: &Question) -> DecisionStatus {
         let tables = self.reporter.shared().tables.load();
-        DecisionStatus::of(&tables.policy, tables.generation, question)
+        DecisionStatus::of(&tables.policy, tables.publication, question)
     }
 }
 

@@ -63,7 +63,7 @@ impl Routes {
             steerer: Arc::clone(steerer),
             ports,
             names: devices.iter().map(|device| device.name.clone()).collect(),
-            generation: 0,
+            publication: 0,
             status,
         };
         follower.publish();
@@ -90,7 +90,7 @@ struct RouteFollower {
     steerer: Arc<Mutex<Steerer>>,
     ports: Vec<(PortId, u32)>,
     names: Vec<String>,
-    generation: u64,
+    publication: u64,
     status: Arc<Mutex<Watched>>,
 }
 
@@ -135,9 +135,9 @@ impl RouteFollower {
 
     fn publish(&mut self) {
         self.watch_links();
-        self.generation += 1;
+        self.publication += 1;
         let kernel = self.mirror.kernel();
-        let fib = Fib::build(&kernel.snapshot(&self.ports), self.generation);
+        let fib = Fib::build(&kernel.snapshot(&self.ports), self.publication);
         self.shared.fib.store(Arc::new(fib));
         self.shared.wake_all();
         let mut steerer = self.steerer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,7 +146,7 @@ impl RouteFollower {
         }
         drop(steerer);
         note(&self.status, |status| {
-            status.generation = self.generation;
+            status.publication = self.publication;
             status.routes = kernel.routes.len();
             status.neighbours = kernel.neighbours.len();
             status.mirror = self.mirror.statistics();

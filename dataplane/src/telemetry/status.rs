@@ -250,7 +250,7 @@ pub struct HeldFrames {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteStatus {
     /// Counts the copies that workers were given.
-    pub generation: u64,
+    pub publication: u64,
     /// Routes of the kernel's main table.
     pub routes: usize,
     /// Neighbours of all links.

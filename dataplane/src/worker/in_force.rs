@@ -12,13 +12,13 @@ use headgate_net::wire;
 
 /// Whatever answers requests by a configuration.
 pub(super) trait Answering {
-    fn configure(&mut self, config: Arc<Config>, allows: Allows, generation: u64);
+    fn configure(&mut self, config: Arc<Config>, allows: Allows, publication: u64);
     fn re_examine(&mut self);
 }
 
 impl Answering for Stage {
-    fn configure(&mut self, config: Arc<Config>, allows: Allows, generation: u64) {
-        Stage::configure(self, config, allows, generation);
+    fn configure(&mut self, config: Arc<Config>, allows: Allows, publication: u64) {
+        Stage::configure(self, config, allows, publication);
     }
 
     fn re_examine(&mut self) {
@@ -27,8 +27,8 @@ impl Answering for Stage {
 }
 
 impl Answering for Sockets {
-    fn configure(&mut self, config: Arc<Config>, allows: Allows, generation: u64) {
-        Sockets::configure(self, config, allows, generation);
+    fn configure(&mut self, config: Arc<Config>, allows: Allows, publication: u64) {
+        Sockets::configure(self, config, allows, publication);
     }
 
     fn re_examine(&mut self) {
@@ -55,10 +55,10 @@ impl InForce {
 
     /// Takes over a publication that is new, and has requests under way looked at again where policies have changed.
     pub(super) fn take_over(&mut self, tables: &Tables, http: &mut impl Answering) {
-        if self.publication == Some(tables.generation) {
+        if self.publication == Some(tables.publication) {
             return;
         }
-        self.publication = Some(tables.generation);
+        self.publication = Some(tables.publication);
         let policy = Arc::clone(&tables.policy);
         let allows = move |client: IpAddr, pod: SocketAddr| {
             policy
@@ -66,7 +66,7 @@ impl InForce {
                 .is_allowed()
         };
         if let Some(config) = tables.l7() {
-            http.configure(Arc::clone(config), Rc::new(allows), tables.generation);
+            http.configure(Arc::clone(config), Rc::new(allows), tables.publication);
         }
         let changed = self
             .policy

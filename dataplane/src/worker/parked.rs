@@ -26,7 +26,7 @@ pub(super) struct Parked {
     waiting: HashMap<Neighbour, Queue>,
     count: usize,
     patience: Duration,
-    generation: u64,
+    publication: u64,
 }
 
 struct Queue {
@@ -49,7 +49,7 @@ impl Parked {
             waiting: HashMap::new(),
             count: 0,
             patience,
-            generation: 0,
+            publication: 0,
         }
     }
 
@@ -95,10 +95,10 @@ impl Parked {
     /// Takes the frames whose neighbour is known now and those that have waited too long.
     pub(super) fn settle(&mut self, fib: &Fib, now: Nanos, mut take: impl FnMut(Released)) {
         if self.waiting.is_empty() {
-            self.generation = fib.generation;
+            self.publication = fib.publication;
             return;
         }
-        let news = std::mem::replace(&mut self.generation, fib.generation) != fib.generation;
+        let news = std::mem::replace(&mut self.publication, fib.publication) != fib.publication;
         let due = self.deadline().is_some_and(|deadline| deadline <= now);
         if !news && !due {
             return;

@@ -19,7 +19,7 @@ pub type Wanted = (PortId, IpAddr);
 
 /// The state that workers read, and the workers as others see them.
 pub struct Shared {
-    /// The control plane's state. Its `generation` is the dataplane's own count of publications: a control plane that
+    /// The control plane's state. Its `publication` is the dataplane's own count: a control plane that
     /// was restarted may count from 1 again.
     pub tables: Arc<ArcSwap<Tables>>,
     /// The kernel's routes and neighbours.
@@ -72,10 +72,11 @@ impl Shared {
         *self.observer.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
     }
 
-    /// Whether every worker that runs works by publication `epoch` or a later one.
+    /// Whether every worker that runs works by `publication` or a later one.
     #[must_use]
-    pub fn all_see(&self, epoch: u64) -> bool {
-        self.subscribers().all(|subscriber| subscriber.seen() >= epoch)
+    pub fn all_see(&self, publication: u64) -> bool {
+        self.subscribers()
+            .all(|subscriber| subscriber.seen() >= publication)
     }
 
     /// All threads that work by publications.
@@ -83,8 +84,8 @@ impl Shared {
         self.peers.iter().map(|peer| &peer.subscriber)
     }
 
-    pub(super) fn saw(&self, subscriber: &Subscriber, epoch: u64) {
-        subscriber.set_seen(epoch);
+    pub(super) fn saw(&self, subscriber: &Subscriber, publication: u64) {
+        subscriber.set_seen(publication);
         if let Some(thread) = &*self.observer.lock().unwrap_or_else(PoisonError::into_inner) {
             thread.unpark();
         }

@@ -113,8 +113,8 @@ impl Worker {
             self.sockets.listen(address, socket)?;
         }
         self.sockets.sweep();
-        if self.subscriber().seen() != tables.generation {
-            self.shared.saw(self.subscriber(), tables.generation);
+        if self.subscriber().seen() != tables.publication {
+            self.shared.saw(self.subscriber(), tables.publication);
         }
         Ok(())
     }
@@ -126,7 +126,7 @@ impl Worker {
             self.subscriber().fall_asleep();
             let seen = self.subscriber().seen();
             self.shared.stopping()
-                || self.shared.tables.load().generation != seen
+                || self.shared.tables.load().publication != seen
                 || !self.config.inlet.is_empty()
         };
         let pause = if self.sockets.clients() > 0 { TICK } else { SWEEP };

@@ -43,7 +43,7 @@ fn socket(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-fn tables(epoch: u64) -> Tables {
+fn tables(publication: u64) -> Tables {
     let service = |(frontend, backend): (&str, &str)| {
         let frontend = socket(frontend);
         let frontend = Frontend {
@@ -61,30 +61,27 @@ fn tables(epoch: u64) -> Tables {
     };
     let services = [(SERVICE, "10.244.1.10:7"), (MISSING, "10.244.1.99:7")];
     let operations = services.into_iter().map(service).map(Operation::Put).collect();
-    let mut state = State::default();
-    Tables::transact(
-        &mut state,
-        Transaction {
-            generation: epoch,
-            full: true,
-            operations,
-        },
-        None,
-    )
-    .unwrap()
+    let transaction = Transaction {
+        generation: publication,
+        full: true,
+        operations,
+    };
+    let mut tables = Tables::transact(&mut State::default(), transaction, None).unwrap();
+    tables.publication = publication;
+    tables
 }
 
 /// A gateway with one network on each port; of the pods only those in `known` have told their addresses.
-fn fib(generation: u64, known: &[&str]) -> Fib {
+fn fib(publication: u64, known: &[&str]) -> Fib {
     let clients = (10..30).map(|host| (IpAddr::from([192, 0, 2, host]), 2, CLIENT));
     let pods = known.iter().map(|pod| (pod.parse().unwrap(), 3, POD));
     let nets = [("192.0.2.1/24", 2), ("10.244.1.1/24", 3)];
-    gateway(generation, &nets, clients.chain(pods))
+    gateway(publication, &nets, clients.chain(pods))
 }
 
 /// A gateway with these addresses in these networks on its interfaces, and these neighbours.
 fn gateway(
-    generation: u64,
+    publication: u64,
     nets: &[(&str, u32)],
     neighbours: impl Iterator<Item = (IpAddr, u32, [u8; 6])>,
 ) -> Fib {
@@ -130,7 +127,7 @@ fn gateway(
         neighbours: neighbours.map(neighbour).collect(),
         ports: vec![(PortId(0), 2), (PortId(1), 3)],
     };
-    Fib::build(&snapshot, generation)
+    Fib::build(&snapshot, publication)
 }
 
 /// The host's stack: takes what there is room for.
@@ -538,16 +535,16 @@ const AT_ONCE: Duration = Duration::from_millis(500);
 fn a_publication_wakes_a_sleeper() {
     with_sleeper(|shared, _, _| {
         shared.observe();
-        for epoch in 1..200 {
+        for publication in 1..200 {
             let published = std::time::Instant::now();
-            shared.tables.store(Arc::new(tables(epoch)));
+            shared.tables.store(Arc::new(tables(publication)));
             shared.wake_all();
-            while !shared.all_see(epoch) {
+            while !shared.all_see(publication) {
                 std::thread::park_timeout(AT_ONCE);
             }
             assert!(
                 published.elapsed() < AT_ONCE,
-                "publication {epoch} took {:?}",
+                "publication {publication} took {:?}",
                 published.elapsed()
             );
         }

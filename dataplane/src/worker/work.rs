@@ -123,9 +123,9 @@ impl<W: Work> Worker<W> {
         let mut moved = self.work.receive(&ctx);
         step_back().await;
         moved += self.work.send(&ctx);
-        let generations = (tables.generation, fib.generation);
-        if self.seen.replace(generations) != Some(generations) {
-            self.shared.saw(self.work.subscriber(), tables.generation);
+        let publications = (tables.publication, fib.publication);
+        if self.seen.replace(publications) != Some(publications) {
+            self.shared.saw(self.work.subscriber(), tables.publication);
         }
         self.work.note(ctx.now, false);
         moved
@@ -138,7 +138,7 @@ impl<W: Work> Worker<W> {
         let (work, shared, seen) = (&self.work, &self.shared, self.seen);
         let look = || {
             work.subscriber().fall_asleep();
-            let published = (shared.tables.load().generation, shared.fib.load().generation);
+            let published = (shared.tables.load().publication, shared.fib.load().publication);
             work.ready() || seen != Some(published) || shared.stopping()
         };
         let deadline = self.clock.instant(work.deadline(self.clock.now()));

@@ -117,7 +117,7 @@ impl Gateway {
     pub(crate) fn log(&self, event: Event, client: SocketAddr, listener: SocketAddr, endpoint: SocketAddr) {
         let record = || Record {
             at: self.net.now(),
-            generation: self.current.generation(),
+            publication: self.current.publication(),
             client,
             frontend: listener,
             pod: endpoint,

@@ -46,10 +46,10 @@ fn turns_go_on_in_the_next_configuration() {
         let mut world = World::new(Limits::default());
         world.serve(mirror);
         let mut pods = BTreeMap::new();
-        for generation in 0..30 {
+        for publication in 0..30 {
             // Another host comes and goes, and the upstream stays as it is.
             world.objects.hosts.truncate(1);
-            if generation % 2 == 0 {
+            if publication % 2 == 0 {
                 world.objects.hosts.push(host("other.example", &[("/", "web")]));
             }
             world.configure(&world.objects);

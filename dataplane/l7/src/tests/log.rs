@@ -15,7 +15,7 @@ fn told(world: &World) -> Vec<(Event, SocketAddr)> {
     let ends = |record: &Record| {
         assert_eq!(record.client.ip().to_string(), CLIENT);
         assert_eq!(record.frontend.to_string(), format!("{VIP}:80"));
-        assert_eq!((record.protocol, record.generation), (6, 1));
+        assert_eq!((record.protocol, record.publication), (6, 1));
         (record.event, record.pod)
     };
     world.flow_log.take().iter().map(ends).collect()

@@ -15,7 +15,7 @@ const NO_ROUTE: u32 = 0;
 impl Fib {
     /// Arranges a snapshot of the kernel's state.
     #[must_use]
-    pub fn build(snapshot: &Snapshot, generation: u64) -> Self {
+    pub fn build(snapshot: &Snapshot, publication: u64) -> Self {
         let mut builder = Builder::new(snapshot);
         let selected = select::in_force(snapshot, &builder.up);
         let prefixes: Vec<_> = selected
@@ -23,7 +23,7 @@ impl Fib {
             .map(|s| (s.destination, builder.route(s)))
             .collect();
         Self {
-            generation,
+            publication,
             lpm: Lpm::build(prefixes, NO_ROUTE),
             routes: builder.routes,
             paths: builder.paths,

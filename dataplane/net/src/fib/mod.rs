@@ -16,7 +16,7 @@ use crate::hash;
 use crate::ids::PortId;
 use crate::lpm::Lpm;
 
-/// A next hop in a [`Fib`] generation.
+/// A next hop in a [`Fib`] publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HopId(pub u32);
 
@@ -54,11 +54,11 @@ pub enum Lookup {
     Unreachable,
 }
 
-/// The forwarding table of one generation.
+/// The forwarding table of one publication.
 #[derive(Clone, Debug)]
 pub struct Fib {
     /// Counts the snapshots; hops belong to one.
-    pub generation: u64,
+    pub publication: u64,
     lpm: Lpm,
     routes: Vec<RouteEntry>,
     paths: Vec<Path>,
@@ -128,10 +128,10 @@ impl Fib {
         }
     }
 
-    /// The hop of a [`Lookup::Hop`] of this generation.
+    /// The hop of a [`Lookup::Hop`] of this publication.
     ///
     /// # Panics
-    /// When the hop is of another generation that had more.
+    /// When the hop is of another publication that had more.
     #[inline]
     #[must_use]
     pub fn hop(&self, id: HopId) -> &Hop {

@@ -126,7 +126,7 @@ fn packets_go_by_gateway_link_kernel_or_nowhere() {
     assert_eq!(fib.lookup(ip("ff02::1")), Lookup::Kernel);
     assert_eq!(fib.lookup(ip("192.0.2.1")), Lookup::Local);
     assert_eq!(fib.lookup(ip("10.1.1.1")), Lookup::Unreachable);
-    assert_eq!(fib.generation, 3);
+    assert_eq!(fib.publication, 3);
 }
 
 #[test]

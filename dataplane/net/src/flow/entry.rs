@@ -91,7 +91,7 @@ pub enum Direction {
     FromPod,
 }
 
-/// How an entry's packets leave, as remembered from the forwarding table of a generation.
+/// How an entry's packets leave, as remembered from the forwarding table of a publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextHop {
     /// Has to be looked up.
@@ -119,10 +119,10 @@ pub struct FlowEntry<A> {
     /// What that does to checksums.
     pub deltas: Deltas,
     hop: u32,
-    /// Low half of the generation of the forwarding table that `hop` is from.
-    fib_generation: u32,
-    /// Low half of the generation of the tables that allowed the flow last.
-    tables_generation: u32,
+    /// Low half of the publication of the forwarding table that `hop` is from.
+    fib_publication: u32,
+    /// Low half of the publication of the tables that allowed the flow last.
+    tables_publication: u32,
     /// When the last packet of this direction came.
     pub(super) seen: Tick,
     /// The Service in the upper 16 bits; below them packets of this direction, which a flow of ten million a second fills
@@ -163,8 +163,8 @@ impl<A: Address> FlowEntry<A> {
             rewrite,
             deltas: Deltas::between(&key, &rewrite),
             hop: HOP_UNKNOWN,
-            fib_generation: 0,
-            tables_generation: low(new.tables_generation),
+            fib_publication: 0,
+            tables_publication: low(new.tables_publication),
             seen: now,
             service_and_packets: u64::from(new.service) << PACKETS,
             bytes: 0,
@@ -193,11 +193,11 @@ impl<A: Address> FlowEntry<A> {
         }
     }
 
-    /// The way that packets leave, if it was looked up in the forwarding table of this generation.
+    /// The way that packets leave, if it was looked up in the forwarding table of this publication.
     #[inline]
     #[must_use]
-    pub const fn next_hop(&self, fib_generation: u64) -> NextHop {
-        if self.fib_generation != low(fib_generation) {
+    pub const fn next_hop(&self, fib_publication: u64) -> NextHop {
+        if self.fib_publication != low(fib_publication) {
             return NextHop::Unknown;
         }
         match self.hop {
@@ -208,8 +208,8 @@ impl<A: Address> FlowEntry<A> {
     }
 
     /// Remembers a look-up.
-    pub const fn set_next_hop(&mut self, hop: NextHop, fib_generation: u64) {
-        self.fib_generation = low(fib_generation);
+    pub const fn set_next_hop(&mut self, hop: NextHop, fib_publication: u64) {
+        self.fib_publication = low(fib_publication);
         self.hop = match hop {
             NextHop::Unknown => HOP_UNKNOWN,
             NextHop::Kernel => HOP_KERNEL,
@@ -217,16 +217,16 @@ impl<A: Address> FlowEntry<A> {
         };
     }
 
-    /// Whether the tables of this generation have allowed the flow.
+    /// Whether the tables of this publication have allowed the flow.
     #[inline]
     #[must_use]
-    pub const fn is_allowed_by(&self, tables_generation: u64) -> bool {
-        self.tables_generation == low(tables_generation)
+    pub const fn is_allowed_by(&self, tables_publication: u64) -> bool {
+        self.tables_publication == low(tables_publication)
     }
 
     /// Remembers that they have, and by which number they have the Service.
-    pub const fn set_allowed_by(&mut self, tables_generation: u64, service: u16) {
-        self.tables_generation = low(tables_generation);
+    pub const fn set_allowed_by(&mut self, tables_publication: u64, service: u16) {
+        self.tables_publication = low(tables_publication);
         self.service_and_packets = (service as u64) << PACKETS | self.packets();
     }
 
@@ -282,6 +282,6 @@ impl<A: Address> FlowEntry<A> {
 /// Generations are compared by their low half: for two to be taken for one, four billion would have to pass between
 /// two packets of a flow.
 #[expect(clippy::cast_possible_truncation, reason = "see above")]
-const fn low(generation: u64) -> u32 {
-    generation as u32
+const fn low(publication: u64) -> u32 {
+    publication as u32
 }

@@ -99,7 +99,7 @@ pub struct NewFlow<A> {
     /// The address that the pod sees.
     pub source: A,
     /// The state that allowed the flow.
-    pub tables_generation: u64,
+    pub tables_publication: u64,
     /// The Service, by [`Number::short_index`](crate::number::Number::short_index).
     pub service: u16,
 }

@@ -28,7 +28,7 @@ fn new(client_port: u16, backend: u8, protocol: u8) -> NewFlow<[u8; 4]> {
         backend: [10, 244, 1, backend],
         backend_port: 8080,
         source: SOURCE,
-        tables_generation: 1,
+        tables_publication: 1,
         service: 7,
     }
 }

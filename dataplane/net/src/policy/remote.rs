@@ -17,7 +17,7 @@ pub struct PolicyState {
     /// Of this program.
     pub version: String,
     /// The publication of the tables, which counts them.
-    pub generation: u64,
+    pub publication: u64,
     /// Pods and nodes, sorted by name.
     #[serde(with = "arcs")]
     pub endpoints: Vec<Arc<Endpoint>>,
@@ -32,11 +32,11 @@ pub struct PolicyState {
 impl PolicyState {
     /// Of tables in force, with the number of their publication: copies references, not objects.
     #[must_use]
-    pub fn of(compiled: &Compiled, generation: u64) -> Self {
+    pub fn of(compiled: &Compiled, publication: u64) -> Self {
         let policies = compiled.policies();
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
-            generation,
+            publication,
             endpoints: compiled.endpoints().into_iter().cloned().collect(),
             groups: compiled.groups().into_iter().cloned().collect(),
             policies: policies
@@ -51,7 +51,7 @@ impl PolicyState {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionStatus {
     /// The publication of the tables, which counts them.
-    pub generation: u64,
+    pub publication: u64,
     /// Whether it may be made.
     pub allowed: bool,
     /// `egress` or `ingress`: whose policies deny; egress where both do.
@@ -61,7 +61,7 @@ pub struct DecisionStatus {
 impl DecisionStatus {
     /// Asks the very tables that workers look into.
     #[must_use]
-    pub fn of(compiled: &Compiled, generation: u64, question: &Question) -> Self {
+    pub fn of(compiled: &Compiled, publication: u64, question: &Question) -> Self {
         let Question {
             from,
             to,
@@ -70,7 +70,7 @@ impl DecisionStatus {
         } = *question;
         let decision = compiled.decide(from, to, protocol.number(), port);
         Self {
-            generation,
+            publication,
             allowed: decision.is_allowed(),
             denied_by: match decision {
                 Decision::Allow => None,

@@ -10,7 +10,7 @@ pub struct Record {
     /// When.
     pub at: Nanos,
     /// Of the tables that decided.
-    pub generation: u64,
+    pub publication: u64,
     /// The client, as its packets name it.
     pub client: SocketAddr,
     /// Where the client connects to: a Service or listener.

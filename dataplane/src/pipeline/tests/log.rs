@@ -51,7 +51,7 @@ fn a_flow_is_told_once_and_its_end_too() {
         let (source, pod) = ends(&out.frame);
         let record = Record {
             at: gateway.now,
-            generation: gateway.tables.generation,
+            publication: gateway.tables.publication,
             client: socket(client),
             frontend: socket(vip),
             pod,
@@ -71,7 +71,7 @@ fn a_flow_is_told_once_and_its_end_too() {
         gateway.client_sends(client, vip, transport);
         let now = |event| Record {
             at: gateway.now,
-            generation: gateway.tables.generation,
+            publication: gateway.tables.publication,
             event,
             ..record
         };

@@ -209,7 +209,7 @@ impl Network {
             Operation::Toggle { client, by_pod } => self.toggle(client, by_pod),
             Operation::Data { client, from_pod } => self.data(client, from_pod),
             Operation::Pass { seconds } => self.pass(seconds),
-            Operation::Fib => self.gateway.fib.generation += 1,
+            Operation::Fib => self.gateway.fib.publication += 1,
             Operation::Tables => {
                 let mut objects = objects();
                 objects.extend(policy(

@@ -23,7 +23,7 @@ pub(super) struct States(VecDeque<Arc<Tables>>);
 impl States {
     /// Takes note of the state in force.
     pub(super) fn see(&mut self, tables: &Arc<Tables>) {
-        if self.newest().is_none_or(|t| t.generation < tables.generation) {
+        if self.newest().is_none_or(|t| t.publication < tables.publication) {
             self.0.push_back(Arc::clone(tables));
         }
         if self.0.len() > STATES {
@@ -40,15 +40,16 @@ impl States {
         self.0.drain(..self.0.len().saturating_sub(1));
     }
 
-    /// The state of a generation, or the newest, and whether its policies are those of that generation.
-    fn of(&self, generation: u64) -> Option<(&Arc<Tables>, bool)> {
+    /// The state of a publication, or the newest, and whether its policies are those of that publication.
+    fn of(&self, publication: u64) -> Option<(&Arc<Tables>, bool)> {
         let newest = self.newest()?;
-        let after = self.0.partition_point(|t| t.generation < generation);
+        let after = self.0.partition_point(|t| t.publication < publication);
         let Some(at) = self.0.get(after) else {
             return Some((newest, false));
         };
         let before = after.checked_sub(1).and_then(|before| self.0.get(before));
-        let same = at.generation == generation || before.is_some_and(|b| Arc::ptr_eq(&b.policy, &at.policy));
+        let same =
+            at.publication == publication || before.is_some_and(|b| Arc::ptr_eq(&b.policy, &at.policy));
         Some(if same { (at, true) } else { (newest, false) })
     }
 }
@@ -95,7 +96,7 @@ impl Explainer {
         worker: u8,
         sample: u32,
     ) -> Option<Flow> {
-        let (tables, exact) = states.of(record.generation)?;
+        let (tables, exact) = states.of(record.publication)?;
         self.keep_to(&tables.policy);
         let found = self.find(record, &tables.policy);
         let allowed = record.event.is_allowed();
@@ -134,7 +135,7 @@ impl Explainer {
             egress,
             ingress,
             policies_changed: !exact,
-            generation: record.generation,
+            publication: record.publication,
             worker,
             count: 1,
             sample,

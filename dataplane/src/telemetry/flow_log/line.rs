@@ -60,7 +60,7 @@ pub struct Flow {
     /// The policies had changed again before this line was made: what `egress` and `ingress` say is of a later state.
     pub policies_changed: bool,
     /// The dataplane's number of the state that decided.
-    pub generation: u64,
+    pub publication: u64,
     /// Who decided.
     pub worker: u8,
     /// How many decisions this line stands for.

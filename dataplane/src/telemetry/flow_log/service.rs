@@ -39,7 +39,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct Sources {
     /// The state in force.
     pub tables: Arc<ArcSwap<Tables>>,
-    /// Whether every worker works by this generation or a later one.
+    /// Whether every worker works by this publication or a later one.
     pub all_see: Box<dyn Fn(u64) -> bool + Send>,
     /// The workers' clock.
     pub clock: Clock,
@@ -228,7 +228,7 @@ impl FlowLogThread {
     /// served meanwhile.
     fn collect(&mut self) {
         self.states.see(&self.sources.tables.load_full());
-        let newest = self.states.newest().map_or(0, |tables| tables.generation);
+        let newest = self.states.newest().map_or(0, |tables| tables.publication);
         let settled = (self.sources.all_see)(newest);
         let begun = self.sources.clock.now();
         let log = Arc::clone(&self.log);
@@ -271,7 +271,7 @@ impl FlowLogThread {
         if self
             .states
             .newest()
-            .is_none_or(|t| t.generation < record.generation)
+            .is_none_or(|t| t.publication < record.publication)
         {
             self.states.see(&self.sources.tables.load_full());
         }

@@ -111,25 +111,31 @@ fn objects() -> Vec<Object> {
 }
 
 /// The tables of `objects`, as the successor of `previous`.
-fn tables(objects: Vec<Object>, generation: u64, previous: Option<(&mut State, &Tables)>) -> (State, Tables) {
+fn tables(
+    objects: Vec<Object>,
+    publication: u64,
+    previous: Option<(&mut State, &Tables)>,
+) -> (State, Tables) {
     let transaction = Transaction {
-        generation,
+        generation: publication,
         full: true,
         operations: objects.into_iter().map(Operation::Put).collect(),
     };
     if let Some((state, tables)) = previous {
-        let next = Tables::transact(state, transaction, Some(tables)).unwrap();
+        let mut next = Tables::transact(state, transaction, Some(tables)).unwrap();
+        next.publication = publication;
         return (State::default(), next);
     }
     let mut state = State::default();
-    let tables = Tables::transact(&mut state, transaction, None).unwrap();
+    let mut tables = Tables::transact(&mut state, transaction, None).unwrap();
+    tables.publication = publication;
     (state, tables)
 }
 
 fn record(client: &str, pod: &str, event: Event) -> Record {
     Record {
         at: Nanos(SECOND),
-        generation: 1,
+        publication: 1,
         client: socket(client),
         frontend: socket("198.51.100.10:80"),
         pod: socket(pod),

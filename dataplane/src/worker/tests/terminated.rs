@@ -30,6 +30,7 @@ fn listening() -> Bench {
         operations: vec![Operation::Put(listener)],
     };
     bench.tables = Tables::transact(&mut State::default(), transaction, None).unwrap();
+    bench.tables.publication = 2;
     let neighbours = [(CLIENT_ADDRESS.parse().unwrap(), 2, CLIENT)].into_iter();
     let nets = [("2001:db8:c::1/64", 2), ("fd00:10:244:1::1/64", 3)];
     bench.fib = gateway(2, &nets, neighbours);

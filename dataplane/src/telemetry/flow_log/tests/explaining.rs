@@ -43,7 +43,7 @@ fn a_denial_says_whom_and_by_which_policy() {
             r#""others":0,"labels":{"app":"web","note":"a \"b\"\n"}},"#,
             r#""denied_by":"ingress","policies":["shop/web"],"reason":"no-rule-matches","egress":null,"#,
             r#""ingress":{"allowed":false,"policy":"shop/web","tier":"NetworkPolicy","rule":null,"rule_name":null,"#,
-            r#""reason":"no-rule-matches"},"policies_changed":false,"generation":1,"worker":5,"count":1,"sample":1}"#
+            r#""reason":"no-rule-matches"},"policies_changed":false,"publication":1,"worker":5,"count":1,"sample":1}"#
         )
     );
     let Line::Flow(parsed) = serde_json::from_str(&line).unwrap() else {
@@ -145,7 +145,7 @@ fn a_record_of_an_older_state_is_explained_by_that_state() {
     );
     // By then it was allowed.
     let allowed = Record {
-        generation: 2,
+        publication: 2,
         event: Event::FlowAllowed,
         ..denied
     };
@@ -159,7 +159,7 @@ fn what_cannot_be_known_any_more_is_not_made_up() {
     world.states = States::default();
     world.states.see(&Arc::new(tables(open(), 9, None).1));
     let old = Record {
-        generation: 4,
+        publication: 4,
         ..record("192.0.2.200:1", "10.244.1.10:8080", Event::FlowDenied)
     };
     let flow = world.explain(&old);
@@ -189,9 +189,9 @@ fn a_change_of_something_else_changes_no_policies() {
     world.states = States::default();
     world.states.see(&Arc::new(first));
     world.states.see(&Arc::new(third));
-    // A generation between the two that the log's thread has not seen.
+    // A publication between the two that the log's thread has not seen.
     let between = Record {
-        generation: 2,
+        publication: 2,
         ..record("192.0.2.200:1", "10.244.1.10:8080", Event::FlowDenied)
     };
     let flow = world.explain(&between);
