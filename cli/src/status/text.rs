@@ -6,7 +6,7 @@ use std::{
 };
 
 use headgate_dataplane::telemetry::{Mode, PortStatus, Status, WorkerStatus};
-use headgate_net::record::{Id, L7Status, Loop, PacketCount, Snapshot};
+use headgate_net::record::{HttpGauge, Id, Loop, PacketCount, Snapshot};
 
 use super::objects::Objects;
 
@@ -50,8 +50,7 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
     counters(out, "ANSWERED", &totals.answers)?;
     counters(out, "TO THE KERNEL", &totals.kernel)?;
     counters(out, "DROPPED", &totals.drops)?;
-    let mut http = L7Status::default();
-    status.workers.iter().for_each(|worker| http.add(&worker.l7));
+    let http = status.l7();
     table(out, "HTTP REQUESTS ANSWERED", &http.counters.requests)?;
     table(out, "HTTP NOW", &http.now)?;
     table(out, "HTTP SO FAR", &http.counters.events)?;
@@ -60,13 +59,21 @@ fn write(out: &mut String, status: &Status) -> fmt::Result {
     counters(out, "FLOW LOG", &flow_log(status))?;
     section(out, "WORKERS", &status.workers, |worker| {
         line_of(worker, status.mode)
+    })?;
+    section(out, "L7 STAGES", &status.stages, |stage| {
+        let requests: u64 = stage.l7.counters.requests.iter().map(|(_, count)| count).sum();
+        format!(
+            "{} {}: {}, {requests} requests, {} packets sent, {} turns",
+            stage.stage,
+            pinned(stage.core),
+            plural(count(stage.l7.now[HttpGauge::Clients]), "client", "clients"),
+            stage.counts.events[PacketCount::FromL7],
+            stage.turns[Loop::Turns]
+        )
     })
 }
 
 fn line_of(worker: &WorkerStatus, mode: Mode) -> String {
-    let core = worker
-        .core
-        .map_or_else(|| "not pinned".to_owned(), |core| format!("core {core}"));
     let carried = match mode {
         Mode::Packets => format!(
             "{} packets, {}, ",
@@ -76,7 +83,19 @@ fn line_of(worker: &WorkerStatus, mode: Mode) -> String {
         Mode::Sockets => String::new(),
     };
     let turns = worker.turns[Loop::Turns];
-    format!("{} on {core}: {carried}{turns} turns", worker.worker)
+    format!(
+        "{} {}: {carried}{turns} turns",
+        worker.worker,
+        pinned(worker.core)
+    )
+}
+
+fn pinned(core: Option<usize>) -> String {
+    core.map_or_else(|| "not pinned".to_owned(), |core| format!("on core {core}"))
+}
+
+fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 fn head(out: &mut String, status: &Status) -> fmt::Result {
@@ -209,7 +228,7 @@ fn plural(count: usize, one: &str, many: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use headgate_dataplane::telemetry::{DenialStatus, ListenerStatus, ServiceStatus};
+    use headgate_dataplane::telemetry::{DenialStatus, ListenerStatus, ServiceStatus, StageStatus};
     use headgate_net::record::{Class, HttpCount};
 
     use super::*;
@@ -259,6 +278,27 @@ mod tests {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(!text.contains("5xx"), "{text}");
+    }
+
+    #[test]
+    fn stages_with_cores_of_their_own_have_their_lines_and_count() {
+        let mut status = Status::default();
+        let mut stage = StageStatus {
+            stage: 1,
+            core: Some(3),
+            ..StageStatus::default()
+        };
+        stage.l7.counters.requests[Class::Success] = 7;
+        stage.l7.now[HttpGauge::Clients] = 1;
+        stage.counts.events[PacketCount::FromL7] = 40;
+        status.stages.push(stage);
+        let text = render(&status);
+        for line in [
+            "L7 STAGES\n  1 on core 3: 1 client, 7 requests, 40 packets sent, 0 turns",
+            "7  2xx: HTTP requests answered",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use headgate_lab::{
 use crate::support::Bed;
 
 /// wrk's report on 200 connections for 10 seconds.
-fn wrk(bed: &Bed, address: IpAddr) -> String {
+pub(crate) fn wrk(bed: &Bed, address: IpAddr) -> String {
     let url = format!("http://{address}/");
     let arguments = [
         "--connections",
@@ -32,7 +32,7 @@ fn wrk(bed: &Bed, address: IpAddr) -> String {
     finished.stdout
 }
 
-fn assert_no_errors(report: &str) {
+pub(crate) fn assert_no_errors(report: &str) {
     assert!(
         !report.contains("Socket errors") && !report.contains("Non-2xx"),
         "{report}"

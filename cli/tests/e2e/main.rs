@@ -9,6 +9,7 @@ mod flapping;
 mod flows;
 mod host;
 mod http;
+mod l7_cores;
 mod load;
 mod lossy;
 mod malformed;

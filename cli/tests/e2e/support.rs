@@ -127,7 +127,7 @@ impl Bed {
         self.gateway.status().expect("a status")["mode"] == "sockets"
     }
 
-    /// The sum of a number over all workers, by JSON pointer.
+    /// The sum of a number over all workers, and stages with cores of their own, by JSON pointer.
     pub(crate) fn sum_of_workers(&self, pointer: &str) -> i64 {
         sum_of_workers(&self.gateway.status().expect("a status"), pointer)
     }
@@ -138,12 +138,12 @@ impl Bed {
     pub(crate) fn wait_until_quiet(&self) {
         let leftovers = || {
             let status = self.gateway.status().expect("a status");
-            let of_workers = |pointer| sum_of_workers(&status, pointer);
+            let of_threads = |pointer| sum_of_workers(&status, pointer);
             [
                 ("flows", number(&status, "/flows")),
-                ("clients' connections", of_workers("/l7/clients")),
-                ("requests", of_workers("/l7/active")),
-                ("requests to pods", of_workers("/l7/upstream_busy")),
+                ("clients' connections", of_threads("/l7/clients")),
+                ("requests", of_threads("/l7/active")),
+                ("requests to pods", of_threads("/l7/upstream_busy")),
                 ("frames held", number(&status, "/frames/held")),
                 ("frames unaccounted", number(&status, "/frames/unaccounted")),
             ]
@@ -168,9 +168,11 @@ fn number(value: &Value, pointer: &str) -> i64 {
         .unwrap_or_else(|| panic!("no {pointer} in the status"))
 }
 
+/// Over workers, and stages with cores of their own.
 fn sum_of_workers(status: &Value, pointer: &str) -> i64 {
-    let workers = status["workers"].as_array().expect("workers");
-    workers.iter().map(|worker| number(worker, pointer)).sum()
+    let lists = ["workers", "stages"].map(|list| status[list].as_array().expect("a list"));
+    let threads = lists.into_iter().flatten();
+    threads.map(|thread| number(thread, pointer)).sum()
 }
 
 impl Drop for Bed {

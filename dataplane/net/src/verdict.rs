@@ -95,6 +95,8 @@ pub enum Reason {
     ResolveFull,
     /// The worker that owns the flow does not keep up.
     HandOverFull,
+    /// The L7 stage that the connection is of does not keep up.
+    StageFull,
     /// The transmit ring of the port, or its driver, does not keep up.
     TransmitFull,
     /// The kernel does not read the TAP device fast enough.

@@ -86,10 +86,8 @@ impl Applier {
             std::thread::park_timeout(COMPLAINT);
             if Instant::now() >= complain {
                 complain += COMPLAINT;
-                let peers = self.shared.peers.iter();
-                let late = peers.filter(|peer| peer.subscriber.seen() < publication);
-                let late: Vec<_> = late.map(|peer| peer.id.0).collect();
-                tracing::error!("workers {late:?} have not taken up the new state yet");
+                let late = self.shared.late(publication).join(", ");
+                tracing::error!("not all have taken up the new state yet: {late}");
             }
         }
     }

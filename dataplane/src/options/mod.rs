@@ -38,6 +38,10 @@ pub struct Options {
     #[arg(long, value_name = "LIST", value_parser = values::cores)]
     pub cores: Option<Cores>,
 
+    /// Cores for HTTP and TLS alone, a thread each, as in 2,4-5; without it each worker does its own
+    #[arg(long, value_name = "LIST", value_parser = values::cores)]
+    pub l7_cores: Option<Cores>,
+
     /// How the steering program is attached: in the driver, or in the kernel's generic hook, which is slower
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     pub mode: Mode,

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Cores in the order in which workers take them.
+/// Cores in the order in which threads take them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cores(pub Vec<usize>);
 
@@ -67,7 +67,7 @@ pub(super) fn cores(text: &str) -> Result<Cores, String> {
     sorted.sort_unstable();
     if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(format!(
-            "core {} stands there twice; two workers on one core starve each other",
+            "core {} stands there twice; two threads on one core starve each other",
             pair[0]
         ));
     }

@@ -70,6 +70,28 @@ pub enum RunError {
         /// How many cores.
         cores: usize,
     },
+    /// A core for a stage that is not there.
+    #[error("--l7-cores names core {core}, which is not there or not for this process; there are {usable}")]
+    NoCore {
+        /// Of `--l7-cores`.
+        core: usize,
+        /// What there is, as a list.
+        usable: String,
+    },
+    /// A core for a worker and a stage.
+    #[error(
+        "core {0} is a worker's by --cores and in --l7-cores, too; a worker whose core it does not have to itself delays \
+         every packet: take it out of one of them"
+    )]
+    SharedCore(usize),
+    /// `--l7-cores` where there are no packets.
+    #[error(
+        "--l7-cores is for packets: with --port kernel, all that workers do is HTTP; say by --cores where they do it"
+    )]
+    StagesOnSockets,
+    /// More stages than there are numbers for.
+    #[error("--l7-cores names {0} cores; {max} is the most", max = super::cores::MOST_STAGES)]
+    Stages(usize),
     /// Fewer frames than the rings hold.
     #[error("--frames {wanted} is too few: the rings of {queues} queues need {need}")]
     Frames {

@@ -33,6 +33,9 @@ pub(super) async fn run_until(
     if !interfaces.is_empty() {
         return Err(RunError::Mixed(interfaces.into_iter().cloned().collect()));
     }
+    if options.l7_cores.is_some() {
+        return Err(RunError::StagesOnSockets);
+    }
     let dataplane = Dataplane::start(options)?;
     tokio::select! {
         reason = end => tracing::info!("{reason}: stopping"),
@@ -64,7 +67,7 @@ impl Dataplane {
         // Nobody asks for neighbours.
         let (wanted, _) = mpsc::channel(1);
         let shared = Arc::new(Shared::new(count, wanted).map_err(RunError::Runtime)?);
-        let log = Arc::new(workers::flow_log(options, count));
+        let log = Arc::new(workers::flow_log(options, count, 0));
         let clock = Clock::start();
         let flows = start_flow_log(options, Arc::clone(&log), &shared, clock, &run_dir)?;
         let inlets: Vec<Arc<Inlet>> = cores.iter().map(|_| Arc::default()).collect();

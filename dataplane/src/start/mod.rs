@@ -4,6 +4,7 @@
 //! way through the start leaves as little behind as a regular end. What cannot be put back because the process is
 //! killed, the kernel removes itself (XDP programs, the TAP device) or the next start does (sockets, the lock).
 
+mod cores;
 mod error;
 mod kernel;
 mod kernel_path;
@@ -115,6 +116,7 @@ struct Dataplane {
     _metrics: Option<MetricsServer>,
     control: Control,
     steerer: Arc<Mutex<Steerer>>,
+    /// And L7 stages that have cores of their own.
     workers: Vec<JoinHandle<std::io::Result<()>>>,
     /// After the workers: what they said last still comes into the log.
     _flows: flow_log::FlowLogService,
@@ -128,6 +130,7 @@ fn say_that_it_runs(options: &Options, plan: &workers::Plan) {
     tracing::info!(
         ports = options.ports.join(","),
         workers = plan.workers,
+        l7_stages = plan.cores.stages.len(),
         frames = plan.frames,
         "the dataplane runs"
     );
@@ -148,19 +151,20 @@ impl Dataplane {
         let programs = opened.iter_mut().map(OpenPort::take_steering).collect();
         let steerer = Arc::new(Mutex::new(Steerer::new(programs, options.source_ports)));
         let (wanted, questions) = mpsc::channel(QUESTIONS);
-        let shared = Arc::new(Shared::new(plan.workers, wanted).map_err(RunError::Runtime)?);
+        let stages = plan.cores.stages.len().to_le_bytes()[0];
+        let shared = Shared::with_stages(plan.workers, stages, wanted).map_err(RunError::Runtime)?;
+        let shared = Arc::new(shared);
         let cores = plan.cores.clone();
         let reporter = Reporter::new(&shared, &steerer, umem, &kernel_path, &opened, cores)
             .map_err(RunError::Runtime)?;
         let routes = Routes::new(mirror, questions, &shared, &steerer, &devices, reporter.watched());
 
         let macs: Vec<_> = devices.iter().filter_map(|device| device.link.mac).collect();
-        let flow_log = Arc::new(workers::flow_log(options, plan.workers));
+        let flow_log = Arc::new(workers::flow_log(options, plan.workers, stages));
         let configs = workers::configs(options, &plan, opened, umem, &kernel_path, &flow_log)?;
         let clock = Clock::start();
         let flows = start_flow_log(options, flow_log, &shared, clock, &run_dir)?;
-        let start = |config| worker::start(config, Arc::clone(&shared), clock).map_err(RunError::Runtime);
-        let workers = configs.into_iter().map(start).collect::<Result<_, _>>()?;
+        let workers = start_threads(configs, &shared, clock).map_err(RunError::Runtime)?;
         let applier = Applier::new(
             Arc::clone(&shared),
             Arc::clone(&steerer),
@@ -187,12 +191,12 @@ impl Dataplane {
 }
 
 /// Returns when a thread has ended that should not.
-async fn thread_that_ended(workers: &[JoinHandle<std::io::Result<()>>], control: &Control) -> RunError {
+async fn thread_that_ended(threads: &[JoinHandle<std::io::Result<()>>], control: &Control) -> RunError {
     let mut care = tokio::time::interval(CARE);
     loop {
         care.tick().await;
-        if let Some(index) = workers.iter().position(JoinHandle::is_finished) {
-            return RunError::Ended(format!("worker {index}"));
+        if let Some(thread) = threads.iter().find(|thread| thread.is_finished()) {
+            return RunError::Ended(name(thread));
         }
         if control.has_ended() {
             return RunError::Ended("the control thread".into());
@@ -200,13 +204,14 @@ async fn thread_that_ended(workers: &[JoinHandle<std::io::Result<()>>], control:
     }
 }
 
-/// Waits for workers that were told to stop, and removes the sockets.
-fn end(workers: &mut Vec<JoinHandle<std::io::Result<()>>>, run_dir: &RunDir) {
-    for (index, worker) in workers.drain(..).enumerate() {
-        match worker.join() {
+/// Waits for threads that were told to stop, and removes the sockets.
+fn end(threads: &mut Vec<JoinHandle<std::io::Result<()>>>, run_dir: &RunDir) {
+    for thread in threads.drain(..) {
+        let name = name(&thread);
+        match thread.join() {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!("worker {index} had ended: {error}"),
-            Err(_) => tracing::error!("worker {index} had panicked"),
+            Ok(Err(error)) => tracing::error!("{name} had ended: {error}"),
+            Err(_) => tracing::error!("{name} had panicked"),
         }
     }
     for socket in ["status.sock", "flows.sock"] {
@@ -226,6 +231,24 @@ impl Drop for Dataplane {
         self.shared.stop();
         end(&mut self.workers, &self.run_dir);
     }
+}
+
+/// Workers, and L7 stages where they have cores of their own.
+fn start_threads(
+    configs: workers::Configs,
+    shared: &Arc<Shared>,
+    clock: Clock,
+) -> std::io::Result<Vec<JoinHandle<std::io::Result<()>>>> {
+    let workers = configs.workers.into_iter();
+    let workers = workers.map(|config| worker::start(config, Arc::clone(shared), clock));
+    let stages = configs.stages.into_iter();
+    let stages = stages.map(|config| worker::start_stage(config, Arc::clone(shared), clock));
+    workers.chain(stages).collect()
+}
+
+/// As tools that list threads show it.
+fn name<T>(thread: &JoinHandle<T>) -> String {
+    format!("thread {}", thread.thread().name().unwrap_or("without a name"))
 }
 
 /// On the status socket, and as metrics where they are asked for.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use headgate_xsk::{Probe, Umem};
 
+use super::cores::Cores;
 use super::kernel_path::TapPath;
 use super::ports::OpenPort;
 use super::routes::Watched;
@@ -13,9 +14,9 @@ use crate::steering::Steerer;
 use crate::telemetry::flow_log::{self, FlowLogStatus};
 use crate::telemetry::{
     Answers, ControlStatus, DecisionStatus, DenialStatus, FrameStatus, HeldFrames, LinkState, ListenerStatus,
-    PolicyState, PortStatus, Question, QueueStatus, Status, WorkerStatus, direction, traffic,
+    PolicyState, PortStatus, Question, QueueStatus, StageStatus, Status, WorkerStatus, direction, traffic,
 };
-use crate::worker::Shared;
+use crate::worker::{Shared, StageHandle};
 use headgate_net::record::{QueueCount, Snapshot, WorkerRecord};
 
 /// What a dataplane can tell besides the state in force.
@@ -103,8 +104,7 @@ pub(super) struct Reporter {
     watched: Arc<Mutex<Watched>>,
     ports: Vec<PortStatus>,
     queues: Vec<WatchedQueue>,
-    /// By worker.
-    cores: Vec<Option<usize>>,
+    cores: Cores,
 }
 
 /// An AF_XDP socket of a worker's.
@@ -122,7 +122,7 @@ impl Reporter {
         umem: &'static Umem,
         kernel_path: &Arc<TapPath>,
         ports: &[OpenPort],
-        cores: Vec<Option<usize>>,
+        cores: Cores,
     ) -> std::io::Result<Self> {
         let port = |port: &OpenPort| PortStatus {
             name: port.name.clone(),
@@ -158,10 +158,27 @@ impl Reporter {
     }
 
     fn workers(&self) -> Vec<WorkerStatus> {
-        let workers = (0..).zip(&self.shared.records).zip(&self.cores);
+        let workers = (0..).zip(&self.shared.records).zip(&self.cores.workers);
         workers
             .map(|((number, record), core)| self.worker(number, record, *core))
             .collect()
+    }
+
+    fn stages(&self) -> Vec<StageStatus> {
+        let stages = self.shared.stages.iter().zip(&self.cores.stages);
+        let stage = |(handle, core): (&StageHandle, &usize)| {
+            let status = StageStatus::of(self.shared.stage_record(handle.id));
+            StageStatus {
+                stage: handle.id.0,
+                core: Some(*core),
+                held: HeldFrames {
+                    inbox: handle.waiting(),
+                    ..status.held
+                },
+                ..status
+            }
+        };
+        stages.map(stage).collect()
     }
 
     fn worker(&self, number: u8, record: &WorkerRecord, core: Option<usize>) -> WorkerStatus {
@@ -212,6 +229,7 @@ impl Reports for Reporter {
         status.kernel_path = self.kernel_path.status();
         self.add_links(status);
         self.add_steering(status);
+        status.stages = self.stages();
         status.set_workers(self.workers());
     }
 

@@ -18,7 +18,7 @@ use headgate_ring::{ControlSession, Operation, Transaction};
 use super::*;
 use crate::telemetry::{LinkState, Status};
 use crate::testing::{Namespace, run as run_command};
-use headgate_net::record::{Loop, PacketCount};
+use headgate_net::record::{Class, L7Status, Loop, PacketCount};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -331,9 +331,42 @@ fn web(pods: &Namespace) {
 
 #[test]
 fn http_is_terminated_on_addresses_of_the_host_and_of_headgate() {
+    terminates(&[], |status| {
+        assert!(status.stages.is_empty(), "{status:?}");
+        assert!(
+            status
+                .workers
+                .iter()
+                .any(|worker| worker.l7.counters.requests[Class::Success] > 0)
+        );
+    });
+}
+
+#[test]
+fn http_is_terminated_on_cores_of_its_own() {
+    terminates(&["--workers", "2", "--l7-cores", "0"], |status| {
+        let [stage] = &*status.stages else {
+            panic!("{status:?}");
+        };
+        assert_eq!((stage.stage, stage.core), (0, Some(0)));
+        assert_eq!(stage.l7.counters.requests[Class::Success], 3);
+        assert_eq!(
+            stage.counts.events[PacketCount::FromL7],
+            status.totals.events[PacketCount::FromL7]
+        );
+        assert!(
+            status
+                .workers
+                .iter()
+                .all(|worker| worker.l7 == L7Status::default())
+        );
+    });
+}
+
+fn terminates(flags: &[&str], check: impl FnOnce(&Status) + Send) {
     let net = Net::new();
     web(&net.pods);
-    net.with_dataplane(&[], || {
+    net.with_dataplane(flags, || {
         let mut session = net.connect();
         let state = ingress(&["192.0.2.1:80", "198.51.100.10:80", "[2001:db8:f::10]:80"]);
         assert_eq!(publish(&mut session, 1, state), ToControl::Ack { generation: 1 });
@@ -359,6 +392,7 @@ fn http_is_terminated_on_addresses_of_the_host_and_of_headgate() {
             "{status:?}"
         );
         assert_eq!(status.listeners.len(), 3);
+        check(&status);
         until("every frame is accounted for", || {
             (net.status().frames.unaccounted == 0).then_some(())
         });
@@ -481,12 +515,14 @@ fn what_is_wrong_is_said() {
             .block_on(async || run_until(&options, std::future::pending()).await.unwrap_err());
         error.to_string()
     };
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["--port", "g2"], "there is no interface \"g2\"; there are"),
         (&["--port", "g0"], "given twice"),
         (&["--port", "lo"], "no Ethernet interface"),
         (&["--workers", "3"], "has 2 queues"),
         (&["--workers", "2", "--cores", "0"], "--cores names 1"),
+        (&["--cores", "0", "--l7-cores", "0"], "core 0 is a worker's"),
+        (&["--l7-cores", "4095"], "names core 4095, which is not there"),
         (&["--frames", "1024"], "need 16384"),
     ];
     for (flags, expected) in cases {

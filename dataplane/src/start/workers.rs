@@ -1,10 +1,11 @@
-//! Who does what: workers, cores, queues, frames.
+//! Who does what: workers, stages, queues, frames.
 
 use std::sync::Arc;
 
 use headgate_xsk::{FRAME_CAPACITY, Umem};
 
 use super::RunError;
+use super::cores::{self, Cores};
 use super::kernel_path::TapPath;
 use super::ports::{self, OpenPort};
 use crate::mirror::Device;
@@ -12,9 +13,9 @@ use crate::options::{Options, OwnershipChoice};
 use crate::pipeline::PipelineConfig;
 use crate::port::{Port, XdpPort};
 use crate::telemetry::flow_log::{FlowLog, Settings};
-use crate::worker::{KernelPath, WorkerConfig};
+use crate::worker::{KernelPath, StageThreadConfig, WorkerConfig};
 use headgate_net::flow::{Ownership, SourcePorts, Termination, Timeouts};
-use headgate_net::ids::WorkerId;
+use headgate_net::ids::{StageId, WorkerId};
 use headgate_net::wire::ethernet::HEADER;
 
 /// What follows from the flags and the machine.
@@ -22,8 +23,8 @@ use headgate_net::wire::ethernet::HEADER;
 pub(super) struct Plan {
     pub(super) workers: u8,
     pub(super) frames: u32,
-    /// By worker.
-    pub(super) cores: Vec<Option<usize>>,
+    pub(super) cores: Cores,
+    pub(super) termination: Termination,
     ownership: Ownership,
     source_ports: SourcePorts,
     mtu: usize,
@@ -37,32 +38,13 @@ pub(super) fn plan(options: &Options, devices: &[Device]) -> Result<Plan, RunErr
         .zip(devices)
         .min_by_key(|(queues, _)| **queues)
         .expect("clap asks for a port");
-    let available: Vec<usize> = match &options.cores {
-        Some(cores) => cores.0.clone(),
-        None => core_affinity::get_core_ids()
-            .unwrap_or_default()
-            .iter()
-            .map(|core| core.id)
-            .collect(),
+    let cores = cores::share(options, &cores::usable(), (&port.name, *fewest))?;
+    // There are at most 64 of each.
+    let [workers, stages] = [cores.workers.len(), cores.stages.len()].map(|count| count.to_le_bytes()[0]);
+    let termination = match stages {
+        0 => Termination::Inline,
+        stages => Termination::Apart(stages),
     };
-    let workers = options
-        .workers
-        .map_or_else(|| available.len().clamp(1, *fewest as usize), usize::from);
-    if workers > *fewest as usize {
-        return Err(RunError::Queues {
-            wanted: workers,
-            port: port.name.clone(),
-            queues: *fewest,
-        });
-    }
-    if options.cores.is_some() && workers > available.len() {
-        return Err(RunError::Cores {
-            workers,
-            cores: available.len(),
-        });
-    }
-    // Clap and the number of queues keep it below 65.
-    let workers = u8::try_from(workers).unwrap_or(64).min(64);
     let all = queues.iter().sum::<u32>();
     let need = all.saturating_mul(options.ring_size).saturating_mul(2);
     let frames = options.frames_for(all as usize);
@@ -81,11 +63,15 @@ pub(super) fn plan(options: &Options, devices: &[Device]) -> Result<Plan, RunErr
     Ok(Plan {
         workers,
         frames,
-        cores: (0..usize::from(workers))
-            .map(|index| available.get(index).copied())
-            .collect(),
+        cores,
+        termination,
         ownership: ownership(options.ownership, devices),
-        source_ports: SourcePorts::new(options.source_ports.first, options.source_ports.last, workers)?,
+        source_ports: SourcePorts::cut(
+            options.source_ports.first,
+            options.source_ports.last,
+            workers,
+            termination.stages(workers),
+        )?,
         mtu: mtu.min(FRAME_CAPACITY - HEADER),
     })
 }
@@ -106,6 +92,13 @@ pub(super) fn owner(queue: u32, workers: usize) -> u8 {
     (queue as usize % workers.max(1)).to_le_bytes()[0]
 }
 
+/// What the threads are made of.
+pub(super) struct Configs {
+    pub(super) workers: Vec<WorkerConfig>,
+    /// None where each worker has its own.
+    pub(super) stages: Vec<StageThreadConfig>,
+}
+
 /// Shares the ports' queues out: queue `q` of every port goes to worker `q % workers`.
 pub(super) fn configs(
     options: &Options,
@@ -114,7 +107,7 @@ pub(super) fn configs(
     umem: &'static Umem,
     kernel: &Arc<TapPath>,
     flow_log: &Arc<FlowLog>,
-) -> Result<Vec<WorkerConfig>, RunError> {
+) -> Result<Configs, RunError> {
     let mut shares: Vec<Vec<Box<dyn Port>>> = (0..plan.workers).map(|_| Vec::new()).collect();
     for port in ports {
         let mut queues: Vec<Vec<_>> = shares.iter().map(|_| Vec::new()).collect();
@@ -127,14 +120,14 @@ pub(super) fn configs(
     }
     let seed = [random()?, random()?];
     let config = |(id, ports): (u8, Vec<Box<dyn Port>>)| WorkerConfig {
-        core: plan.cores[usize::from(id)],
+        core: plan.cores.workers[usize::from(id)],
         ports,
         umem,
         pipeline: PipelineConfig {
             worker: WorkerId(id),
             workers: plan.workers,
             ownership: plan.ownership,
-            termination: Termination::Inline,
+            termination: plan.termination,
             source_ports: plan.source_ports,
             flow_capacity: options.flow_capacity as usize,
             timeouts: timeouts(options),
@@ -148,17 +141,34 @@ pub(super) fn configs(
         idle: options.idle,
         neighbour_timeout: options.neighbour_timeout,
     };
-    Ok((0..).zip(shares).map(config).collect())
+    let stage = |(id, core): (u8, &usize)| StageThreadConfig {
+        id: StageId(id),
+        core: Some(*core),
+        umem,
+        source_ports: plan.source_ports,
+        established: options.established_flows,
+        flow_log: Arc::clone(flow_log),
+        seed,
+        buffer: options.l7_buffers as usize,
+        mtu: plan.mtu,
+        kernel: Arc::clone(kernel) as Arc<dyn KernelPath>,
+        idle: options.idle,
+        neighbour_timeout: options.neighbour_timeout,
+    };
+    Ok(Configs {
+        stages: (0..).zip(&plan.cores.stages).map(stage).collect(),
+        workers: (0..).zip(shares).map(config).collect(),
+    })
 }
 
 /// The log that workers write to, by the flags.
-pub(super) fn flow_log(options: &Options, workers: u8) -> FlowLog {
+pub(super) fn flow_log(options: &Options, workers: u8, stages: u8) -> FlowLog {
     let settings = Settings {
         recorded: options.flow_log_verdicts.into(),
         sample: options.flow_log_sample,
         rate: options.flow_log_rate,
     };
-    FlowLog::new(settings, workers)
+    FlowLog::with_stages(settings, workers, stages)
 }
 
 fn timeouts(options: &Options) -> Timeouts {

@@ -35,7 +35,10 @@ pub struct Status {
     pub ports: Vec<PortStatus>,
     /// Each worker's own counts.
     pub workers: Vec<WorkerStatus>,
-    /// The sum of all workers' counts.
+    /// Those of each L7 stage that has a core of its own; none where each worker has its own stage.
+    #[serde(default)]
+    pub stages: Vec<StageStatus>,
+    /// The sum of the counts of all workers and stages.
     pub totals: Counts,
     /// Flows that workers follow now.
     pub flows: usize,
@@ -179,7 +182,25 @@ pub struct WorkerStatus {
     pub turns: Snapshot<Loop>,
     /// Its queues.
     pub queues: Vec<QueueStatus>,
-    /// The L7 stage.
+    /// Its L7 stage, where it has one.
+    pub l7: L7Status,
+}
+
+/// An L7 stage with a core of its own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageStatus {
+    /// Its number.
+    pub stage: u8,
+    /// The core that it is pinned to.
+    pub core: Option<usize>,
+    /// What became of the packets that it sent.
+    pub counts: Counts,
+    /// Frames that it holds now.
+    pub held: HeldFrames,
+    /// Turns of its loop, and how often it slept.
+    #[serde(flatten)]
+    pub turns: Snapshot<Loop>,
+    /// HTTP, and TCP below it.
     pub l7: L7Status,
 }
 
@@ -328,6 +349,27 @@ impl WorkerStatus {
     }
 }
 
+impl StageStatus {
+    /// What a stage has written down. Its number, core and inbox are known elsewhere.
+    #[must_use]
+    pub fn of(record: &WorkerRecord) -> Self {
+        let WorkerStatus {
+            counts,
+            held,
+            turns,
+            l7,
+            ..
+        } = WorkerStatus::of(record);
+        Self {
+            counts,
+            held,
+            turns,
+            l7,
+            ..Self::default()
+        }
+    }
+}
+
 /// As the status spells it.
 pub(crate) const fn direction(direction: Direction) -> &'static str {
     match direction {
@@ -351,8 +393,23 @@ impl HeldFrames {
 }
 
 impl Status {
-    /// Takes the workers' reports and sums them up. Denials are added to those that are there.
+    /// What all L7 stages hold and have counted, wherever they are.
+    #[must_use]
+    pub fn l7(&self) -> L7Status {
+        let mut sum = L7Status::default();
+        let workers = self.workers.iter().map(|worker| &worker.l7);
+        let stages = self.stages.iter().map(|stage| &stage.l7);
+        workers.chain(stages).for_each(|l7| sum.add(l7));
+        sum
+    }
+
+    /// Takes the workers' reports and sums them up, and those of `stages` that are there. Denials are added to those that
+    /// are there.
     pub fn set_workers(&mut self, workers: Vec<WorkerStatus>) {
+        for stage in &self.stages {
+            self.totals.add(&stage.counts);
+            self.frames.held += stage.held.sum();
+        }
         let known = std::mem::take(&mut self.denials).into_iter();
         let mut denials: BTreeMap<(String, String), u64> =
             known.map(|d| ((d.policy, d.direction), d.packets)).collect();

@@ -9,14 +9,17 @@ use headgate_xsk::Frame;
 use super::exit::{Exit, Outlet};
 use super::line::Line;
 use super::parked::Parked;
-use super::stage::Terminator;
+use super::place::Place;
+use super::stage::{Terminator, TerminatorConfig};
 use super::work::Work;
-use super::{Peer, Shared, Subscriber, WorkerConfig};
+use super::{Peer, Shared, Subscriber, WorkerConfig, wake_each};
 use crate::pipeline::{Context, Pipeline};
 use headgate_net::clock::Nanos;
-use headgate_net::ids::{PortId, WorkerId};
-use headgate_net::record::{WorkerGauge, WorkerRecord};
+use headgate_net::flow::{SourcePortOwner, Termination};
+use headgate_net::ids::{PortId, StageId, WorkerId};
+use headgate_net::record::{Recorder, WorkerGauge, WorkerRecord};
 use headgate_net::verdict::{Reason, Verdict};
+use headgate_net::wire::Headers;
 
 /// Frames of one port that go through the pipeline together.
 const BATCH: usize = 64;
@@ -43,7 +46,7 @@ pub(super) struct Engine {
     pub(super) exit: Exit<Lines>,
     pipeline: Pipeline,
     swept: Nanos,
-    l7: Terminator,
+    l7: Place,
     batch: Vec<Frame>,
     verdicts: Vec<Verdict>,
     /// Frames taken over from other workers, by port.
@@ -83,7 +86,7 @@ impl Engine {
     pub(super) fn new(config: WorkerConfig, shared: &Arc<Shared>) -> Self {
         let id = config.pipeline.worker;
         let record = Arc::clone(&shared.records[usize::from(id.0)]);
-        let l7 = Terminator::new(&config.pipeline, config.l7_buffer, config.l7_mtu, shared);
+        let l7 = place(&config, shared);
         let lines: Vec<_> = config.ports.into_iter().map(Line::new).collect();
         Self {
             id,
@@ -131,14 +134,28 @@ impl Engine {
         match verdict {
             Verdict::Forward(port) => self.exit.transmit(frame, port),
             Verdict::Reply => self.exit.transmit(frame, ingress),
-            Verdict::ToL7 { headers, .. } => {
-                self.l7.ingress(frame.data(), &headers, ctx.now);
-                self.exit.cache.put(frame);
-            }
+            Verdict::ToL7 { stage, headers } => self.give(ctx.now, frame, stage, headers),
             Verdict::HandOver(worker) => self.hand_over(frame, ingress, worker),
             Verdict::Resolve { port, neighbour } => self.exit.park(ctx.now, frame, (port, neighbour)),
             Verdict::ToKernel => self.exit.give_to_kernel(frame),
             Verdict::Drop(_) => self.exit.cache.put(frame),
+        }
+    }
+
+    /// Gives a packet to the stage of its connection.
+    fn give(&mut self, now: Nanos, frame: Frame, stage: StageId, headers: Headers) {
+        match &mut self.l7 {
+            Place::Here(terminator) => {
+                terminator.ingress(frame.data(), &headers, now);
+                self.exit.cache.put(frame);
+            }
+            Place::There { rung } => {
+                let index = usize::from(stage.0);
+                match self.shared.stages[index].give(frame, headers) {
+                    Ok(()) => *rung |= 1 << index,
+                    Err(frame) => self.exit.discard(frame, Reason::StageFull),
+                }
+            }
         }
     }
 
@@ -176,31 +193,42 @@ impl Engine {
         }
     }
 
-    /// Packets of the L7 stage: in one turn no more than find room. Those that find none later are lost, and TCP would
+    /// Packets of our L7 stage: in one turn no more than find room. Those that find none later are lost, and TCP would
     /// send them again.
     fn egress(&mut self, ctx: &Context<'_>) -> usize {
-        let room = self.exit.outlet.room().min(L7_BATCH);
-        self.exit.send_from(&mut self.l7, ctx, room)
+        let room = self.room();
+        match &mut self.l7 {
+            Place::Here(terminator) => self.exit.send_from(terminator, ctx, room),
+            Place::There { .. } => 0,
+        }
     }
 
-    /// Frames that other threads have us send.
+    /// Frames that other threads have us send: in one turn no more than find room, for a stage makes no more than find
+    /// room here.
     fn send_for_others(&mut self) -> usize {
+        let room = self.room();
         let mut moved = 0;
-        while let Some((frame, port)) = self.peer().take_to_send() {
+        while moved < room
+            && let Some((frame, port)) = self.peer().take_to_send()
+        {
             moved += 1;
             self.exit.transmit(frame, port);
         }
         moved
     }
 
+    /// How many frames of our own stack, here or there, may be queued in this turn.
+    fn room(&self) -> usize {
+        self.exit.outlet.room().min(L7_BATCH)
+    }
+
     fn wake_the_rung(&mut self) {
-        let rung = std::mem::take(&mut self.rung);
-        self.shared
-            .peers
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| rung & (1 << i) != 0)
-            .for_each(|(_, peer)| peer.wake());
+        let peers = self.shared.peers.iter().map(|peer| &peer.subscriber);
+        wake_each(std::mem::take(&mut self.rung), peers);
+        if let Place::There { rung } = &mut self.l7 {
+            let stages = self.shared.stages.iter().map(|stage| &stage.subscriber);
+            wake_each(std::mem::take(rung), stages);
+        }
     }
 }
 
@@ -219,12 +247,13 @@ impl Work for Engine {
     }
 
     fn send(&mut self, ctx: &Context<'_>) -> usize {
+        // First: they work while we send.
+        self.wake_the_rung();
         let mut moved = self.egress(ctx);
         moved += self.send_for_others();
         for line in &mut self.exit.outlet.0 {
             moved += line.flush(&mut self.exit.cache);
         }
-        self.wake_the_rung();
         moved
     }
 
@@ -246,7 +275,7 @@ impl Work for Engine {
 
     fn ready(&self) -> bool {
         let peer = self.peer();
-        let given = peer.has_handed_over() || peer.has_to_send();
+        let given = peer.has_handed_over() || (peer.has_to_send() && self.room() > 0);
         given || self.exit.outlet.0.iter().any(|line| line.port().ready())
     }
 
@@ -261,7 +290,7 @@ impl Work for Engine {
     }
 
     fn woken(&self) -> impl Future<Output = ()> {
-        self.l7.wake().notified()
+        self.l7.woken()
     }
 
     fn wakers(&self) -> Vec<BorrowedFd<'_>> {
@@ -275,6 +304,25 @@ impl Work for Engine {
 
     fn record(&self) -> &WorkerRecord {
         &self.record
+    }
+}
+
+fn place(config: &WorkerConfig, shared: &Arc<Shared>) -> Place {
+    let pipeline = &config.pipeline;
+    match pipeline.termination {
+        Termination::Inline => {
+            let id = pipeline.worker;
+            let terminator = TerminatorConfig {
+                source_ports: pipeline.source_ports.slice(SourcePortOwner::L7(StageId(id.0))),
+                record: Arc::clone(&shared.records[usize::from(id.0)].l7),
+                recorder: Recorder::new(Arc::clone(&pipeline.flow_log), id),
+                established: pipeline.established,
+                buffer: config.l7_buffer,
+                mtu: config.l7_mtu,
+            };
+            Place::Here(Terminator::new(terminator, shared))
+        }
+        Termination::Apart(_) => Place::There { rung: 0 },
     }
 }
 

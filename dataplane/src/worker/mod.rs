@@ -2,17 +2,28 @@
 //!
 //! A worker is one thread with a runtime of its own. Its loop is one future among the tasks of the L7 stage's connections:
 //! once a turn it steps back and lets those run that have become ready. Only it does I/O and reads the clock.
+//!
+//! Stages may have threads and cores of their own instead, whose loop is the same. Then workers have none, and packets go
+//! by queues, without being copied:
+//!
+//! ```text
+//! worker: receive ─ decide ─┬───────────────────────────────────────── transmit
+//!                           └─ inbox ─ stage: TCP, TLS, HTTP ─ outbox ─┘
+//! ```
 
+mod apart;
 mod engine;
 mod exit;
 mod in_force;
 mod line;
 mod parked;
 mod peer;
+mod place;
 mod shared;
 mod sleep;
 mod sockets;
 mod stage;
+mod stage_handle;
 mod subscriber;
 mod work;
 
@@ -26,9 +37,11 @@ use std::time::Duration;
 
 use headgate_xsk::Umem;
 
+pub use apart::{StageThreadConfig, start_stage};
 pub use peer::Peer;
 pub use shared::{Shared, Wanted};
 pub use sockets::{Inlet, SocketWorkerConfig, start_sockets};
+pub use stage_handle::StageHandle;
 pub use subscriber::Subscriber;
 
 use crate::options::Idle;
@@ -36,7 +49,6 @@ use crate::pipeline::PipelineConfig;
 use crate::port::Port;
 use engine::Engine;
 use headgate_net::clock::Clock;
-use headgate_net::ids::WorkerId;
 
 /// Where packets for the host's own stack go.
 pub trait KernelPath: Send + Sync {
@@ -76,29 +88,31 @@ pub fn start(
     shared: Arc<Shared>,
     clock: Clock,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
-    on_own_runtime(config.pipeline.worker, config.core, move || {
+    let name = config.pipeline.worker.0.to_string();
+    on_own_runtime(&name, config.core, move || {
         let idle = config.idle;
         let engine = Engine::new(config, &shared);
         work::run(engine, idle, shared, clock)
     })
 }
 
-/// Starts a worker's thread, pinned to `core`, with a runtime on which what `work` makes runs to its end.
+/// Starts a thread, pinned to `core`, with a runtime on which what `work` makes runs to its end.
 fn on_own_runtime<F>(
-    id: WorkerId,
+    name: &str,
     core: Option<usize>,
     work: impl FnOnce() -> F + Send + 'static,
 ) -> io::Result<JoinHandle<io::Result<()>>>
 where
     F: Future<Output = io::Result<()>> + 'static,
 {
-    let id = id.0;
+    let name = format!("headgate-{name}");
+    let thread = name.clone();
     let body = move || {
         if let Some(core) = core
             && !core_affinity::set_for_current(core_affinity::CoreId { id: core })
         {
             tracing::warn!(
-                "worker {id} could not be pinned to core {core} and runs where the kernel puts it"
+                "thread {name} could not be pinned to core {core} and runs where the kernel puts it"
             );
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -113,7 +127,12 @@ where
                 Err(error) => Err(io::Error::other(error)),
             })
     };
-    std::thread::Builder::new()
-        .name(format!("headgate-{id}"))
-        .spawn(body)
+    std::thread::Builder::new().name(thread).spawn(body)
+}
+
+/// Wakes those whose bits are set.
+fn wake_each<'a>(rung: u64, all: impl Iterator<Item = &'a Subscriber>) {
+    all.enumerate()
+        .filter(|(index, _)| rung & (1 << index) != 0)
+        .for_each(|(_, subscriber)| subscriber.wake());
 }

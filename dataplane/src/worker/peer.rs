@@ -8,8 +8,10 @@ use headgate_net::ids::{PortId, WorkerId};
 
 /// Frames under way to one worker from all others.
 const INBOX: usize = 2048;
-/// Frames that other threads have it send.
+/// Frames that other threads have it send: announcements of addresses.
 const OUTBOX: usize = 256;
+/// The same where L7 stages are other threads: as many as a transmit ring has.
+const OUTBOX_FOR_STAGES: usize = 2048;
 
 /// The side of a worker that other threads see. Everything is lock-free.
 pub struct Peer {
@@ -22,13 +24,16 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// A worker that has stages, `apart` from it, send by it or not.
+    ///
     /// # Errors
     /// When there are no descriptors left.
-    pub fn new(id: WorkerId) -> std::io::Result<Self> {
+    pub fn new(id: WorkerId, apart: bool) -> std::io::Result<Self> {
+        let outbox = if apart { OUTBOX_FOR_STAGES } else { OUTBOX };
         Ok(Self {
             id,
             inbox: ArrayQueue::new(INBOX),
-            outbox: ArrayQueue::new(OUTBOX),
+            outbox: ArrayQueue::new(outbox),
             subscriber: Subscriber::new()?,
         })
     }
@@ -53,6 +58,11 @@ impl Peer {
     /// As [`Subscriber::wake`].
     pub fn wake(&self) {
         self.subscriber.wake();
+    }
+
+    /// How many frames [`Peer::send`] still takes.
+    pub(super) fn room(&self) -> usize {
+        self.outbox.capacity().saturating_sub(self.outbox.len())
     }
 
     pub(super) fn take_handed_over(&self) -> Option<(Frame, PortId)> {

@@ -8,16 +8,16 @@ use std::thread::Thread;
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
-use super::{Peer, Subscriber};
+use super::{Peer, StageHandle, Subscriber};
 use crate::config::Tables;
 use headgate_net::fib::Fib;
-use headgate_net::ids::PortId;
+use headgate_net::ids::{PortId, StageId, WorkerId};
 use headgate_net::record::WorkerRecord;
 
 /// A neighbour that a worker needs the link-layer address of.
 pub type Wanted = (PortId, IpAddr);
 
-/// The state that workers read, and the workers as others see them.
+/// The state that workers and stages read, and both as others see them.
 pub struct Shared {
     /// The control plane's state. Its `publication` is the dataplane's own count: a control plane that
     /// was restarted may count from 1 again.
@@ -26,8 +26,10 @@ pub struct Shared {
     pub fib: Arc<ArcSwap<Fib>>,
     /// By [`WorkerId`](headgate_net::ids::WorkerId).
     pub peers: Vec<Peer>,
-    /// What each worker counts, by its id: for anybody to read.
+    /// What each worker counts, by its id, and behind them each of `stages`: for anybody to read.
     pub records: Vec<Arc<WorkerRecord>>,
+    /// By [`StageId`], L7 stages with cores of their own; none where each worker has its own stage.
+    pub stages: Vec<StageHandle>,
     /// Questions for the kernel.
     pub wanted: mpsc::Sender<Wanted>,
     stop: AtomicBool,
@@ -35,44 +37,65 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// For workers of which each has its own L7 stage.
+    ///
     /// # Errors
     /// When there are no descriptors left.
     pub fn new(workers: u8, wanted: mpsc::Sender<Wanted>) -> std::io::Result<Self> {
-        let peers = (0..workers).map(|id| Peer::new(headgate_net::ids::WorkerId(id)));
+        Self::with_stages(workers, 0, wanted)
+    }
+
+    /// For workers, and for so many L7 stages on cores of their own.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn with_stages(workers: u8, stages: u8, wanted: mpsc::Sender<Wanted>) -> std::io::Result<Self> {
+        let peers = (0..workers).map(|id| Peer::new(WorkerId(id), stages > 0));
+        let handles = (0..stages).map(|id| StageHandle::new(StageId(id)));
         Ok(Self {
             tables: Arc::default(),
             fib: Arc::default(),
             peers: peers.collect::<Result<_, _>>()?,
-            records: (0..workers).map(|_| Arc::default()).collect(),
+            records: (0..workers + stages).map(|_| Arc::default()).collect(),
+            stages: handles.collect::<Result<_, _>>()?,
             wanted,
             stop: AtomicBool::new(false),
             observer: Mutex::default(),
         })
     }
 
-    /// Wakes all workers, so that they see what was published.
+    /// What one of `stages` counts.
+    ///
+    /// # Panics
+    /// Where there is no such stage.
+    #[must_use]
+    pub fn stage_record(&self, stage: StageId) -> &Arc<WorkerRecord> {
+        &self.records[self.peers.len() + usize::from(stage.0)]
+    }
+
+    /// Wakes all workers and stages, so that they see what was published.
     pub fn wake_all(&self) {
         self.subscribers().for_each(Subscriber::wake);
     }
 
-    /// Ends the workers after their current turn.
+    /// Ends workers and stages after their current turn.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.wake_all();
     }
 
-    /// Whether the workers are to end.
+    /// Whether workers and stages are to end.
     #[must_use]
     pub fn stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Has the calling thread unparked whenever a worker begins to work by a new publication.
+    /// Has the calling thread unparked whenever a worker or stage begins to work by a new publication.
     pub fn observe(&self) {
         *self.observer.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
     }
 
-    /// Whether every worker that runs works by `publication` or a later one.
+    /// Whether every worker and stage works by `publication` or a later one.
     #[must_use]
     pub fn all_see(&self, publication: u64) -> bool {
         self.subscribers()
@@ -81,7 +104,20 @@ impl Shared {
 
     /// All threads that work by publications.
     fn subscribers(&self) -> impl Iterator<Item = &Subscriber> {
-        self.peers.iter().map(|peer| &peer.subscriber)
+        let peers = self.peers.iter().map(|peer| &peer.subscriber);
+        peers.chain(self.stages.iter().map(|stage| &stage.subscriber))
+    }
+
+    /// Who does not work by `publication` yet, as logs name them.
+    #[must_use]
+    pub fn late(&self, publication: u64) -> Vec<String> {
+        let late = |subscriber: &Subscriber| subscriber.seen() < publication;
+        let peers = self.peers.iter().filter(|peer| late(&peer.subscriber));
+        let stages = self.stages.iter().filter(|stage| late(&stage.subscriber));
+        let peers = peers.map(|peer| format!("worker {}", peer.id.0));
+        peers
+            .chain(stages.map(|stage| format!("L7 stage {}", stage.id.0)))
+            .collect()
     }
 
     pub(super) fn saw(&self, subscriber: &Subscriber, publication: u64) {

@@ -71,7 +71,8 @@ pub fn start_sockets(
     shared: Arc<Shared>,
     clock: Clock,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
-    on_own_runtime(config.id, config.core, move || run(config, shared, clock))
+    let name = config.id.0.to_string();
+    on_own_runtime(&name, config.core, move || run(config, shared, clock))
 }
 
 struct Worker {

@@ -1,7 +1,8 @@
-//! The L7 stage on a worker: whole IP packets on its side, frames on ours.
+//! An L7 stage on its thread, a worker or its own: whole IP packets on its side, frames on ours.
 
 use std::cell::Cell;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,18 +12,32 @@ use tokio::sync::Notify;
 use super::Shared;
 use super::in_force::InForce;
 use crate::config::Tables;
-use crate::pipeline::PipelineConfig;
+use crate::options::EstablishedFlows;
 use headgate_l7::{Stage, StageConfig};
 use headgate_net::clock::Nanos;
 use headgate_net::fib::{Fib, Lookup};
-use headgate_net::flow::SourcePortOwner;
-use headgate_net::ids::StageId;
-use headgate_net::record::Recorder;
+use headgate_net::record::{L7Record, Recorder};
 use headgate_net::wire::ethernet::{self, HEADER};
 use headgate_net::wire::{Headers, ip};
 use headgate_tcp::StackConfig;
 
-/// The stage, and what joins it to the worker.
+/// What a [`Terminator`] is made of.
+pub(super) struct TerminatorConfig {
+    /// What it sends from to pods.
+    pub(super) source_ports: RangeInclusive<u16>,
+    /// Where it counts.
+    pub(super) record: Arc<L7Record>,
+    /// Where decisions are recorded.
+    pub(super) recorder: Recorder,
+    /// What a change of policies does to requests under way.
+    pub(super) established: EstablishedFlows,
+    /// Bytes of each buffer of a connection.
+    pub(super) buffer: usize,
+    /// The largest IP packet that it sends.
+    pub(super) mtu: usize,
+}
+
+/// The stage, and what joins it to its thread.
 pub(super) struct Terminator {
     stage: Stage,
     wake: Rc<Notify>,
@@ -32,30 +47,26 @@ pub(super) struct Terminator {
 }
 
 impl Terminator {
-    pub(super) fn new(pipeline: &PipelineConfig, buffer: usize, mtu: usize, shared: &Arc<Shared>) -> Self {
-        let ports = pipeline
-            .source_ports
-            .slice(SourcePortOwner::L7(StageId(pipeline.worker.0)));
-        let record = Arc::clone(&shared.records[usize::from(pipeline.worker.0)].l7);
+    pub(super) fn new(config: TerminatorConfig, shared: &Arc<Shared>) -> Self {
         let shared = Arc::clone(shared);
         // Connections to pods are rare next to packets: a load of the pointer each is cheap enough.
         let source = Rc::new(move |to: IpAddr| shared.fib.load().source_address(to));
         let tcp = StackConfig {
-            buffer,
-            mtu,
-            record: Arc::clone(&record.tcp),
-            ..StackConfig::new(ports, source)
+            buffer: config.buffer,
+            mtu: config.mtu,
+            record: Arc::clone(&config.record.tcp),
+            ..StackConfig::new(config.source_ports, source)
         };
         let stage = Stage::new(StageConfig {
-            recorder: Recorder::new(Arc::clone(&pipeline.flow_log), pipeline.worker),
-            record,
+            recorder: config.recorder,
+            record: config.record,
             ..StageConfig::new(tcp)
         });
         Self {
             wake: stage.wake(),
             stage,
             blocked: false,
-            in_force: InForce::new(pipeline.established),
+            in_force: InForce::new(config.established),
         }
     }
 

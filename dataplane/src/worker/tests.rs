@@ -1,5 +1,6 @@
 //! Workers over in-memory ports: clients on port 0, pods on port 1, time as the test says.
 
+mod apart;
 mod terminated;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use headgate_xsk::{Frame, FrameCache};
 use proptest::prelude::*;
 use tokio::sync::mpsc;
 
+use super::apart::ApartStage;
 use super::work::Work;
 use super::*;
 use crate::config::{State, Tables};
@@ -26,7 +28,7 @@ use headgate_net::fib::{
     DeviceAddress, Fib, KernelRoute, Link, Neighbour, NextHop, RouteKind, RoutingTable, Snapshot,
 };
 use headgate_net::flow::{Ownership, SourcePorts, Termination, Timeouts};
-use headgate_net::ids::{PortId, WorkerId};
+use headgate_net::ids::{PortId, StageId, WorkerId};
 use headgate_net::record::{Loop, PacketCount};
 use headgate_net::wire::craft::{Transport, frame};
 use headgate_net::wire::ip_packet;
@@ -151,6 +153,9 @@ struct Bench {
     questions: mpsc::Receiver<Wanted>,
     host: Arc<Host>,
     engines: Vec<Engine>,
+    /// With cores of their own.
+    stages: Vec<ApartStage>,
+    shared: Arc<Shared>,
     far: BTreeMap<(usize, usize), MemoryPort>,
     tables: Tables,
     fib: Fib,
@@ -163,9 +168,22 @@ impl Bench {
     }
 
     fn with<P: Port + 'static>(workers: u8, host: Host, wrap: impl Fn(MemoryPort) -> P) -> Self {
+        Self::build(workers, Termination::Inline, host, wrap)
+    }
+
+    fn build<P: Port + 'static>(
+        workers: u8,
+        termination: Termination,
+        host: Host,
+        wrap: impl Fn(MemoryPort) -> P,
+    ) -> Self {
         let umem = Umem::heap(FRAMES);
         let (wanted, questions) = mpsc::channel(16);
-        let shared = Arc::new(Shared::new(workers, wanted).unwrap());
+        let apart = match termination {
+            Termination::Inline => 0,
+            Termination::Apart(stages) => stages,
+        };
+        let shared = Arc::new(Shared::with_stages(workers, apart, wanted).unwrap());
         let host = Arc::new(host);
         let mut far = BTreeMap::new();
         let mut engines = Vec::new();
@@ -176,11 +194,13 @@ impl Bench {
                 far.insert((usize::from(id), port), other);
                 ports.push(Box::new(wrap(near)));
             }
-            engines.push(Engine::new(
-                config(WorkerId(id), workers, umem, ports, &host),
-                &shared,
-            ));
+            let mut config = config(WorkerId(id), workers, umem, ports, &host);
+            config.pipeline.termination = termination;
+            config.pipeline.source_ports = source_ports(workers, termination);
+            engines.push(Engine::new(config, &shared));
         }
+        let stage = |id| ApartStage::new(stage_config(StageId(id), workers, apart, umem, &host), &shared);
+        let stages = (0..apart).map(stage).collect();
         let (tables, fib) = (tables(1), fib(1, &["10.244.1.10"]));
         Self {
             umem,
@@ -188,6 +208,8 @@ impl Bench {
             questions,
             host,
             engines,
+            stages,
+            shared,
             far,
             tables,
             fib,
@@ -216,7 +238,7 @@ impl Bench {
         assert!(frames.is_empty(), "the wire has room");
     }
 
-    /// Every worker's turns until nothing moves.
+    /// Everybody's turns until nothing moves.
     fn settle(&mut self) {
         let ctx = Context {
             tables: &self.tables,
@@ -225,11 +247,11 @@ impl Bench {
         };
         let mut quiet = 0;
         while quiet < 3 {
-            let moved: usize = self
-                .engines
-                .iter_mut()
-                .map(|engine| engine.receive(&ctx) + engine.send(&ctx))
-                .sum();
+            let engines = self.engines.iter_mut();
+            let engines = engines.map(|engine| engine.receive(&ctx) + engine.send(&ctx));
+            let stages = self.stages.iter_mut();
+            let stages = stages.map(|stage| stage.receive(&ctx) + stage.send(&ctx));
+            let moved: usize = engines.chain(stages).sum();
             quiet = if moved == 0 { quiet + 1 } else { 0 };
         }
     }
@@ -280,7 +302,7 @@ fn config(
         workers,
         ownership: Ownership::Hash,
         termination: Termination::Inline,
-        source_ports: SourcePorts::new(61000, 65535, workers).unwrap(),
+        source_ports: source_ports(workers, Termination::Inline),
         flow_capacity: 4096,
         timeouts: Timeouts::default(),
         established: EstablishedFlows::default(),
@@ -294,6 +316,33 @@ fn config(
         pipeline,
         l7_buffer: 65536,
         l7_mtu: 1500,
+        kernel: Arc::clone(host) as Arc<dyn KernelPath>,
+        idle: Idle::Sleep,
+        neighbour_timeout: Duration::from_secs(1),
+    }
+}
+
+fn source_ports(workers: u8, termination: Termination) -> SourcePorts {
+    SourcePorts::cut(61000, 65535, workers, termination.stages(workers)).unwrap()
+}
+
+fn stage_config(
+    id: StageId,
+    workers: u8,
+    stages: u8,
+    umem: &'static Umem,
+    host: &Arc<Host>,
+) -> StageThreadConfig {
+    StageThreadConfig {
+        id,
+        core: None,
+        umem,
+        source_ports: source_ports(workers, Termination::Apart(stages)),
+        established: EstablishedFlows::default(),
+        flow_log: Arc::new(FlowLog::off()),
+        seed: [7, 11],
+        buffer: 65536,
+        mtu: 1500,
         kernel: Arc::clone(host) as Arc<dyn KernelPath>,
         idle: Idle::Sleep,
         neighbour_timeout: Duration::from_secs(1),

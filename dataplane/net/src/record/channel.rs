@@ -49,7 +49,9 @@ pub struct FlowLog {
     /// As [`Recorded`]; read for every new flow.
     recorded: AtomicU8,
     pub(super) settings: Settings,
+    /// Of workers, and behind them of stages with cores of their own.
     channels: Vec<Channel>,
+    pub(super) workers: usize,
 }
 
 /// From one worker. Only it writes the counts.
@@ -84,9 +86,16 @@ pub struct FlowLogStatus {
 }
 
 impl FlowLog {
-    /// For so many workers.
+    /// For so many workers with their L7 stages.
     #[must_use]
     pub fn new(settings: Settings, workers: u8) -> Self {
+        Self::with_stages(settings, workers, 0)
+    }
+
+    /// For so many workers, and so many L7 stages on cores of their own.
+    #[must_use]
+    pub fn with_stages(settings: Settings, workers: u8, stages: u8) -> Self {
+        let (workers, stages) = (usize::from(workers), usize::from(stages));
         let channel = |_| Channel {
             queue: ArrayQueue::new(QUEUE),
             recorded: Count::default(),
@@ -97,7 +106,8 @@ impl FlowLog {
         Self {
             recorded: AtomicU8::new(settings.recorded as u8),
             settings,
-            channels: (0..workers).map(channel).collect(),
+            channels: (0..workers + stages).map(channel).collect(),
+            workers,
         }
     }
 

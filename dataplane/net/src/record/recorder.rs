@@ -5,14 +5,14 @@ use std::sync::Arc;
 use super::channel::Channel;
 use super::{FlowLog, Record, Recorded};
 use crate::bucket::TokenBucket;
-use crate::ids::WorkerId;
+use crate::ids::{StageId, WorkerId};
 
 /// Takes the decisions of one worker's packet path or L7 stage. Nothing here allocates, locks or calls the system; while
 /// a kind of decision is not recorded, it costs a load and a branch.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     log: Arc<FlowLog>,
-    worker: usize,
+    channel: usize,
     /// Allowed flows until one is recorded.
     until_sample: u32,
     allowed: TokenBucket,
@@ -20,14 +20,25 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// For a worker of `log`.
+    /// For a worker of `log`, or its stage.
     #[must_use]
     pub fn new(log: Arc<FlowLog>, worker: WorkerId) -> Self {
+        Self::on(log, worker.0.into())
+    }
+
+    /// For a stage of `log` that has a core of its own.
+    #[must_use]
+    pub fn of_stage(log: Arc<FlowLog>, stage: StageId) -> Self {
+        let channel = log.workers + usize::from(stage.0);
+        Self::on(log, channel)
+    }
+
+    fn on(log: Arc<FlowLog>, channel: usize) -> Self {
         // A second's worth of records at once, and then so many a second.
         let bucket = TokenBucket::new(log.settings.rate, log.settings.rate);
         Self {
             log,
-            worker: worker.0.into(),
+            channel,
             until_sample: 0,
             allowed: bucket,
             denied: bucket,
@@ -60,7 +71,7 @@ impl Recorder {
     pub fn denied(&mut self, record: impl FnOnce() -> Record) {
         if self.log.records(Recorded::Denied) {
             let record = record();
-            let Some(channel) = self.log.channels().get(self.worker) else {
+            let Some(channel) = self.log.channels().get(self.channel) else {
                 return;
             };
             pass(channel, &mut self.denied, record);
@@ -69,7 +80,7 @@ impl Recorder {
 
     #[cold]
     fn sample(&mut self, record: Record) {
-        let Some(channel) = self.log.channels().get(self.worker) else {
+        let Some(channel) = self.log.channels().get(self.channel) else {
             return;
         };
         if self.until_sample > 0 {

@@ -3,22 +3,20 @@
 
 use std::collections::BTreeMap;
 
-use headgate_net::record::{Id, L7Status, Latency, QueueCount, Snapshot, WorkerGauge};
+use headgate_net::record::{Id, L7Status, Latency, Loop, PacketCount, QueueCount, Snapshot, WorkerGauge};
 use headgate_net::verdict::{Answer, Kernel, Reason};
 
 use super::family::{Buckets, Family, Kind, Labels, Value};
 use super::{Detail, objects, process};
-use crate::telemetry::{LinkState, Status, WorkerStatus};
+use crate::telemetry::{HeldFrames, LinkState, StageStatus, Status, WorkerStatus};
 
 /// Every family, those without samples included; of `without` none.
 #[must_use]
 pub fn families(status: &Status, without: &[Detail]) -> Vec<Family> {
     let mut all = process::families(status);
-    all.extend(workers(&status.workers));
+    all.extend(threads(status));
     all.extend(drops(status));
-    let mut l7 = L7Status::default();
-    status.workers.iter().for_each(|worker| l7.add(&worker.l7));
-    all.extend(http(&l7));
+    all.extend(http(&status.l7()));
     all.extend(ports(status));
     all.push(denials(status));
     all.extend(objects::families(status, without));
@@ -55,26 +53,65 @@ fn whole<I: Id>(kind: Kind, by: Option<&'static str>, snapshot: &Snapshot<I>) ->
     listed(kind, &[], by, &[(Labels::new([]), snapshot)])
 }
 
-fn workers(workers: &[WorkerStatus]) -> Vec<Family> {
-    let labels = workers
+/// What a worker counts, or an L7 stage with a core of its own: such a one is a worker without flows and queues.
+struct Thread<'a> {
+    events: &'a Snapshot<PacketCount>,
+    turns: &'a Snapshot<Loop>,
+    flows: usize,
+    held: HeldFrames,
+}
+
+impl<'a> Thread<'a> {
+    fn of_worker(worker: &'a WorkerStatus) -> (Labels, Self) {
+        let thread = Self {
+            events: &worker.counts.events,
+            turns: &worker.turns,
+            flows: worker.flows,
+            held: worker.held,
+        };
+        (
+            Labels::new([("worker", worker.worker.to_string().as_str())]),
+            thread,
+        )
+    }
+
+    fn of_stage(stage: &'a StageStatus) -> (Labels, Self) {
+        let thread = Self {
+            events: &stage.counts.events,
+            turns: &stage.turns,
+            flows: 0,
+            held: stage.held,
+        };
+        let name = format!("l7-{}", stage.stage);
+        (Labels::new([("worker", name.as_str())]), thread)
+    }
+
+    /// In the order of [`WorkerGauge`], and the inbox.
+    fn gauges(&self) -> [u64; 4] {
+        let held = self.held;
+        [self.flows, held.parked, held.unsent, held.inbox].map(|count| count as u64)
+    }
+}
+
+fn threads(status: &Status) -> Vec<Family> {
+    let workers = status.workers.iter().map(Thread::of_worker);
+    let stages = status.stages.iter().map(Thread::of_stage);
+    let all: Vec<_> = workers.chain(stages).collect();
+    let labelled: Vec<_> = all
         .iter()
-        .map(|worker| Labels::new([("worker", worker.worker.to_string().as_str())]));
-    let labelled: Vec<_> = labels.zip(workers).collect();
-    let events: Vec<_> = each(&labelled, |worker| &worker.counts.events);
-    let turns: Vec<_> = each(&labelled, |worker| &worker.turns);
+        .map(|(labels, thread)| (labels.clone(), thread))
+        .collect();
+    let events: Vec<_> = each(&labelled, |thread| thread.events);
+    let turns: Vec<_> = each(&labelled, |thread| thread.turns);
     let mut families = listed(Kind::Counter, &["worker"], None, &events);
     families.extend(listed(Kind::Counter, &["worker"], None, &turns));
     let listed = WorkerGauge::all().iter().map(|id| (id.metric(), id.help()));
     let inbox = "Frames that other threads have given to the worker and that it has not taken yet";
     let now = listed.chain([("worker_frames_inbox", inbox.to_owned())]);
-    let values = |worker: &WorkerStatus| {
-        let held = worker.held;
-        [worker.flows, held.parked, held.unsent, held.inbox].map(|count| count as u64)
-    };
     for (place, (name, help)) in now.enumerate() {
         let mut family = Family::new(name, Kind::Gauge, help, &["worker"]);
-        for (labels, worker) in &labelled {
-            family.push(labels, None, Value::Integer(values(worker)[place]));
+        for (labels, thread) in &all {
+            family.push(labels, None, Value::Integer(thread.gauges()[place]));
         }
         families.push(family);
     }

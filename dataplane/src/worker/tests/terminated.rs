@@ -12,14 +12,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use headgate_net::record::TcpCount;
 
-const LISTENER: &str = "[2001:db8:f::12]:80";
-const CLIENT_ADDRESS: &str = "2001:db8:c::10";
+pub(super) const LISTENER: &str = "[2001:db8:f::12]:80";
+pub(super) const CLIENT_ADDRESS: &str = "2001:db8:c::10";
 /// Destination options (RFC 8200, 4.6) in front of TCP: padding.
 const OPTIONS: [u8; 8] = [6, 0, 1, 4, 0, 0, 0, 0];
 const DESTINATION_OPTIONS: u8 = 60;
 
-fn listening() -> Bench {
-    let mut bench = Bench::new(1);
+/// A gateway with a listener and no routes behind it.
+pub(super) fn listening(mut bench: Bench) -> Bench {
     let listener = Object::Listener(Listener {
         address: socket(LISTENER),
         protocol: ListenerProtocol::Http,
@@ -38,8 +38,9 @@ fn listening() -> Bench {
 }
 
 impl Bench {
-    /// Carries packets between a client's stack and the gateway; those of the client have an extension header.
-    fn carry(&mut self, client: &Stack) {
+    /// Carries packets between a client's stack and the gateway, each to another worker; those of the client have an
+    /// extension header.
+    pub(super) fn carry(&mut self, client: &Stack) {
         let mut sent = Vec::new();
         client.egress(self.now, &mut |length, fill| {
             let mut frame = vec![0; HEADER + length];
@@ -47,7 +48,9 @@ impl Bench {
             sent.push(extended(frame));
             true
         });
-        sent.iter().for_each(|frame| self.inject(0, 0, frame));
+        for (index, frame) in sent.iter().enumerate() {
+            self.inject(index % self.engines.len(), 0, frame);
+        }
         self.settle();
         for frame in self.arrived(0) {
             match parse(&frame) {
@@ -56,6 +59,34 @@ impl Bench {
             }
         }
     }
+
+    /// Lets a client ask for a host that nobody serves, over a connection of its own.
+    pub(super) async fn ask(&mut self, client: &Stack) {
+        let exchange = async {
+            let mut stream = client.connect(socket(LISTENER)).unwrap().await.unwrap();
+            let request = b"GET / HTTP/1.1\r\nHost: nobody.example\r\nConnection: close\r\n\r\n";
+            stream.write_all(request).await.unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.unwrap();
+            String::from_utf8(answer).unwrap()
+        };
+        let carry = async {
+            loop {
+                self.carry(client);
+                tokio::task::yield_now().await;
+            }
+        };
+        let answer = tokio::select! {
+            answer = exchange => answer,
+            () = carry => unreachable!("it has no end"),
+        };
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    }
+}
+
+pub(super) fn client() -> Stack {
+    let source = Rc::new(|_| Some(CLIENT_ADDRESS.parse().unwrap()));
+    Stack::new(StackConfig::new(40_000..=40_063, source))
 }
 
 fn extended(mut frame: Vec<u8>) -> Vec<u8> {
@@ -73,28 +104,8 @@ fn extended(mut frame: Vec<u8>) -> Vec<u8> {
 #[test]
 fn a_request_behind_extension_headers_is_answered() {
     run(async {
-        let mut bench = listening();
-        let source = Rc::new(|_| Some(CLIENT_ADDRESS.parse().unwrap()));
-        let client = Stack::new(StackConfig::new(40_000..=40_010, source));
-        let exchange = async {
-            let mut stream = client.connect(socket(LISTENER)).unwrap().await.unwrap();
-            let request = b"GET / HTTP/1.1\r\nHost: nobody.example\r\nConnection: close\r\n\r\n";
-            stream.write_all(request).await.unwrap();
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).await.unwrap();
-            String::from_utf8(answer).unwrap()
-        };
-        let carry = async {
-            loop {
-                bench.carry(&client);
-                tokio::task::yield_now().await;
-            }
-        };
-        let answer = tokio::select! {
-            answer = exchange => answer,
-            () = carry => unreachable!("it has no end"),
-        };
-        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+        let mut bench = listening(Bench::new(1));
+        bench.ask(&client()).await;
         let status = bench.status(0);
         assert_eq!(status.l7.tcp.counters[TcpCount::Accepted], 1);
         assert_eq!(status.l7.tcp.counters[TcpCount::BadHeader], 0);
