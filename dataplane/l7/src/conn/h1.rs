@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
 
+use futures_util::FutureExt;
 use http::header::CONNECTION;
 use http::{HeaderValue, Response};
 use hyper::server::conn::http1::{Builder, Parts};
@@ -41,11 +42,12 @@ pub(super) async fn speak(
     // Nothing shows an HTTP/1 client that a response is not whole but the end of its connection.
     let bell = Rc::new(Notify::new());
     let tunnel = RefCell::new(None);
+    let end = |reply| Ok::<_, Infallible>(finish(reply, &tunnel));
     let service = service_fn(|request| {
         let verdict = scanner.borrow_mut().verdict().map_err(Answer::from);
         let (gateway, cut) = (Rc::clone(&server.gateway), Cut::new(&bell));
-        let reply = handle(gateway, Rc::clone(&peer), cut, verdict, request);
-        async { Ok::<_, Infallible>(finish(reply.await, &tunnel)) }
+        // Not a block that awaits it: that would have room for the future twice, and hyper moves it for each request.
+        handle(gateway, Rc::clone(&peer), cut, verdict, request).map(end)
     });
     let io = Io::watched(transport, Rc::clone(&scanner));
     let reset = io.transport.reset();

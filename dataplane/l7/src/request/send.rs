@@ -1,7 +1,7 @@
 //! The third stage: a request goes to a pod, and the head of the response comes back.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
@@ -171,7 +171,8 @@ impl Delivery<'_> {
             Upload::Client(_, progress) => Some(progress.clone()),
             Upload::Empty => None,
         };
-        match patiently(gateway.limits.response, progress, ticket.send(request)).await {
+        let answer = pin!(ticket.send(request));
+        match patiently(gateway.limits.response, progress, answer).await {
             _ if ticket.running.is_cut() => Err(self.candidates.denied().last()),
             Ok(Ok(response)) => Ok(Exchanged::Answer(response, ticket)),
             Ok(Err(mut error)) => match error.take_message().or(spare) {
@@ -196,16 +197,15 @@ impl Delivery<'_> {
 async fn patiently<T>(
     patience: Duration,
     progress: Option<Progress>,
-    answer: impl Future<Output = T>,
+    mut answer: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Elapsed> {
     let Some(progress) = progress else {
         return tokio::time::timeout(patience, answer).await;
     };
-    let mut answer = pin!(answer);
     progress.restart();
     loop {
         let until = progress.last() + patience;
-        match tokio::time::timeout_at(until, &mut answer).await {
+        match tokio::time::timeout_at(until, answer.as_mut()).await {
             Err(_) if progress.last() + patience > until => {}
             done => return done,
         }

@@ -77,12 +77,12 @@ impl Link {
     }
 
     /// Sends a request; gives it back if nothing of it was sent.
-    pub(super) async fn send(
+    pub(super) fn send(
         &mut self,
         request: Request<Upload>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<> {
         let Self::H1(link) = self;
-        link.sender.try_send_request(request).await
+        link.sender.try_send_request(request)
     }
 
     /// Waits for the bytes of a connection that has become something else.

@@ -59,12 +59,12 @@ impl Ticket {
     }
 
     /// Sends the request; gives it back if nothing of it was sent.
-    pub(crate) async fn send(
+    pub(crate) fn send(
         &mut self,
         request: Request<Upload>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> + use<> {
         let link = self.link.as_mut().expect("held until given back");
-        link.send(request).await
+        link.send(request)
     }
 
     /// Waits for the bytes of a connection that has become something else.
