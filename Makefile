@@ -25,8 +25,7 @@ test: setup fmt lint house deny check-xdp doc unit instructions e2e
 
 # Without namespaces, packages or the eBPF toolchain: what an editor's save is worth.
 test-quick: fmt lint house
-	cargo test --workspace --lib --bins
-	cargo test -p headgate --test accepted --test decisions --test policy --test policy_tools --test tour --test unprivileged
+	cargo test --workspace --lib --bins --test accepted --test decisions --test policy --test policy_tools --test tour --test unprivileged
 
 setup:
 	scripts/setup
@@ -37,6 +36,7 @@ fmt:
 
 lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --test e2e --locked -- -D warnings
 
 # What CONTRIBUTING.md says of sizes, circles, names, clones, and of who may use what.
 house:
@@ -53,11 +53,10 @@ check-xdp:
 doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
-# Everything but the end-to-end tests. Those of the lab, xsk and dataplane make namespaces, hence root.
+# Everything but the end-to-end tests. Those of the lab, xsk and dataplane make namespaces, hence root. Tests are built
+# with --workspace everywhere: of one crate alone, dependencies have other features and would be built once more.
 unit:
-	$(CARGO) test --workspace --locked --exclude headgate
-	$(CARGO) test -p headgate --locked --bins --test accepted --test decisions --test policy --test policy_tools --test tour \
-		--test unprivileged
+	$(CARGO) test --workspace --locked
 
 # Fixed scenarios take no more instructions than bench/instructions.toml says; valgrind counts them in a release build.
 instructions:
@@ -65,7 +64,7 @@ instructions:
 
 # One at a time; a debug build, whose assertions and overflow checks are worth more here than speed.
 e2e:
-	$(CARGO) test -p headgate --locked --test e2e
+	$(CARGO) test --workspace --locked --test e2e
 
 # Every figure of bench/README.md, in one run of some ten minutes; wants a machine with nothing else to do.
 bench:
