@@ -1,9 +1,12 @@
 //! The command line.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use headgate_lab::pod::PodCommand;
+use headgate_net::flow::FlowState;
+use ipnet::IpNet;
 
 use crate::flows::FlowsOptions;
 use crate::log::LogFlags;
@@ -39,6 +42,8 @@ Examples:
   headgate status
   headgate status routes                  every route of HTTP requests, the busiest first
   headgate status upstreams --json
+  headgate status flows --state tcp-opening --top 20   who opens connections that nobody answers
+  headgate status flows --service shop/echo --by packets
   headgate status --json | jq .totals.drops
   watch -n1 headgate status";
 
@@ -99,6 +104,50 @@ pub(crate) enum StatusOf {
     Routes,
     /// Every upstream, a Service's port as routes lead to it: requests, retries, failures and times
     Upstreams,
+    /// The flows of Services that are followed now: ends, state, packets and bytes each way
+    Flows(FlowFilter),
+}
+
+/// A filter that is given several times takes what any of them takes; several filters take what all of them take.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FlowFilter {
+    /// Only of this protocol
+    #[arg(long, value_parser = ["tcp", "udp"])]
+    pub(crate) protocol: Vec<String>,
+    /// Only in this state
+    #[arg(long, value_parser = FlowState::ALL.map(FlowState::name))]
+    pub(crate) state: Vec<String>,
+    /// Only from this client or network
+    #[arg(long, value_name = "ADDRESS|CIDR", value_parser = network)]
+    pub(crate) from: Vec<IpNet>,
+    /// Only to this Service's address, pod or network of either
+    #[arg(long, value_name = "ADDRESS|CIDR", value_parser = network)]
+    pub(crate) to: Vec<IpNet>,
+    /// Only to this port of a Service or pod
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Vec<u16>,
+    /// Only of this Service, namespace/name, or of all Services of a namespace
+    #[arg(long, value_name = "SERVICE")]
+    pub(crate) service: Vec<String>,
+    /// Show no more than so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) top: usize,
+    /// Which flows come first: those with the most bytes or packets, both directions together, or the longest idle
+    #[arg(long, value_enum, default_value_t = FlowOrderChoice::Bytes)]
+    pub(crate) by: FlowOrderChoice,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FlowOrderChoice {
+    Bytes,
+    Packets,
+    Idle,
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let net = text.parse::<IpNet>().map(|net| net.trunc());
+    net.or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| format!("{text:?} is no address and no CIDR"))
 }
 
 #[derive(Clone, Debug, Args)]

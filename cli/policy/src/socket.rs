@@ -23,7 +23,8 @@ pub fn ask(run_dir: &Path, request: &str) -> Result<String> {
     let answered = socket
         .write_all(format!("{request}\n").as_bytes())
         .and_then(|()| socket.read_to_string(&mut document));
-    answered.with_context(|| format!("asking for the {request} at {}", path.display()))?;
+    let what = request.split(' ').next().unwrap_or_default();
+    answered.with_context(|| format!("asking for the {what} at {}", path.display()))?;
     match refusal(&document) {
         None => Ok(document),
         Some(reason) => Err(anyhow!("the dataplane at {}: {reason}", path.display())),

@@ -1,5 +1,6 @@
 //! `headgate status`: what the running dataplane tells about itself.
 
+mod flows;
 mod objects;
 mod text;
 
@@ -21,11 +22,17 @@ const REQUEST: &str = "status";
 
 /// Prints the status, or a part of it, as text or JSON.
 pub(crate) fn run(options: &StatusOptions) -> Result<()> {
-    let document = socket::ask(&options.run_dir, REQUEST)?;
-    let shown = match (&options.of, options.json) {
-        (of, true) => json(&document, of.as_ref())?,
-        (None, false) => text::render(&parse(&document)?),
-        (Some(of), false) => objects(of).all(&parse(&document)?),
+    let shown = match &options.of {
+        Some(StatusOf::Flows(filter)) => flows::ask(&options.run_dir, filter, options.json)?,
+        of => {
+            let objects = of.as_ref().and_then(objects);
+            let document = socket::ask(&options.run_dir, REQUEST)?;
+            match objects {
+                of if options.json => json(&document, of)?,
+                None => text::render(&parse(&document)?),
+                Some(objects) => objects.all(&parse(&document)?),
+            }
+        }
     };
     match std::io::stdout().write_all(shown.as_bytes()) {
         // `headgate status | head` is no fault.
@@ -34,19 +41,20 @@ pub(crate) fn run(options: &StatusOptions) -> Result<()> {
     }
 }
 
-const fn objects(of: &StatusOf) -> Objects {
+const fn objects(of: &StatusOf) -> Option<Objects> {
     match of {
-        StatusOf::Services => Objects::Services,
-        StatusOf::Routes => Objects::Routes,
-        StatusOf::Upstreams => Objects::Upstreams,
+        StatusOf::Services => Some(Objects::Services),
+        StatusOf::Routes => Some(Objects::Routes),
+        StatusOf::Upstreams => Some(Objects::Upstreams),
+        StatusOf::Flows(_) => None,
     }
 }
 
 /// The document, or a part of it: through a value, not through `Status`, as a newer dataplane may tell more than this
 /// program knows.
-fn json(document: &str, of: Option<&StatusOf>) -> Result<String> {
+fn json(document: &str, of: Option<Objects>) -> Result<String> {
     let mut value: serde_json::Value = serde_json::from_str(document).context("the status is not JSON")?;
-    let part = of.map(|of| match objects(of) {
+    let part = of.map(|of| match of {
         Objects::Services => "services",
         Objects::Routes => "http_routes",
         Objects::Upstreams => "upstreams",

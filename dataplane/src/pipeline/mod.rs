@@ -28,7 +28,7 @@ use headgate_net::bucket::TokenBucket;
 use headgate_net::clock::Nanos;
 use headgate_net::fib::Fib;
 use headgate_net::flow::{
-    FlowEntry, Flows, Ownership, Secret, SourcePortOwner, SourcePorts, Termination, Timeouts,
+    FlowCopy, FlowEntry, Flows, Ownership, Secret, SourcePortOwner, SourcePorts, Termination, Timeouts,
 };
 use headgate_net::ids::{PortId, WorkerId};
 use headgate_net::record::Counters;
@@ -96,6 +96,21 @@ pub struct Pipeline {
     common: Common,
     /// The batch at hand; kept for its memory.
     batch: Vec<Item>,
+}
+
+/// How far the flows of a pipeline were looked through.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FlowCursor {
+    v4: usize,
+    v6: usize,
+}
+
+impl FlowCursor {
+    /// Whether nothing is left.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        self.v4 == 0 && self.v6 == 0
+    }
 }
 
 /// What every stage needs besides the flows.
@@ -287,6 +302,31 @@ impl Pipeline {
     pub fn sweep(&mut self, ctx: &Context<'_>, budget: usize) {
         let expired = self.v4.sweep(ctx.now, budget) + self.v6.sweep(ctx.now, budget);
         self.common.counters.add(PacketCount::FlowsExpired, expired);
+    }
+
+    /// Before the first of [`copy_flows`](Self::copy_flows).
+    #[must_use]
+    pub fn flow_cursor(&self) -> FlowCursor {
+        FlowCursor {
+            v4: self.v4.slots(),
+            v6: self.v6.slots(),
+        }
+    }
+
+    /// Looks at no more than `budget` slots of the flow tables from the cursor on, and gives `take` a copy of each flow there
+    /// until it returns false; see [`Flows::copy`].
+    pub fn copy_flows(
+        &self,
+        cursor: &mut FlowCursor,
+        budget: usize,
+        now: Nanos,
+        take: impl FnMut(FlowCopy) -> bool,
+    ) {
+        if cursor.v4 > 0 {
+            self.v4.copy(&mut cursor.v4, budget, now, take);
+        } else {
+            self.v6.copy(&mut cursor.v6, budget, now, take);
+        }
     }
 
     /// Slots of each flow table.

@@ -15,7 +15,7 @@ use crate::control::{Applier, Control, Listeners};
 use crate::host::RunDir;
 use crate::options::{KERNEL, Options};
 use crate::telemetry::metrics::MetricsServer;
-use crate::telemetry::{self, ListenerStatus, Mode, Status, WorkerStatus, flow_log};
+use crate::telemetry::{self, FlowList, FlowQuery, ListenerStatus, Mode, Status, WorkerStatus, flow_log};
 use crate::worker::{self, Inlet, Shared, SocketWorkerConfig};
 use headgate_net::clock::Clock;
 use headgate_net::ids::WorkerId;
@@ -210,6 +210,10 @@ impl Reports for SocketReporter {
             Some((address, reason)) => Err(format!("nobody listens at {address}: {reason}")),
             None => Ok(()),
         }
+    }
+
+    fn flows(&self, _: &FlowQuery) -> Result<FlowList, String> {
+        Err("on the kernel's sockets it follows no flows of packets".to_owned())
     }
 }
 

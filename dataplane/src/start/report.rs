@@ -13,8 +13,9 @@ use crate::control::Control;
 use crate::steering::Steerer;
 use crate::telemetry::flow_log::{self, FlowLogStatus};
 use crate::telemetry::{
-    Answers, ControlStatus, DecisionStatus, DenialStatus, FrameStatus, HeldFrames, LinkState, ListenerStatus,
-    PolicyState, PortStatus, Question, QueueStatus, StageStatus, Status, WorkerStatus, direction, traffic,
+    Answers, ControlStatus, DecisionStatus, DenialStatus, FlowList, FlowQuery, FrameStatus, HeldFrames,
+    LinkState, ListenerStatus, PolicyState, PortStatus, Question, QueueStatus, StageStatus, Status,
+    WorkerStatus, direction, traffic,
 };
 use crate::worker::{Shared, StageHandle};
 use headgate_net::record::{QueueCount, Snapshot, WorkerRecord};
@@ -26,6 +27,8 @@ pub(super) trait Reports: Send + Sync + 'static {
     fn report(&self, status: &mut Status);
     /// Whether clients can be served by the state in force, or why not.
     fn ready(&self) -> Result<(), String>;
+    /// The flows that are followed now, or why there are none.
+    fn flows(&self, query: &FlowQuery) -> Result<FlowList, String>;
 }
 
 /// Answers for the dataplane.
@@ -76,8 +79,12 @@ impl<R: Reports> Answers for Desk<R> {
         status
     }
 
-    /// A control plane that is gone again changes nothing: traffic goes on by its last state.
+    /// Whether every worker works by a state and clients can be served by it. A control plane that is gone again changes
+    /// nothing: traffic goes on by its last state.
     fn ready(&self) -> Result<(), String> {
+        if self.reporter.shared().stopping() {
+            return Err("the dataplane is ending".to_owned());
+        }
         if self.control().applied == 0 {
             return Err("no state of a control plane is in force yet".to_owned());
         }
@@ -92,6 +99,10 @@ impl<R: Reports> Answers for Desk<R> {
     fn decide(&self, question: &Question) -> DecisionStatus {
         let tables = self.reporter.shared().tables.load();
         DecisionStatus::of(&tables.policy, tables.publication, question)
+    }
+
+    fn flows(&self, query: &FlowQuery) -> Result<FlowList, String> {
+        self.reporter.flows(query)
     }
 }
 
@@ -243,6 +254,10 @@ impl Reports for Reporter {
             None => Ok(()),
         }
     }
+
+    fn flows(&self, query: &FlowQuery) -> Result<FlowList, String> {
+        Ok(FlowList::of(&self.shared, query))
+    }
 }
 
 /// What the tables in force say.
@@ -306,3 +321,6 @@ impl WatchedQueue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //! a [`PolicyState`] or a [`DecisionStatus`] to a client that sends a line that asks for it.
 
 pub mod flow_log;
+mod flows;
 pub mod metrics;
 mod request;
 mod server;
@@ -11,6 +12,7 @@ pub(crate) mod traffic;
 #[cfg(test)]
 mod tests;
 
+pub use flows::{FlowList, FlowOrder, FlowQuery, FlowStatus};
 pub use headgate_net::policy::{DecisionStatus, PolicyState, Question};
 pub use server::{Answers, Server};
 pub(crate) use status::direction;

@@ -4,11 +4,11 @@ use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use super::Question;
+use super::{FlowQuery, Question};
 use crate::service::left;
 
 /// The longest request.
-const LINE_BYTES: usize = 256;
+const LINE_BYTES: usize = 4096;
 
 /// A client that has sent nothing for this long is one that only reads, and gets the status.
 const SILENCE: Duration = Duration::from_millis(100);
@@ -17,7 +17,7 @@ const SILENCE: Duration = Duration::from_millis(100);
 const LINE_TIME: Duration = Duration::from_secs(1);
 
 /// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Request {
     /// [`Status`](super::Status): `status`, an empty line, the end of what the client sends, or silence.
     Status,
@@ -25,6 +25,8 @@ pub(super) enum Request {
     Policy,
     /// [`DecisionStatus`](super::DecisionStatus): `decide`, and a [`Question`].
     Decide(Question),
+    /// [`FlowList`](super::FlowList): `flows`, and a [`FlowQuery`] as JSON, or nothing for all flows.
+    Flows(Box<FlowQuery>),
 }
 
 impl Request {
@@ -61,19 +63,26 @@ impl Request {
         match line.trim_ascii() {
             b"" | b"status" => Ok(Self::Status),
             b"policy" => Ok(Self::Policy),
-            other => {
-                let line = String::from_utf8_lossy(other);
-                match line.strip_prefix("decide ") {
-                    Some(question) => {
-                        let question = question.parse().map_err(|reason| format!("{line:?}: {reason}"))?;
-                        Ok(Self::Decide(question))
-                    }
-                    None => Err(format!(
-                        "the request {line:?} is unknown to headgate {}; known are status, policy and decide",
-                        env!("CARGO_PKG_VERSION")
-                    )),
-                }
+            b"flows" => Ok(Self::Flows(Box::default())),
+            other => Self::parse_long(&String::from_utf8_lossy(other)),
+        }
+    }
+
+    /// One that says more than its kind.
+    fn parse_long(line: &str) -> Result<Self, String> {
+        match line.split_once(' ') {
+            Some(("decide", question)) => {
+                let question = question.parse().map_err(|reason| format!("{line:?}: {reason}"))?;
+                Ok(Self::Decide(question))
             }
+            Some(("flows", query)) => {
+                let query = serde_json::from_str(query).map_err(|reason| format!("{line:?}: {reason}"))?;
+                Ok(Self::Flows(query))
+            }
+            _ => Err(format!(
+                "the request {line:?} is unknown to headgate {}; known are status, policy, decide and flows",
+                env!("CARGO_PKG_VERSION")
+            )),
         }
     }
 }

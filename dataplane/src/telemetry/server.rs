@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::request::Request;
-use super::{DecisionStatus, PolicyState, Question, Status};
+use super::{DecisionStatus, FlowList, FlowQuery, PolicyState, Question, Status};
 use crate::service::{Crew, Patient, Thread, accept_until};
 
 /// A reader that takes longer than this for all of an answer is cut off.
@@ -35,6 +35,11 @@ pub trait Answers: Send + Sync + 'static {
     fn policy(&self) -> PolicyState;
     /// What the policy tables in force say of a connection.
     fn decide(&self, question: &Question) -> DecisionStatus;
+    /// The flows that are followed now.
+    ///
+    /// # Errors
+    /// Why there are none to list.
+    fn flows(&self, query: &FlowQuery) -> Result<FlowList, String>;
 }
 
 /// Answers until it is dropped.
@@ -89,6 +94,10 @@ fn answer(connection: &UnixStream, answers: &impl Answers) -> io::Result<()> {
         Ok(Request::Status) => send(connection, &answers.status()),
         Ok(Request::Policy) => send(connection, &answers.policy()),
         Ok(Request::Decide(question)) => send(connection, &answers.decide(&question)),
+        Ok(Request::Flows(query)) => match answers.flows(&query) {
+            Ok(list) => send(connection, &list),
+            Err(reason) => send(connection, &ErrorDocument::new(reason)),
+        },
         Err(reason) => send(connection, &ErrorDocument::new(reason)),
     }
 }

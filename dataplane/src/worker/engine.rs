@@ -8,6 +8,7 @@ use headgate_xsk::Frame;
 
 use super::exit::{Exit, Outlet};
 use super::line::Line;
+use super::listing::Progress;
 use super::parked::Parked;
 use super::place::Place;
 use super::stage::{Terminator, TerminatorConfig};
@@ -46,6 +47,7 @@ pub(super) struct Engine {
     pub(super) exit: Exit<Lines>,
     pipeline: Pipeline,
     swept: Nanos,
+    listing: Progress,
     l7: Place,
     batch: Vec<Frame>,
     verdicts: Vec<Verdict>,
@@ -102,6 +104,7 @@ impl Engine {
             ),
             pipeline: Pipeline::counting(&config.pipeline, Arc::clone(&record)),
             swept: Nanos::default(),
+            listing: Progress::default(),
             l7,
             batch: Vec::with_capacity(BATCH),
             verdicts: Vec::with_capacity(BATCH),
@@ -193,6 +196,12 @@ impl Engine {
         }
     }
 
+    /// Copies a portion of the flows where somebody lists them. Returns whether there is more to do at once.
+    fn list(&mut self, ctx: &Context<'_>) -> bool {
+        let tap = &self.shared.peers[usize::from(self.id.0)].flows;
+        self.listing.go_on(tap, &self.pipeline, ctx.now)
+    }
+
     /// Packets of our L7 stage: in one turn no more than find room. Those that find none later are lost, and TCP would
     /// send them again.
     fn egress(&mut self, ctx: &Context<'_>) -> usize {
@@ -243,7 +252,7 @@ impl Work for Engine {
         moved += self.take_handed_over(ctx);
         moved += self.exit.settle_parked(ctx);
         self.sweep(ctx);
-        moved
+        moved + usize::from(self.list(ctx))
     }
 
     fn send(&mut self, ctx: &Context<'_>) -> usize {
@@ -275,7 +284,8 @@ impl Work for Engine {
 
     fn ready(&self) -> bool {
         let peer = self.peer();
-        let given = peer.has_handed_over() || (peer.has_to_send() && self.room() > 0);
+        let given =
+            peer.has_handed_over() || peer.flows.has_work() || (peer.has_to_send() && self.room() > 0);
         given || self.exit.outlet.0.iter().any(|line| line.port().ready())
     }
 

@@ -4,6 +4,7 @@ use crossbeam::queue::ArrayQueue;
 use headgate_xsk::Frame;
 
 use super::Subscriber;
+use super::listing::FlowTap;
 use headgate_net::ids::{PortId, WorkerId};
 
 /// Frames under way to one worker from all others.
@@ -19,6 +20,8 @@ pub struct Peer {
     pub id: WorkerId,
     inbox: ArrayQueue<(Frame, PortId)>,
     outbox: ArrayQueue<(Frame, PortId)>,
+    /// Copies of its flows, for who lists them.
+    pub(super) flows: FlowTap,
     /// Its bell, and what it works by.
     pub subscriber: Subscriber,
 }
@@ -34,6 +37,7 @@ impl Peer {
             id,
             inbox: ArrayQueue::new(INBOX),
             outbox: ArrayQueue::new(outbox),
+            flows: FlowTap::default(),
             subscriber: Subscriber::new()?,
         })
     }

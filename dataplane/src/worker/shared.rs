@@ -32,6 +32,8 @@ pub struct Shared {
     pub stages: Vec<StageHandle>,
     /// Questions for the kernel.
     pub wanted: mpsc::Sender<Wanted>,
+    /// The number of the last listing of flows.
+    pub(super) listing: Mutex<u64>,
     stop: AtomicBool,
     observer: Mutex<Option<Thread>>,
 }
@@ -59,6 +61,7 @@ impl Shared {
             records: (0..workers + stages).map(|_| Arc::default()).collect(),
             stages: handles.collect::<Result<_, _>>()?,
             wanted,
+            listing: Mutex::default(),
             stop: AtomicBool::new(false),
             observer: Mutex::default(),
         })

@@ -1,6 +1,7 @@
 //! Workers over in-memory ports: clients on port 0, pods on port 1, time as the test says.
 
 mod apart;
+mod listing;
 mod terminated;
 
 use std::collections::BTreeMap;
@@ -148,6 +149,7 @@ impl KernelPath for Host {
 
 /// Engines without their threads, and the far ends of their ports.
 struct Bench {
+    shared: Arc<Shared>,
     umem: &'static Umem,
     cache: FrameCache,
     questions: mpsc::Receiver<Wanted>,
@@ -203,6 +205,7 @@ impl Bench {
         let stages = (0..apart).map(stage).collect();
         let (tables, fib) = (tables(1), fib(1, &["10.244.1.10"]));
         Self {
+            shared,
             umem,
             cache: umem.cache(),
             questions,

@@ -68,7 +68,7 @@ fn world() -> World {
     world
         .objects
         .hosts
-        .push(host("empty.example", &[("/", "empty"), ("/a", "web")]));
+        .push(host("empty.example", &[("/a", "web"), ("/", "empty")]));
     world.objects.upstreams.push(upstream("empty", &[]));
     world.configure(&world.objects);
     world.serve(mirror);
@@ -157,7 +157,7 @@ fn counts_go_on_through_changes_and_end_with_their_route() {
         // Whoever gets the place of the route that is gone begins at 0.
         let index = gone.index();
         drop(gone);
-        world.objects.hosts[1] = host("empty.example", &[("/", "empty"), ("/b", "empty")]);
+        world.objects.hosts[1] = host("empty.example", &[("/b", "empty"), ("/", "empty")]);
         world.configure(&world.objects);
         let next = world.route("empty.example", "/b");
         assert_eq!(next.index(), index);

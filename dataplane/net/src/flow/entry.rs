@@ -59,6 +59,18 @@ impl FlowState {
         .map(Tick::count)
     }
 
+    /// Every state that a flow can be in.
+    pub const ALL: [Self; Self::COUNT - 1] = [
+        Self::TcpOpening,
+        Self::TcpAnswered,
+        Self::TcpEstablished,
+        Self::TcpHalfClosed,
+        Self::TcpClosed,
+        Self::TcpReset,
+        Self::UdpUnreplied,
+        Self::UdpReplied,
+    ];
+
     /// Whether one end has yet to show that it is there.
     #[must_use]
     pub const fn is_unanswered(self) -> bool {

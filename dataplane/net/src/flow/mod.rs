@@ -3,6 +3,7 @@
 //! A flow is two [`FlowEntry`]s in one table: client to frontend, and pod to source port. Each says all that a
 //! packet of its direction needs, so either is found, and answered for, with one look-up.
 
+mod copy;
 mod entry;
 mod hash;
 mod pool;
@@ -13,6 +14,7 @@ mod track;
 
 use std::time::Duration;
 
+pub use copy::{Carried, FlowCopy};
 pub use entry::{Direction, FlowEntry, FlowState, NextHop};
 pub use hash::{Secret, stage, worker};
 pub use pool::PoolsFull;
@@ -76,6 +78,11 @@ impl Tick {
     #[inline]
     const fn since(self, earlier: Self) -> u32 {
         self.0.wrapping_sub(earlier.0)
+    }
+
+    /// So many ticks.
+    fn duration(ticks: u32) -> Duration {
+        Duration::from_nanos(u64::from(ticks) << Self::SHIFT)
     }
 
     /// A duration in ticks, rounded up, at most half the range.

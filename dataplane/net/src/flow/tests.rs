@@ -362,3 +362,101 @@ fn packets_and_the_service_share_a_word_and_never_meet() {
     entry.count(40, Tick::default());
     assert_eq!((entry.packets(), entry.service()), (4, u16::MAX));
 }
+
+/// Copies all flows in portions of so many slots, with room for so many copies each time; `between` happens in between.
+fn copies(
+    flows: &mut Flows<[u8; 4]>,
+    budget: usize,
+    room: usize,
+    mut between: impl FnMut(&mut Flows<[u8; 4]>),
+) -> Vec<FlowCopy> {
+    let mut all = Vec::new();
+    let mut cursor = flows.slots();
+    while cursor > 0 {
+        let before = all.len();
+        flows.copy(&mut cursor, budget, Nanos(5_000_000_000), |flow| {
+            let fits = all.len() < before + room;
+            if fits {
+                all.push(flow);
+            }
+            fits
+        });
+        between(flows);
+    }
+    all
+}
+
+#[test]
+fn a_copy_tells_both_directions() {
+    let mut flows = flows(4);
+    let slot = flows.create(&new(1, 2, TCP), Nanos(1_000_000_000)).unwrap();
+    flows.entry_mut(slot).count(60, Tick::of(Nanos(1_000_000_000)));
+    flows.track(slot, tcp_flag::SYN);
+    let answer = flows.partner(slot).unwrap();
+    flows
+        .entry_mut(answer)
+        .count(1_500, Tick::of(Nanos(3_000_000_000)));
+    flows.track(answer, tcp_flag::SYN | tcp_flag::ACK);
+    let [copy] = copies(&mut flows, 3, 9, |_| ())[..] else {
+        panic!("one flow")
+    };
+    assert_eq!(copy.client, "192.0.2.10:1".parse().unwrap());
+    assert_eq!(copy.frontend, "198.51.100.10:80".parse().unwrap());
+    assert_eq!(copy.source.ip(), std::net::IpAddr::from(SOURCE));
+    assert_eq!(copy.pod, "10.244.1.2:8080".parse().unwrap());
+    assert_eq!((copy.protocol, copy.state), (TCP, FlowState::TcpAnswered));
+    assert_eq!(
+        copy.from_client,
+        Carried {
+            packets: 1,
+            bytes: 60
+        }
+    );
+    assert_eq!(
+        copy.from_pod,
+        Carried {
+            packets: 1,
+            bytes: 1_500
+        }
+    );
+    assert!(
+        (1_998..=2_002).contains(&copy.idle.as_millis()),
+        "{:?}",
+        copy.idle
+    );
+}
+
+proptest! {
+    /// Whatever the portions and the room, and though other flows end meanwhile: a flow that stays is found, and no other.
+    #[test]
+    fn flows_that_stay_are_copied(
+        budget in 1_usize..40,
+        room in 1_usize..8,
+        count in 1_u16..60,
+        ends in prop::collection::vec(any::<bool>(), 60),
+    ) {
+        let mut flows = flows(80);
+        for port in 1..=count {
+            flows.create(&new(port, 1, UDP), Nanos::default()).unwrap();
+        }
+        let mut leaving: Vec<u16> = (1..=count).filter(|port| ends[usize::from(*port) - 1]).collect();
+        let staying: Vec<u16> = (1..=count).filter(|port| !leaving.contains(port)).collect();
+        // Entries of the first slots may go round the end.
+        let round = |flows: &Flows<[u8; 4]>, port: u16| {
+            find(flows, &new(port, 1, UDP).client, UDP).is_some_and(|slot| slot < 40)
+        };
+        let exempt: Vec<u16> = staying.iter().copied().filter(|port| round(&flows, *port)).collect();
+        let found = copies(&mut flows, budget, room, |flows| {
+            if let Some(port) = leaving.pop()
+                && let Some(slot) = find(flows, &new(port, 1, UDP).client, UDP)
+            {
+                flows.remove(slot);
+            }
+        });
+        let ports: std::collections::HashSet<u16> = found.iter().map(|flow| flow.client.port()).collect();
+        for port in staying {
+            prop_assert!(ports.contains(&port) || exempt.contains(&port), "{} of {:?}", port, ports);
+        }
+        prop_assert!(ports.iter().all(|port| (1..=count).contains(port)));
+    }
+}

@@ -51,6 +51,10 @@ impl Parsed {
         found.next().map(|(_, _, value)| *value)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.samples.len()
+    }
+
     pub(super) fn samples_of(&self, name: &str) -> usize {
         self.samples.iter().filter(|(n, ..)| n == name).count()
     }
