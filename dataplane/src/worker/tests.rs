@@ -149,7 +149,6 @@ impl KernelPath for Host {
 
 /// Engines without their threads, and the far ends of their ports.
 struct Bench {
-    shared: Arc<Shared>,
     umem: &'static Umem,
     cache: FrameCache,
     questions: mpsc::Receiver<Wanted>,
@@ -212,7 +211,6 @@ impl Bench {
             host,
             engines,
             stages,
-            shared,
             far,
             tables,
             fib,
