@@ -40,12 +40,26 @@ impl Bed {
         Ok(Self { lab, headgate })
     }
 
-    /// Starts Headgate with these manifests and waits until it has them.
+    /// Starts Headgate on the lab's interfaces with these manifests, and waits until it has them.
     ///
     /// # Errors
     ///
     /// When it does not come up.
     pub(crate) fn start_headgate(&self, manifests: &str, more: &[&str]) -> Result<Gateway<'_>> {
+        self.start_headgate_on(&Lab::PORTS, manifests, more)
+    }
+
+    /// The same on these ports.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come up.
+    pub(crate) fn start_headgate_on(
+        &self,
+        ports: &[&str],
+        manifests: &str,
+        more: &[&str],
+    ) -> Result<Gateway<'_>> {
         let directory = self.lab.directory().join("manifests");
         fs::create_dir_all(&directory)?;
         fs::write(directory.join("bench.yaml"), manifests)?;
@@ -58,7 +72,7 @@ impl Bed {
             .arg(&directory)
             .arg("--run-dir")
             .arg(&run_dir);
-        for port in Lab::PORTS {
+        for port in ports {
             command.args(["--port", port]);
         }
         command.args(more);

@@ -1,4 +1,5 @@
-//! Requests a second and processor time for each, next to haproxy and nginx on the same bed.
+//! Requests a second and processor time for each, on packets and on the kernel's sockets, next to haproxy and nginx on the
+//! same bed.
 
 use std::{
     fs,
@@ -55,13 +56,14 @@ struct Load {
 pub(crate) fn run(options: &HttpOptions) -> Result<()> {
     let bed = Bed::new(&options.headgate)?;
     let _backend = backend(&bed)?;
-    let names = ["headgate", "haproxy", "nginx"];
+    let names = ["headgate", "headgate --port kernel", "haproxy", "nginx"];
     let mut requests = names.map(Row::new);
     let mut process = names.map(Row::new);
     let mut core = names.map(Row::new);
     for _ in 0..options.rounds {
         let loads = [
             headgate(&bed, options)?,
+            headgate_on_sockets(&bed, options)?,
             haproxy(&bed, options)?,
             nginx(&bed, options)?,
         ];
@@ -159,9 +161,10 @@ fn start(
     Ok(process)
 }
 
-fn headgate(bed: &Bed, options: &HttpOptions) -> Result<Load> {
+/// An Ingress in front of the pod.
+fn manifests() -> String {
     let pod = address::pod(1).0;
-    let manifests = format!(
+    format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: bench}}\n\
          spec:\n  selector: {{app: web}}\n  ports: [{{port: 80, targetPort: 8080}}]\n\
          ---\napiVersion: v1\nkind: Pod\nmetadata: {{name: web, namespace: bench, labels: {{app: web}}}}\n\
@@ -171,14 +174,39 @@ fn headgate(bed: &Bed, options: &HttpOptions) -> Result<Load> {
          spec:\n  ingressClassName: headgate\n  defaultBackend: {{service: {{name: web, port: {{number: 80}}}}}}\n\
          ---\napiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {{name: headgate}}\n\
          spec: {{controller: headgate.dev/ingress}}\n"
-    );
+    )
+}
+
+fn headgate(bed: &Bed, options: &HttpOptions) -> Result<Load> {
     let vip = address::vip(0).0.to_string();
     let core = GATEWAY_CORE.to_string();
     let gateway = bed.start_headgate(
-        &manifests,
+        &manifests(),
         &["--ingress-address", &vip, "--workers", "1", "--cores", &core],
     )?;
     let load = load(bed, gateway.pid(), &format!("http://{vip}/"), options)?;
+    gateway.stop()?;
+    Ok(load)
+}
+
+/// Where the peers listen, on the kernel's TCP as they are.
+fn headgate_on_sockets(bed: &Bed, options: &HttpOptions) -> Result<Load> {
+    let (listen, core) = (address::GATEWAY_V4.to_string(), GATEWAY_CORE.to_string());
+    let arguments = [
+        format!("--ingress-address={listen}"),
+        format!("--http-port={PEER_PORT}"),
+        "--https-port=0".to_owned(),
+        "--workers=1".to_owned(),
+        format!("--cores={core}"),
+    ];
+    let arguments = arguments.each_ref().map(String::as_str);
+    let gateway = bed.start_headgate_on(&["kernel"], &manifests(), &arguments)?;
+    let load = load(
+        bed,
+        gateway.pid(),
+        &format!("http://{listen}:{PEER_PORT}/"),
+        options,
+    )?;
     gateway.stop()?;
     Ok(load)
 }
