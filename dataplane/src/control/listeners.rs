@@ -98,9 +98,10 @@ fn explain(address: SocketAddr, error: Errno) -> String {
     match error {
         Errno::ACCESS => {
             format!(
-                "ports below 1024 need CAP_NET_BIND_SERVICE. Give another port, as --http-port 8080 --https-port 8443, or \
-                 the capability by `setcap cap_net_bind_service+ep` on the program or in a container \
-                 `securityContext.capabilities.add: [NET_BIND_SERVICE]` (port {})",
+                "port {} is one of those that need CAP_NET_BIND_SERVICE. Give others, as --http-port 8080 --https-port \
+                 8443, or let everybody listen there by `sysctl net.ipv4.ip_unprivileged_port_start=80`, or give the \
+                 capability: by `setcap cap_net_bind_service+ep` on the program, in a container by \
+                 `securityContext.capabilities.add: [NET_BIND_SERVICE]`",
                 address.port()
             )
         }
