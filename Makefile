@@ -79,6 +79,7 @@ bench:
 	$(SUDO_KEEP) target/release/headgate-bench policy
 	$(SUDO_KEEP) target/release/headgate-bench l4
 	$(SUDO_KEEP) target/release/headgate-bench http
+	$(SUDO_KEEP) target/release/headgate-bench handshakes
 
 # Removes what killed demos and tests left behind.
 sweep:

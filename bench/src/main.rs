@@ -3,6 +3,7 @@
 
 mod bed;
 mod forwarder;
+mod handshakes;
 mod http;
 mod l4;
 mod policy;
@@ -19,6 +20,8 @@ enum Bench {
     L4(l4::L4Options),
     /// HTTP requests a second and processor time for each, next to haproxy and nginx
     Http(http::HttpOptions),
+    /// How long datagrams of a Service take while many clients shake hands over TLS
+    Handshakes(handshakes::HandshakeOptions),
     /// Decisions on new connections, next to nftables, DPDK's ACL library and a linear list
     Policy(policy::PolicyOptions),
     /// The plain forwarder itself
@@ -29,6 +32,7 @@ fn main() -> anyhow::Result<()> {
     match Bench::parse() {
         Bench::L4(options) => l4::run(&options),
         Bench::Http(options) => http::run(&options),
+        Bench::Handshakes(options) => handshakes::run(&options),
         Bench::Policy(options) => policy::run(&options),
         Bench::Forward(options) => forwarder::run(&options),
     }
