@@ -4,7 +4,7 @@ use super::RunError;
 use crate::options::Options;
 
 /// There is a bit for each stage where somebody notes whom to wake.
-pub(super) const MOST_STAGES: usize = 64;
+const MOST_STAGES: usize = 64;
 
 /// The cores of each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,10 @@ fn for_stages(options: &Options, usable: &[usize]) -> Result<Vec<usize>, RunErro
         return Ok(Vec::new());
     };
     if cores.0.len() > MOST_STAGES {
-        return Err(RunError::Stages(cores.0.len()));
+        return Err(RunError::Stages {
+            wanted: cores.0.len(),
+            most: MOST_STAGES,
+        });
     }
     match cores.0.iter().find(|core| !usable.contains(core)) {
         Some(core) => Err(RunError::NoCore {

@@ -90,8 +90,13 @@ pub enum RunError {
     )]
     StagesOnSockets,
     /// More stages than there are numbers for.
-    #[error("--l7-cores names {0} cores; {max} is the most", max = super::cores::MOST_STAGES)]
-    Stages(usize),
+    #[error("--l7-cores names {wanted} cores; {most} is the most")]
+    Stages {
+        /// In `--l7-cores`.
+        wanted: usize,
+        /// At most.
+        most: usize,
+    },
     /// Fewer frames than the rings hold.
     #[error("--frames {wanted} is too few: the rings of {queues} queues need {need}")]
     Frames {

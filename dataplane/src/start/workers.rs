@@ -99,7 +99,7 @@ pub(super) struct Configs {
     pub(super) stages: Vec<StageThreadConfig>,
 }
 
-/// Shares the ports' queues out: queue `q` of every port goes to worker `q % workers`.
+/// What follows for each thread from the flags and the plan.
 pub(super) fn configs(
     options: &Options,
     plan: &Plan,
@@ -108,16 +108,6 @@ pub(super) fn configs(
     kernel: &Arc<TapPath>,
     flow_log: &Arc<FlowLog>,
 ) -> Result<Configs, RunError> {
-    let mut shares: Vec<Vec<Box<dyn Port>>> = (0..plan.workers).map(|_| Vec::new()).collect();
-    for port in ports {
-        let mut queues: Vec<Vec<_>> = shares.iter().map(|_| Vec::new()).collect();
-        for (number, queue) in port.queues {
-            queues[usize::from(owner(number, shares.len()))].push(queue);
-        }
-        for (share, queues) in shares.iter_mut().zip(queues) {
-            share.push(Box::new(XdpPort::new(queues)));
-        }
-    }
     let seed = [random()?, random()?];
     let config = |(id, ports): (u8, Vec<Box<dyn Port>>)| WorkerConfig {
         core: plan.cores.workers[usize::from(id)],
@@ -157,8 +147,23 @@ pub(super) fn configs(
     };
     Ok(Configs {
         stages: (0..).zip(&plan.cores.stages).map(stage).collect(),
-        workers: (0..).zip(shares).map(config).collect(),
+        workers: (0..).zip(shares(ports, plan.workers)).map(config).collect(),
     })
+}
+
+/// Shares the ports' queues out by worker: queue `q` of every port goes to worker `q % workers`.
+fn shares(ports: Vec<OpenPort>, workers: u8) -> Vec<Vec<Box<dyn Port>>> {
+    let mut shares: Vec<Vec<Box<dyn Port>>> = (0..workers).map(|_| Vec::new()).collect();
+    for port in ports {
+        let mut queues: Vec<Vec<_>> = shares.iter().map(|_| Vec::new()).collect();
+        for (number, queue) in port.queues {
+            queues[usize::from(owner(number, shares.len()))].push(queue);
+        }
+        for (share, queues) in shares.iter_mut().zip(queues) {
+            share.push(Box::new(XdpPort::new(queues)));
+        }
+    }
+    shares
 }
 
 /// The log that workers write to, by the flags.

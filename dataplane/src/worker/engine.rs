@@ -10,7 +10,7 @@ use super::exit::{Exit, Outlet};
 use super::line::Line;
 use super::listing::Progress;
 use super::parked::Parked;
-use super::place::Place;
+use super::place::StagePlace;
 use super::stage::{Terminator, TerminatorConfig};
 use super::work::Work;
 use super::{Peer, Shared, Subscriber, WorkerConfig, wake_each};
@@ -48,7 +48,7 @@ pub(super) struct Engine {
     pipeline: Pipeline,
     swept: Nanos,
     listing: Progress,
-    l7: Place,
+    l7: StagePlace,
     batch: Vec<Frame>,
     verdicts: Vec<Verdict>,
     /// Frames taken over from other workers, by port.
@@ -148,11 +148,11 @@ impl Engine {
     /// Gives a packet to the stage of its connection.
     fn give(&mut self, now: Nanos, frame: Frame, stage: StageId, headers: Headers) {
         match &mut self.l7 {
-            Place::Here(terminator) => {
+            StagePlace::Here(terminator) => {
                 terminator.ingress(frame.data(), &headers, now);
                 self.exit.cache.put(frame);
             }
-            Place::There { rung } => {
+            StagePlace::There { rung } => {
                 let index = usize::from(stage.0);
                 match self.shared.stages[index].give(frame, headers) {
                     Ok(()) => *rung |= 1 << index,
@@ -207,8 +207,8 @@ impl Engine {
     fn egress(&mut self, ctx: &Context<'_>) -> usize {
         let room = self.room();
         match &mut self.l7 {
-            Place::Here(terminator) => self.exit.send_from(terminator, ctx, room),
-            Place::There { .. } => 0,
+            StagePlace::Here(terminator) => self.exit.send_from(terminator, ctx, room),
+            StagePlace::There { .. } => 0,
         }
     }
 
@@ -234,7 +234,7 @@ impl Engine {
     fn wake_the_rung(&mut self) {
         let peers = self.shared.peers.iter().map(|peer| &peer.subscriber);
         wake_each(std::mem::take(&mut self.rung), peers);
-        if let Place::There { rung } = &mut self.l7 {
+        if let StagePlace::There { rung } = &mut self.l7 {
             let stages = self.shared.stages.iter().map(|stage| &stage.subscriber);
             wake_each(std::mem::take(rung), stages);
         }
@@ -317,7 +317,7 @@ impl Work for Engine {
     }
 }
 
-fn place(config: &WorkerConfig, shared: &Arc<Shared>) -> Place {
+fn place(config: &WorkerConfig, shared: &Arc<Shared>) -> StagePlace {
     let pipeline = &config.pipeline;
     match pipeline.termination {
         Termination::Inline => {
@@ -330,9 +330,9 @@ fn place(config: &WorkerConfig, shared: &Arc<Shared>) -> Place {
                 buffer: config.l7_buffer,
                 mtu: config.l7_mtu,
             };
-            Place::Here(Terminator::new(terminator, shared))
+            StagePlace::Here(Terminator::new(terminator, shared))
         }
-        Termination::Apart(_) => Place::There { rung: 0 },
+        Termination::Apart(_) => StagePlace::There { rung: 0 },
     }
 }
 

@@ -5,7 +5,7 @@ use crate::config::Tables;
 use headgate_net::clock::Nanos;
 
 /// Here, or on cores of their own.
-pub(super) enum Place {
+pub(super) enum StagePlace {
     /// On the worker itself, which has a stage.
     Here(Terminator),
     /// On stages that all workers give packets to.
@@ -15,7 +15,7 @@ pub(super) enum Place {
     },
 }
 
-impl Place {
+impl StagePlace {
     /// Takes over a publication that is new to it. Stages with cores of their own do so themselves.
     pub(super) fn configure(&mut self, tables: &Tables) {
         if let Self::Here(terminator) = self {
