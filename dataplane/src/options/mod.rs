@@ -66,7 +66,8 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = OwnershipChoice::Auto)]
     pub ownership: OwnershipChoice,
 
-    /// Packet buffers of 2048 bytes, shared by all ports; without it four for each entry of the rings
+    /// Packet buffers of 2048 bytes, shared by all ports; without it four for each entry of the rings, and 4096 for each core
+    /// of --l7-cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1024..=16_777_216))]
     pub frames: Option<u32>,
 
@@ -206,6 +207,10 @@ pub enum OwnershipChoice {
     Queue,
 }
 
+/// Packets that may wait for an L7 stage with a core of its own: with more each only waits longer, and then its sender sends
+/// it again.
+pub const STAGE_INBOX: u32 = 4096;
+
 /// The port that is no interface.
 pub const KERNEL: &str = "kernel";
 
@@ -217,12 +222,16 @@ impl Options {
     }
 
     /// Frames for `queues` sockets: as asked, or so many that every ring can be full while as many frames again
-    /// are with workers, parked, or at the L7 stage.
+    /// are with workers, parked, or at the L7 stage. Stages on cores of their own, which may be behind by as many as wait for
+    /// them, must not leave the rings without any.
     #[must_use]
     pub fn frames_for(&self, queues: usize) -> u32 {
-        let rings = u32::try_from(queues)
-            .unwrap_or(u32::MAX)
-            .saturating_mul(self.ring_size);
-        self.frames.unwrap_or(rings.saturating_mul(4))
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let rings = count(queues).saturating_mul(self.ring_size);
+        let stages = count(self.l7_cores.as_ref().map_or(0, |cores| cores.0.len()));
+        let default = rings
+            .saturating_mul(4)
+            .saturating_add(stages.saturating_mul(STAGE_INBOX));
+        self.frames.unwrap_or(default)
     }
 }

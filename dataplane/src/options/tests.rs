@@ -29,6 +29,11 @@ fn defaults_are_valid() {
         }
     );
     assert_eq!(options.frames_for(4), 4 * 2048 * 4);
+    let apart = Options {
+        l7_cores: Some(Cores(vec![2, 3])),
+        ..options.clone()
+    };
+    assert_eq!(apart.frames_for(4), 4 * 2048 * 4 + 2 * 4096);
     assert_eq!(options.tcp_timeout, Duration::from_secs(124 * 60));
 }
 

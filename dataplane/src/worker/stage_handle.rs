@@ -4,11 +4,9 @@ use crossbeam::queue::ArrayQueue;
 use headgate_xsk::Frame;
 
 use super::Subscriber;
+use crate::options::STAGE_INBOX;
 use headgate_net::ids::StageId;
 use headgate_net::wire::Headers;
-
-/// Packets under way to one stage from all workers: more only wait longer, and then their senders send them again.
-const INBOX: usize = 4096;
 
 /// The side of a stage that other threads see. Everything is lock-free.
 pub struct StageHandle {
@@ -25,7 +23,7 @@ impl StageHandle {
     pub fn new(id: StageId) -> std::io::Result<Self> {
         Ok(Self {
             id,
-            inbox: ArrayQueue::new(INBOX),
+            inbox: ArrayQueue::new(STAGE_INBOX as usize),
             subscriber: Subscriber::new()?,
         })
     }

@@ -387,22 +387,22 @@ fn a_request_under_way_ends_before_the_process_does() {
 }
 
 #[test]
-fn interfaces_beside_the_kernels_sockets_are_refused() {
+fn what_is_for_interfaces_is_refused() {
     let net = Loopback::new();
-    let options = net.options(&["--port", "eth0", "--port", "kernel"]);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    let error = runtime
-        .block_on(super::super::run_until(&options, std::future::pending()))
-        .expect_err("they cannot be mixed");
-    assert!(
-        error
-            .to_string()
-            .contains("cannot be mixed with interfaces (eth0)"),
-        "{error}"
-    );
+    for (flags, said) in [
+        (["--port", "eth0"], "cannot be mixed with interfaces (eth0)"),
+        (["--l7-cores", "0"], "--l7-cores is for packets"),
+    ] {
+        let options = net.options(&[&["--port", "kernel"][..], &flags].concat());
+        let error = runtime
+            .block_on(super::super::run_until(&options, std::future::pending()))
+            .expect_err("it is refused");
+        assert!(error.to_string().contains(said), "{error}");
+    }
 }
 
 #[test]

@@ -260,16 +260,16 @@ fn a_publication_is_in_force_when_stages_work_by_it_too() {
     threads.start_stage();
     until(|| shared.all_see(1));
     // Asleep, they are woken: whoever is not looks again after a second only.
-    let begun = std::time::Instant::now();
     for publication in 2..100 {
         until(|| shared.stage_record(StageId(0)).turns.get(Loop::Sleeps) > 0);
+        let published = std::time::Instant::now();
         shared.tables.store(Arc::new(tables(publication)));
         shared.wake_all();
         while !shared.all_see(publication) {
             std::thread::park_timeout(AT_ONCE);
         }
+        assert!(published.elapsed() < AT_ONCE, "publication {publication}");
     }
-    assert!(begun.elapsed() < 98 * AT_ONCE, "{:?}", begun.elapsed());
     assert_eq!(shared.late(99), Vec::<String>::new());
 }
 
@@ -296,15 +296,15 @@ fn packets_wake_a_stage_that_sleeps() {
     let Ok(headgate_net::wire::Parsed::Ip(headers)) = headgate_net::wire::parse(&syn) else {
         panic!("a packet");
     };
-    let begun = std::time::Instant::now();
     for round in 1..100 {
+        let given = std::time::Instant::now();
         let mut frame = cache.take().unwrap();
         frame.copy_from(&syn).unwrap();
         assert!(handle.give(frame, headers).is_ok());
         handle.subscriber.wake();
         until(|| record.l7.tcp.events.get(TcpCount::SegmentsIn) == round);
+        assert!(given.elapsed() < AT_ONCE, "packet {round}");
     }
-    assert!(begun.elapsed() < 99 * AT_ONCE, "{:?}", begun.elapsed());
 }
 
 #[test]
