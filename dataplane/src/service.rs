@@ -1,7 +1,7 @@
 //! A thread that serves until it is told to end: waits for its bell and for whatever else it listens to.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::net::{SendFlags, Shutdown, sockopt};
 
 /// How long nothing is accepted after a failure: out of descriptors, as a rule, which does not get better by trying at once.
 const RECOVERY: Duration = Duration::from_millis(100);
@@ -94,43 +95,24 @@ pub(crate) trait Stream: Send + Sized + 'static {
     fn write_within(&self, bytes: &[u8], time: Duration) -> io::Result<usize>;
 }
 
-impl Stream for UnixStream {
+impl<S: AsFd + From<OwnedFd> + Send + 'static> Stream for S {
     fn duplicate(&self) -> io::Result<Self> {
-        self.try_clone()
+        self.as_fd().try_clone_to_owned().map(Self::from)
     }
 
     fn end(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Both)
+        Ok(rustix::net::shutdown(self, Shutdown::Both)?)
     }
 
     fn read_within(&self, bytes: &mut [u8], time: Duration) -> io::Result<usize> {
-        self.set_read_timeout(Some(time))?;
-        (&mut &*self).read(bytes)
+        sockopt::set_socket_timeout(self, sockopt::Timeout::Recv, Some(time))?;
+        Ok(rustix::io::read(self, bytes)?)
     }
 
     fn write_within(&self, bytes: &[u8], time: Duration) -> io::Result<usize> {
-        self.set_write_timeout(Some(time))?;
-        (&mut &*self).write(bytes)
-    }
-}
-
-impl Stream for TcpStream {
-    fn duplicate(&self) -> io::Result<Self> {
-        self.try_clone()
-    }
-
-    fn end(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Both)
-    }
-
-    fn read_within(&self, bytes: &mut [u8], time: Duration) -> io::Result<usize> {
-        self.set_read_timeout(Some(time))?;
-        (&mut &*self).read(bytes)
-    }
-
-    fn write_within(&self, bytes: &[u8], time: Duration) -> io::Result<usize> {
-        self.set_write_timeout(Some(time))?;
-        (&mut &*self).write(bytes)
+        sockopt::set_socket_timeout(self, sockopt::Timeout::Send, Some(time))?;
+        // A peer that has gone is an error, and no signal.
+        Ok(rustix::net::send(self, bytes, SendFlags::NOSIGNAL)?)
     }
 }
 

@@ -7,7 +7,8 @@ use headgate_ring::message::{Direction, Endpoint, GroupId, Protocol};
 
 use super::blocks::{Blocks, Outside};
 use super::ports::{Cuts, PortSet};
-use super::snapshot::{ConnectionTuple, PolicySnapshot};
+use super::snapshot::PolicySnapshot;
+use headgate_net::policy::Question;
 
 /// The most pairs of classes that are looked at: some ten seconds.
 pub(super) const PAIRS: usize = 10_000_000;
@@ -157,7 +158,7 @@ impl EndpointClass {
         let spoken = |(from, to)| {
             let mut ports = PortSet::default();
             for (run, protocol, port) in &runs {
-                let connection = ConnectionTuple {
+                let connection = Question {
                     from,
                     to,
                     protocol: *protocol,
@@ -259,7 +260,7 @@ mod tests {
                     .into_iter()
                     .flat_map(|p| [1, 79, 5431, 5432, 5433, 5434, 65535].map(|port| (p, port)))
                 {
-                    let connection = ConnectionTuple {
+                    let connection = Question {
                         from: spoken.from,
                         to: spoken.to,
                         protocol,

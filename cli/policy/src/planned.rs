@@ -186,7 +186,7 @@ spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {
         let port = GivenPort::Name("http".to_owned());
         assert_eq!(repository.port("shop/web", &web, &port, Protocol::Tcp), Ok(8080));
         let allowed = |from: &str| {
-            let connection = crate::snapshot::ConnectionTuple {
+            let connection = headgate_net::policy::Question {
                 from: repository.end(from).unwrap().addresses[0],
                 to: web.addresses[0],
                 protocol: Protocol::Tcp,

@@ -12,7 +12,8 @@ use proptest::prelude::*;
 use super::classes::{ClassKind, EndpointClass, classes};
 use super::diff::{self, Now};
 use super::ports::PROTOCOLS;
-use super::snapshot::{ConnectionTuple, PolicySnapshot};
+use super::snapshot::PolicySnapshot;
+use headgate_net::policy::Question;
 
 /// Groups of a cluster: few, so that pods are in several.
 const GROUPS: u128 = 5;
@@ -197,7 +198,7 @@ fn class_of<'a>(
 }
 
 /// Every connection between two that are not the same, not both outside, and of one family.
-fn connections(snapshot: &PolicySnapshot) -> Vec<ConnectionTuple> {
+fn connections(snapshot: &PolicySnapshot) -> Vec<Question> {
     let all = addresses(snapshot);
     let known = |address: IpAddr| snapshot.endpoints_at(address).next().is_some();
     let mut connections = Vec::new();
@@ -206,7 +207,7 @@ fn connections(snapshot: &PolicySnapshot) -> Vec<ConnectionTuple> {
             let ports = PROTOCOLS
                 .into_iter()
                 .flat_map(|protocol| ASKED.map(|port| (protocol, port)));
-            connections.extend(ports.map(|(protocol, port)| ConnectionTuple {
+            connections.extend(ports.map(|(protocol, port)| Question {
                 from,
                 to,
                 protocol,

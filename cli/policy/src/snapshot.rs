@@ -65,23 +65,14 @@ pub(super) enum Absent {
     },
 }
 
-/// A connection, down to addresses and numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ConnectionTuple {
-    pub(super) from: IpAddr,
-    pub(super) to: IpAddr,
-    pub(super) protocol: Protocol,
-    pub(super) port: u16,
-}
-
 /// The compiled tables and the explanation say different things: a fault of this program.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the compiled tables ({decided:?}) and the policies themselves ({explained}) disagree on {connection:?}: \
+    "the compiled tables ({decided:?}) and the policies themselves ({explained}) disagree on {connection}: \
      this is a bug of headgate, please report it together with the manifests"
 )]
 pub(super) struct Disagreement {
-    connection: ConnectionTuple,
+    connection: Question,
     decided: Decision,
     explained: &'static str,
 }
@@ -171,15 +162,10 @@ impl PolicySnapshot {
     ///
     /// # Errors
     /// When the tables and the policies disagree.
-    pub(super) fn decide(&self, connection: ConnectionTuple) -> Result<Explanation, Disagreement> {
-        let ConnectionTuple {
-            from,
-            to,
-            protocol,
-            port,
-        } = connection;
-        let decided = self.tables.decide(from, to, protocol.number(), port);
-        let explanation = self.tables.explain(from, to, protocol.number(), port);
+    pub(super) fn decide(&self, connection: Question) -> Result<Explanation, Disagreement> {
+        let decided = connection.decide(&self.tables);
+        let Question { from, to, port, .. } = connection;
+        let explanation = self.tables.explain(from, to, connection.protocol.number(), port);
         let denier = match decided {
             Decision::Allow => None,
             Decision::Deny(denial) => Some(denial.direction),
@@ -204,40 +190,22 @@ impl PolicySnapshot {
     ///
     /// # Errors
     /// When they say something else, or the gateway does not answer.
-    pub(super) fn confirm(&self, connection: ConnectionTuple, denied_by: Option<&str>) -> Result<()> {
+    pub(super) fn confirm(&self, connection: Question, denied_by: Option<&str>) -> Result<()> {
         let Some(live) = &self.live else { return Ok(()) };
-        let ConnectionTuple {
-            from,
-            to,
-            protocol,
-            port,
-        } = connection;
-        let question = Question {
-            from,
-            to,
-            protocol,
-            port,
-        };
         let answer: DecisionStatus =
-            serde_json::from_str(&socket::ask(&live.run_dir, &format!("decide {question}"))?)?;
+            serde_json::from_str(&socket::ask(&live.run_dir, &format!("decide {connection}"))?)?;
         ensure!(
             answer.publication != live.publication || answer.denied_by.as_deref() == denied_by,
             "the tables in force ({answer:?}) and a compile of the same objects (denied by {denied_by:?}) disagree on \
-             {question}: this is a bug of headgate, please report it together with the answer to `policy` of its status \
+             {connection}: this is a bug of headgate, please report it together with the answer to `policy` of its status \
              socket"
         );
         Ok(())
     }
 
     /// Whether the dataplane lets the connection be, without a reason.
-    pub(super) fn allows(&self, connection: ConnectionTuple) -> bool {
-        let ConnectionTuple {
-            from,
-            to,
-            protocol,
-            port,
-        } = connection;
-        self.tables.decide(from, to, protocol.number(), port).is_allowed()
+    pub(super) fn allows(&self, connection: Question) -> bool {
+        connection.decide(&self.tables).is_allowed()
     }
 
     /// The policies of a direction that select an address, in the order of their turns.

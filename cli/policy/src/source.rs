@@ -222,7 +222,7 @@ mod tests {
         );
         assert_eq!(live.endpoints, offline.endpoints);
         assert_eq!(live.endpoints.len(), 3);
-        let connection = crate::snapshot::ConnectionTuple {
+        let connection = headgate_net::policy::Question {
             from: live.endpoints[0].addresses[0],
             to: live.endpoints[1].addresses[0],
             protocol: headgate_ring::message::Protocol::Tcp,

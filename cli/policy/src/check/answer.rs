@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 
 use super::query::Query;
 use crate::ends::GivenEnd;
-use crate::snapshot::{ConnectionTuple, PolicySnapshot};
+use crate::snapshot::PolicySnapshot;
+use headgate_net::policy::Question;
 
 /// What becomes of a connection.
 #[derive(Debug, Serialize)]
@@ -38,7 +39,7 @@ pub(crate) struct ConnectionAnswer {
     extra: Map<String, Value>,
     /// Each pair of addresses, and the end that denies.
     #[serde(skip)]
-    pub(crate) decided: Vec<(ConnectionTuple, Option<&'static str>)>,
+    pub(crate) decided: Vec<(Question, Option<&'static str>)>,
     /// What selects the source and the destination, in the order of turns, for the text.
     #[serde(skip)]
     pub(crate) selecting: [Vec<String>; 2],
@@ -100,7 +101,7 @@ pub(super) fn answer(snapshot: &PolicySnapshot, mut query: Query) -> Result<Conn
         .map_err(|e| format!("port: {e}"))?;
     let mut decided = Vec::with_capacity(2);
     for (from, to) in pairs(&from, &to) {
-        let connection = ConnectionTuple {
+        let connection = Question {
             from,
             to,
             protocol: query.protocol,
@@ -196,14 +197,14 @@ fn policies(explanation: &Explanation) -> Vec<String> {
 }
 
 /// Each pair, if they are not all decided alike.
-fn differing(decided: &[(ConnectionTuple, Explanation)]) -> Vec<OfAddresses> {
+fn differing(decided: &[(Question, Explanation)]) -> Vec<OfAddresses> {
     if decided
         .windows(2)
         .all(|pair| denied_by(&pair[0].1) == denied_by(&pair[1].1))
     {
         return Vec::new();
     }
-    let of_addresses = |(connection, explanation): &(ConnectionTuple, Explanation)| OfAddresses {
+    let of_addresses = |(connection, explanation): &(Question, Explanation)| OfAddresses {
         from: connection.from,
         to: connection.to,
         allowed: explanation.is_allowed(),

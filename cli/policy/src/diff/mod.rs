@@ -20,8 +20,9 @@ use super::classes::{ClassKind, EndpointClass, PAIRS, classes};
 use super::flags::{DiffOptions, Format};
 use super::names::Census;
 use super::ports::PortSet;
-use super::snapshot::{ConnectionTuple, PolicySnapshot};
+use super::snapshot::PolicySnapshot;
 use super::{CommandOutcome, print, source};
+use headgate_net::policy::Question;
 
 /// What two states differ in.
 #[derive(Debug, Serialize)]
@@ -171,7 +172,7 @@ fn changed(
 ) -> Result<Changed> {
     let mut changed = Changed::new();
     for (run, protocol, port) in from.cuts(0, to).and(&from.cuts(1, to)).runs() {
-        let connection = |(from, to): &(IpAddr, IpAddr)| ConnectionTuple {
+        let connection = |(from, to): &(IpAddr, IpAddr)| Question {
             from: *from,
             to: *to,
             protocol,

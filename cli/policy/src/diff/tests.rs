@@ -104,7 +104,7 @@ fn every_question_that_is_answered_differently_is_in_a_line() {
                     .iter()
                     .flat_map(|p| [1, 5000, 5432, 5433, 6001].map(|n| (*p, n)))
                 {
-                    let connection = ConnectionTuple {
+                    let connection = Question {
                         from: *from,
                         to: *to,
                         protocol,

@@ -18,8 +18,9 @@ use super::classes::{ClassKind, EndpointClass, classes};
 use super::flags::{ExplainOptions, Format};
 use super::names::Census;
 use super::ports::{Cuts, PortSet};
-use super::snapshot::{ConnectionTuple, PolicySnapshot};
+use super::snapshot::PolicySnapshot;
 use super::{CommandOutcome, print, source};
+use headgate_net::policy::Question;
 
 /// All that there is to say about one pod, node or address.
 #[derive(Debug, Serialize)]
@@ -318,7 +319,7 @@ fn verdicts(
     let cuts = Cuts::of(egress.iter().chain(&ingress).map(AsRef::as_ref));
     let mut verdicts: BTreeMap<RowVerdict, PortSet> = BTreeMap::new();
     for (run, protocol, port) in cuts.runs() {
-        let explanation = snapshot.decide(ConnectionTuple {
+        let explanation = snapshot.decide(Question {
             from,
             to,
             protocol,

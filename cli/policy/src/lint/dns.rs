@@ -8,7 +8,8 @@ use headgate_ring::message::{Direction, Endpoint, Protocol, Tier};
 use super::{Facts, Finding, Severity};
 use crate::classes::{EndpointClass, classes};
 use crate::names::{Census, namespace};
-use crate::snapshot::{ConnectionTuple, PolicySnapshot};
+use crate::snapshot::PolicySnapshot;
+use headgate_net::policy::Question;
 
 /// The port that resolvers ask at (RFC 1035, section 4.2).
 const PORT: u16 = 53;
@@ -120,7 +121,7 @@ fn reaches(snapshot: &PolicySnapshot, endpoint: &Endpoint, server: &NameServer, 
         .flat_map(|from| server.addresses.iter().map(move |to| (*from, *to)));
     let mut connections = pairs
         .filter(|(from, to)| from.is_ipv4() == to.is_ipv4())
-        .map(|(from, to)| ConnectionTuple {
+        .map(|(from, to)| Question {
             from,
             to,
             protocol,

@@ -2,8 +2,9 @@ use clap::Parser;
 
 use super::matrix::{Cell, Extent, Matrix};
 use super::*;
-use crate::snapshot::{ConnectionTuple, PolicySnapshot};
+use crate::snapshot::PolicySnapshot;
 use crate::testing::{DENY, SHOP, snapshot};
+use headgate_net::policy::Question;
 
 #[derive(Debug, Parser)]
 struct Line {
@@ -76,7 +77,7 @@ fn every_cell_is_what_single_questions_say() {
                         .flat_map(|a| to.addresses.iter().map(move |b| (*a, *b)));
                     let pairs = pairs.filter(|(a, b)| a.is_ipv4() == b.is_ipv4());
                     let said = pairs.map(|(from, to)| {
-                        let connection = ConnectionTuple {
+                        let connection = Question {
                             from,
                             to,
                             protocol,

@@ -8,6 +8,7 @@ mod v4;
 mod v6;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
@@ -138,6 +139,41 @@ fn split(prefixes: impl IntoIterator<Item = (IpNet, u32)>) -> (Vec<Prefix<u32>>,
         }
     }
     (v4, v6)
+}
+
+/// What some /16s hold: by prefixes that end within their first 16 bits the value of each, where none is `inherited`, and
+/// the longer prefixes, sorted.
+fn by_root<B: Ord + Copy>(
+    roots: &RangeInclusive<usize>,
+    inherited: u32,
+    mut prefixes: Vec<Prefix<B>>,
+    top: impl Fn(B) -> usize,
+) -> (Vec<u32>, Vec<Prefix<B>>) {
+    prefixes.sort_by_key(|p| p.length);
+    let mut values = vec![inherited; roots.clone().count()];
+    let short = prefixes.partition_point(|p| p.length <= 16);
+    for prefix in prefixes.drain(..short) {
+        let start = top(prefix.bits) - roots.start();
+        values[start..start + (1 << (16 - prefix.length))].fill(prefix.value);
+    }
+    prefixes.sort_by_key(|p| (p.bits, p.length));
+    (values, prefixes)
+}
+
+/// Each of the /16s with its value and its part of the sorted prefixes.
+fn groups<B: Copy>(
+    roots: RangeInclusive<usize>,
+    values: Vec<u32>,
+    prefixes: &[Prefix<B>],
+    top: impl Fn(B) -> usize + Copy,
+) -> impl Iterator<Item = (usize, u32, &[Prefix<B>])> {
+    let mut rest = prefixes
+        .chunk_by(move |a, b| top(a.bits) == top(b.bits))
+        .peekable();
+    roots.zip(values).map(move |(root, value)| {
+        let group = rest.next_if(|group| top(group[0].bits) == root);
+        (root, value, group.unwrap_or_default())
+    })
 }
 
 /// Tables of 256 entries.

@@ -12,7 +12,7 @@
 //! A node lists its runs of equal entries. Where there are more than it holds, there is a table, each entry of which is
 //! for fewer.
 
-use super::{CHILD, DENSE, Prefix, Tables, number};
+use super::{CHILD, DENSE, Prefix, Tables, by_root, groups, number};
 use crate::double_buffered::DoubleBuffered;
 
 #[derive(Clone, Debug)]
@@ -56,25 +56,17 @@ impl Table4 {
         &mut self,
         roots: std::ops::RangeInclusive<usize>,
         inherited: u32,
-        mut prefixes: Vec<Prefix<u32>>,
+        prefixes: Vec<Prefix<u32>>,
     ) {
-        prefixes.sort_by_key(|p| p.length);
-        let mut values = vec![inherited; roots.clone().count()];
-        let short = prefixes.partition_point(|p| p.length <= 16);
-        for prefix in prefixes.drain(..short) {
-            let start = top(prefix.bits) - roots.start();
-            values[start..start + (1 << (16 - prefix.length))].fill(prefix.value);
-        }
-        prefixes.sort_by_key(|p| (p.bits, p.length));
-        let mut long = prefixes.chunk_by(|a, b| top(a.bits) == top(b.bits)).peekable();
-        for (root, value) in roots.zip(values) {
+        let (values, prefixes) = by_root(&roots, inherited, prefixes, top);
+        for (root, value, group) in groups(roots, values, &prefixes, top) {
             let old = self.root[root];
             if old & CHILD != 0 {
                 self.release(old);
             }
-            let entry = match long.next_if(|group| top(group[0].bits) == root) {
-                Some(group) => self.entry(&runs(group, value), 16),
-                None => value,
+            let entry = match group {
+                [] => value,
+                _ => self.entry(&runs(group, value), 16),
             };
             if entry != old {
                 *self.root.edit(root) = entry;

@@ -13,7 +13,7 @@
 //!
 //! A trie node with more runs has a table of 256 entries elsewhere.
 
-use super::{CHILD, DENSE, Prefix, Tables, number};
+use super::{CHILD, DENSE, Prefix, Tables, by_root, groups, number};
 use std::hint::select_unpredictable;
 
 use crate::double_buffered::DoubleBuffered;
@@ -87,24 +87,15 @@ impl Table6 {
         &mut self,
         roots: std::ops::RangeInclusive<usize>,
         inherited: u32,
-        mut prefixes: Vec<Prefix<u128>>,
+        prefixes: Vec<Prefix<u128>>,
     ) {
-        prefixes.sort_by_key(|p| p.length);
-        let mut values = vec![inherited; roots.clone().count()];
-        let short = prefixes.partition_point(|p| p.length <= ROOT);
-        for prefix in prefixes.drain(..short) {
-            let start = top(prefix.bits) - roots.start();
-            values[start..start + (1 << (ROOT - prefix.length))].fill(prefix.value);
-        }
-        prefixes.sort_by_key(|p| (p.bits, p.length));
-        let mut long = prefixes.chunk_by(|a, b| top(a.bits) == top(b.bits)).peekable();
-        for (root, value) in roots.zip(values) {
+        let (values, prefixes) = by_root(&roots, inherited, prefixes, top);
+        for (root, value, group) in groups(roots, values, &prefixes, top) {
             let old = self.root[root];
             if old & CHILD != 0 {
                 self.release(old);
             }
-            let group = long.next_if(|group| top(group[0].bits) == root);
-            let entry = self.subtree(group.unwrap_or_default(), value);
+            let entry = self.subtree(group, value);
             if entry != old {
                 *self.root.edit(root) = entry;
             }

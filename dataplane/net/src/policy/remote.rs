@@ -62,13 +62,7 @@ impl DecisionStatus {
     /// Asks the very tables that workers look into.
     #[must_use]
     pub fn of(compiled: &Compiled, publication: u64, question: &Question) -> Self {
-        let Question {
-            from,
-            to,
-            protocol,
-            port,
-        } = *question;
-        let decision = compiled.decide(from, to, protocol.number(), port);
+        let decision = question.decide(compiled);
         Self {
             publication,
             allowed: decision.is_allowed(),
@@ -94,6 +88,14 @@ pub struct Question {
     pub protocol: Protocol,
     /// The destination's.
     pub port: u16,
+}
+
+impl Question {
+    /// What these tables do with the connection.
+    #[must_use]
+    pub fn decide(&self, tables: &Compiled) -> Decision {
+        tables.decide(self.from, self.to, self.protocol.number(), self.port)
+    }
 }
 
 /// As the status socket takes it: `10.244.1.11 10.244.1.12 TCP 80`.
