@@ -3,12 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Origin, Packet};
-use crate::telemetry::flow_log::Event;
 use headgate_net::fib::Lookup;
 use headgate_net::flow::{self, NewFlow, NoRoom, Ownership, SourcePortOwner, Termination};
 use headgate_net::ids::{StageId, WorkerId};
 use headgate_net::lb::BalancedService;
-use headgate_net::policy::Decision;
+use headgate_net::policy::{Decision, Denial};
+use headgate_net::record::Event;
 use headgate_net::record::{PacketCount, ServiceCount};
 use headgate_net::verdict::{Answer, Kernel, Reason, Verdict};
 use headgate_net::wire::error::Error;
@@ -149,24 +149,7 @@ impl<A: Address> Packet<'_, A> {
                 .policy
                 .decide(client, backend.ip(), self.headers.protocol, backend.port());
         if let Decision::Deny(denial) = decision {
-            let (ctx, protocol) = (self.ctx, self.headers.protocol);
-            let named = || {
-                let policy = ctx.tables.policy.policy(denial.policy)?;
-                Some((policy.name.as_str(), policy.direction))
-            };
-            let index = denial.policy.0 as usize;
-            self.common
-                .counters
-                .denials_mut()
-                .count(ctx.tables.publication, index, named);
-            self.common
-                .counters
-                .service(service.number())
-                .count(ServiceCount::Denied);
-            self.common
-                .recorder
-                .denied(|| ctx.record(Event::FlowDenied, tuple, backend, protocol));
-            return self.drop(Reason::Denied);
+            return self.forbid(tuple, service, backend, denial);
         }
         // In the middle of a connection that nobody here knows, perhaps since Headgate was started anew: the pod knew
         // it by a source port that is forgotten. A reset lets the client begin again at once.
@@ -195,6 +178,29 @@ impl<A: Address> Packet<'_, A> {
             Err(NoRoom::Flows) => self.drop(Reason::FlowTableFull),
             Err(NoRoom::SourcePorts) => self.drop(Reason::SourcePortsExhausted),
         }
+    }
+
+    /// Counts and records a first packet that a policy forbids.
+    fn forbid(
+        &mut self,
+        tuple: &Tuple<A>,
+        service: &BalancedService,
+        backend: SocketAddr,
+        denial: Denial,
+    ) -> Verdict {
+        let (ctx, protocol) = (self.ctx, self.headers.protocol);
+        let named = || {
+            let policy = ctx.tables.policy.policy(denial.policy)?;
+            Some((policy.name.as_str(), policy.direction))
+        };
+        let index = denial.policy.0 as usize;
+        let counters = &mut self.common.counters;
+        counters.denials_mut().count(ctx.tables.publication, index, named);
+        counters.service(service.number()).count(ServiceCount::Denied);
+        self.common
+            .recorder
+            .denied(|| ctx.record(Event::FlowDenied, tuple, backend, protocol));
+        self.drop(Reason::Denied)
     }
 
     fn new_flow(

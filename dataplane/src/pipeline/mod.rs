@@ -22,7 +22,6 @@ use headgate_xsk::Frame;
 
 use crate::config::Tables;
 use crate::options::EstablishedFlows;
-use crate::telemetry::flow_log::{Event, FlowLog, Record, Recorder};
 use answer::limiter;
 use headgate_net::bucket::TokenBucket;
 use headgate_net::clock::Nanos;
@@ -32,6 +31,7 @@ use headgate_net::flow::{
 };
 use headgate_net::ids::{PortId, WorkerId};
 use headgate_net::record::Counters;
+use headgate_net::record::{Event, FlowLog, Record, Recorder};
 use headgate_net::record::{PacketCount, WorkerRecord};
 use headgate_net::verdict::{Kernel, Reason, Verdict};
 use headgate_net::wire::{self, Address, Headers, Malformed, Parsed, Tuple};

@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Packet;
 use crate::options::EstablishedFlows;
-use crate::telemetry::flow_log::Event;
 use headgate_net::fib::{HopId, Lookup};
 use headgate_net::flow::{Direction, FlowState, NextHop, Tick, Tracked};
 use headgate_net::ids::PortId;
 use headgate_net::lb::BalancedService;
+use headgate_net::record::Event;
 use headgate_net::record::{PacketCount, ServiceCount};
 use headgate_net::verdict::{Answer, Kernel, Reason, Verdict};
 use headgate_net::wire::error::Error;

@@ -256,7 +256,10 @@ impl Reports for Reporter {
     }
 
     fn flows(&self, query: &FlowQuery) -> Result<FlowList, String> {
-        Ok(FlowList::of(&self.shared, query))
+        let tables = self.shared.tables.load_full();
+        Ok(FlowList::pick(&tables.services, query, |patience, each| {
+            self.shared.each_flow(patience, each)
+        }))
     }
 }
 

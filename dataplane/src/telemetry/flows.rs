@@ -6,12 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use headgate_net::flow::{Carried, FlowCopy};
+use headgate_net::ids::WorkerId;
 use headgate_net::lb::Services;
 use headgate_net::wire;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-
-use crate::worker::Shared;
 
 /// How long workers may take to tell their flows. Tens of milliseconds are usual.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -153,11 +152,14 @@ fn milliseconds(duration: Duration) -> u64 {
 }
 
 impl FlowList {
-    /// Asks the workers. They copy their flows between packets, a small portion each turn.
-    pub(crate) fn of(shared: &Shared, query: &FlowQuery) -> Self {
-        let tables = shared.tables.load_full();
-        let mut gathering = Gathering::new(query, &tables.services);
-        let complete = shared.each_flow(PATIENCE, |worker, flow| gathering.add(worker.0, flow));
+    /// Picks from the flows that `each_flow` calls with within the time that it is given; it says whether these are all.
+    pub(crate) fn pick(
+        services: &Services,
+        query: &FlowQuery,
+        each_flow: impl FnOnce(Duration, &mut dyn FnMut(WorkerId, FlowCopy)) -> bool,
+    ) -> Self {
+        let mut gathering = Gathering::new(query, services);
+        let complete = each_flow(PATIENCE, &mut |worker, flow| gathering.add(worker.0, flow));
         gathering.end(complete)
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use headgate_net::lb;
 use headgate_net::number::Number;
 use headgate_net::record::{
-    Block, Class, Counts, Id, Latency, RouteCount, ServiceCount, Slab, Snapshot, UpstreamCount,
+    Block, Class, Id, Latency, Resettable, RouteCount, ServiceCount, Slab, Snapshot, UpstreamCount,
     UpstreamGauge, WorkerRecord,
 };
 use headgate_net::routes::{Route, Routes};
@@ -197,7 +197,7 @@ pub(crate) fn upstreams(routes: &Routes, records: &Records) -> Vec<UpstreamStatu
 }
 
 /// Calls `each` for what every worker has counted of a number's holder.
-fn each<T: Counts>(
+fn each<T: Resettable>(
     records: &Records,
     slab: impl Fn(&WorkerRecord) -> &Slab<T>,
     number: &Number,

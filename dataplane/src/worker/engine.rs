@@ -8,7 +8,7 @@ use headgate_xsk::Frame;
 
 use super::exit::{Exit, Outlet};
 use super::line::Line;
-use super::listing::Progress;
+use super::listing::ListingProgress;
 use super::parked::Parked;
 use super::place::StagePlace;
 use super::stage::{Terminator, TerminatorConfig};
@@ -47,7 +47,7 @@ pub(super) struct Engine {
     pub(super) exit: Exit<Lines>,
     pipeline: Pipeline,
     swept: Nanos,
-    listing: Progress,
+    listing: ListingProgress,
     l7: StagePlace,
     batch: Vec<Frame>,
     verdicts: Vec<Verdict>,
@@ -104,7 +104,7 @@ impl Engine {
             ),
             pipeline: Pipeline::counting(&config.pipeline, Arc::clone(&record)),
             swept: Nanos::default(),
-            listing: Progress::default(),
+            listing: ListingProgress::default(),
             l7,
             batch: Vec::with_capacity(BATCH),
             verdicts: Vec::with_capacity(BATCH),

@@ -16,6 +16,7 @@ mod engine;
 mod exit;
 mod in_force;
 mod line;
+mod lister;
 mod listing;
 mod parked;
 mod peer;

@@ -23,7 +23,7 @@ pub use counters::{Counters, Denials};
 pub use denials::{DenialRecord, Denied};
 pub use event::{Event, Record};
 pub use recorder::Recorder;
-pub use slab::{Counts, Numbered, Slab};
+pub use slab::{Numbered, Resettable, Slab};
 pub use snapshot::Snapshot;
 pub use table::{
     Class, HttpCount, HttpGauge, Loop, PacketCount, QueueCount, RouteCount, ServiceCount, TcpCount, TcpGauge,

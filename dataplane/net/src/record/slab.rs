@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::number::Number;
 
 /// Counts that can begin anew.
-pub trait Counts: Default {
+pub trait Resettable: Default {
     /// Sets all of them to 0; the writer alone may.
     fn clear(&self);
 }
@@ -24,12 +24,12 @@ const PARTS: usize = 1024;
 ///
 /// There is room for [`Self::MOST`] numbers; those above share one block that nobody reads.
 pub struct Slab<T> {
-    parts: Box<[Blocks<T>; PARTS]>,
+    parts: Box<[SlabPart<T>; PARTS]>,
     beyond: Numbered<T>,
 }
 
 /// Blocks that are made together.
-type Blocks<T> = OnceLock<Box<[Numbered<T>]>>;
+type SlabPart<T> = OnceLock<Box<[Numbered<T>]>>;
 
 /// What is counted of one holder.
 #[derive(Default)]
@@ -48,7 +48,7 @@ impl<T> Deref for Numbered<T> {
     }
 }
 
-impl<T: Counts> Slab<T> {
+impl<T: Resettable> Slab<T> {
     /// Numbers that there is room for.
     pub const MOST: usize = PART * (PARTS - 1);
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use strum::EnumCount;
 
 use super::denials::DenialRecord;
-use super::slab::{Counts, Slab};
+use super::slab::{Resettable, Slab};
 use super::table::{
     Class, HttpCount, HttpGauge, Loop, PacketCount, RouteCount, ServiceCount, TcpCount, TcpGauge,
     UpstreamCount, UpstreamGauge, WorkerGauge,
@@ -40,7 +40,7 @@ pub struct WorkerRecord {
 /// Of one Service's port at one address.
 pub type ServiceRecord = Block<ServiceCount, { ServiceCount::COUNT }>;
 
-impl Counts for ServiceRecord {
+impl Resettable for ServiceRecord {
     fn clear(&self) {
         Block::clear(self);
     }
@@ -76,7 +76,7 @@ pub struct RouteRecord {
     pub total_us: Count,
 }
 
-impl Counts for RouteRecord {
+impl Resettable for RouteRecord {
     fn clear(&self) {
         self.requests.clear();
         self.counts.clear();
@@ -95,7 +95,7 @@ pub struct UpstreamRecord {
     pub latency: Histogram,
 }
 
-impl Counts for UpstreamRecord {
+impl Resettable for UpstreamRecord {
     fn clear(&self) {
         self.counts.clear();
         self.now.clear();

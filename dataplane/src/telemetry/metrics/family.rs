@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use headgate_net::record::Latency;
+
 /// What kind of number a family has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FamilyKind {
     /// Only grows while the process lives.
     Counter,
     /// A value of now.
@@ -15,7 +17,7 @@ pub enum Kind {
     Summary,
 }
 
-impl Kind {
+impl FamilyKind {
     /// As both formats spell it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -31,9 +33,9 @@ impl Kind {
 /// Labels and their values as both formats write them: `a="x",b="y"`. A clone is cheap, so that the many samples of one
 /// object are labelled once.
 #[derive(Clone, Debug)]
-pub struct Labels(Arc<str>);
+pub struct LabelText(Arc<str>);
 
-impl Labels {
+impl LabelText {
     /// Writes them; both formats escape values alike.
     #[must_use]
     pub fn new<'a>(labels: impl IntoIterator<Item = (&'static str, &'a str)>) -> Self {
@@ -79,7 +81,7 @@ pub struct Family {
     /// With `headgate_` in front and the unit at its end; without `_total`, which the formats put in different places.
     pub name: String,
     /// What its numbers are.
-    pub kind: Kind,
+    pub kind: FamilyKind,
     /// Base unit, which the name ends with.
     pub unit: Option<&'static str>,
     /// One sentence without a full stop.
@@ -94,7 +96,7 @@ pub struct Family {
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// Names in the order of the family's; a label that says nothing is left out.
-    pub labels: Labels,
+    pub labels: LabelText,
     /// One label more, whose values are known beforehand.
     pub by: Option<(&'static str, &'static str)>,
     /// The numbers.
@@ -130,10 +132,38 @@ pub struct Buckets {
     pub sum: f64,
 }
 
+impl Buckets {
+    /// 512 microseconds.
+    const FINEST: usize = 9;
+
+    /// Microseconds as seconds. A bucket ends at `2^n` microseconds, the last at none. Of the bounds one in `step` is
+    /// shown, from 512 microseconds on if that is more than one.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "metrics are floats")]
+    pub fn of(latency: &Latency, step: usize) -> Self {
+        let (last, bounded) = latency.buckets.split_last().expect("there is one");
+        let mut buckets = Self {
+            bounded: Vec::with_capacity(bounded.len() / step),
+            above: 0,
+            sum: latency.total_us as f64 / 1e6,
+        };
+        let mut count = 0;
+        for (n, more) in bounded.iter().enumerate() {
+            count += more;
+            if step == 1 || (n >= Self::FINEST && (n - Self::FINEST).is_multiple_of(step)) {
+                let bound = (1_u64 << n) as f64 / 1e6;
+                buckets.bounded.push((bound, std::mem::take(&mut count)));
+            }
+        }
+        buckets.above = count + last;
+        buckets
+    }
+}
+
 impl Family {
     /// A family without samples.
     #[must_use]
-    pub fn new(name: &str, kind: Kind, help: impl Into<String>, labels: &[&'static str]) -> Self {
+    pub fn new(name: &str, kind: FamilyKind, help: impl Into<String>, labels: &[&'static str]) -> Self {
         let unit = ["seconds", "bytes"]
             .into_iter()
             .find(|unit| name.ends_with(&format!("_{unit}")));
@@ -150,12 +180,12 @@ impl Family {
     /// Adds a sample with values for the family's labels.
     pub fn add(&mut self, values: &[&str], value: Value) {
         let labels = self.labels.iter().copied().zip(values.iter().copied());
-        let labels = Labels::new(labels);
+        let labels = LabelText::new(labels);
         self.push(&labels, None, value);
     }
 
     /// Adds a sample with labels that were written before, and maybe one more.
-    pub fn push(&mut self, labels: &Labels, by: Option<(&'static str, &'static str)>, value: Value) {
+    pub fn push(&mut self, labels: &LabelText, by: Option<(&'static str, &'static str)>, value: Value) {
         self.samples.push(Sample {
             labels: labels.clone(),
             by,

@@ -4,6 +4,7 @@
 
 mod collect;
 mod family;
+mod listed;
 mod objects;
 mod process;
 mod request;
@@ -14,7 +15,7 @@ mod text;
 mod tests;
 
 pub use collect::families;
-pub use family::{Buckets, Family, Kind, Labels, Sample, Value};
+pub use family::{Buckets, Family, FamilyKind, LabelText, Sample, Value};
 pub use server::MetricsServer;
 pub use text::Format;
 

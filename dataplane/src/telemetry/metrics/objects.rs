@@ -6,8 +6,8 @@
 use headgate_net::record::{Id, Snapshot};
 
 use super::Detail;
-use super::collect::{buckets, each, listed};
-use super::family::{Family, Kind, Labels, Value};
+use super::family::{Buckets, Family, FamilyKind, LabelText, Value};
+use super::listed::{each, listed};
 use crate::telemetry::{HttpRouteStatus, Mode, ServiceStatus, Status, UpstreamStatus};
 
 /// Of each Service's port at one address.
@@ -44,7 +44,7 @@ fn services(services: &[ServiceStatus]) -> Vec<Family> {
     let labels = |service: &ServiceStatus| {
         let (namespace, name) = object(&service.name);
         let address = service.address.to_string();
-        Labels::new(
+        LabelText::new(
             SERVICE
                 .iter()
                 .copied()
@@ -57,7 +57,7 @@ fn services(services: &[ServiceStatus]) -> Vec<Family> {
         .collect();
     let mut backends = Family::new(
         "service_backends",
-        Kind::Gauge,
+        FamilyKind::Gauge,
         "Ready endpoints of the Service's port at this address",
         SERVICE,
     );
@@ -66,7 +66,7 @@ fn services(services: &[ServiceStatus]) -> Vec<Family> {
     }
     let counts = each(&labelled, |service| &service.counts);
     let mut families = vec![backends];
-    families.extend(listed(Kind::Counter, SERVICE, None, &counts));
+    families.extend(listed(FamilyKind::Counter, SERVICE, None, &counts));
     families
 }
 
@@ -76,13 +76,13 @@ fn routes(routes: &[HttpRouteStatus]) -> Vec<Family> {
     let labelled: Vec<_> = used.map(|route| (route_labels(route), route)).collect();
     let mut requests = Family::new(
         "route_requests",
-        Kind::Counter,
+        FamilyKind::Counter,
         "Requests of the route that have ended, by class of the status; classes that occurred",
         &[ROUTE, &["class"]].concat(),
     );
     let mut durations = Family::new(
         "route_request_duration_seconds",
-        Kind::Summary,
+        FamilyKind::Summary,
         "From the end of a request's head to the end of its response",
         ROUTE,
     );
@@ -98,17 +98,17 @@ fn routes(routes: &[HttpRouteStatus]) -> Vec<Family> {
     }
     let counts = each(&labelled, |route| &route.counts);
     let mut families = vec![requests, durations];
-    families.extend(listed(Kind::Counter, ROUTE, None, &counts));
+    families.extend(listed(FamilyKind::Counter, ROUTE, None, &counts));
     families
 }
 
-fn route_labels(route: &HttpRouteStatus) -> Labels {
+fn route_labels(route: &HttpRouteStatus) -> LabelText {
     let (namespace, ingress) = object(&route.ingress);
     let (host, path, path_type) = (route.host.as_str(), route.path.as_str(), route.path_type.as_str());
     let values = [namespace, ingress, host, path, path_type, &route.conditions];
     let labels = ROUTE.iter().copied().zip(values);
     // Most routes have none.
-    Labels::new(labels.filter(|(name, value)| *name != "conditions" || !value.is_empty()))
+    LabelText::new(labels.filter(|(name, value)| *name != "conditions" || !value.is_empty()))
 }
 
 /// Of upstreams that have had a request.
@@ -119,21 +119,21 @@ fn upstreams(upstreams: &[UpstreamStatus]) -> Vec<Family> {
     let labels = |upstream: &UpstreamStatus| {
         let (namespace, rest) = object(&upstream.name);
         let (service, port) = rest.rsplit_once(':').unwrap_or((rest, ""));
-        Labels::new(UPSTREAM.iter().copied().zip([namespace, service, port]))
+        LabelText::new(UPSTREAM.iter().copied().zip([namespace, service, port]))
     };
     let labelled: Vec<_> = used.map(|upstream| (labels(upstream), upstream)).collect();
     let counts = each(&labelled, |upstream| &upstream.counts);
     let now = each(&labelled, |upstream| &upstream.now);
-    let mut families = listed(Kind::Counter, UPSTREAM, None, &counts);
-    families.extend(listed(Kind::Gauge, UPSTREAM, None, &now));
+    let mut families = listed(FamilyKind::Counter, UPSTREAM, None, &counts);
+    families.extend(listed(FamilyKind::Gauge, UPSTREAM, None, &now));
     let mut latency = Family::new(
         "upstream_response_seconds",
-        Kind::Histogram,
+        FamilyKind::Histogram,
         "From the end of a request's head to the head of the pod's response",
         UPSTREAM,
     );
     for (labels, upstream) in &labelled {
-        latency.push(labels, None, Value::Buckets(buckets(&upstream.latency, 2)));
+        latency.push(labels, None, Value::Buckets(Buckets::of(&upstream.latency, 2)));
     }
     families.push(latency);
     families

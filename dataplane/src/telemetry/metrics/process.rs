@@ -1,13 +1,13 @@
 //! What there is one of in a process.
 
-use super::family::{Family, Kind, Value};
+use super::family::{Family, FamilyKind, Value};
 use crate::telemetry::Status;
 
 /// Every family of the process.
 pub(super) fn families(status: &Status) -> Vec<Family> {
     let build = Family::new(
         "build_info",
-        Kind::Gauge,
+        FamilyKind::Gauge,
         "The version of this program; always 1",
         &["version"],
     )
@@ -21,7 +21,7 @@ pub(super) fn families(status: &Status) -> Vec<Family> {
 /// A number of the process.
 struct Row {
     name: &'static str,
-    kind: Kind,
+    kind: FamilyKind,
     help: &'static str,
     read: fn(&Status) -> f64,
 }
@@ -29,7 +29,7 @@ struct Row {
 const fn counter(name: &'static str, help: &'static str, read: fn(&Status) -> f64) -> Row {
     Row {
         name,
-        kind: Kind::Counter,
+        kind: FamilyKind::Counter,
         help,
         read,
     }
@@ -38,7 +38,7 @@ const fn counter(name: &'static str, help: &'static str, read: fn(&Status) -> f6
 const fn gauge(name: &'static str, help: &'static str, read: fn(&Status) -> f64) -> Row {
     Row {
         name,
-        kind: Kind::Gauge,
+        kind: FamilyKind::Gauge,
         help,
         read,
     }

@@ -316,7 +316,7 @@ fn names_are_base_units_and_conventional() {
 fn the_documentation_lists_every_metric() {
     let mut expected = String::new();
     for family in families(&Status::default(), &[]) {
-        let total = if family.kind == Kind::Counter {
+        let total = if family.kind == FamilyKind::Counter {
             "_total"
         } else {
             ""

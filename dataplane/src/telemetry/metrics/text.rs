@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Write};
 
-use super::family::{Buckets, Family, Kind, Sample, Value, escape};
+use super::family::{Buckets, Family, FamilyKind, Sample, Value, escape};
 
 /// A format of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Format {
 
     fn head(self, family: &Family, out: &mut String) -> fmt::Result {
         let total = match (self, family.kind) {
-            (Self::Prometheus, Kind::Counter) => "_total",
+            (Self::Prometheus, FamilyKind::Counter) => "_total",
             _ => "",
         };
         let name = &family.name;
@@ -113,7 +113,7 @@ fn weight(accept: &str, kind: &str, subtype: &str, version: &str) -> (f32, bool)
 
 /// Writes a sample, or those of a histogram or summary.
 fn sample(out: &mut String, family: &Family, sample: &Sample) -> fmt::Result {
-    let total = if family.kind == Kind::Counter {
+    let total = if family.kind == FamilyKind::Counter {
         "_total"
     } else {
         ""

@@ -120,7 +120,12 @@ fn odd_label_values_come_back_whole() {
         "日本 \u{85}\u{2028}é",
         "# EOF",
     ];
-    let mut family = Family::new("odd", Kind::Gauge, "Odd \\ \" # \\n values", &["value", "number"]);
+    let mut family = Family::new(
+        "odd",
+        FamilyKind::Gauge,
+        "Odd \\ \" # \\n values",
+        &["value", "number"],
+    );
     for (number, value) in odd.iter().enumerate() {
         family.add(&[value, &number.to_string()], Value::Integer(number as u64));
     }
