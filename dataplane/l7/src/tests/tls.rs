@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use headgate_ring::message::{Certificate, PrivateKey};
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion, version};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, SupportedProtocolVersion, version,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -114,6 +116,41 @@ fn the_certificate_follows_the_server_name() {
             (1, 6)
         );
         world.quiet().await;
+    });
+}
+
+/// rustls refuses them while it reads the client's first message, before it asks for a certificate; docs/l7.md tells of
+/// it. Where this fails, rustls has learnt to let them be, and the default certificate should serve them.
+#[test]
+fn server_names_that_are_no_dns_names_are_refused() {
+    run(async {
+        let default = certificate("ns/default", &[""], &["any.example"]);
+        let world = world(vec![default.clone()]);
+        let config = client(&[&default], &[&version::TLS12, &version::TLS13]);
+        for name in [
+            "shop.example.com:443",
+            "[shop.example.com]",
+            "-x.example.com",
+            "a..b",
+            "*.example.com",
+        ] {
+            // A name that the client takes, in whose place the other one is put.
+            let decent = "x".repeat(name.len());
+            let server = ServerName::try_from(decent.clone()).unwrap();
+            let mut hello = Vec::new();
+            let mut connection = ClientConnection::new(Arc::clone(&config), server).unwrap();
+            connection.write_tls(&mut hello).unwrap();
+            let at = hello.windows(name.len()).position(|w| w == decent.as_bytes());
+            let at = at.expect("the name is sent in clear");
+            hello[at..at + name.len()].copy_from_slice(name.as_bytes());
+            let mut stream = world.connect(443).await;
+            stream.write_all(&hello).await.unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.unwrap();
+            // A record of an alert (RFC 8446, sections 5.1 and 6): fatal, illegal_parameter.
+            assert_eq!((answer[0], &answer[3..]), (21, &[0, 2, 2, 47][..]), "{name}");
+        }
+        assert_eq!(world.status().counters.events[HttpCount::Handshakes], 0);
     });
 }
 
