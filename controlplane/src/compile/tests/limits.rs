@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use headgate_ring::limits::MESSAGE_BYTES;
 use headgate_ring::message::{Action, Direction, Key, Object as RingObject, PolicyRule};
+use headgate_ring::put_bytes;
 use ipnet::{IpNet, Ipv6Net};
 use serde_json::json;
 
@@ -233,6 +234,30 @@ fn a_selector_of_any_length_has_a_text_that_can_be_read() {
         });
     assert_eq!(groups.collect::<Vec<_>>(), [4096 + '…'.len_utf8()]);
     assert_eq!(bed.lines(), Vec::<String>::new());
+}
+
+/// What docs/manifests.md says of paths.
+#[test]
+fn a_host_has_room_for_tens_of_thousands_of_paths() {
+    let bytes = |count: usize| {
+        let paths = (0..count).map(|n| {
+            let path = format!("/{n:039}");
+            json!({"path": path, "pathType": "Prefix",
+                "backend": {"service": {"name": "storefront", "port": {"name": "http"}}}})
+        });
+        let paths: Vec<_> = paths.collect();
+        let mut bed = Bed::new();
+        bed.put_manifest(json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+            "metadata": {"name": "storefront", "namespace": "shop"},
+            "spec": {"ingressClassName": "headgate", "rules": [{"host": "a.example", "http": {"paths": paths}}]},
+        }));
+        let host = &bed.compiler.state()[&Key::VirtualHost("a.example".to_owned())];
+        put_bytes(host)
+    };
+    let (few, more) = (bytes(100), bytes(1_100));
+    let most = MESSAGE_BYTES / ((more - few) / 1_000);
+    assert!((35_000..37_000).contains(&most), "{most}");
 }
 
 #[test]
