@@ -18,8 +18,6 @@ pub struct Route {
     /// Beyond host and path; most routes have none.
     conditions: Option<Box<Conditions>>,
     backends: Box<[Backend]>,
-    /// Of all backends.
-    weight: u64,
 }
 
 /// One of the upstreams of a route.
@@ -49,7 +47,6 @@ impl Route {
             host: Arc::clone(host),
             place,
             conditions: Conditions::compile(&definition.matches)?.map(Box::new),
-            weight: backends.iter().map(|b| u64::from(b.weight)).sum(),
             backends,
         })
     }
@@ -79,25 +76,10 @@ impl Route {
         self.definition().filters.as_deref()
     }
 
-    /// Where requests go.
+    /// Where requests go, each by its share; whose turn it is, the L7 stage keeps by [`Self::number`].
     #[must_use]
     pub fn backends(&self) -> &[Backend] {
         &self.backends
-    }
-
-    /// The backend that a draw falls on: of equally likely numbers each backend gets its share. Nothing is drawn where
-    /// there is no choice. `None` where the route has no backend, or none with a weight.
-    #[must_use]
-    pub fn backend(&self, draw: impl FnOnce() -> u64) -> Option<&Backend> {
-        if let [only] = &*self.backends {
-            return (only.weight > 0).then_some(only);
-        }
-        let mut at = draw().checked_rem(self.weight)?;
-        self.backends.iter().find(|backend| {
-            let hit = at < u64::from(backend.weight);
-            at = at.saturating_sub(u64::from(backend.weight));
-            hit
-        })
     }
 
     /// Whether what the route asks beyond host and path holds.

@@ -410,41 +410,6 @@ fn a_host_that_did_not_change_is_taken_over() {
 }
 
 #[test]
-fn backends_get_their_shares() {
-    let weights = |weights: &[u32]| {
-        let mut definition = prefix("/", "u");
-        definition.backends = weights
-            .iter()
-            .enumerate()
-            .map(|(n, weight)| WeightedBackend {
-                upstream: n.to_string(),
-                weight: *weight,
-            })
-            .collect();
-        let routes = routes(&[host("h", [definition])]);
-        let route = Arc::clone(routes.find("h", "/", &get()).unwrap());
-        let total: u32 = weights.iter().sum();
-        let mut shares = vec![0; weights.len()];
-        for draw in 0..u64::from(total.max(1)) {
-            let drawn = route.backend(|| draw + 7 * u64::from(total));
-            let drawn = drawn?;
-            let place = route
-                .backends()
-                .iter()
-                .position(|b| b.upstream == drawn.upstream)
-                .unwrap();
-            shares[place] += 1;
-        }
-        Some(shares)
-    };
-    assert_eq!(weights(&[3, 0, 1]), Some(vec![3, 0, 1]));
-    assert_eq!(weights(&[1]), Some(vec![1]));
-    assert_eq!(weights(&[0]), None);
-    assert_eq!(weights(&[0, 0]), None);
-    assert_eq!(weights(&[]), None);
-}
-
-#[test]
 fn expressions_that_are_none_or_too_large_are_named() {
     let refused = |matches: RouteMatch| {
         let hosts = [host("h", [prefix("/", "u"), route(matches, "u")])];
