@@ -127,7 +127,7 @@ impl RouteFollower {
                 LinkState::Gone => {
                     tracing::error!("port {name} is gone; when it is back, restart the dataplane");
                 }
-                LinkState::Down | LinkState::NoCarrier => tracing::warn!("port {name} is down ({link:?})"),
+                LinkState::Down | LinkState::NoCarrier => tracing::warn!("port {name} is {link}"),
             }
         }
         watched.links = links;

@@ -73,8 +73,11 @@ impl<O: Outlet> Exit<O> {
     /// Keeps a frame until its neighbour is known.
     pub(super) fn park(&mut self, now: Nanos, frame: Frame, to: Wanted) {
         match self.parked.park(frame, to, now) {
-            // A full queue of questions is asked again when the next frame for this neighbour comes.
-            Ok(ask) => drop(ask.then(|| self.shared.wanted.try_send(to))),
+            Ok(false) => {}
+            Ok(true) => {
+                // A full queue of questions is asked again when the next frame for this neighbour comes.
+                let _ = self.shared.wanted.try_send(to);
+            }
             Err(frame) => self.discard(frame, Reason::ResolveFull),
         }
     }

@@ -145,7 +145,7 @@ fn write_all(batches: &Receiver<Batch>, output: &mut Output, counts: &WrittenLin
     let mut complained: Option<Instant> = None;
     while let Ok(batch) = batches.recv() {
         match output.write(&batch.text) {
-            Ok(()) => drop(counts.written.fetch_add(batch.lines, Ordering::Relaxed)),
+            Ok(()) => _ = counts.written.fetch_add(batch.lines, Ordering::Relaxed),
             Err(error) => {
                 counts.unwritten.fetch_add(batch.lines, Ordering::Relaxed);
                 if complained.is_none_or(|at| at.elapsed() >= COMPLAIN) {

@@ -211,8 +211,10 @@ impl FlowLogThread {
     fn accept(&mut self) {
         loop {
             match self.listener.accept() {
-                // Whoever asked may be gone; that is no event.
-                Ok((stream, _)) => drop(self.followers.add(stream)),
+                Ok((stream, _)) => {
+                    // Whoever asked may be gone; that is no event.
+                    let _ = self.followers.add(stream);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
                     // Out of descriptors, as a rule, which does not get better by trying at once.
