@@ -7,6 +7,7 @@ use headgate_ring::Transaction;
 
 use super::ground::{Announce, Bound, Ground, Refusal, Steered};
 use super::listeners::Listeners;
+use super::retired::Retired;
 use crate::config::State;
 use crate::steering::Steerer;
 use crate::worker::Shared;
@@ -19,6 +20,7 @@ pub struct Applier {
     shared: Arc<Shared>,
     ground: Ground,
     state: State,
+    retired: Retired,
 }
 
 impl Applier {
@@ -39,6 +41,7 @@ impl Applier {
             shared,
             ground,
             state: State::default(),
+            retired: Retired::default(),
         }
     }
 
@@ -74,8 +77,10 @@ impl Applier {
         self.shared.wake_all();
         self.wait_for_workers(tables.publication);
         self.ground.settle(&previous, &tables);
+        self.retired.keep(&self.state.changes(&undo));
         // The workers have let the tables before go, and so must this.
-        drop(previous);
+        drop((previous, undo));
+        self.retired.free();
         self.state.settle();
         Ok(())
     }

@@ -8,6 +8,7 @@
 mod apply;
 mod ground;
 mod listeners;
+mod retired;
 mod rivals;
 
 #[cfg(test)]
