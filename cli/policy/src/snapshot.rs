@@ -203,7 +203,7 @@ impl PolicySnapshot {
         Ok(())
     }
 
-    /// Whether the dataplane lets the connection be, without a reason.
+    /// Whether the dataplane allows the connection, without a reason.
     pub(super) fn allows(&self, connection: Question) -> bool {
         connection.decide(&self.tables).is_allowed()
     }

@@ -20,7 +20,7 @@ struct BothEnds<'a> {
     port: u16,
 }
 
-/// Whether a policy lets the connection be, its place, and that of its rule.
+/// Whether a policy allows the connection, its place, and that of its rule.
 type Word = (bool, u32, Option<usize>);
 
 impl Compiled {

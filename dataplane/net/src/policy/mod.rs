@@ -81,7 +81,7 @@ pub struct Explanation {
 /// What the policies of one end and direction say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
-    /// Whether they let the connection be.
+    /// Whether they allow the connection.
     pub allowed: bool,
     /// What decided; `None` where nothing did and everything is allowed.
     pub by: Option<Ruling>,

@@ -159,7 +159,7 @@ pub enum Reason {
 /// The policy that decided for one end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Word {
-    /// Whether it lets the connection be.
+    /// Whether it allows the connection.
     pub allowed: bool,
     /// `namespace/name`, or the name of a ClusterNetworkPolicy. Of the NetworkPolicies that isolate an end, the first
     /// by name.
