@@ -19,6 +19,7 @@ pub mod harness;
 pub mod limits;
 mod listener;
 pub mod message;
+pub mod path;
 mod record;
 mod ring;
 mod run_dir;

@@ -1,9 +1,11 @@
 //! One host: the routes that objects want to have there, and who gets them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use foldhash::{HashMap, HashMapExt};
 use headgate_ring::message::{PathMatch, RouteMatch, RouteOrigin, VirtualHost};
+use headgate_ring::path::of_rule;
 
 use super::ingress::{Candidate, id};
 use super::rank::Rank;
@@ -52,16 +54,17 @@ impl Host {
         has_tls: bool,
         settings: &Settings,
     ) -> (VirtualHost, Vec<Note>) {
-        let mut taken: HashMap<&RouteMatch, &RouteOrigin> = HashMap::new();
+        let mut taken: HashMap<Cow<'_, RouteMatch>, &RouteOrigin> = HashMap::new();
         let (mut routes, mut notes) = (Vec::new(), Vec::new());
         self.root = None;
         for candidate in self.candidates.values() {
             let matches = &candidate.route.matches;
-            if let Some(holder) = taken.get(matches) {
+            let normal = normal(matches);
+            if let Some(holder) = taken.get(&*normal) {
                 notes.extend(contested(candidate, holder, name));
                 continue;
             }
-            taken.insert(matches, &candidate.route.origin);
+            taken.insert(normal, &candidate.route.origin);
             if matches!(&matches.path, PathMatch::Prefix(path) if path == "/") {
                 self.root = Some((candidate.object.clone(), candidate.field.is_none()));
             }
@@ -72,6 +75,25 @@ impl Host {
         let host = name.to_owned();
         (VirtualHost { host, routes }, notes)
     }
+}
+
+/// What tells requests apart: `/p%C3%A9` and `/pé` are one path.
+fn normal(matches: &RouteMatch) -> Cow<'_, RouteMatch> {
+    let path = match &matches.path {
+        PathMatch::Exact(path) => match of_rule(path) {
+            Cow::Owned(path) => PathMatch::Exact(path),
+            Cow::Borrowed(_) => return Cow::Borrowed(matches),
+        },
+        PathMatch::Prefix(path) => match of_rule(path) {
+            Cow::Owned(path) => PathMatch::Prefix(path),
+            Cow::Borrowed(_) => return Cow::Borrowed(matches),
+        },
+        PathMatch::Regex(_) => return Cow::Borrowed(matches),
+    };
+    Cow::Owned(RouteMatch {
+        path,
+        ..matches.clone()
+    })
 }
 
 /// The line of a route that another object has.

@@ -9,6 +9,7 @@
 use std::cmp::Reverse;
 
 use headgate_ring::message::{PathMatch, RouteMatch};
+use headgate_ring::path::of_rule;
 
 use crate::model::{Age, ObjectName};
 
@@ -49,9 +50,9 @@ pub(super) struct Source {
 impl Rank {
     pub(super) fn new(matches: &RouteMatch, source: &Source) -> Self {
         let (kind, text) = match &matches.path {
-            PathMatch::Exact(path) => (MatchKind::Exact, path),
-            PathMatch::Regex(pattern) => (MatchKind::Regex, pattern),
-            PathMatch::Prefix(path) => (MatchKind::Prefix, path),
+            PathMatch::Exact(path) => (MatchKind::Exact, of_rule(path)),
+            PathMatch::Regex(pattern) => (MatchKind::Regex, pattern.into()),
+            PathMatch::Prefix(path) => (MatchKind::Prefix, of_rule(path)),
         };
         Self {
             kind,

@@ -136,6 +136,23 @@ fn the_oldest_has_the_path() {
     );
 }
 
+/// RFC 3986, section 6.2.2.2.
+#[test]
+fn two_spellings_of_a_path_are_one_path() {
+    let old = ", creationTimestamp: '2020-01-01T00:00:00Z'";
+    let text = ingress("a", "", "h.test", "/p%C3%A9", "")
+        + &ingress("b", old, "h.test", "/pé", "")
+        + &services(&["a", "b"]);
+    let result = compiled(&text);
+    assert_eq!(rules(result.hosts()[0]), ["Prefix /pé -> default/b:80"]);
+    assert_eq!(
+        result.lines,
+        [
+            "Ingress default/a: spec.rules[0].http.paths[0].path: Prefix \"/p%C3%A9\" of h.test belongs to Ingress default/b already"
+        ]
+    );
+}
+
 #[test]
 fn a_default_backend_stands_behind_every_rule() {
     let backend = "  defaultBackend: {service: {name: d, port: {number: 80}}}";

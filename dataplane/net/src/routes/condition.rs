@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use headgate_ring::message::{RouteMatch, TextMatch, ValueMatch};
 use regex::{Regex, RegexBuilder};
 
-use super::path::unescape;
 use crate::fault::Fault;
+use headgate_ring::path::unescape;
 
 /// Bytes that a regular expression may take when compiled, and as many again while it runs. An expression of some
 /// hundred characters takes a tenth of it, unless it repeats classes of Unicode hundreds of times.

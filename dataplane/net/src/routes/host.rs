@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use headgate_ring::message::{PathMatch, Route as Definition, RouteKind, RouteMatch, VirtualHost};
+use headgate_ring::path;
 use regex::Regex;
 
 use super::condition::{Head, pattern};
-use super::path;
 use super::route::Route;
 use crate::fault::Fault;
 use crate::hash::Keyed;

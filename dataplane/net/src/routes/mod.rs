@@ -11,7 +11,6 @@
 mod condition;
 mod host;
 mod parts;
-mod path;
 #[cfg(any(test, feature = "harness"))]
 pub mod reference;
 mod route;
@@ -24,9 +23,9 @@ use crate::fault::Fault;
 use crate::number::{Number, Registry};
 pub use condition::Head;
 pub(crate) use condition::pattern;
+pub use headgate_ring::path::{BadPath, normal};
 use host::HostRoutes;
 pub use parts::Parts;
-pub use path::{BadPath, normal};
 pub use route::{Backend, Route};
 
 /// The routes of every host.

@@ -6,7 +6,7 @@ use headgate_ring::message::{PathMatch, Route, TextMatch, ValueMatch, VirtualHos
 use regex::Regex;
 
 use super::condition::{Head, parameter};
-use super::path::of_rule;
+use headgate_ring::path::of_rule;
 
 /// The host's place and the route's, of the route for a request; `path` is in normal form.
 #[must_use]

@@ -1,4 +1,5 @@
-//! Paths in the form in which they are compared.
+//! Paths in the form in which [`PathMatch`](crate::message::PathMatch)es are compared: the one plane looks for two rules that
+//! are the same, the other for the rule of a request.
 
 use std::borrow::Cow;
 
@@ -38,7 +39,8 @@ pub fn normal(path: &str) -> Result<Cow<'_, str>, BadPath> {
 
 /// The path of a rule in the same form: `/p%C3%A9` and `/pé` are one. What cannot be in a normal path (a percent sign
 /// that is no escape) stands for itself; a path that has no normal form stays as it is, and matches nothing.
-pub(super) fn of_rule(path: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn of_rule(path: &str) -> Cow<'_, str> {
     if matches!(normal(path), Ok(Cow::Borrowed(_))) {
         return Cow::Borrowed(path);
     }
@@ -84,13 +86,17 @@ fn hides_dots(element: &[u8]) -> bool {
 }
 
 /// A text without its escapes.
-pub(super) struct Unescaped {
-    pub(super) bytes: Vec<u8>,
+#[derive(Debug)]
+pub struct Unescaped {
+    /// UTF-8 or not.
+    pub bytes: Vec<u8>,
     /// Whether every percent sign began an escape of another byte than NUL; all others stand for themselves in `bytes`.
-    pub(super) sound: bool,
+    pub sound: bool,
 }
 
-pub(super) fn unescape(text: &str) -> Unescaped {
+/// Decodes the escapes of a text (RFC 3986, section 2.1).
+#[must_use]
+pub fn unescape(text: &str) -> Unescaped {
     let bytes = text.as_bytes();
     let mut unescaped = Unescaped {
         bytes: Vec::with_capacity(bytes.len()),
