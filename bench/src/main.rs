@@ -6,6 +6,7 @@ mod forwarder;
 mod handshakes;
 mod http;
 mod l4;
+mod metrics;
 mod policy;
 mod report;
 mod traffic;
@@ -22,6 +23,8 @@ enum Bench {
     Http(http::HttpOptions),
     /// How long datagrams of a Service take while many clients shake hands over TLS
     Handshakes(handshakes::HandshakeOptions),
+    /// Times of an echo with and without a scrape of the metrics each second, and what a scrape takes
+    Metrics(metrics::MetricsOptions),
     /// Decisions on new connections, next to nftables, DPDK's ACL library and a linear list
     Policy(policy::PolicyOptions),
     /// The plain forwarder itself
@@ -33,6 +36,7 @@ fn main() -> anyhow::Result<()> {
         Bench::L4(options) => l4::run(&options),
         Bench::Http(options) => http::run(&options),
         Bench::Handshakes(options) => handshakes::run(&options),
+        Bench::Metrics(options) => metrics::run(&options),
         Bench::Policy(options) => policy::run(&options),
         Bench::Forward(options) => forwarder::run(&options),
     }

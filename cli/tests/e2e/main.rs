@@ -5,6 +5,7 @@
 mod changes;
 mod cluster;
 mod commands;
+mod counts;
 mod flapping;
 mod flows;
 mod host;

@@ -93,6 +93,13 @@ impl Bed {
         Self::build(true, |_| (), &[])
     }
 
+    /// The same with these arguments.
+    pub(crate) fn on_each_with(arguments: &[&'static str]) -> impl Iterator<Item = Self> {
+        [false, true]
+            .into_iter()
+            .filter_map(|on_sockets| Self::build(on_sockets, |_| (), arguments))
+    }
+
     fn build(on_sockets: bool, prepare: impl FnOnce(&Shop), arguments: &[&str]) -> Option<Self> {
         let (lab, turn) = lab()?;
         let shop = Shop::open(&lab, lab.directory()).expect("the shop's pods");
