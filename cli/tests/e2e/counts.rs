@@ -47,23 +47,7 @@ fn flows_are_listed_with_what_they_carried_and_by_what_is_asked() {
     let (client, answered) = ask_echo(&bed, 10);
     let echo = SocketAddr::new(Shop::ECHO.0, 7);
     let list = flows(&bed, &["--protocol", "udp", "--from", &client.ip().to_string()]);
-    let [flow] = &list["flows"].as_array().unwrap()[..] else {
-        panic!("{list}");
-    };
-    assert_eq!(flow["client"], client.to_string());
-    assert_eq!(flow["frontend"], echo.to_string());
-    assert_eq!(flow["service"], "shop/echo");
-    assert_eq!(flow["state"], "udp-replied");
-    // Of IPv4 and UDP 28 bytes each.
-    assert_eq!(
-        (&flow["packets_in"], &flow["bytes_in"]),
-        (&10.into(), &(10 * 33).into())
-    );
-    assert_eq!(
-        (&flow["packets_out"], &flow["bytes_out"]),
-        (&10.into(), &(answered + 280).into())
-    );
-    assert_eq!(list["states"]["udp-replied"], 1);
+    is_the_only_flow(&list, client, echo, answered);
 
     // An open connection, and what the Service's counters make of the same packets.
     let stream = bed
@@ -106,7 +90,33 @@ fn flows_are_listed_with_what_they_carried_and_by_what_is_asked() {
     ] {
         assert_eq!(flows(&bed, &none)["matched"], 0, "{none:?}");
     }
-    let services = status(&bed, &["services"]);
+    services_count_the_same(&bed, echo, &list);
+}
+
+/// Of ten datagrams, answered with so many bytes.
+fn is_the_only_flow(list: &Value, client: SocketAddr, echo: SocketAddr, answered: usize) {
+    let [flow] = &list["flows"].as_array().unwrap()[..] else {
+        panic!("{list}");
+    };
+    assert_eq!(flow["client"], client.to_string());
+    assert_eq!(flow["frontend"], echo.to_string());
+    assert_eq!(flow["service"], "shop/echo");
+    assert_eq!(flow["state"], "udp-replied");
+    // Of IPv4 and UDP 28 bytes each.
+    assert_eq!(
+        (&flow["packets_in"], &flow["bytes_in"]),
+        (&10.into(), &(10 * 33).into())
+    );
+    assert_eq!(
+        (&flow["packets_out"], &flow["bytes_out"]),
+        (&10.into(), &(answered + 280).into())
+    );
+    assert_eq!(list["states"]["udp-replied"], 1);
+}
+
+/// What the Service's counters say is what its flows, one of each protocol, say.
+fn services_count_the_same(bed: &Bed, echo: SocketAddr, list: &Value) {
+    let services = status(bed, &["services"]);
     let of = |protocol: &str| {
         let mut all = services.as_array().unwrap().iter();
         let mine = all.find(|s| s["address"] == echo.to_string() && s["protocol"] == protocol);
@@ -205,6 +215,18 @@ fn value(series: &BTreeMap<String, f64>, family: &str, labels: &[&str]) -> f64 {
     *found[0].1
 }
 
+/// Puts a path in front of the others, and takes one away.
+fn change_paths(bed: &Bed) {
+    let ingress = bed.shop.read("ingress.yaml").unwrap();
+    let archive = "          - path: /archive\n            pathType: Exact\n            backend: {service: {name: archive, port: {number: 80}}}\n";
+    let api = "          - path: /\n            pathType: Prefix\n            backend: {service: {name: web, port: {number: 80}}}\n";
+    assert!(ingress.contains(archive) && ingress.contains(api));
+    let front = format!("{}{api}", api.replace("path: /\n", "path: /front\n"));
+    bed.shop
+        .write("ingress.yaml", &ingress.replace(archive, "").replace(api, &front))
+        .unwrap();
+}
+
 #[test]
 fn counters_go_on_when_the_configuration_changes() {
     for bed in Bed::on_each_with(&["--metrics", "127.0.0.1:9710"]) {
@@ -236,14 +258,7 @@ fn counters_go_on_when_the_configuration_changes() {
 
         // A path in front of the others, and one is gone; a pod less.
         let generation = bed.gateway.generation();
-        let ingress = bed.shop.read("ingress.yaml").unwrap();
-        let archive = "          - path: /archive\n            pathType: Exact\n            backend: {service: {name: archive, port: {number: 80}}}\n";
-        let api = "          - path: /\n            pathType: Prefix\n            backend: {service: {name: web, port: {number: 80}}}\n";
-        assert!(ingress.contains(archive) && ingress.contains(api));
-        let front = format!("{}{api}", api.replace("path: /\n", "path: /front\n"));
-        bed.shop
-            .write("ingress.yaml", &ingress.replace(archive, "").replace(api, &front))
-            .unwrap();
+        change_paths(&bed);
         bed.shop.without_pod("web-3").unwrap();
         wait_until("both changes are in force", SOON, || {
             bed.gateway.generation() > generation && get("http://shop.example.com/archive") == 200
