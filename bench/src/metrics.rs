@@ -76,7 +76,7 @@ pub(crate) fn run(options: &MetricsOptions) -> Result<()> {
     }
     let title = format!(
         "99th percentile of the time of a UDP echo through a Service, one datagram after another, in microseconds; \
-         one worker on core {GATEWAY_CORE}, client, pod and scraper elsewhere; {} routes of HTTP, each used; \
+         one worker on core {GATEWAY_CORE}, client and scraper on core {CLIENT_CORE}; {} routes of HTTP, each used; \
          {} interleaved rounds of {} s",
         options.routes, options.rounds, options.seconds
     );
@@ -90,7 +90,7 @@ pub(crate) fn run(options: &MetricsOptions) -> Result<()> {
 fn manifests(routes: usize) -> String {
     let mut text = format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{name: echo, namespace: bench}}\n\
-         spec:\n  selector: {{app: echo}}\n  externalIPs: [{vip}]\n  ports: [{{port: {PORT}, protocol: UDP}}]\n\
+         spec:\n  selector: {{app: echo}}\n  externalIPs: [{vip}]\n  ports: [{{port: {PORT}, targetPort: 9000, protocol: UDP}}]\n\
          ---\napiVersion: v1\nkind: Pod\nmetadata: {{name: echo, namespace: bench, labels: {{app: echo}}}}\n\
          spec: {{containers: [{{name: echo, image: echo}}]}}\nstatus: {{podIP: {pod}, podIPs: [{{ip: {pod}}}]}}\n\
          ---\napiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {{name: headgate}}\n\
