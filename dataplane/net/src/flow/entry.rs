@@ -161,6 +161,7 @@ const HOP_KERNEL: u32 = u32::MAX - 1;
 
 impl<A: Address> FlowEntry<A> {
     /// The two entries of a new flow; `pod` is its direction to the pod as that sees it.
+    #[inline]
     pub(super) fn pair(new: &NewFlow<A>, pod: &Tuple<A>, now: Tick) -> [Self; 2] {
         let state = if new.protocol == TCP {
             FlowState::TcpOpening

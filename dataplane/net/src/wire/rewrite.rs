@@ -15,6 +15,7 @@ pub struct Deltas {
 
 impl Deltas {
     /// Of the translation from one tuple to the other.
+    #[inline]
     #[must_use]
     pub fn between<A: Address>(from: &Tuple<A>, to: &Tuple<A>) -> Self {
         let addresses = Delta::between(
