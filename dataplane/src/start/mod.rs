@@ -14,6 +14,8 @@ mod routes;
 mod workers;
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;

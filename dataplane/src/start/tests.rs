@@ -3,37 +3,29 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Instant;
 
-use clap::Parser;
 use headgate_ring::message::{
     Frontend, Listener, ListenerProtocol, Object, PathMatch, Protocol, Route, RouteKind, RouteMatch,
     RouteOrigin, Service, ToControl, Upstream, VirtualHost, WeightedBackend,
 };
 use headgate_ring::{ControlSession, Operation, Transaction};
 
+use super::testing::{Home, PATIENCE, until};
 use super::*;
 use crate::telemetry::{LinkState, Status};
 use crate::testing::{Namespace, run as run_command};
 use headgate_net::record::{Class, L7Status, Loop, PacketCount};
 
-const PATIENCE: Duration = Duration::from_secs(10);
-
-#[derive(Parser)]
-struct Program {
-    #[command(flatten)]
-    options: Options,
-}
+const PORTS: [&str; 4] = ["--port", "g0", "--port", "g1"];
 
 /// Clients, gateway and pods, joined by veth pairs with two queues.
 struct Net {
     clients: Namespace,
     gateway: Namespace,
     pods: Namespace,
-    directory: tempfile::TempDir,
+    home: Home,
 }
 
 impl Net {
@@ -43,7 +35,7 @@ impl Net {
             clients: Namespace::new("c"),
             gateway: Namespace::new("g"),
             pods: Namespace::new("p"),
-            directory: tempfile::tempdir().unwrap(),
+            home: Home::new(),
         };
         net.join("g0", &net.clients, "c0");
         net.join("g1", &net.pods, "p0");
@@ -84,63 +76,25 @@ impl Net {
     }
 
     fn options(&self, more: &[&str]) -> Options {
-        let run_dir = self.directory.path().join("run").display().to_string();
-        let words = ["headgate", "--port", "g0", "--port", "g1", "--run-dir", &run_dir];
-        Program::try_parse_from(words.iter().chain(more)).unwrap().options
+        self.home.options(&[&PORTS, more].concat())
     }
 
     fn run_file(&self, name: &str) -> PathBuf {
-        self.directory.path().join("run").join(name)
+        self.home.file(name)
     }
 
     /// Runs the dataplane while `test` runs.
     fn with_dataplane<T: Send>(&self, more: &[&str], test: impl FnOnce() -> T + Send) -> T {
-        let options = self.options(more);
-        let (end, ended) = tokio::sync::oneshot::channel::<()>();
-        std::thread::scope(|scope| {
-            let dataplane = scope.spawn(move || {
-                self.gateway.enter();
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .unwrap();
-                runtime.block_on(run_until(&options, async {
-                    let _ = ended.await;
-                    "the test is over"
-                }))
-            });
-            let tested = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test));
-            drop(end);
-            dataplane.join().unwrap().expect("the dataplane runs to its end");
-            tested.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        let enter = || self.gateway.enter();
+        self.home.with_dataplane(&[&PORTS, more].concat(), enter, test)
     }
 
     fn connect(&self) -> ControlSession {
-        until("the control socket", || {
-            headgate_ring::connect(&self.run_file("control.sock")).ok()
-        })
+        self.home.connect()
     }
 
     fn status(&self) -> Status {
-        let mut text = String::new();
-        let mut stream = until("the status socket", || {
-            UnixStream::connect(self.run_file("status.sock")).ok()
-        });
-        stream.read_to_string(&mut text).unwrap();
-        serde_json::from_str(&text).unwrap()
-    }
-}
-
-/// Asks again until there is an answer: for what another process or thread has yet to do.
-fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
-        std::thread::yield_now();
+        self.home.status()
     }
 }
 

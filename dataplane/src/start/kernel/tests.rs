@@ -2,11 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::time::Instant;
 
-use clap::Parser;
 use headgate_ring::message::{
     Action, Direction, Endpoint, Frontend, GroupId, Listener, ListenerProtocol, Object, PathMatch, Policy,
     PolicyRule, Protocol, Route, RouteKind, RouteMatch, RouteOrigin, Service, Tier, ToControl, Upstream,
@@ -15,84 +11,34 @@ use headgate_ring::message::{
 use headgate_ring::{ControlSession, Operation, Transaction};
 
 use super::*;
+use crate::start::testing::{Home, PATIENCE, until};
 use headgate_net::record::{Class, HttpCount};
 
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-#[derive(Parser)]
-struct Program {
-    #[command(flatten)]
-    options: Options,
-}
-
 struct Loopback {
-    directory: tempfile::TempDir,
-}
-
-/// Asks again until there is an answer: for what another thread has yet to do.
-fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + TIMEOUT;
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "{what}: not within {TIMEOUT:?}");
-        std::thread::yield_now();
-    }
+    home: Home,
 }
 
 impl Loopback {
     fn new() -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-        }
+        Self { home: Home::new() }
     }
 
     fn options(&self, more: &[&str]) -> Options {
-        let run_dir = self.run_file("").display().to_string();
-        let words = ["headgate", "--run-dir", &run_dir];
-        Program::try_parse_from(words.iter().chain(more)).unwrap().options
-    }
-
-    fn run_file(&self, name: &str) -> PathBuf {
-        self.directory.path().join("run").join(name)
+        self.home.options(more)
     }
 
     /// Runs the dataplane while `test` runs.
     fn with_dataplane(&self, more: &[&str], test: impl FnOnce() + Send) {
-        let options = self.options(&[&["--port", "kernel"], more].concat());
-        let (end, ended) = tokio::sync::oneshot::channel::<()>();
-        std::thread::scope(|scope| {
-            let dataplane = scope.spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .unwrap();
-                runtime.block_on(run_until(&options, async {
-                    let _ = ended.await;
-                    "the test is over"
-                }))
-            });
-            let tested = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test));
-            drop(end);
-            dataplane.join().unwrap().expect("the dataplane runs to its end");
-            tested.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        });
+        let words = [&["--port", KERNEL], more].concat();
+        self.home.with_dataplane(&words, || {}, test);
     }
 
     fn connect(&self) -> ControlSession {
-        until("the control socket", || {
-            headgate_ring::connect(&self.run_file("control.sock")).ok()
-        })
+        self.home.connect()
     }
 
     fn status(&self) -> Status {
-        let mut text = String::new();
-        let mut stream = until("the status socket", || {
-            UnixStream::connect(self.run_file("status.sock")).ok()
-        });
-        stream.read_to_string(&mut text).unwrap();
-        serde_json::from_str(&text).unwrap()
+        self.home.status()
     }
 }
 
@@ -102,8 +48,8 @@ fn publish(session: &mut ControlSession, generation: u64, objects: Vec<Object>) 
         full: true,
         operations: objects.into_iter().map(Operation::Put).collect(),
     };
-    session.send_transaction(&transaction, Some(TIMEOUT)).unwrap();
-    let answer = session.receive(Some(TIMEOUT)).unwrap();
+    session.send_transaction(&transaction, Some(PATIENCE)).unwrap();
+    let answer = session.receive(Some(PATIENCE)).unwrap();
     assert_eq!(answer, Some(ToControl::Ack { generation }));
 }
 
@@ -201,7 +147,7 @@ fn closed() -> [Object; 2] {
 
 fn send(to: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(to).unwrap();
-    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
         .write_all(b"GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n")
         .unwrap();
@@ -344,7 +290,7 @@ fn a_client_that_sends_more_than_is_read_still_gets_its_answer() {
         let mut session = net.connect();
         publish(&mut session, 1, vec![listener(to)]);
         let mut stream = TcpStream::connect(to).unwrap();
-        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         // No method: answered 400 and closed while the rest is still under way.
         let garbage = vec![b'\0'; 300_000];
         let _ = stream.write_all(&garbage);

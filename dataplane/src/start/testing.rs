@@ -1,0 +1,97 @@
+//! A dataplane that runs while a test asks it.
+
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use headgate_ring::ControlSession;
+
+use super::run_until;
+use crate::options::Options;
+use crate::telemetry::Status;
+
+/// How long anything may take that another thread or process has yet to do.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Parser)]
+struct Program {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// The run directory of a dataplane, which goes with the test.
+pub(super) struct Home(tempfile::TempDir);
+
+impl Home {
+    pub(super) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// Options as from the command line, with this run directory.
+    pub(super) fn options(&self, words: &[&str]) -> Options {
+        let run_dir = self.file("").display().to_string();
+        let head = ["headgate", "--run-dir", &run_dir];
+        Program::try_parse_from(head.iter().chain(words)).unwrap().options
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join("run").join(name)
+    }
+
+    /// Runs the dataplane while `test` runs, on a thread that calls `prepare` first.
+    pub(super) fn with_dataplane<T: Send>(
+        &self,
+        words: &[&str],
+        prepare: impl FnOnce() + Send,
+        test: impl FnOnce() -> T + Send,
+    ) -> T {
+        let options = self.options(words);
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        std::thread::scope(|scope| {
+            let dataplane = scope.spawn(move || {
+                prepare();
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                runtime.block_on(run_until(&options, async {
+                    let _ = ended.await;
+                    "the test is over"
+                }))
+            });
+            let tested = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test));
+            drop(end);
+            dataplane.join().unwrap().expect("the dataplane runs to its end");
+            tested.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    pub(super) fn connect(&self) -> ControlSession {
+        until("the control socket", || {
+            headgate_ring::connect(&self.file("control.sock")).ok()
+        })
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let mut text = String::new();
+        let mut stream = until("the status socket", || {
+            UnixStream::connect(self.file("status.sock")).ok()
+        });
+        stream.read_to_string(&mut text).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+/// Asks again until there is an answer: for what another process or thread has yet to do.
+pub(super) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        std::thread::yield_now();
+    }
+}
