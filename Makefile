@@ -1,7 +1,7 @@
 # Two commands do all the set-up themselves on a machine with cargo (https://rustup.rs):
 #
 #   make demo    build a release and watch it work, in network namespaces of its own
-#   make test    everything that can be tested, some fifteen minutes on two cores
+#   make test    everything that can be tested, some half an hour on two cores
 #
 # Both install the packages they need with apt, and use sudo for what needs root.
 
