@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::net::{SendFlags, Shutdown, sockopt};
 
-/// How long nothing is accepted after a failure: out of descriptors, as a rule, which does not get better by trying at once.
+/// How long nothing is accepted after a failure.
 const RECOVERY: Duration = Duration::from_millis(100);
+/// How often a failure is told that lasts.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
 
 /// A thread with a bell that ends it. Dropping this rings the bell and waits for the end.
 pub(crate) struct Thread {
@@ -118,15 +120,32 @@ impl<S: AsFd + From<OwnedFd> + Send + 'static> Stream for S {
 
 /// Gives `serve` every connection that comes, one after another, until the bell rings.
 pub(crate) fn accept_until<L: Listener>(bell: &OwnedFd, listener: &L, mut serve: impl FnMut(L::Stream)) {
+    let mut failing = Failing::default();
     while wait(bell, listener) {
         match listener.take() {
             Ok(stream) => serve(stream),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => {
-                tracing::warn!("a connection cannot be accepted: {error}");
-                std::thread::sleep(RECOVERY);
-            }
+            Err(error) => failing.recover(|| tracing::warn!("a connection cannot be accepted: {error}")),
         }
+    }
+}
+
+/// Connections that cannot be accepted: out of descriptors, as a rule, which does not get better by trying at once, and
+/// which a line of the log for each try would not make better either.
+#[derive(Default)]
+pub(crate) struct Failing {
+    /// When it was told last.
+    told: Option<Instant>,
+}
+
+impl Failing {
+    /// Waits a while, and has it told once a minute.
+    pub(crate) fn recover(&mut self, tell: impl FnOnce()) {
+        if self.told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+            self.told = Some(Instant::now());
+            tell();
+        }
+        std::thread::sleep(RECOVERY);
     }
 }
 
@@ -147,7 +166,18 @@ pub(crate) struct Crew<S: Stream> {
     name: &'static str,
     /// At one time.
     most: usize,
-    members: Vec<(S, JoinHandle<()>)>,
+    /// After how long a connection gives way where there are too many; never without.
+    give_way: Option<Duration>,
+    /// Who came first stands first.
+    members: Vec<Member<S>>,
+    /// Members whose connections were ended for others, until their threads have noticed.
+    leaving: Vec<JoinHandle<()>>,
+}
+
+struct Member<S> {
+    stream: S,
+    thread: JoinHandle<()>,
+    since: Instant,
 }
 
 impl<S: Stream> Crew<S> {
@@ -156,21 +186,45 @@ impl<S: Stream> Crew<S> {
         Self {
             name,
             most,
+            give_way: None,
             members: Vec::new(),
+            leaving: Vec::new(),
         }
     }
 
-    /// Serves a connection; gives it back where there are too many. One that cannot be served because the system has no
-    /// thread or descriptor left is closed.
+    /// Where there are too many, the one that came first is ended for another, if it was there for so long.
+    pub(crate) fn that_give_way(mut self, after: Duration) -> Self {
+        self.give_way = Some(after);
+        self
+    }
+
+    /// Serves a connection; gives it back where there are too many, none of which has taken long. One that cannot be served
+    /// because the system has no thread or descriptor left is closed.
     pub(crate) fn serve(&mut self, stream: S, serve: impl FnOnce(&S) + Send + 'static) -> Result<(), S> {
-        self.members.retain(|(_, thread)| !thread.is_finished());
-        if self.members.len() >= self.most {
+        self.members.retain(|member| !member.thread.is_finished());
+        self.leaving.retain(|thread| !thread.is_finished());
+        if self.members.len() >= self.most && !self.give_way() {
             return Err(stream);
         }
         if let Err(error) = self.start(stream, serve) {
             tracing::warn!("a connection cannot be served: {error}");
         }
         Ok(())
+    }
+
+    /// Ends the connection that came first, if it has been there for long. Returns whether there is room now.
+    fn give_way(&mut self) -> bool {
+        let longest = self.members.first();
+        let gives_way = self.leaving.len() < self.most
+            && longest
+                .is_some_and(|member| self.give_way.is_some_and(|after| member.since.elapsed() >= after));
+        if gives_way {
+            let Member { stream, thread, .. } = self.members.remove(0);
+            // Wakes the thread; a client that has gone already is as good.
+            let _ = stream.end();
+            self.leaving.push(thread);
+        }
+        gives_way
     }
 
     fn start(&mut self, stream: S, serve: impl FnOnce(&S) + Send + 'static) -> io::Result<()> {
@@ -182,16 +236,24 @@ impl<S: Stream> Crew<S> {
             let _ = stream.end();
         };
         let thread = std::thread::Builder::new().name(self.name.into()).spawn(body)?;
-        self.members.push((ours, thread));
+        self.members.push(Member {
+            stream: ours,
+            thread,
+            since: Instant::now(),
+        });
         Ok(())
     }
 }
 
 impl<S: Stream> Drop for Crew<S> {
     fn drop(&mut self) {
-        for (stream, thread) in self.members.drain(..) {
+        let members = self.members.drain(..).map(|Member { stream, thread, .. }| {
             // Wakes the thread; a client that has gone already is as good.
             let _ = stream.end();
+            thread
+        });
+        let threads: Vec<_> = members.collect();
+        for thread in threads.into_iter().chain(self.leaving.drain(..)) {
             if thread.join().is_err() {
                 tracing::error!("the thread {} had panicked", self.name);
             }
@@ -231,4 +293,18 @@ pub(crate) fn left(until: Instant) -> io::Result<Duration> {
         return Err(io::ErrorKind::TimedOut.into());
     }
     Ok(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_that_lasts_is_told_once() {
+        let (mut failing, mut told) = (Failing::default(), 0);
+        for _ in 0..3 {
+            failing.recover(|| told += 1);
+        }
+        assert_eq!(told, 1);
+    }
 }

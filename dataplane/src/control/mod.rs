@@ -27,7 +27,7 @@ pub use apply::Applier;
 pub use ground::{Announce, Refusal};
 pub use listeners::Listeners;
 
-use crate::service::Thread;
+use crate::service::{Failing, Thread};
 use crate::telemetry::ControlStatus;
 use rivals::Rivals;
 
@@ -63,6 +63,7 @@ impl Control {
             listener,
             session: None,
             rivals: Rivals::default(),
+            failing: Failing::default(),
             more: false,
             applier,
             status: Arc::clone(&status),
@@ -88,6 +89,7 @@ struct ControlServer {
     listener: SessionListener,
     session: Option<DataSession>,
     rivals: Rivals,
+    failing: Failing,
     /// The session has more to say, for which its bell does not ring.
     more: bool,
     applier: Applier,
@@ -155,11 +157,16 @@ impl ControlServer {
                 self.session = Some(session);
             }
             Err(error) => {
-                tracing::warn!("a control plane could not connect: {error}");
                 self.note(|status| {
                     status.refused += 1;
                     status.last_error = Some(error.to_string());
                 });
+                let tell = || tracing::warn!("a control plane could not connect: {error}");
+                match error {
+                    // Not the fault of the one that came, who still knocks.
+                    HandshakeError::Io { .. } => self.failing.recover(tell),
+                    _ => tell(),
+                }
             }
         }
     }

@@ -21,7 +21,7 @@ use super::repeats::Repeats;
 use super::time::Moment;
 use super::{FlowLog, FlowLogStatus, Record, Recorded, Target};
 use crate::config::Tables;
-use crate::service::Thread;
+use crate::service::{Failing, Thread};
 use headgate_net::clock::{Clock, Nanos};
 
 /// How often the workers' records are collected: workers ring no bell, which would be a system call of theirs.
@@ -149,6 +149,7 @@ struct FlowLogThread {
     /// What was told of losses.
     told: FlowLogStatus,
     looked: Nanos,
+    failing: Failing,
 }
 
 impl FlowLogThread {
@@ -172,6 +173,7 @@ impl FlowLogThread {
             history: VecDeque::new(),
             followers: Followers::default(),
             told: FlowLogStatus::default(),
+            failing: Failing::default(),
         }
     }
 
@@ -217,10 +219,8 @@ impl FlowLogThread {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
-                    // Out of descriptors, as a rule, which does not get better by trying at once.
-                    tracing::warn!("the flow log's socket cannot accept: {error}");
-                    std::thread::sleep(Duration::from_millis(100));
-                    return;
+                    let tell = || tracing::warn!("the flow log's socket cannot accept: {error}");
+                    return self.failing.recover(tell);
                 }
             }
         }

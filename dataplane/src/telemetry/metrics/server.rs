@@ -17,8 +17,11 @@ use crate::telemetry::Answers;
 const REQUEST_TIME: Duration = Duration::from_secs(5);
 /// For all of an answer.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
-/// At one time; one more is told to come back.
+/// At one time; for one more the first gives way, if it was there for long, or else it is told to come back.
 const CONNECTIONS: usize = 16;
+/// What was there for so long is silent or slow, since answers are there within milliseconds. It must not keep probes out,
+/// for whose want of an answer the whole process would be ended.
+const GIVE_WAY: Duration = Duration::from_secs(1);
 
 /// Answers until it is dropped.
 pub struct MetricsServer {
@@ -37,7 +40,7 @@ impl MetricsServer {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let thread = Thread::start("headgate-metric", move |bell| {
-            let mut crew = Crew::new("headgate-scrape", CONNECTIONS);
+            let mut crew = Crew::new("headgate-scrape", CONNECTIONS).that_give_way(GIVE_WAY);
             accept_until(bell, &listener, |stream: TcpStream| {
                 let (answers, without) = (Arc::clone(&answers), Arc::clone(&without));
                 let served = crew.serve(stream, move |stream| {
