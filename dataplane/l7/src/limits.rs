@@ -20,6 +20,8 @@ pub struct Limits {
     pub idle: Duration,
     /// Unused connections to one endpoint that are kept.
     pub max_idle: usize,
+    /// Unused connections to all endpoints together that are kept.
+    pub max_idle_in_all: usize,
     /// Endpoints tried for a request before it is answered 502 or 504.
     pub tries: usize,
 }
@@ -35,6 +37,7 @@ impl Default for Limits {
             read: Duration::from_secs(60),
             idle: Duration::from_secs(30),
             max_idle: 320,
+            max_idle_in_all: usize::MAX,
             tries: 3,
         }
     }

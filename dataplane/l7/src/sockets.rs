@@ -17,14 +17,41 @@ use crate::net::{Accepted, KernelNet, Net, accept};
 use headgate_net::clock::Clock;
 use headgate_net::record::{HttpCount, L7Status};
 
-/// Clients served at a time on one thread. Further ones wait in the kernel's queue of the listener.
-const MOST_CLIENTS: usize = 16_384;
+/// How many descriptors HTTP on one thread may hold, and so how many clients it serves at a time. Further ones wait in the
+/// kernel's queue of the listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DescriptorShare {
+    clients: usize,
+}
+
+impl DescriptorShare {
+    /// A client has a connection to a pod at most while its request is answered. As many again may be kept for the next
+    /// request, and may be waited for after their end.
+    const OF_A_CLIENT: usize = 4;
+    /// Clients at most, whatever descriptors there are.
+    const MOST_CLIENTS: usize = 16_384;
+
+    /// At least one client is served, however few descriptors there are.
+    #[must_use]
+    pub fn of(descriptors: usize) -> Self {
+        Self {
+            clients: (descriptors / Self::OF_A_CLIENT).clamp(1, Self::MOST_CLIENTS),
+        }
+    }
+
+    /// Clients that are served at a time.
+    #[must_use]
+    pub fn clients(self) -> usize {
+        self.clients
+    }
+}
 
 /// HTTP on one thread, with listeners and connections of the kernel. All calls must be made within a tokio
 /// `LocalRuntime` with I/O and time enabled: listeners and connections are tasks of it.
 pub struct Sockets {
     http: Http,
     clock: Clock,
+    share: DescriptorShare,
     listening: HashMap<SocketAddr, Listening>,
 }
 
@@ -40,10 +67,13 @@ impl Drop for Listening {
 impl Sockets {
     /// Without listeners or a configuration.
     #[must_use]
-    pub fn new(config: HttpConfig, clock: Clock) -> Self {
+    pub fn new(mut config: HttpConfig, clock: Clock, share: DescriptorShare) -> Self {
+        let limits = &mut config.limits;
+        limits.max_idle_in_all = limits.max_idle_in_all.min(share.clients);
         Self {
-            http: Http::new(Net::Kernel(KernelNet::new(clock)), config),
+            http: Http::new(Net::Kernel(KernelNet::new(clock, share.clients)), config),
             clock,
+            share,
             listening: HashMap::new(),
         }
     }
@@ -63,7 +93,8 @@ impl Sockets {
     pub fn listen(&mut self, address: SocketAddr, socket: std::net::TcpListener) -> io::Result<()> {
         socket.set_nonblocking(true)?;
         let socket = TcpListener::from_std(socket)?;
-        let task = tokio::task::spawn_local(accept_all(Rc::clone(&self.http.server), address, socket));
+        let server = Rc::clone(&self.http.server);
+        let task = tokio::task::spawn_local(accept_all(server, address, socket, self.share.clients));
         self.listening.insert(address, Listening(task.abort_handle()));
         Ok(())
     }
@@ -104,9 +135,9 @@ impl Sockets {
     }
 }
 
-async fn accept_all(server: Rc<Server>, address: SocketAddr, socket: TcpListener) {
+async fn accept_all(server: Rc<Server>, address: SocketAddr, socket: TcpListener, most: usize) {
     loop {
-        server.has_room(MOST_CLIENTS).await;
+        server.has_room(most).await;
         let gateway = &server.gateway;
         match accept(&socket, address, &gateway.net).await {
             Accepted::Client(stream) => server.serve(stream),

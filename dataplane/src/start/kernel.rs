@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use headgate_l7::{HttpConfig, Limits};
+use headgate_l7::{DescriptorShare, HttpConfig, Limits};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 
@@ -64,6 +64,7 @@ impl Dataplane {
         let cores = cores(options)?;
         let count = u8::try_from(cores.len()).unwrap_or(u8::MAX);
         let descriptors = raise_descriptors();
+        let share = share_out(descriptors, count);
         // Nobody asks for neighbours.
         let (wanted, _) = mpsc::channel(1);
         let shared = Arc::new(Shared::new(count, wanted).map_err(RunError::Runtime)?);
@@ -81,6 +82,7 @@ impl Dataplane {
             },
             established: options.established_flows,
             inlet: Arc::clone(inlet),
+            descriptors: share,
         };
         let configs = (0..).zip(cores.iter().zip(&inlets)).map(config);
         let start =
@@ -99,6 +101,7 @@ impl Dataplane {
         tracing::info!(
             workers = count,
             descriptors,
+            clients = share.clients() * usize::from(count),
             "the dataplane runs on the kernel's sockets: Ingresses are served; Services, steering and the flow log of \
              packets need an interface by --port"
         );
@@ -159,6 +162,31 @@ fn cores(options: &Options) -> Result<Vec<Option<usize>>, RunError> {
         }
     }
 }
+
+/// Descriptors that are for no connection of HTTP: those of sockets for status, metrics and the flow log and of whom they
+/// serve, of files, and of the ring.
+const KEPT: usize = 128;
+/// Likewise those that each worker has for itself and for its listeners.
+const KEPT_FOR_A_WORKER: usize = 16;
+
+/// What each of the workers may have of `descriptors`; without any limit where there is none.
+fn share_out(descriptors: Option<u64>, workers: u8) -> DescriptorShare {
+    let workers = usize::from(workers).max(1);
+    let all = descriptors.map_or(usize::MAX, |all| usize::try_from(all).unwrap_or(usize::MAX));
+    let left = all.saturating_sub(KEPT + KEPT_FOR_A_WORKER * workers);
+    let share = DescriptorShare::of(left / workers);
+    if all < ENOUGH {
+        tracing::warn!(
+            "there may be {all} descriptors, and so {} clients at a time: give more, by `ulimit -n`, LimitNOFILE= of a systemd \
+             unit, or `--ulimit nofile` of a container",
+            share.clients() * workers
+        );
+    }
+    share
+}
+
+/// With fewer descriptors, who starts it is told.
+const ENOUGH: usize = 4096;
 
 /// Each connection is a descriptor, and the usual 1,024 are soon gone. Returns how many there may be, if the system says.
 fn raise_descriptors() -> Option<u64> {

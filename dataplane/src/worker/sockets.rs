@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{future, io};
 
-use headgate_l7::{HttpConfig, Sockets};
+use headgate_l7::{DescriptorShare, HttpConfig, Sockets};
 
 use super::in_force::InForce;
 use super::sleep::Sleeper;
@@ -38,6 +38,8 @@ pub struct SocketWorkerConfig {
     pub established: EstablishedFlows,
     /// Where its listeners come from.
     pub inlet: Arc<Inlet>,
+    /// The descriptors that its connections may be.
+    pub descriptors: DescriptorShare,
 }
 
 /// Listeners for one worker that it has not taken yet.
@@ -85,7 +87,7 @@ struct Worker {
 
 async fn run(config: SocketWorkerConfig, shared: Arc<Shared>, clock: Clock) -> io::Result<()> {
     let mut worker = Worker {
-        sockets: Sockets::new(config.http.clone(), clock),
+        sockets: Sockets::new(config.http.clone(), clock, config.descriptors),
         in_force: InForce::new(config.established),
         record: Arc::clone(&shared.records[usize::from(config.id.0)]),
         config,

@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -33,16 +35,28 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 pub(crate) struct KernelNet {
     clock: Clock,
     scratch: Scratch,
+    lingering: Arc<Lingering>,
+}
+
+/// Connections whose streams are gone and whose peers are still listened to, each of which is a descriptor.
+struct Lingering {
+    now: AtomicUsize,
+    most: usize,
 }
 
 /// Where bytes are between the kernel and hyper, whose buffer only unsafe code could hand to the kernel.
 type Scratch = Rc<RefCell<Box<[u8]>>>;
 
 impl KernelNet {
-    pub(crate) fn new(clock: Clock) -> Self {
+    /// At most `lingering` connections are waited for after their end; a further one is closed at once.
+    pub(crate) fn new(clock: Clock, lingering: usize) -> Self {
         Self {
             clock,
             scratch: Rc::new(RefCell::new(vec![0; SCRATCH].into())),
+            lingering: Arc::new(Lingering {
+                now: AtomicUsize::default(),
+                most: lingering,
+            }),
         }
     }
 
@@ -56,7 +70,7 @@ impl KernelNet {
     }
 
     pub(super) async fn connect(&self, to: SocketAddr) -> io::Result<KernelStream> {
-        let stream = KernelStream::new(TcpStream::connect(to).await?, None, &self.scratch)?;
+        let stream = KernelStream::new(TcpStream::connect(to).await?, None, self)?;
         // To a port of this host that nobody listens at, the kernel may connect a socket with itself.
         if stream.local == stream.peer {
             stream.reset().now();
@@ -81,7 +95,7 @@ pub(crate) async fn accept(socket: &TcpListener, listener: SocketAddr, net: &sup
     };
     loop {
         let error = match socket.accept().await {
-            Ok((stream, _)) => match KernelStream::new(stream, Some(listener), &net.scratch) {
+            Ok((stream, _)) => match KernelStream::new(stream, Some(listener), net) {
                 Ok(stream) => return Accepted::Client(super::Stream::Kernel(stream)),
                 Err(error) => error,
             },
@@ -113,13 +127,14 @@ pub(crate) struct KernelStream {
     local: SocketAddr,
     peer: SocketAddr,
     scratch: Scratch,
+    lingering: Arc<Lingering>,
     /// The peer has closed its side, or is gone.
     ended: bool,
     reset: Rc<Cell<bool>>,
 }
 
 impl KernelStream {
-    fn new(socket: TcpStream, listener: Option<SocketAddr>, scratch: &Scratch) -> io::Result<Self> {
+    fn new(socket: TcpStream, listener: Option<SocketAddr>, net: &KernelNet) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         sockopt::set_socket_keepalive(&socket, true)?;
         sockopt::set_tcp_keepidle(&socket, KEEP_ALIVE)?;
@@ -133,7 +148,8 @@ impl KernelStream {
             local: socket.local_addr()?,
             peer: socket.peer_addr()?,
             socket: Some(socket),
-            scratch: Rc::clone(scratch),
+            scratch: Rc::clone(&net.scratch),
+            lingering: Arc::clone(&net.lingering),
             ended: false,
             reset: Rc::default(),
         })
@@ -203,14 +219,34 @@ impl Drop for KernelStream {
             let _ = socket.set_zero_linger();
         } else if !self.ended
             && let Ok(runtime) = Handle::try_current()
+            && let Some(guest) = Guest::enter(&self.lingering)
         {
-            runtime.spawn(linger(socket));
+            runtime.spawn(linger(socket, guest));
         }
     }
 }
 
+/// One of those that are lingering, until this is dropped.
+struct Guest(Arc<Lingering>);
+
+impl Guest {
+    /// `None` where there are too many.
+    fn enter(lingering: &Arc<Lingering>) -> Option<Self> {
+        // On one thread; tasks only have to be such that they could move to another.
+        let now = lingering.now.fetch_add(1, Ordering::Relaxed);
+        let guest = Self(Arc::clone(lingering));
+        (now < lingering.most).then_some(guest)
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Closes our side, and then throws away what comes until the peer closes its own.
-async fn linger(mut socket: TcpStream) {
+async fn linger(mut socket: TcpStream, _guest: Guest) {
     // Where the connection is gone already there is nothing to wait for, which the first read finds out.
     let _ = rustix::net::shutdown(&socket, rustix::net::Shutdown::Write);
     let discard = async {

@@ -270,6 +270,30 @@ fn idle_connections_are_closed_on_both_sides() {
 }
 
 #[test]
+fn no_more_connections_to_pods_are_kept_than_may_be_in_all() {
+    run(async {
+        let limits = Limits {
+            max_idle_in_all: 2,
+            ..Limits::default()
+        };
+        let world = World::new(limits);
+        world.serve(mirror);
+        let mut browser = world.browser().await;
+        // Three endpoints, each in its turn.
+        for kept in [1, 2, 2, 2, 2, 2] {
+            assert_eq!(fetch(&mut browser, get("/")).await.0, StatusCode::OK);
+            assert_eq!(world.status().now[HttpGauge::UpstreamIdle], kept);
+        }
+        tokio::time::sleep(Duration::from_secs(32)).await;
+        assert_eq!(world.status().now[HttpGauge::UpstreamIdle], 0);
+        assert_eq!(fetch(&mut browser, get("/")).await.0, StatusCode::OK);
+        assert_eq!(world.status().now[HttpGauge::UpstreamIdle], 1);
+        drop(browser);
+        world.quiet().await;
+    });
+}
+
+#[test]
 fn early_answers_of_pods_do_not_spoil_the_pool() {
     run(async {
         let world = World::new(Limits::default());

@@ -31,6 +31,8 @@ pub(crate) struct Pool {
     /// Of each upstream, where the next choice among its endpoints begins.
     turns: ByNumber<usize>,
     busy: Cell<usize>,
+    /// Links kept.
+    idle: Cell<usize>,
 }
 
 #[derive(Default)]
@@ -71,6 +73,7 @@ impl Pool {
             endpoints: RefCell::default(),
             turns: ByNumber::default(),
             busy: Cell::default(),
+            idle: Cell::default(),
         }
     }
 
@@ -134,6 +137,7 @@ impl Pool {
             }
             needed
         });
+        self.idle.set(self.idle.get() - closed.len());
         left
     }
 
@@ -143,22 +147,17 @@ impl Pool {
         for (_, endpoint) in &mut self.endpoints.borrow_mut().known {
             closed.append(&mut endpoint.idle);
         }
+        self.idle.set(0);
     }
 
     /// Whether there is any kept link.
     pub(crate) fn keeps_any(&self) -> bool {
-        self.endpoints
-            .borrow()
-            .known
-            .iter()
-            .any(|(_, endpoint)| !endpoint.idle.is_empty())
+        self.idle.get() > 0
     }
 
     /// Links kept, and exchanges under way.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        let endpoints = self.endpoints.borrow();
-        let idle = endpoints.known.iter().map(|(_, e)| e.idle.len()).sum();
-        (idle, self.busy.get())
+        (self.idle.get(), self.busy.get())
     }
 }
 
@@ -196,6 +195,7 @@ impl Claim {
         let mut endpoints = self.pool.endpoints.borrow_mut();
         let idle = &mut endpoints.known[self.endpoint].idle;
         while let Some(Kept { link, .. }) = idle.pop() {
+            self.pool.idle.set(self.pool.idle.get() - 1);
             if link.is_ready() {
                 self.pool.tally.count(HttpCount::UpstreamReuses);
                 return Some(link);
@@ -210,10 +210,12 @@ impl Claim {
         let mut endpoints = pool.endpoints.borrow_mut();
         let endpoint = &mut endpoints.known[self.endpoint];
         let wanted = endpoint.idle.len() < pool.limits.max_idle
+            && pool.idle.get() < pool.limits.max_idle_in_all
             && pool.current.is_endpoint(&endpoint.upstream, endpoint.address);
         if wanted {
             let since = pool.net.now();
             endpoint.idle.push(Kept { link, since });
+            pool.idle.set(pool.idle.get() + 1);
         }
     }
 }

@@ -333,6 +333,17 @@ fn a_request_under_way_ends_before_the_process_does() {
 }
 
 #[test]
+fn descriptors_are_shared_out() {
+    let clients = |descriptors, workers| share_out(descriptors, workers).clients();
+    // For each client a connection to a pod, one that is kept, and one that is waited for; the rest is for all else.
+    assert_eq!(clients(Some(1024), 2), (1024 - 128 - 2 * 16) / 2 / 4);
+    assert_eq!(clients(Some(20_000), 4), (20_000 - 128 - 4 * 16) / 4 / 4);
+    assert_eq!(clients(Some(1 << 20), 2), 16_384);
+    assert_eq!(clients(None, 64), 16_384);
+    assert_eq!(clients(Some(64), 8), 1);
+}
+
+#[test]
 fn what_is_for_interfaces_is_refused() {
     let net = Loopback::new();
     let runtime = tokio::runtime::Builder::new_current_thread()
