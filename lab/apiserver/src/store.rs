@@ -1,0 +1,185 @@
+//! The store for tests in the same process: without authorization, admission or defaults' strictness, and fast.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::convert;
+use crate::keyspace::{Key, Object};
+use crate::profile::Age;
+use crate::resources::Resource;
+use crate::shared::Shared;
+use crate::write;
+
+/// Objects, as they are kept. Kinds are named by kind, plural or short name: "Ingress", "ingresses", "ing"; where two
+/// groups have one, with the group: "events.events.k8s.io".
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+impl Store {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Store { shared }
+    }
+
+    /// Puts an object in the place of what has its name, status and all, and returns it with what the server sets.
+    ///
+    /// # Errors
+    ///
+    /// When the server has no such kind, or there is no name.
+    pub fn apply(&self, object: &Value) -> Result<Value> {
+        let (resource, key, mut value) = self.read(object)?;
+        let table = &resource.table;
+        loop {
+            let old = self.shared.keyspace.get(table, &key);
+            prepare(&resource, old.as_deref(), &mut value, self.shared.age);
+            let expected = old.map(|old| old.revision);
+            if let Ok(Some(written)) = self
+                .shared
+                .keyspace
+                .commit(table, &key, expected, Some(value.clone()))
+            {
+                self.shared.after_write(&resource, &written);
+                return Ok(whole(&resource, &written));
+            }
+        }
+    }
+
+    /// The same for many objects at once: one lock, one notice to watchers.
+    ///
+    /// # Errors
+    ///
+    /// When the server lacks the kind of one, or one has no name; then none is written.
+    pub fn apply_all<'a>(&self, objects: impl IntoIterator<Item = &'a Value>) -> Result<usize> {
+        let read: Result<Vec<_>> = objects.into_iter().map(|object| self.read(object)).collect();
+        let prepared = read?.into_iter().map(|(resource, key, mut value)| {
+            let old = self.shared.keyspace.get(&resource.table, &key);
+            prepare(&resource, old.as_deref(), &mut value, self.shared.age);
+            if resource.kind == "CustomResourceDefinition" {
+                self.shared.registry.define(&value);
+            }
+            (resource.table.clone(), key, value)
+        });
+        let prepared: Vec<_> = prepared.collect();
+        let count = prepared.len();
+        self.shared.keyspace.put_all(prepared);
+        Ok(count)
+    }
+
+    /// Takes an object out, whatever its finalizers; false where there is none. The namespace is "" for cluster-wide kinds.
+    pub fn delete(&self, kind: &str, namespace: &str, name: &str) -> bool {
+        let Some(resource) = self.shared.registry.named(kind) else {
+            return false;
+        };
+        let key = Key::new(namespace, name);
+        while let Some(old) = self.shared.keyspace.get(&resource.table, &key) {
+            if let Ok(Some(gone)) =
+                self.shared
+                    .keyspace
+                    .commit(&resource.table, &key, Some(old.revision), None)
+            {
+                self.shared.after_delete(&resource, &gone);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// One object.
+    pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+        let resource = self.shared.registry.named(kind)?;
+        let object = self
+            .shared
+            .keyspace
+            .get(&resource.table, &Key::new(namespace, name))?;
+        Some(whole(&resource, &object))
+    }
+
+    /// All objects of a kind, in one namespace or ("") all.
+    pub fn list(&self, kind: &str, namespace: &str) -> Vec<Value> {
+        let Some(resource) = self.shared.registry.named(kind) else {
+            return Vec::new();
+        };
+        let snapshot = self.shared.keyspace.list(&resource.table, namespace);
+        snapshot
+            .objects
+            .iter()
+            .map(|object| whole(&resource, object))
+            .collect()
+    }
+
+    /// The revision of the last write.
+    pub fn revision(&self) -> u64 {
+        self.shared.keyspace.revision()
+    }
+
+    /// Raises the revision as writes of kinds do that nobody here looks at.
+    pub fn advance(&self, by: u64) {
+        self.shared.keyspace.advance(by);
+    }
+
+    /// Forgets the history: watches and lists of older revisions are answered with 410.
+    pub fn compact(&self) {
+        self.shared.keyspace.compact();
+    }
+
+    fn read(&self, object: &Value) -> Result<(Arc<Resource>, Key, Value)> {
+        let (kind, version) = (&object["kind"], &object["apiVersion"]);
+        let (resource, version) = self
+            .shared
+            .registry
+            .of(object)
+            .with_context(|| format!("the server has no kind {kind} of {version}"))?;
+        let Some(name) = object["metadata"]["name"]
+            .as_str()
+            .filter(|name| !name.is_empty())
+        else {
+            bail!("a {kind} has no name")
+        };
+        let mut value = convert::to_stored(&resource, &version, object.clone());
+        let namespace = match object["metadata"]["namespace"].as_str() {
+            _ if !resource.namespaced => "",
+            None | Some("") => "default",
+            Some(namespace) => namespace,
+        };
+        if resource.namespaced {
+            value["metadata"]["namespace"] = namespace.into();
+        }
+        Ok((resource, Key::new(namespace, name), value))
+    }
+}
+
+/// Sets what the server sets. Generation, uid and time are those of the object that was there.
+fn prepare(resource: &Resource, old: Option<&Object>, value: &mut Value, age: Age) {
+    let Some(old) = old else {
+        return write::created(resource, value, age, true);
+    };
+    if let Some(metadata) = value["metadata"].as_object_mut() {
+        metadata.remove("resourceVersion");
+        metadata.remove("uid");
+    }
+    // Written for the revision that is there, the preconditions hold.
+    value["metadata"]["resourceVersion"] = old.revision.to_string().into();
+    let status = value.get("status").cloned();
+    let _ = write::updated(resource, old, value, false);
+    if let Some(status) = status {
+        value["status"] = status;
+    }
+}
+
+fn whole(resource: &Resource, object: &Object) -> Value {
+    let mut value = object.value.clone();
+    let version = resource.versions.first().map(String::as_str).unwrap_or_default();
+    let version = if resource.group == "events.k8s.io" {
+        "v1".to_owned()
+    } else {
+        resource.api_version(version)
+    };
+    let head = json!({"kind": resource.kind, "apiVersion": version});
+    for (key, field) in head.as_object().into_iter().flatten() {
+        value[key] = field.clone();
+    }
+    value
+}

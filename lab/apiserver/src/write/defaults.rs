@@ -1,0 +1,124 @@
+//! What the server fills in where a client says nothing: those defaults that controllers see
+//! (`pkg/apis/core/v1/defaults.go` and its like).
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::profile::Age;
+use crate::resources::Resource;
+
+static ADDRESSES: AtomicU32 = AtomicU32::new(0);
+static PORTS: AtomicU32 = AtomicU32::new(0);
+
+/// Fills a new object.
+pub(super) fn fill(resource: &Resource, value: &mut Value, age: Age) {
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Service") => service(value, age),
+        ("", "Namespace") => {
+            let name = value["metadata"]["name"].clone();
+            or_set(value, "/spec/finalizers", || json!(["kubernetes"]));
+            if age >= Age(21) {
+                or_set(value, "/metadata/labels/kubernetes.io~1metadata.name", || name);
+            }
+            or_set(value, "/status/phase", || json!("Active"));
+        }
+        ("", "Secret") => or_set(value, "/type", || json!("Opaque")),
+        ("discovery.k8s.io", _) => ports(value.get_mut("ports").and_then(Value::as_array_mut)),
+        ("networking.k8s.io", "NetworkPolicy") => network_policy(value),
+        _ => {}
+    }
+}
+
+/// Sets what is at a JSON pointer, with the objects above it, if nothing is there.
+fn or_set(value: &mut Value, pointer: &str, new: impl FnOnce() -> Value) {
+    if value.pointer(pointer).is_some_and(|value| !value.is_null()) {
+        return;
+    }
+    let mut at = value;
+    for step in pointer.split('/').skip(1) {
+        at = &mut at[&step.replace("~1", "/")];
+    }
+    *at = new();
+}
+
+fn service(value: &mut Value, age: Age) {
+    or_set(value, "/spec/type", || json!("ClusterIP"));
+    or_set(value, "/spec/sessionAffinity", || json!("None"));
+    let kind = value["spec"]["type"].as_str().unwrap_or_default().to_owned();
+    for port in value["spec"]
+        .get_mut("ports")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        or_set(port, "/protocol", || json!("TCP"));
+        let number = port["port"].clone();
+        or_set(port, "/targetPort", || number);
+        if kind == "NodePort" || kind == "LoadBalancer" {
+            or_set(port, "/nodePort", || {
+                (30_000 + PORTS.fetch_add(1, Ordering::Relaxed) % 2_768).into()
+            });
+        }
+    }
+    if kind == "ExternalName" {
+        return;
+    }
+    or_set(value, "/spec/clusterIP", || {
+        let n = ADDRESSES.fetch_add(1, Ordering::Relaxed) % 0xfff0 + 2;
+        format!("10.96.{}.{}", n >> 8, n & 0xff).into()
+    });
+    let address = value["spec"]["clusterIP"].clone();
+    or_set(value, "/spec/clusterIPs", || json!([address]));
+    if address != "None" {
+        let family = if address.as_str().is_some_and(|address| address.contains(':')) {
+            "IPv6"
+        } else {
+            "IPv4"
+        };
+        or_set(value, "/spec/ipFamilies", || json!([family]));
+        or_set(value, "/spec/ipFamilyPolicy", || json!("SingleStack"));
+    }
+    if age >= Age(22) {
+        or_set(value, "/spec/internalTrafficPolicy", || json!("Cluster"));
+    }
+    if kind == "NodePort" || kind == "LoadBalancer" {
+        or_set(value, "/spec/externalTrafficPolicy", || json!("Cluster"));
+    }
+}
+
+fn ports(ports: Option<&mut Vec<Value>>) {
+    for port in ports.into_iter().flatten() {
+        or_set(port, "/protocol", || json!("TCP"));
+        or_set(port, "/name", || json!(""));
+    }
+}
+
+fn network_policy(value: &mut Value) {
+    let egress = value["spec"].get("egress").is_some();
+    or_set(value, "/spec/podSelector", || json!({}));
+    or_set(value, "/spec/policyTypes", || {
+        if egress {
+            json!(["Ingress", "Egress"])
+        } else {
+            json!(["Ingress"])
+        }
+    });
+    for direction in ["ingress", "egress"] {
+        for rule in value["spec"]
+            .get_mut(direction)
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            for port in rule
+                .get_mut("ports")
+                .and_then(Value::as_array_mut)
+                .into_iter()
+                .flatten()
+            {
+                or_set(port, "/protocol", || json!("TCP"));
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The stand-in, as clients see it.
+
+mod access;
+mod client;
+mod faults;
+mod hostile;
+mod list;
+mod patch;
+mod versions;
+mod watch;
+mod write;
