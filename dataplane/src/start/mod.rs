@@ -14,7 +14,7 @@ mod routes;
 mod workers;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

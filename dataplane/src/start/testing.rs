@@ -1,12 +1,14 @@
 //! A dataplane that runs while a test asks it.
 
 use std::io::Read;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use headgate_ring::ControlSession;
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket, sockopt};
 
 use super::run_until;
 use crate::options::Options;
@@ -82,6 +84,17 @@ impl Home {
         stream.read_to_string(&mut text).unwrap();
         serde_json::from_str(&text).unwrap()
     }
+}
+
+/// An address of loopback that nobody listens at, and that the kernel gives to nobody else while the tests run: a socket
+/// that is bound and does not listen keeps its port from all but those who ask for this one.
+pub(crate) fn free() -> SocketAddr {
+    let keeper = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    sockopt::set_socket_reuseaddr(&keeper, true).unwrap();
+    bind(&keeper, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = getsockname(&keeper).unwrap().try_into().unwrap();
+    std::mem::forget(keeper);
+    address
 }
 
 /// Asks again until there is an answer: for what another process or thread has yet to do.

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{future, io};
@@ -44,23 +44,44 @@ pub struct SocketWorkerConfig {
 
 /// Listeners for one worker that it has not taken yet.
 #[derive(Debug, Default)]
-pub struct Inlet(Mutex<Vec<(SocketAddr, TcpListener)>>);
+pub struct Inlet(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    listeners: Vec<(SocketAddr, TcpListener)>,
+    /// The worker takes no more.
+    closed: bool,
+}
 
 impl Inlet {
-    /// Puts a listener down for the worker, which knows it by `address`. Call [`Subscriber::wake`] afterwards.
+    /// Puts a listener down for the worker, which knows it by `address`. Call [`Subscriber::wake`] afterwards. Where the
+    /// worker takes no more, the listener is closed.
     pub fn put(&self, address: SocketAddr, socket: TcpListener) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.push((address, socket));
+        let mut waiting = self.waiting();
+        if !waiting.closed {
+            waiting.listeners.push((address, socket));
+        }
     }
 
     /// What the worker has not taken yet; it is the caller's then.
     pub fn take(&self) -> Vec<(SocketAddr, TcpListener)> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.waiting().listeners)
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.waiting().listeners.is_empty()
+    }
+
+    /// Closes what waits, and whatever is put down later: in its queue, clients would wait for nobody.
+    fn close(&self) {
+        let mut waiting = self.waiting();
+        waiting.closed = true;
+        waiting.listeners.clear();
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -140,6 +161,7 @@ impl Worker {
 
     /// Refuses new clients, and lets requests that are being answered come to their end.
     async fn drain(&mut self) {
+        self.config.inlet.close();
         self.sockets.close();
         let until = Instant::now() + DRAIN;
         while self.sockets.active() > 0 && Instant::now() < until {
@@ -147,3 +169,6 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

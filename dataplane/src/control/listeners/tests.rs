@@ -1,16 +1,12 @@
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::start::testing::free;
 
 fn listeners(workers: u8) -> (Listeners, Vec<Arc<Inlet>>) {
     let shared = Arc::new(Shared::new(workers, mpsc::channel(1).0).unwrap());
     let inlets: Vec<_> = (0..workers).map(|_| Arc::default()).collect();
     (Listeners::new(&shared, inlets.clone()), inlets)
-}
-
-/// An address of loopback that nobody listens at.
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 #[test]

@@ -11,7 +11,7 @@ use headgate_ring::message::{
 use headgate_ring::{ControlSession, Operation, Transaction};
 
 use super::*;
-use crate::start::testing::{Home, PATIENCE, until};
+use crate::start::testing::{Home, PATIENCE, free, until};
 use headgate_net::record::{Class, HttpCount};
 
 struct Loopback {
@@ -53,9 +53,15 @@ fn publish(session: &mut ControlSession, generation: u64, objects: Vec<Object>) 
     assert_eq!(answer, Some(ToControl::Ack { generation }));
 }
 
-/// An address of loopback that nobody listens at.
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// Whether nobody listens there any more. Who does is asked and answers, which takes its time: connections that come faster
+/// than they are accepted fill the listener's queue, and then connecting takes seconds.
+fn is_closed(to: SocketAddr) -> Option<()> {
+    let Ok(mut stream) = TcpStream::connect(to) else {
+        return Some(());
+    };
+    let _ = stream.write_all(b"GET / HTTP/1.0\r\n\r\n");
+    let _ = stream.read_to_end(&mut Vec::new());
+    None
 }
 
 /// A pod that answers whatever comes with `answer`, until its client closes.
@@ -184,7 +190,7 @@ fn listeners_come_and_go_and_requests_reach_pods_on_loopback() {
         assert!(text.starts_with("HTTP/1.0 200"), "{text}");
         assert!(ask(second).ends_with("hello"));
         publish(&mut session, 3, state(&[second]));
-        until("the listener is closed", || TcpStream::connect(first).err());
+        until("the listener is closed", || is_closed(first));
         assert!(ask(second).ends_with("hello"));
         let status = net.status();
         assert_eq!((status.mode, status.workers.len()), (Mode::Sockets, 2));
@@ -322,7 +328,7 @@ fn a_request_under_way_ends_before_the_process_does() {
         assert!(answering.read(&mut head).unwrap() > 0);
         std::thread::spawn(move || {
             // Answered once nobody listens any more, which the stop begins with.
-            until("the listener is closed", || TcpStream::connect(to).err());
+            until("the listener is closed", || is_closed(to));
             answering.write_all(HELLO.as_bytes()).unwrap();
         });
         client.send(asking).unwrap();
@@ -386,7 +392,8 @@ fn metrics_and_probes_are_served_there_too() {
         let state: Vec<_> = route(&[web]).into();
         publish(&mut session, 1, [state.clone(), vec![listener(to)]].concat());
         assert!(ask(to).ends_with("hello"));
-        assert!(get("/readyz").starts_with("HTTP/1.1 200"));
+        let text = get("/readyz");
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
         let text = get("/metrics");
         let line = "headgate_http_requests_total{class=\"2xx\"} 1";
         assert!(text.lines().any(|l| l == line), "{text}");
