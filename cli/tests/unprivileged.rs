@@ -2,10 +2,11 @@
 
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -45,8 +46,12 @@ fn unprivileged(program: &Path) -> Command {
     command
 }
 
+/// Demos of this program; those of others are waited for.
+static DEMO: Mutex<()> = Mutex::new(());
+
 #[test]
 fn the_demo_on_the_kernels_sockets_holds_what_it_says() {
+    let _turn = DEMO.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = tempfile::tempdir().unwrap();
     let program = program_in(directory.path());
     let output = unprivileged(&program)
@@ -70,6 +75,48 @@ fn the_demo_on_the_kernels_sockets_holds_what_it_says() {
     ] {
         assert!(text.contains(step), "{step} in {text}");
     }
+}
+
+/// The usual ports of the gateway are taken, as those of somebody's development server are, and the demo is run twice at once.
+#[test]
+fn demos_take_other_ports_and_turns() {
+    let _turn = DEMO.lock().unwrap_or_else(PoisonError::into_inner);
+    let taken: Vec<_> = [8080, 8443]
+        .into_iter()
+        .filter_map(|port| TcpListener::bind(("127.0.0.10", port)).ok())
+        .collect();
+    let directory = tempfile::tempdir().unwrap();
+    let program = program_in(directory.path());
+    let start = || {
+        let mut command = unprivileged(&program);
+        command
+            .args(["demo", "--port", "kernel"])
+            .env_remove("XDG_RUNTIME_DIR");
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let demos = [start(), start()].map(|demo| demo.wait_with_output().unwrap());
+    drop(taken);
+    let texts = demos.map(|output| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success() && text.contains("expectations held and 0 did not"),
+            "{text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(
+            !text.contains("127.0.0.10:8080") && !text.contains("127.0.0.10:8443"),
+            "{text}"
+        );
+        text
+    });
+    assert!(
+        texts.iter().any(|text| text.contains("another demo is at work")),
+        "{texts:?}"
+    );
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub use remote::Remote;
 pub use servers::{Pod, PodSpec};
 pub use shop::{Shop, free_port};
 pub use topology::{Lab, LabOptions, address};
+pub use watchdog::Watchdog;
 
 /// Whether this process may make namespaces and interfaces.
 ///

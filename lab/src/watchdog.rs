@@ -1,4 +1,4 @@
-//! Removes a lab whose process died without doing so itself.
+//! Removes what is left of a process that died without doing so itself.
 
 use std::{
     io::Write,
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::process::spawn_from_keeper;
 
-/// Waits for a word on its standard input, which the kernel closes when the lab's process dies, be it of SIGKILL.
+/// Waits for a word on its standard input, which the kernel closes when the process dies, be it of SIGKILL.
 /// A session of its own, so that Ctrl-C on the terminal does not end it first.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
@@ -24,12 +24,20 @@ rm -rf "$dir"
 
 /// The process that watches; dropping it calls it off.
 #[derive(Debug)]
-pub(crate) struct Watchdog {
+pub struct Watchdog {
     child: Child,
     stdin: Option<ChildStdin>,
 }
 
 impl Watchdog {
+    /// Starts to watch over a directory alone.
+    ///
+    /// # Errors
+    /// When there is no process to be had.
+    pub fn over(directory: &Path) -> Result<Self> {
+        Self::start(directory, &[])
+    }
+
     /// Starts to watch over namespaces, by name, and a directory.
     pub(crate) fn start(directory: &Path, namespaces: &[String]) -> Result<Self> {
         let mut command = Command::new("setsid");

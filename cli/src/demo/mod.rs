@@ -2,6 +2,7 @@
 
 mod report;
 mod steps;
+mod turn;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -12,11 +13,12 @@ use std::{
 
 use anyhow::{Context, Result};
 use headgate_lab::{
-    Gateway, GatewayOptions, Lab, LabOptions, Namespace, Shop, address, client::Curl, free_port,
+    Gateway, GatewayOptions, Lab, LabOptions, Namespace, Shop, Watchdog, address, client::Curl, free_port,
 };
 
 use crate::flags::DemoOptions;
 use report::Report;
+use turn::Turn;
 
 const PICTURE: &str = "
   clients              gateway                pods
@@ -47,26 +49,32 @@ enum Site {
     Loopback(Loopback),
 }
 
-/// A place on this machine's loopback.
+/// A place on this machine's loopback. Fields are dropped in this order.
 struct Loopback {
     directory: tempfile::TempDir,
+    /// Removes the directory if this process cannot, as at Ctrl-C; where there is no watchdog to be had, it is left.
+    _watchdog: Option<Watchdog>,
     http: u16,
     https: u16,
+    _turn: Turn,
 }
 
 impl Loopback {
     const INGRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 10);
 
     /// At the usual ports for it, or at others where these are taken.
-    fn find() -> Result<Self> {
+    fn find(turn: Turn) -> Result<Self> {
         let port = |preferred| {
             free_port(&[Self::INGRESS], preferred)
                 .with_context(|| format!("finding a port to listen at on {}", Self::INGRESS))
         };
+        let directory = tempfile::Builder::new().prefix("headgate-demo-").tempdir()?;
         Ok(Self {
-            directory: tempfile::Builder::new().prefix("headgate-demo-").tempdir()?,
+            _watchdog: Watchdog::over(directory.path()).ok(),
+            directory,
             http: port(8080)?,
             https: port(8443)?,
+            _turn: turn,
         })
     }
 }
@@ -82,7 +90,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<ExitCode> {
     let on_loopback = options.port.is_some();
     report.line(if on_loopback { PICTURE_OF_LOOPBACK } else { PICTURE })?;
     let stage = if on_loopback {
-        Stage::on_loopback(options)?
+        Stage::on_loopback(options, Turn::take(&mut report)?)?
     } else {
         Stage::in_lab(options)?
     };
@@ -164,9 +172,9 @@ impl Stage {
         })
     }
 
-    fn on_loopback(options: &DemoOptions) -> Result<Self> {
+    fn on_loopback(options: &DemoOptions, turn: Turn) -> Result<Self> {
         let program = this_program()?;
-        let loopback = Loopback::find()?;
+        let loopback = Loopback::find(turn)?;
         let own = loopback.directory.path();
         let pods = [program.to_string_lossy().into_owned(), "lab".into(), "pod".into()];
         let shop = Shop::open_on_loopback(&pods, options.keep.as_deref().unwrap_or(own))?;
