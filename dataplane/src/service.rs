@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use headgate_ring::ThreadBell;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{SendFlags, Shutdown, sockopt};
 
 /// How long nothing is accepted after a failure.
@@ -16,10 +17,17 @@ const RECOVERY: Duration = Duration::from_millis(100);
 /// How often a failure is told that lasts.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
 
+/// A peer that has gone is an error, and no signal.
+#[cfg(not(target_vendor = "apple"))]
+const SEND: SendFlags = SendFlags::NOSIGNAL;
+/// Darwin has no such flag; every Rust program ignores the signal from its start.
+#[cfg(target_vendor = "apple")]
+const SEND: SendFlags = SendFlags::empty();
+
 /// A thread with a bell that ends it. Dropping this rings the bell and waits for the end.
 pub(crate) struct Thread {
     name: &'static str,
-    bell: Arc<OwnedFd>,
+    bell: Arc<ThreadBell>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -30,9 +38,9 @@ impl Thread {
     /// When there is no thread or no descriptor to be had.
     pub(crate) fn start(
         name: &'static str,
-        body: impl FnOnce(&OwnedFd) + Send + 'static,
+        body: impl FnOnce(&ThreadBell) + Send + 'static,
     ) -> io::Result<Self> {
-        let bell = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
+        let bell = Arc::new(ThreadBell::new()?);
         let end = Arc::clone(&bell);
         let thread = std::thread::Builder::new()
             .name(name.into())
@@ -52,8 +60,7 @@ impl Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        // The only error is a full counter, and then the bell rings already.
-        let _ = rustix::io::write(&*self.bell, &1_u64.to_ne_bytes());
+        self.bell.ring();
         if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
             tracing::error!("the thread {} had panicked", self.name);
         }
@@ -113,13 +120,12 @@ impl<S: AsFd + From<OwnedFd> + Send + 'static> Stream for S {
 
     fn write_within(&self, bytes: &[u8], time: Duration) -> io::Result<usize> {
         sockopt::set_socket_timeout(self, sockopt::Timeout::Send, Some(time))?;
-        // A peer that has gone is an error, and no signal.
-        Ok(rustix::net::send(self, bytes, SendFlags::NOSIGNAL)?)
+        Ok(rustix::net::send(self, bytes, SEND)?)
     }
 }
 
 /// Gives `serve` every connection that comes, one after another, until the bell rings.
-pub(crate) fn accept_until<L: Listener>(bell: &OwnedFd, listener: &L, mut serve: impl FnMut(L::Stream)) {
+pub(crate) fn accept_until<L: Listener>(bell: &ThreadBell, listener: &L, mut serve: impl FnMut(L::Stream)) {
     let mut failing = Failing::default();
     while wait(bell, listener) {
         match listener.take() {
@@ -150,7 +156,7 @@ impl Failing {
 }
 
 /// False when it is time to end.
-fn wait(bell: &OwnedFd, listener: &impl AsFd) -> bool {
+fn wait(bell: &ThreadBell, listener: &impl AsFd) -> bool {
     let mut fds = [
         PollFd::new(bell, PollFlags::IN),
         PollFd::new(listener, PollFlags::IN),

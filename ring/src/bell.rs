@@ -7,11 +7,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
+use rustix::net::{RecvFlags, recv, send};
+
+use crate::sockets;
 
 /// Whether the peer still holds its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,17 +34,13 @@ impl Bell {
 
     /// Both ends.
     pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-        Ok(socketpair(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )?)
+        let (one, other) = UnixStream::pair()?;
+        Ok((one.into(), other.into()))
     }
 
     /// Wakes the peer, or leaves it to the bytes that it has not yet read.
     pub(crate) fn ring(&self) -> io::Result<Connected> {
-        match send(&self.0, &[1], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        match send(&self.0, &[1], sockets::SEND) {
             Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Ok(Connected::Open),
             Err(Errno::PIPE | Errno::CONNRESET) => Ok(Connected::HungUp),
             Err(error) => Err(error.into()),

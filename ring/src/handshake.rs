@@ -10,7 +10,7 @@
 //! Integers are little-endian, sizes are bytes. Magic, version and role keep their place in every version, so that
 //! peers of different versions can tell each other so. The control plane speaks first and names the largest rings
 //! that it will map; the dataplane answers with the rings that it has made and passes, with that answer alone
-//! and by `SCM_RIGHTS`, the memfd and the control plane's end of the bell for room in a ring. A dataplane that
+//! and by `SCM_RIGHTS`, the shared memory and the control plane's end of the bell for room in a ring. A dataplane that
 //! refuses answers without descriptors and hangs up.
 
 mod error;
@@ -25,8 +25,8 @@ use std::time::Duration;
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recv, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, recv,
+    recvmsg, sendmsg,
 };
 
 pub use self::error::HandshakeError;
@@ -37,6 +37,7 @@ use crate::limits::{MESSAGE_BYTES, RING_BYTES_MAX};
 use crate::ring::Layout;
 use crate::shm::{Mapping, peer_credentials};
 use crate::sizes::Sizes;
+use crate::sockets;
 
 /// Bytes of a hello.
 const HELLO: usize = 32;
@@ -47,7 +48,7 @@ const TIMEOUT: Duration = Duration::from_millis(500);
 /// The process at the other end, as it was when it connected or listened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerProcess {
-    /// Its number, 0 when it is in a PID namespace that is not visible from here.
+    /// Its number, 0 when it is in a PID namespace that is not visible from here, or the system does not tell it.
     pub pid: i32,
     /// Its effective user.
     pub uid: u32,
@@ -56,11 +57,8 @@ pub struct PeerProcess {
 impl PeerProcess {
     /// Who is at the other end of `socket`, if it may be there.
     pub(crate) fn admit(socket: BorrowedFd<'_>) -> Result<Self, HandshakeError> {
-        let credentials = peer_credentials(socket).map_err(failed("ask for the peer's credentials"))?;
-        let peer = Self {
-            pid: credentials.pid,
-            uid: credentials.uid,
-        };
+        let (pid, uid) = peer_credentials(socket).map_err(failed("ask for the peer's credentials"))?;
+        let peer = Self { pid, uid };
         peer.check(rustix::process::geteuid().as_raw())
     }
 
@@ -87,7 +85,7 @@ pub(crate) struct SessionParts {
     pub(crate) session: u64,
 }
 
-/// Memfd and bell.
+/// Memory and bell.
 const DESCRIPTORS: usize = 2;
 
 /// The dataplane's part, on a connection just accepted.
@@ -218,8 +216,7 @@ fn send_hello(
     }
     let bytes = hello.encode();
     // 32 bytes fit the buffer of a fresh connection.
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    match sendmsg(socket, &[IoSlice::new(&bytes)], &mut control, flags) {
+    match sendmsg(socket, &[IoSlice::new(&bytes)], &mut control, sockets::SEND) {
         Ok(HELLO) => Ok(()),
         Ok(sent) => Err(HandshakeError::Timeout(sent)),
         Err(Errno::PIPE | Errno::CONNRESET) => Err(HandshakeError::HungUp(0)),
@@ -233,10 +230,14 @@ fn receive_with_descriptors(socket: BorrowedFd<'_>) -> Result<([u8; HELLO], Vec<
     let mut bytes = [0; HELLO];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
     let received = loop {
         wait_readable(socket, 0, deadline)?;
-        match recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags) {
+        match recvmsg(
+            socket,
+            &mut [IoSliceMut::new(&mut bytes)],
+            &mut control,
+            sockets::RECEIVE,
+        ) {
             Ok(message) => break message.bytes,
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(Errno::CONNRESET) => return Err(HandshakeError::HungUp(0)),
@@ -251,7 +252,11 @@ fn receive_with_descriptors(socket: BorrowedFd<'_>) -> Result<([u8; HELLO], Vec<
         RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
         _ => None,
     });
-    Ok((bytes, descriptors.flatten().collect()))
+    let descriptors: Vec<OwnedFd> = descriptors.flatten().collect();
+    for descriptor in &descriptors {
+        sockets::received(descriptor).map_err(failed("keep what the dataplane passed"))?;
+    }
+    Ok((bytes, descriptors))
 }
 
 /// Reads on from `received` until the hello is whole, and no further: what follows are rings of the bell.

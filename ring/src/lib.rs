@@ -31,6 +31,16 @@ mod shm;
 mod shm;
 mod sizes;
 mod socket_file;
+#[cfg_attr(
+    all(target_os = "linux", not(feature = "portable")),
+    path = "sockets/at_once.rs"
+)]
+#[cfg_attr(
+    any(not(target_os = "linux"), feature = "portable"),
+    path = "sockets/in_steps.rs"
+)]
+mod sockets;
+mod thread_bell;
 mod transaction;
 
 pub use handshake::{HandshakeError, PeerProcess};
@@ -39,4 +49,5 @@ pub use record::Corruption;
 pub use run_dir::default_run_dir;
 pub use session::{ControlSession, DataSession, HangUp, Session, SessionError, put_bytes};
 pub use sizes::Sizes;
+pub use thread_bell::ThreadBell;
 pub use transaction::{Operation, Transaction, TransactionError};

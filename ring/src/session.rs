@@ -27,6 +27,7 @@ use crate::limits::{MESSAGE_BYTES, TRANSACTION_BYTES, TRANSACTION_OPERATIONS};
 use crate::message::{Generation, Key, Object, ToControl, ToData};
 use crate::record::Corruption;
 use crate::ring::{Reader, RingWriter, Towards};
+use crate::sockets;
 use crate::transaction::{Collector, Operation, ToDataRef, Transaction, TransactionError, check_generation};
 
 /// The control plane's end.
@@ -54,13 +55,19 @@ pub struct Session<S, R> {
 
 /// Ends a session from another thread than the one that uses it.
 #[derive(Debug)]
-pub struct HangUp(OwnedFd);
+pub struct HangUp {
+    socket: OwnedFd,
+    room: OwnedFd,
+}
 
 impl HangUp {
     /// Ends the session for both sides: a call that waits for the peer says [`SessionError::PeerGone`] at once.
     pub fn hang_up(&self) {
-        // The peer may have done so already, which is an error of no consequence.
-        let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
+        // Both: who waits for room sees the end of either, but not of the socket on every system (`sockets::GONE`).
+        for line in [&self.socket, &self.room] {
+            // The peer may have done so already, which is an error of no consequence.
+            let _ = rustix::net::shutdown(line, rustix::net::Shutdown::Both);
+        }
     }
 }
 
@@ -205,10 +212,14 @@ impl<S: Serialize, R: DeserializeOwned> Session<S, R> {
     ///
     /// The process has no descriptor left.
     pub fn hang_up_handle(&self) -> Result<HangUp, HandshakeError> {
-        let socket = self.socket.as_fd().try_clone_to_owned();
-        socket
-            .map(HangUp)
-            .map_err(crate::handshake::failed("duplicate the socket"))
+        let duplicate = |bell: &Bell| {
+            let line = bell.as_fd().try_clone_to_owned();
+            line.map_err(crate::handshake::failed("duplicate the socket"))
+        };
+        Ok(HangUp {
+            socket: duplicate(&self.socket)?,
+            room: duplicate(&self.room)?,
+        })
     }
 
     /// Who is at the other end.
@@ -262,7 +273,7 @@ impl<S: Serialize, R: DeserializeOwned> Session<S, R> {
             if let Some(received) = attempt(self)? {
                 return Ok(Some(received));
             }
-            let wait = deadline.wait([(self.socket.as_fd(), PollFlags::IN | PollFlags::RDHUP)]);
+            let wait = deadline.wait([(self.socket.as_fd(), PollFlags::IN)]);
             if self
                 .close_on_error(wait.map_err(io_failed("wait for a message")))?
                 .is_none()
@@ -303,10 +314,10 @@ impl<S: Serialize, R: DeserializeOwned> Session<S, R> {
             if taken > 0 {
                 return Ok(taken);
             }
-            let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+            let gone = sockets::GONE | PollFlags::HUP | PollFlags::ERR;
             let on = [
                 (self.room.as_fd(), PollFlags::IN),
-                (self.socket.as_fd(), PollFlags::RDHUP),
+                (self.socket.as_fd(), sockets::GONE),
             ];
             match deadline.wait(on).map_err(io_failed("wait for room"))? {
                 None => return Err(Interrupted::Timeout { sent }),

@@ -28,6 +28,6 @@ impl Mapping {
     }
 }
 
-pub(crate) fn peer_credentials(_socket: BorrowedFd<'_>) -> io::Result<libc::ucred> {
+pub(crate) fn peer_credentials(_socket: BorrowedFd<'_>) -> io::Result<(i32, u32)> {
     Err(io::ErrorKind::Unsupported.into())
 }

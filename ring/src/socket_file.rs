@@ -3,16 +3,15 @@
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Mode, fchmod, flock};
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with,
-};
+use rustix::net::{SocketAddrUnix, bind, listen};
 
 use crate::handshake::{HandshakeError, failed};
+use crate::sockets;
 
 /// Control planes that may knock while one is in its handshake.
 const BACKLOG: i32 = 8;
@@ -42,11 +41,12 @@ impl SocketFile {
         let lock = File::open(directory).map_err(failed("open the run directory"))?;
         flock(&lock, FlockOperation::LockExclusive).map_err(failed("lock the run directory"))?;
         remove_stale(path).map_err(failed("take over the control socket"))?;
-        let socket = new_socket().map_err(failed("create a socket"))?;
-        // Before it has a name, so that at no time anyone else can connect: bind(2) takes the mode from the socket.
-        fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed("set the mode of the control socket"))?;
+        let socket = sockets::new().map_err(failed("create a socket"))?;
         let address = SocketAddrUnix::new(path).map_err(failed("name the control socket"))?;
         bind(&socket, &address).map_err(failed("bind the control socket"))?;
+        // Before it listens, so that at no time anyone else can connect.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+            .map_err(failed("set the mode of the control socket"))?;
         listen(&socket, BACKLOG).map_err(failed("listen on the control socket"))?;
         let metadata = fs::symlink_metadata(path).map_err(failed("look at the control socket"))?;
         Ok(Self {
@@ -58,7 +58,7 @@ impl SocketFile {
 
     /// A connection that waits to be accepted.
     pub(crate) fn try_accept(&self) -> Result<Option<OwnedFd>, HandshakeError> {
-        match accept_with(&self.socket, SocketFlags::CLOEXEC) {
+        match sockets::accept(&self.socket) {
             Ok(socket) => Ok(Some(socket)),
             Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => Ok(None),
             Err(error) => Err(failed("accept a control plane")(error)),
@@ -112,12 +112,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 
 /// A connection to whoever listens at `path`, without waiting.
 pub(crate) fn connect(path: &Path) -> io::Result<OwnedFd> {
-    let socket = new_socket()?;
+    let socket = sockets::new()?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
     Ok(socket)
-}
-
-fn new_socket() -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
 }

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use headgate_ring::message::{Generation, Key};
-use headgate_ring::{ControlSession, HangUp};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::io::{Errno, read, write};
+use headgate_ring::{ControlSession, HangUp, ThreadBell};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use super::awaiting::{Awaiting, Refusal};
 use super::journal::{Before, Due, Journal, Wanted};
@@ -25,8 +25,8 @@ pub(super) struct Desk {
     state: RwLock<State>,
     inner: Mutex<Inner>,
     stopped: AtomicBool,
-    /// An eventfd, written for each change.
-    bell: OwnedFd,
+    /// Rung for each change.
+    bell: ThreadBell,
     feedback: Option<Feedback>,
 }
 
@@ -60,7 +60,7 @@ impl Desk {
             state: RwLock::default(),
             inner: Mutex::default(),
             stopped: AtomicBool::new(false),
-            bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            bell: ThreadBell::new()?,
             feedback,
         })
     }
@@ -95,7 +95,7 @@ impl Desk {
             inner.awaiting.publish(outcomes(&freed));
         }
         drop(inner);
-        self.ring();
+        self.bell.ring();
     }
 
     /// Tells the thread to end, whatever it waits for.
@@ -104,7 +104,7 @@ impl Desk {
         if let Some(hang_up) = &self.lock().hang_up {
             hang_up.hang_up();
         }
-        self.ring();
+        self.bell.ring();
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -230,25 +230,17 @@ impl Desk {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ring(&self) {
-        // A full counter rings as well.
-        let _ = write(&self.bell, &1u64.to_ne_bytes());
-    }
-
     /// Waits for the bell, for `session` if there is one, or until `timeout`, and silences the bell. Look afterwards.
     pub(super) fn wait(&self, session: Option<&ControlSession>, timeout: Option<Duration>) {
         let mut on = vec![PollFd::new(&self.bell, PollFlags::IN)];
         if let Some(session) = session {
-            on.push(PollFd::from_borrowed_fd(
-                session.as_fd(),
-                PollFlags::IN | PollFlags::RDHUP,
-            ));
+            on.push(PollFd::from_borrowed_fd(session.as_fd(), PollFlags::IN));
         }
         let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
         match poll(&mut on, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => tracing::error!("waiting for the dataplane: {error}"),
         }
-        let _ = read(&self.bell, &mut [0; 8]);
+        self.bell.silence();
     }
 }

@@ -14,13 +14,12 @@ mod rivals;
 #[cfg(test)]
 mod tests;
 
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use headgate_ring::message::ToControl;
-use headgate_ring::{DataSession, HandshakeError, SessionError, SessionListener, Transaction};
+use headgate_ring::{DataSession, HandshakeError, SessionError, SessionListener, ThreadBell, Transaction};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub use apply::Applier;
@@ -97,7 +96,7 @@ struct ControlServer {
 }
 
 impl ControlServer {
-    fn run(mut self, bell: &OwnedFd) {
+    fn run(mut self, bell: &ThreadBell) {
         self.applier.observe();
         while let Some((new, news)) = self.wait(bell) {
             if new {
@@ -111,7 +110,7 @@ impl ControlServer {
     }
 
     /// Whether a control plane has come, and whether the present one has said something; `None` at the end.
-    fn wait(&self, bell: &OwnedFd) -> Option<(bool, bool)> {
+    fn wait(&self, bell: &ThreadBell) -> Option<(bool, bool)> {
         let kept = self
             .session
             .as_ref()
@@ -120,7 +119,7 @@ impl ControlServer {
         fds.extend(
             self.session
                 .as_ref()
-                .map(|session| PollFd::new(session, PollFlags::IN | PollFlags::RDHUP)),
+                .map(|session| PollFd::new(session, PollFlags::IN)),
         );
         if kept.is_none() {
             fds.push(PollFd::new(&self.listener, PollFlags::IN));

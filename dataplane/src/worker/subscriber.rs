@@ -1,13 +1,13 @@
 //! A thread that works by publications, as others see it.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
-use rustix::event::{EventfdFlags, eventfd};
+use headgate_ring::ThreadBell;
 
 /// What wakes a thread that sleeps when it has nothing to do, and which publication it works by.
 pub struct Subscriber {
-    bell: OwnedFd,
+    bell: ThreadBell,
     asleep: AtomicBool,
     seen: AtomicU64,
 }
@@ -17,7 +17,7 @@ impl Subscriber {
     /// When there are no descriptors left.
     pub fn new() -> std::io::Result<Self> {
         Ok(Self {
-            bell: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+            bell: ThreadBell::new()?,
             asleep: AtomicBool::new(false),
             seen: AtomicU64::new(0),
         })
@@ -28,8 +28,7 @@ impl Subscriber {
         // Pairs with the fence in `fall_asleep`: either the thread sees what we did, or we see it asleep.
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel) {
-            // The only error is a full counter, and then the bell rings already.
-            let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+            self.bell.ring();
         }
     }
 
@@ -47,8 +46,7 @@ impl Subscriber {
     /// Takes the announcement back and silences the bell.
     pub(super) fn wake_up(&self) {
         if !self.asleep.swap(false, Ordering::AcqRel) {
-            let mut count = [0; 8];
-            let _ = rustix::io::read(&self.bell, &mut count);
+            self.bell.silence();
         }
     }
 

@@ -55,6 +55,13 @@ pub struct Directory {
     refusals: Refusals,
 }
 
+/// What watching takes of the system.
+const LIMITS: &str = if cfg!(target_os = "linux") {
+    "the limits are fs.inotify.max_user_instances and .max_user_watches"
+} else {
+    "each directory, and with kqueue each file, takes a descriptor (ulimit -n)"
+};
+
 /// The directory cannot be watched.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
@@ -67,9 +74,7 @@ pub enum DirectoryError {
         source: std::io::Error,
     },
     /// The kernel refuses to watch it.
-    #[error(
-        "cannot watch {path}: {source}; the limits are fs.inotify.max_user_instances and .max_user_watches"
-    )]
+    #[error("cannot watch {path}: {source}; {LIMITS}")]
     Watch {
         /// As it was given.
         path: PathBuf,

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -11,6 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use headgate_ring::ThreadBell;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::explain::{Explainer, States};
@@ -177,7 +177,7 @@ impl FlowLogThread {
         }
     }
 
-    fn run(mut self, end: &OwnedFd) {
+    fn run(mut self, end: &ThreadBell) {
         while self.wait(end) {
             self.accept();
             self.collect();
@@ -192,7 +192,7 @@ impl FlowLogThread {
     }
 
     /// False when it is time to end.
-    fn wait(&self, end: &OwnedFd) -> bool {
+    fn wait(&self, end: &ThreadBell) -> bool {
         let pause = match (self.followers.is_empty(), self.log.settings().recorded) {
             (true, Recorded::None) => None,
             (true, _) if self.writer.is_none() => Some(COLLECT_SLOWLY),

@@ -3,6 +3,7 @@
 /// Asks for huge pages behind the spare capacity of `memory`, to be called before it is filled: random
 /// look-ups in a large table then miss the translation buffer far less often. Does nothing where the kernel
 /// does not give them (`/sys/kernel/mm/transparent_hugepage/enabled` is `never`) or the capacity is small.
+#[cfg(target_os = "linux")]
 pub fn prefer_huge_pages<T>(memory: &mut Vec<T>) {
     let page = rustix::param::page_size();
     let spare = memory.spare_capacity_mut();
@@ -24,6 +25,10 @@ pub fn prefer_huge_pages<T>(memory: &mut Vec<T>) {
         tracing::debug!(%error, "no huge pages");
     }
 }
+
+/// Does nothing: the systems that are not Linux are not asked for huge pages this way, and give them by themselves.
+#[cfg(not(target_os = "linux"))]
+pub fn prefer_huge_pages<T>(_: &mut Vec<T>) {}
 
 #[cfg(test)]
 mod tests {
