@@ -15,6 +15,7 @@ pub mod host;
     clippy::disallowed_methods,
     reason = "a thread beside the workers, which waits"
 )]
+#[cfg(target_os = "linux")]
 pub mod mirror;
 pub mod options;
 pub mod pipeline;

@@ -1,6 +1,7 @@
 //! What Headgate needs of the machine that it starts on, what it changes there, and how it puts that back.
 
 mod listening;
+#[cfg(target_os = "linux")]
 mod privileges;
 mod run_dir;
 mod source_ports;
@@ -10,6 +11,7 @@ mod sysctl;
 mod tests;
 
 pub use listening::{Listening, listening};
+#[cfg(target_os = "linux")]
 pub use privileges::{MissingPrivileges, check_privileges};
 pub use run_dir::{RunDir, RunDirError};
 pub use source_ports::{ReservedPorts, SourcePortsError};

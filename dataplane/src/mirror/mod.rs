@@ -25,6 +25,8 @@ use rtnetlink::MulticastGroup;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::sys::AsyncSocket as _;
 
+use crate::telemetry::MirrorStatistics;
+
 pub use kernel::{Device, Kernel, Neighbours};
 pub use neighbours::Asker;
 
@@ -61,19 +63,6 @@ pub enum MirrorError {
         /// What netlink said.
         error: Box<rtnetlink::Error>,
     },
-}
-
-/// How the mirror has fared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct MirrorStatistics {
-    /// Notifications taken.
-    pub events: u64,
-    /// Times that the tables were read because something had changed.
-    pub reads: u64,
-    /// Times that notifications were lost and everything was read again.
-    pub overruns: u64,
-    /// Times that the socket broke and was opened anew.
-    pub reopened: u64,
 }
 
 /// How often a part of the copy has become out of date, and as of which of these times it was read.

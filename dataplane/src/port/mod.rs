@@ -11,6 +11,7 @@ pub mod faults;
 pub mod memory;
 #[cfg(any(test, feature = "harness"))]
 pub mod pcap;
+#[cfg(target_os = "linux")]
 mod xdp;
 
 #[cfg(test)]
@@ -22,6 +23,7 @@ use headgate_xsk::{Frame, FrameCache};
 
 #[cfg(any(test, feature = "harness"))]
 pub use faults::{Faults, Faulty};
+#[cfg(target_os = "linux")]
 pub use xdp::XdpPort;
 
 /// One worker's share of an interface.

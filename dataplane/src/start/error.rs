@@ -4,26 +4,39 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use headgate_xsk::tap::TapError;
-use headgate_xsk::{AttachError, BindError, SteeringError, UmemError};
+#[cfg(target_os = "linux")]
+use headgate_xsk::{AttachError, BindError, SteeringError, UmemError, tap::TapError};
 
 use crate::control::ControlError;
-use crate::host::{MissingPrivileges, RunDirError, SourcePortsError};
-use crate::mirror::MirrorError;
+use crate::host::{RunDirError, SourcePortsError};
 use crate::telemetry::flow_log::FlowLogError;
+#[cfg(target_os = "linux")]
+use crate::{host::MissingPrivileges, mirror::MirrorError};
 use headgate_net::flow::InvalidSourcePorts;
+
+/// Each worker keeps frames and rings for each port; nodes have two or four.
+pub(super) const MOST_PORTS: usize = 32;
 
 /// The messages say what to do; where one only names what failed, that of its [`source`](std::error::Error::source)
 /// does.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Not root.
+    #[cfg(target_os = "linux")]
     #[error(transparent)]
     Privileges(#[from] MissingPrivileges),
+    /// Packets where there is no AF_XDP.
+    #[cfg(not(target_os = "linux"))]
+    #[error(
+        "--port {} needs Linux: packets of interfaces come by AF_XDP, which no other system has. --port kernel serves \
+         Ingresses on this system's sockets", .0.join(" --port ")
+    )]
+    NeedsLinux(Vec<String>),
     /// The run directory is taken or unusable.
     #[error(transparent)]
     RunDir(#[from] RunDirError),
     /// No netlink.
+    #[cfg(target_os = "linux")]
     #[error(transparent)]
     Mirror(#[from] MirrorError),
     /// A port that is not there.
@@ -44,7 +57,7 @@ pub enum RunError {
     )]
     Mixed(Vec<String>),
     /// More ports than there are numbers for.
-    #[error("{0} interfaces with --port; {max} is the most", max = super::MOST_PORTS)]
+    #[error("{0} interfaces with --port; {max} is the most", max = MOST_PORTS)]
     TooMany(usize),
     /// A port that speaks no Ethernet.
     #[error("interface \"{0}\" is no Ethernet interface; AF_XDP needs one")]
@@ -114,9 +127,11 @@ pub enum RunError {
     #[error(transparent)]
     Reserved(#[from] SourcePortsError),
     /// No packet memory.
+    #[cfg(target_os = "linux")]
     #[error("packet memory")]
     Umem(#[from] UmemError),
     /// No steering program.
+    #[cfg(target_os = "linux")]
     #[error("steering program")]
     Attach(#[from] AttachError),
     /// `--mode native` on a driver without XDP.
@@ -130,12 +145,15 @@ pub enum RunError {
         reason: String,
     },
     /// No socket.
+    #[cfg(target_os = "linux")]
     #[error("AF_XDP socket")]
     Bind(#[from] BindError),
     /// A steering map that refuses.
+    #[cfg(target_os = "linux")]
     #[error("steering program")]
     Steering(#[from] SteeringError),
     /// No TAP device.
+    #[cfg(target_os = "linux")]
     #[error("TAP device")]
     Tap(#[from] TapError),
     /// No control socket.

@@ -10,12 +10,13 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 
 use super::report::{self, Reports};
-use super::{RunError, serve_status, start_flow_log, thread_that_ended, workers};
+use super::{RunError, flow_log, serve_status, start_flow_log, thread_that_ended};
 use crate::control::{Applier, Control, Listeners};
 use crate::host::RunDir;
 use crate::options::{KERNEL, Options};
+use crate::telemetry::flow_log::FlowLogService;
 use crate::telemetry::metrics::MetricsServer;
-use crate::telemetry::{self, FlowList, FlowQuery, ListenerStatus, Mode, Status, WorkerStatus, flow_log};
+use crate::telemetry::{self, FlowList, FlowQuery, ListenerStatus, Mode, Status, WorkerStatus};
 use crate::worker::{self, Inlet, Shared, SocketWorkerConfig};
 use headgate_net::clock::Clock;
 use headgate_net::ids::WorkerId;
@@ -52,7 +53,7 @@ struct Dataplane {
     control: Control,
     workers: Vec<JoinHandle<std::io::Result<()>>>,
     /// After the workers: what they said last still comes into the log.
-    _flows: flow_log::FlowLogService,
+    _flows: FlowLogService,
     shared: Arc<Shared>,
     listeners: Arc<Mutex<Listeners>>,
     run_dir: RunDir,
@@ -68,7 +69,7 @@ impl Dataplane {
         // Nobody asks for neighbours.
         let (wanted, _) = mpsc::channel(1);
         let shared = Arc::new(Shared::new(count, wanted).map_err(RunError::Runtime)?);
-        let log = Arc::new(workers::flow_log(options, count, 0));
+        let log = Arc::new(flow_log(options, count, 0));
         let clock = Clock::start();
         let flows = start_flow_log(options, Arc::clone(&log), &shared, clock, &run_dir)?;
         let inlets: Vec<Arc<Inlet>> = cores.iter().map(|_| Arc::default()).collect();

@@ -7,6 +7,8 @@
 //! Rules change in two steps around a publication: [`Steerer::widen`] before it, so that nothing that the new
 //! state serves passes by, and [`Steerer::settle`] after it, so that nothing that the old state served is lost.
 
+#[cfg(target_os = "linux")]
+mod program;
 #[cfg(test)]
 mod tests;
 
@@ -14,62 +16,35 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use headgate_ring::message::Protocol;
-use headgate_xsk::{AddressRule, Steering, SteeringError};
+use headgate_xsk::{AddressRule, SteeringError};
 
 use crate::config::Managed;
 use crate::options::PortRange;
 
-/// What a steering program can be told; [`Steering`] is it, tests have their own.
+/// What a steering program can be told; `headgate_xsk::Steering` is it, tests have their own.
 pub trait Rules: Send {
-    /// See [`Steering::set_address`].
+    /// See `headgate_xsk::Steering::set_address`.
     ///
     /// # Errors
     /// As there, and so for the others.
     fn set_address(&mut self, address: IpAddr, rule: AddressRule) -> Result<(), SteeringError>;
-    /// See [`Steering::remove_address`].
+    /// See `headgate_xsk::Steering::remove_address`.
     ///
     /// # Errors
     /// As there.
     fn remove_address(&mut self, address: IpAddr) -> Result<(), SteeringError>;
-    /// See [`Steering::add_port`].
+    /// See `headgate_xsk::Steering::add_port`.
     ///
     /// # Errors
     /// As there.
     fn add_port(&mut self, address: IpAddr, protocol: u8, port: u16) -> Result<(), SteeringError>;
-    /// See [`Steering::remove_port`].
+    /// See `headgate_xsk::Steering::remove_port`.
     ///
     /// # Errors
     /// As there.
     fn remove_port(&mut self, address: IpAddr, protocol: u8, port: u16) -> Result<(), SteeringError>;
     /// Counts by outcome; empty where they cannot be read.
     fn counts(&self) -> BTreeMap<String, u64>;
-}
-
-impl Rules for Steering {
-    fn set_address(&mut self, address: IpAddr, rule: AddressRule) -> Result<(), SteeringError> {
-        Self::set_address(self, address, rule)
-    }
-
-    fn remove_address(&mut self, address: IpAddr) -> Result<(), SteeringError> {
-        Self::remove_address(self, address)
-    }
-
-    fn add_port(&mut self, address: IpAddr, protocol: u8, port: u16) -> Result<(), SteeringError> {
-        Self::add_port(self, address, protocol, port)
-    }
-
-    fn remove_port(&mut self, address: IpAddr, protocol: u8, port: u16) -> Result<(), SteeringError> {
-        Self::remove_port(self, address, protocol, port)
-    }
-
-    fn counts(&self) -> BTreeMap<String, u64> {
-        let counters = self.counters().unwrap_or_default();
-        counters
-            .iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(o, count)| (o.name().to_owned(), count))
-            .collect()
-    }
 }
 
 /// What is taken of one address.

@@ -153,7 +153,7 @@ fn milliseconds(duration: Duration) -> u64 {
 
 impl FlowList {
     /// Picks from the flows that `each_flow` calls with within the time that it is given; it says whether these are all.
-    pub(crate) fn pick(
+    pub fn pick(
         services: &Services,
         query: &FlowQuery,
         each_flow: impl FnOnce(Duration, &mut dyn FnMut(WorkerId, FlowCopy)) -> bool,

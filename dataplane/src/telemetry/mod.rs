@@ -18,7 +18,7 @@ pub use server::{Answers, Server};
 pub(crate) use status::direction;
 pub use status::{
     ControlStatus, Counts, DenialStatus, FrameStatus, HeldFrames, KernelPathStatus, LinkState,
-    ListenerStatus, Mode, PortStatus, QueueStatus, RouteStatus, StageStatus, Status, SteeringStatus,
-    WorkerStatus,
+    ListenerStatus, MirrorStatistics, Mode, PortStatus, QueueStatus, RouteStatus, StageStatus, Status,
+    SteeringStatus, WorkerStatus,
 };
 pub use traffic::{HttpRouteStatus, ServiceStatus, UpstreamStatus};

@@ -10,7 +10,6 @@ use headgate_ring::message::Direction;
 
 use super::flow_log::FlowLogStatus;
 use super::traffic::{HttpRouteStatus, ServiceStatus, UpstreamStatus};
-use crate::mirror::MirrorStatistics;
 use headgate_net::record::{
     Id, L7Status, Loop, PacketCount, QueueCount, Snapshot, WorkerGauge, WorkerRecord,
 };
@@ -282,6 +281,19 @@ pub struct RouteStatus {
     pub asked: u64,
     /// Questions that it refused.
     pub refused: u64,
+}
+
+/// How the copy of the kernel's network state is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorStatistics {
+    /// Notifications taken.
+    pub events: u64,
+    /// Times that the tables were read because something had changed.
+    pub reads: u64,
+    /// Times that notifications were lost and everything was read again.
+    pub overruns: u64,
+    /// Times that the socket broke and was opened anew.
+    pub reopened: u64,
 }
 
 /// The TAP device to the kernel's own stack.

@@ -1,14 +1,16 @@
 //! Why steering failed.
 
+#[cfg(target_os = "linux")]
 use std::io;
 
-use aya::EbpfError;
-use aya::maps::MapError;
-use aya::programs::ProgramError;
+#[cfg(target_os = "linux")]
+use aya::{EbpfError, maps::MapError, programs::ProgramError};
 
+#[cfg(target_os = "linux")]
 use crate::queue::XdpMode;
 
 /// Why the steering program could not be loaded or attached.
+#[cfg(target_os = "linux")]
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
     /// No such interface.
@@ -87,6 +89,7 @@ pub enum SteeringError {
         last: u16,
     },
     /// The kernel refused access to a map.
+    #[cfg(target_os = "linux")]
     #[error("cannot access the steering program's map of {what}")]
     Map {
         /// What the map is of.
@@ -96,11 +99,13 @@ pub enum SteeringError {
         source: MapError,
     },
     /// The program could not be run on a test packet.
+    #[cfg(target_os = "linux")]
     #[error("cannot run the steering program on a packet")]
     Run(#[source] Box<ProgramError>),
 }
 
 /// The system call's error behind one of aya's, if there is one.
+#[cfg(target_os = "linux")]
 pub(super) fn os_error(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -78,15 +78,3 @@ pub(super) fn port_key(address: IpAddr, protocol: u8, port: u16) -> PortKey {
         protocol: protocol.into(),
     }
 }
-
-/// A type of the ABI, as aya wants map keys and values.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-pub(super) struct Plain<T>(pub(super) T);
-
-// SAFETY: these are `repr(C)`, made of `u16` alone and so without padding; any bytes are a value.
-unsafe impl aya::Pod for Plain<Address> {}
-// SAFETY: as above.
-unsafe impl aya::Pod for Plain<PortKey> {}
-// SAFETY: as above.
-unsafe impl aya::Pod for Plain<Rule> {}

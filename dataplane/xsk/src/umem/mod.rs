@@ -4,6 +4,8 @@ mod cache;
 mod frame;
 mod owner;
 mod region;
+#[cfg(target_os = "linux")]
+mod registered;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +19,10 @@ use crossbeam::utils::CachePadded;
 
 pub use cache::FrameCache;
 pub use frame::{Frame, TooLong};
-pub(crate) use owner::{Holder, Owners};
+#[cfg(target_os = "linux")]
+pub(crate) use owner::Holder;
+pub(crate) use owner::Owners;
+#[cfg(target_os = "linux")]
 pub(crate) use region::KernelRegion;
 use region::Region;
 
@@ -72,6 +77,7 @@ impl Umem {
     /// # Errors
     ///
     /// Tells a missing privilege, a memory lock limit that is too low, and missing huge pages apart.
+    #[cfg(target_os = "linux")]
     pub fn mapped(frames: u32, huge_pages: bool) -> Result<&'static Umem, UmemError> {
         let count = NonZeroU32::new(frames).ok_or(UmemError::NoFrames)?;
         Ok(Self::leak(Region::mapped(count, huge_pages)?))
@@ -128,6 +134,7 @@ impl Umem {
     }
 
     /// The memory as the kernel knows it, if it does.
+    #[cfg(target_os = "linux")]
     pub(crate) fn kernel(&self) -> Option<&KernelRegion> {
         self.region.kernel()
     }

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use headgate_xsk::{BusyPoll, Queue, QueueConfig, Steering, Umem, XdpMode};
 
-use super::{MOST_PORTS, RunError};
 use crate::mirror::{Device, Kernel};
 use crate::options::{Mode, Options, ZeroCopy};
+use crate::start::RunError;
+use crate::start::error::MOST_PORTS;
 use crate::steering::Rules;
 
 /// Packets that the driver is polled for at a time.

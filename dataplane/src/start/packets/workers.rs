@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use headgate_xsk::{FRAME_CAPACITY, Umem};
 
-use super::RunError;
 use super::cores::{self, Cores};
 use super::kernel_path::TapPath;
 use super::ports::{self, OpenPort};
@@ -12,7 +11,8 @@ use crate::mirror::Device;
 use crate::options::{Options, OwnershipChoice};
 use crate::pipeline::PipelineConfig;
 use crate::port::{Port, XdpPort};
-use crate::telemetry::flow_log::{FlowLog, Settings};
+use crate::start::RunError;
+use crate::telemetry::flow_log::FlowLog;
 use crate::worker::{KernelPath, StageThreadConfig, WorkerConfig};
 use headgate_net::flow::{Ownership, SourcePorts, Termination, Timeouts};
 use headgate_net::ids::{StageId, WorkerId};
@@ -164,16 +164,6 @@ fn shares(ports: Vec<OpenPort>, workers: u8) -> Vec<Vec<Box<dyn Port>>> {
         }
     }
     shares
-}
-
-/// The log that workers write to, by the flags.
-pub(super) fn flow_log(options: &Options, workers: u8, stages: u8) -> FlowLog {
-    let settings = Settings {
-        recorded: options.flow_log_verdicts.into(),
-        sample: options.flow_log_sample,
-        rate: options.flow_log_rate,
-    };
-    FlowLog::with_stages(settings, workers, stages)
 }
 
 fn timeouts(options: &Options) -> Timeouts {

@@ -1,7 +1,7 @@
 //! Which cores workers and L7 stages are pinned to.
 
-use super::RunError;
 use crate::options::Options;
+use crate::start::RunError;
 
 /// There is a bit for each stage where somebody notes whom to wake.
 const MOST_STAGES: usize = 64;

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use headgate_ring::message::{
     Frontend, Listener, ListenerProtocol, Object, PathMatch, Protocol, Route, RouteKind, RouteMatch,
@@ -12,8 +13,8 @@ use headgate_ring::message::{
 };
 use headgate_ring::{ControlSession, Operation, Transaction};
 
-use super::testing::{Home, PATIENCE, until};
 use super::*;
+use crate::start::testing::{Home, PATIENCE, until};
 use crate::telemetry::{LinkState, Status};
 use crate::testing::{Namespace, run as run_command};
 use headgate_net::record::{Class, L7Status, Loop, PacketCount};
