@@ -172,6 +172,7 @@ pub(crate) enum LabCommand {
     /// Run one pod's server
     Pod(PodCommand),
     /// Remove what labs of dead processes left behind
+    #[cfg(target_os = "linux")]
     Sweep,
 }
 

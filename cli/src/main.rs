@@ -33,10 +33,12 @@ fn dispatch(flags: Flags) -> Result<ExitCode> {
         Command::Flows(options) => flows::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Lab(LabCommand::Pod(options)) => options.run().map(|()| ExitCode::SUCCESS),
+        #[cfg(target_os = "linux")]
         Command::Lab(LabCommand::Sweep) => sweep().map(|()| ExitCode::SUCCESS),
     }
 }
 
+#[cfg(target_os = "linux")]
 fn sweep() -> Result<()> {
     let mut out = std::io::stdout();
     for leftover in headgate_lab::sweep()? {

@@ -1,7 +1,14 @@
 //! One plane in this process.
 
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+#[path = "plane/by_signal.rs"]
+mod supervisor;
+#[cfg(any(not(target_os = "linux"), feature = "portable"))]
+#[path = "plane/by_looking.rs"]
+mod supervisor;
+
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, getppid};
 
 /// Names the supervisor's process id to a plane that `headgate run` starts.
 pub(crate) const SUPERVISOR: &str = "HEADGATE_SUPERVISOR";
@@ -16,7 +23,7 @@ pub(crate) fn controlplane(options: headgate_controlplane::Options) -> Result<()
     Ok(headgate_controlplane::run(options)?)
 }
 
-/// Has the kernel end this process when its supervisor dies, even of SIGKILL; without a supervisor does nothing.
+/// Has this process end when its supervisor dies, even of SIGKILL; without a supervisor does nothing.
 fn end_with_supervisor() -> Result<()> {
     let Some(value) = std::env::var_os(SUPERVISOR) else {
         return Ok(());
@@ -25,8 +32,7 @@ fn end_with_supervisor() -> Result<()> {
         .to_str()
         .and_then(|pid| Pid::from_raw(pid.parse().ok()?))
         .with_context(|| format!("{SUPERVISOR}={} is no process id", value.display()))?;
-    set_parent_process_death_signal(Some(Signal::TERM))
-        .context("asking for a signal when the supervisor dies")?;
+    supervisor::end_with(supervisor).context("asking for the end of the supervisor")?;
     // It may have died before the line above took effect.
     ensure!(
         getppid() == Some(supervisor),

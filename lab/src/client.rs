@@ -1,6 +1,7 @@
 //! Real clients: curl and nc, run in a namespace.
 
 use std::{
+    fs,
     net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
@@ -128,16 +129,12 @@ impl<'a> Curl<'a> {
     ///
     /// When curl fails.
     pub fn sha256(&self, url: &str) -> Result<String> {
-        let mut arguments = vec![
-            "-c".to_owned(),
-            "set -o pipefail; curl --fail \"$@\" | sha256sum | cut -d' ' -f1".to_owned(),
-            "curl".to_owned(),
-        ];
-        arguments.extend(self.arguments.iter().cloned());
-        arguments.push(url.to_owned());
-        let finished = self.namespace.run("bash", &arguments, self.deadline)?;
+        let body = tempfile::NamedTempFile::new().context("a file for the body")?;
+        let path = body.path().display().to_string();
+        let finished = self.clone().args(&["--fail", "--output", &path, url]).run()?;
         ensure!(finished.success(), "curl {url}: {}", finished.stderr.trim());
-        Ok(finished.stdout.trim().to_owned())
+        let body = fs::read(&path).with_context(|| format!("reading {path}"))?;
+        Ok(crate::pod::sha256_hex(&body))
     }
 
     /// Runs curl with the arguments given so far.

@@ -1,5 +1,12 @@
 //! Headgate at work in a lab.
 
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+#[path = "gateway/children_of_proc.rs"]
+mod children;
+#[cfg(any(not(target_os = "linux"), feature = "portable"))]
+#[path = "gateway/children_of_ps.rs"]
+mod children;
+
 use std::{
     fs,
     io::Read,
@@ -14,7 +21,9 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::{Lab, Namespace, process::Process, wait_until};
+#[cfg(target_os = "linux")]
+use crate::Lab;
+use crate::{Namespace, process::Process, wait_until};
 
 /// How long Headgate may take until its first state is in force; attaching in the driver alone takes a while.
 const START: Duration = Duration::from_secs(30);
@@ -26,7 +35,7 @@ const STOP: Duration = Duration::from_secs(10);
 pub struct GatewayOptions {
     /// The program `headgate`.
     pub program: PathBuf,
-    /// Its `--port`s: as a rule [`Lab::PORTS`].
+    /// Its `--port`s: as a rule `Lab::PORTS`.
     pub ports: Vec<String>,
     /// Its `--manifests`.
     pub manifests: PathBuf,
@@ -52,6 +61,7 @@ impl Gateway {
     /// # Errors
     ///
     /// When it ends or is not ready in time, with what it logged.
+    #[cfg(target_os = "linux")]
     pub fn start(lab: &Lab, options: &GatewayOptions) -> Result<Self> {
         Self::start_in(&lab.gateway, lab.directory(), options)
     }
@@ -72,6 +82,7 @@ impl Gateway {
     /// # Errors
     ///
     /// When the program cannot be started.
+    #[cfg(target_os = "linux")]
     pub fn spawn(lab: &Lab, options: &GatewayOptions) -> Result<Self> {
         Self::spawn_in(&lab.gateway, lab.directory(), options)
     }
@@ -188,18 +199,12 @@ impl Gateway {
     ///
     /// When one of them is not running.
     pub fn planes(&self) -> Result<(u32, u32)> {
-        let id = self.process.id();
-        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))
-            .context("reading the children of `headgate run`")?;
-        let find = |plane: &str| {
-            children.split_ascii_whitespace().find(|child| {
-                let line = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
-                line.split(|&byte| byte == 0).nth(1) == Some(plane.as_bytes())
-            })
-        };
-        let id_of = |plane| {
-            find(plane)
-                .and_then(|id| id.parse().ok())
+        let children =
+            children::of(self.process.id()).context("looking for the children of `headgate run`")?;
+        let id_of = |plane: &str| {
+            let child = children.iter().find(|(_, first)| first == plane);
+            child
+                .map(|(id, _)| *id)
                 .with_context(|| format!("no {plane} runs"))
         };
         Ok((id_of("dataplane")?, id_of("controlplane")?))

@@ -7,37 +7,50 @@
 //!   2001:db8:c::10…                         fd00:10:244:1::11…
 //! ```
 //!
-//! [`Lab::build`] makes it, dropping the [`Lab`] removes it, and a watchdog process removes it when this
+//! `Lab::build` makes it, dropping the `Lab` removes it, and a watchdog process removes it when this
 //! process dies before that, of whatever cause. Names hold this process's id, so that labs do not collide; the
 //! machine's own interfaces are never touched.
+//!
+//! Elsewhere than on Linux there are no namespaces: what is left is the shop on loopback, with its servers and clients.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod client;
 mod gateway;
+#[cfg(target_os = "linux")]
 mod impair;
+#[cfg(target_os = "linux")]
 mod inject;
 pub mod malformed;
+#[cfg(target_os = "linux")]
 mod names;
 mod namespace;
 pub mod pod;
 mod process;
+#[cfg(target_os = "linux")]
 mod remote;
 mod servers;
 mod shop;
 pub mod tls;
+#[cfg(target_os = "linux")]
 mod topology;
 mod watchdog;
 
 pub use gateway::{Gateway, GatewayOptions};
+#[cfg(target_os = "linux")]
 pub use impair::{Impairment, ImpairmentCounts};
+#[cfg(target_os = "linux")]
 pub use inject::Injector;
+#[cfg(target_os = "linux")]
 pub use names::{Leftover, leftovers, sweep};
 pub use namespace::Namespace;
 pub use process::{Finished, Process, kill_and_wait, wait_until};
+#[cfg(target_os = "linux")]
 pub use remote::Remote;
 pub use servers::{Pod, PodSpec};
 pub use shop::{Shop, free_port};
-pub use topology::{Lab, LabOptions, address};
+#[cfg(target_os = "linux")]
+pub use topology::{Lab, LabOptions};
 pub use watchdog::Watchdog;
 
 /// Whether this process may make namespaces and interfaces.

@@ -1,9 +1,15 @@
 //! Child processes that end with what holds them.
 
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+#[path = "process/by_descriptor.rs"]
+mod exit;
+#[cfg(any(not(target_os = "linux"), feature = "portable"))]
+#[path = "process/by_looking.rs"]
+mod exit;
+
 use std::{
     fs,
     io::{self, Read},
-    os::fd::OwnedFd,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{OnceLock, mpsc},
@@ -12,17 +18,16 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
-};
+use rustix::process::{Pid, Signal, kill_process};
+
+use exit::Exit;
 
 /// A running child; dropping it kills it and waits for its end.
 #[derive(Debug)]
 pub struct Process {
     name: String,
     child: Child,
-    pidfd: OwnedFd,
+    exit: Exit,
     stdout: Option<JoinHandle<Vec<u8>>>,
     stderr: Option<JoinHandle<Vec<u8>>>,
 }
@@ -123,12 +128,11 @@ impl Process {
         stdout: Option<JoinHandle<Vec<u8>>>,
         stderr: Option<JoinHandle<Vec<u8>>>,
     ) -> Result<Self> {
-        let pidfd =
-            pidfd_open(pid_of(child.id())?, PidfdFlags::empty()).context("opening a child's pidfd")?;
+        let exit = Exit::of_child(pid_of(child.id())?).context("watching a child")?;
         Ok(Self {
             name: name.to_owned(),
             child,
-            pidfd,
+            exit,
             stdout,
             stderr,
         })
@@ -172,7 +176,8 @@ impl Process {
     ///
     /// When the child has ended.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        rustix::process::pidfd_send_signal(&self.pidfd, signal)
+        self.exit
+            .signal(signal)
             .with_context(|| format!("sending {signal:?} to `{}`", self.name))
     }
 
@@ -182,7 +187,7 @@ impl Process {
     ///
     /// When the kernel cannot say.
     pub fn wait_for_end(&self, deadline: Duration) -> Result<bool> {
-        Ok(readable(&self.pidfd, deadline)?)
+        Ok(self.exit.within(deadline)?)
     }
 
     fn kill(&mut self) {
@@ -224,16 +229,16 @@ pub fn wait_until(what: &str, deadline: Duration, mut condition: impl FnMut() ->
 /// Without privileges, or when it does not die.
 pub fn kill_and_wait(id: u32) -> Result<()> {
     let pid = pid_of(id)?;
-    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(pidfd) => pidfd,
+    let exit = match Exit::of_any(pid) {
+        Ok(exit) => exit,
         Err(rustix::io::Errno::SRCH) => return Ok(()),
-        Err(error) => return Err(error).with_context(|| format!("opening process {id}")),
+        Err(error) => return Err(error).with_context(|| format!("watching process {id}")),
     };
     match kill_process(pid, Signal::KILL) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
         Err(error) => return Err(error).with_context(|| format!("killing process {id}")),
     }
-    if !readable(&pidfd, Duration::from_secs(5))? {
+    if !exit.within(Duration::from_secs(5))? {
         bail!("process {id} did not die of SIGKILL within 5 s");
     }
     Ok(())
@@ -277,21 +282,6 @@ fn pid_of(id: u32) -> Result<Pid> {
         .ok()
         .and_then(Pid::from_raw)
         .with_context(|| format!("{id} is no process id"))
-}
-
-fn readable(fd: &OwnedFd, deadline: Duration) -> rustix::io::Result<bool> {
-    let end = Instant::now() + deadline;
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        let timeout = Timespec::try_from(left).unwrap_or(Timespec {
-            tv_sec: i64::MAX,
-            tv_nsec: 0,
-        });
-        match poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&timeout)) {
-            Err(rustix::io::Errno::INTR) => {}
-            other => return Ok(other? > 0),
-        }
-    }
 }
 
 #[cfg(test)]

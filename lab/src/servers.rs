@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::Result;
 
-use crate::{Namespace, address, process::Process};
+#[cfg(target_os = "linux")]
+use crate::address;
+use crate::{Namespace, process::Process};
 
 /// How long a server may take to listen.
 const START: Duration = Duration::from_secs(20);
@@ -52,6 +54,7 @@ pub struct Pod {
 
 impl Pod {
     /// At the addresses of the pod's number.
+    #[cfg(target_os = "linux")]
     pub(crate) fn start(namespace: &Namespace, program: &[String], spec: &PodSpec) -> Result<Self> {
         let (v4, v6) = address::pod(spec.number);
         Self::start_at(namespace, program, spec, vec![v4, v6])

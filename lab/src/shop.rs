@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{Lab, Namespace, Pod, PodSpec, tls::Authority};
+#[cfg(target_os = "linux")]
+use crate::Lab;
+use crate::{Namespace, Pod, PodSpec, tls::Authority};
 
 const MANIFESTS: [(&str, &str); 4] = [
     ("pods.yaml", include_str!("../../examples/pods.yaml")),
@@ -49,6 +51,7 @@ impl Shop {
     /// # Errors
     ///
     /// When a server does not start or a file cannot be written.
+    #[cfg(target_os = "linux")]
     pub fn open(lab: &Lab, directory: &Path) -> Result<Self> {
         let pods = (1..)
             .zip(PODS)
@@ -59,11 +62,11 @@ impl Shop {
 
     /// The same on this machine's loopback, without any privilege: pods at 127.0.1.11 and up, clients at 127.0.2.10 and up.
     /// What only packets bring, the echo pods, is in the manifests alone. Pods run `program first…`, as in
-    /// [`LabOptions`](crate::LabOptions).
+    /// `LabOptions`.
     ///
     /// # Errors
     ///
-    /// As of [`Self::open`].
+    /// When a server does not start or a file cannot be written.
     pub fn open_on_loopback(program: &[String], directory: &Path) -> Result<Self> {
         let of_http = PODS.iter().filter(|name| !name.starts_with("echo"));
         let numbered = || (11..).zip(of_http.clone());

@@ -1,37 +1,38 @@
 //! One demo at a time on this machine's loopback: all of them use the same addresses.
 
+#[cfg(all(target_os = "linux", not(feature = "portable")))]
+#[path = "turn/abstract_socket.rs"]
+mod name;
+#[cfg(any(not(target_os = "linux"), feature = "portable"))]
+#[path = "turn/port.rs"]
+mod name;
+
 use std::{
-    io::{ErrorKind, Read},
-    os::{
-        linux::net::SocketAddrExt,
-        unix::net::{SocketAddr, UnixListener, UnixStream},
-    },
+    io::ErrorKind,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 
 use super::Report;
+use name::Name;
 
-/// A name that one process of this machine can have; the kernel takes it back when that process ends, whatever ended it.
-const NAME: &str = "headgate-demo-on-loopback";
 /// How long another demo may take, which is over within seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The right to be there, until this is dropped.
 pub(super) struct Turn {
-    _name: UnixListener,
+    _name: Name,
 }
 
 impl Turn {
     /// Waits for the end of another demo, if there is one.
     pub(super) fn take(report: &mut Report) -> Result<Self> {
-        let name = SocketAddr::from_abstract_name(NAME)?;
         let deadline = Instant::now() + PATIENCE;
         let mut told = false;
         loop {
-            match UnixListener::bind_addr(&name) {
-                Ok(listener) => return Ok(Self { _name: listener }),
+            match Name::take() {
+                Ok(name) => return Ok(Self { _name: name }),
                 Err(error) if error.kind() == ErrorKind::AddrInUse => {}
                 Err(error) => return Err(error).context("taking turns with other demos"),
             }
@@ -47,18 +48,7 @@ impl Turn {
                     PATIENCE.as_secs()
                 );
             }
-            wait(&name, left);
+            name::wait(left);
         }
-    }
-}
-
-/// Until the other has ended, or for so long: it accepts nobody, and the kernel ends whoever waits for that with it.
-fn wait(name: &SocketAddr, time: Duration) {
-    let Ok(mut stream) = UnixStream::connect_addr(name) else {
-        return;
-    };
-    if stream.set_read_timeout(Some(time)).is_ok() {
-        // Whatever comes of it, the name is tried again.
-        let _ = stream.read(&mut [0]);
     }
 }

@@ -17,8 +17,7 @@ use keeper::{Ended, Keeper, Plane};
 
 /// Runs until SIGINT or SIGTERM, or until a plane cannot start.
 pub(crate) fn run(options: &RunOptions, log: &LogFlags) -> Result<ExitCode> {
-    // The very file that runs, though an upgrade may have replaced it on disk.
-    let program = PathBuf::from("/proc/self/exe");
+    let program = this_program().context("finding this program's own file")?;
     let planes = [
         ("dataplane", &options.dataplane, DATAPLANE_PATIENCE),
         ("controlplane", &options.controlplane, CONTROLPLANE_PATIENCE),
@@ -40,6 +39,15 @@ pub(crate) fn run(options: &RunOptions, log: &LogFlags) -> Result<ExitCode> {
         .build()
         .context("starting the supervisor")?;
     runtime.block_on(supervise(planes, Keeper::default()))
+}
+
+/// On Linux the very file that runs, though an upgrade may have replaced it on disk.
+fn this_program() -> std::io::Result<PathBuf> {
+    if cfg!(all(target_os = "linux", not(feature = "portable"))) {
+        Ok(PathBuf::from("/proc/self/exe"))
+    } else {
+        std::env::current_exe()
+    }
 }
 
 fn log_arguments(log: &LogFlags) -> Vec<std::ffi::OsString> {

@@ -1,7 +1,4 @@
-//! The steps of the demo: here those that hold whatever is below HTTP.
-
-pub(super) mod packets;
-pub(super) mod sockets;
+//! The steps of the demo that hold whatever is below HTTP.
 
 use std::time::{Duration, Instant};
 
@@ -14,12 +11,12 @@ use super::{
 };
 
 const WEB: [&str; 3] = ["web-1", "web-2", "web-3"];
-const SOON: Duration = Duration::from_secs(10);
+pub(super) const SOON: Duration = Duration::from_secs(10);
 
 pub(super) fn http(stage: &Stage, report: &mut Report) -> Result<()> {
     report.title("HTTP: an Ingress, balanced over the ready pods of its Service")?;
     report.command("curl http://shop.example.com/      (24 times)")?;
-    for (family, address) in stage.ingress() {
+    for (family, address) in stage.site.ingress() {
         let mut tally = Tally::default();
         for _ in 0..24 {
             tally.count(&pod(&stage.curl_to(address), "http://shop.example.com/")?);
@@ -70,7 +67,7 @@ pub(super) fn routes(stage: &Stage, report: &mut Report) -> Result<()> {
 
 pub(super) fn forwarded(stage: &Stage, report: &mut Report) -> Result<()> {
     report.title("What the pod sees of the client")?;
-    let client = stage.client(1);
+    let client = stage.site.client(1);
     report.command(&format!(
         "curl --interface {client} https://shop.example.com/cart?id=7"
     ))?;
@@ -95,7 +92,7 @@ pub(super) fn forwarded(stage: &Stage, report: &mut Report) -> Result<()> {
 pub(super) fn requests_denied(stage: &Stage, report: &mut Report) -> Result<()> {
     report.title("NetworkPolicies on requests, by the client's own address")?;
     for (n, status) in [(0, 200), (4, 403)] {
-        let from = stage.client(n);
+        let from = stage.site.client(n);
         report.command(&format!("curl --interface {from} https://shop.example.com/api"))?;
         let answer = stage.curl().from(from).get("https://shop.example.com/api")?;
         let why = if status == 200 {

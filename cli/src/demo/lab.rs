@@ -1,4 +1,4 @@
-//! Steps on packets, in a lab.
+//! The demo of packets, in a network of its own.
 
 use std::{
     io::{Read, Write},
@@ -7,19 +7,75 @@ use std::{
 
 use anyhow::{Context, Result};
 use headgate_lab::{
-    Lab, Shop, address,
-    client::{nc_tcp, nc_udp},
+    Gateway, Lab, LabOptions, Shop, address,
+    client::{Curl, nc_tcp, nc_udp},
 };
 
-use super::super::{
-    Stage,
-    report::{Report, Tally},
-};
-use super::{SOON, pod};
+use super::report::{Report, Tally};
+use super::steps::{SOON, pod};
+use super::{Site, Stage, gateway_options, this_program};
+use crate::flags::DemoOptions;
+
+const PICTURE: &str = "
+  clients              gateway                pods
+  192.0.2.10…   c0 ─── g0  headgate  g1 ─── p0  10.244.1.11…  web-1 web-2 web-3 api-1 blog-1
+  2001:db8:c::10…                               fd00:10:244:1::11…  echo-1 echo-2 echo-3
+
+  Three network namespaces. The manifests are those of examples/; the clients are curl, openssl, nc and ping. Every
+  packet between clients and pods goes through an AF_XDP socket of the gateway's two interfaces.
+";
+
+/// Builds it, with a gateway that runs.
+pub(super) fn stage(options: &DemoOptions, report: &mut Report) -> Result<Stage> {
+    report.line(PICTURE)?;
+    let program = this_program()?;
+    let lab = Lab::build(LabOptions::new(&program, &["lab", "pod"]))
+        .context("the demo of packets; `headgate demo --port kernel` works without root and namespaces")?;
+    let directory = options.keep.as_deref().unwrap_or_else(|| lab.directory());
+    let shop = Shop::open(&lab, directory)?;
+    let ports = Lab::PORTS.map(str::to_owned).to_vec();
+    let ingress = vec![Shop::INGRESS.0, Shop::INGRESS.1];
+    let gateway = Gateway::start(&lab, &gateway_options(&program, &shop, ports, ingress))?;
+    let site = Box::new(lab);
+    Ok(Stage { gateway, shop, site })
+}
+
+impl Site for Lab {
+    fn ingress(&self) -> Vec<(&'static str, IpAddr)> {
+        vec![("IPv4", Shop::INGRESS.0), ("IPv6", Shop::INGRESS.1)]
+    }
+
+    fn client(&self, n: u8) -> IpAddr {
+        address::client(n).0
+    }
+
+    fn curl_to(&self, address: IpAddr) -> Curl<'_> {
+        Curl::new(&self.clients).to(address)
+    }
+
+    fn explain(&self, _: &Shop, _: &mut Report) -> Result<()> {
+        Ok(())
+    }
+
+    fn https(&self, stage: &Stage, report: &mut Report) -> Result<()> {
+        https(stage, self, report)
+    }
+
+    fn beyond_http(&self, stage: &Stage, report: &mut Report) -> Result<()> {
+        services(self, report)?;
+        on_link(self, report)?;
+        policies(stage, self, report)?;
+        host(self, report)
+    }
+
+    fn leave(self: Box<Self>, report: &mut Report) -> Result<()> {
+        leave(*self, report)
+    }
+}
 
 const ECHO: [&str; 3] = ["echo-1", "echo-2", "echo-3"];
 
-pub(in super::super) fn https(stage: &Stage, lab: &Lab, report: &mut Report) -> Result<()> {
+fn https(stage: &Stage, lab: &Lab, report: &mut Report) -> Result<()> {
     report.title("HTTPS: two hosts at one address, each with the certificate of its Secret")?;
     let ca = stage.shop.ca_file().display().to_string();
     let target = format!("{}:443", Shop::INGRESS.0);
@@ -61,7 +117,7 @@ pub(in super::super) fn https(stage: &Stage, lab: &Lab, report: &mut Report) -> 
     Ok(())
 }
 
-pub(in super::super) fn services(lab: &Lab, report: &mut Report) -> Result<()> {
+fn services(lab: &Lab, report: &mut Report) -> Result<()> {
     report.title("Services: TCP and UDP, packet by packet, IPv4 and IPv6")?;
     let clients = &lab.clients;
     for (family, to) in [("IPv4", Shop::ECHO.0), ("IPv6", Shop::ECHO.1)] {
@@ -79,7 +135,7 @@ pub(in super::super) fn services(lab: &Lab, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-pub(in super::super) fn on_link(lab: &Lab, report: &mut Report) -> Result<()> {
+fn on_link(lab: &Lab, report: &mut Report) -> Result<()> {
     report.title("Addresses on the clients' own link: Headgate answers ARP, NDP and pings for them")?;
     for to in [Shop::ECHO_ON_LINK.0, Shop::ECHO_ON_LINK.1] {
         report.command(&format!("ping -c 1 {to}; echo hello | nc {to} 7"))?;
@@ -94,7 +150,7 @@ pub(in super::super) fn on_link(lab: &Lab, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-pub(in super::super) fn policies(stage: &Stage, lab: &Lab, report: &mut Report) -> Result<()> {
+fn policies(stage: &Stage, lab: &Lab, report: &mut Report) -> Result<()> {
     report.title("NetworkPolicies on packets, by the client's own address")?;
     let policy = "shop/echo-clients";
     for (from, to) in [
@@ -117,7 +173,7 @@ pub(in super::super) fn policies(stage: &Stage, lab: &Lab, report: &mut Report) 
     Ok(())
 }
 
-pub(in super::super) fn host(lab: &Lab, report: &mut Report) -> Result<()> {
+fn host(lab: &Lab, report: &mut Report) -> Result<()> {
     report.title("The gateway's own host stays reachable over the same interface")?;
     let target: IpAddr = address::GATEWAY_V4.into();
     let listener = lab
@@ -140,7 +196,7 @@ pub(in super::super) fn host(lab: &Lab, report: &mut Report) -> Result<()> {
 }
 
 /// Takes the network down, after the gateway.
-pub(in super::super) fn leave(lab: Lab, report: &mut Report) -> Result<()> {
+fn leave(lab: Lab, report: &mut Report) -> Result<()> {
     let links = lab.gateway.run_ok("ip", &["-details", "link", "show"])?;
     report.expect(
         !links.contains("prog/xdp"),
