@@ -1,7 +1,7 @@
 //! Listeners of the kernel: bound for all workers at once, and handed to them.
 //!
 //! Each worker has a socket of its own for each address; the kernel shares the clients out among them by a hash
-//! (`SO_REUSEPORT`). An address that cannot be listened at now is tried again until it can.
+//! (`SO_REUSEPORT`, [`SHARES`]). An address that cannot be listened at now is tried again until it can.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -10,9 +10,17 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
+#[cfg(not(target_os = "freebsd"))]
+use rustix::net::sockopt::set_socket_reuseport as set_shared;
+#[cfg(target_os = "freebsd")]
+use rustix::net::sockopt::set_socket_reuseport_lb as set_shared;
 use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
 
 use crate::worker::{Inlet, Shared};
+
+/// Whether sockets at one address share its clients: with `SO_REUSEPORT` on Linux, with `SO_REUSEPORT_LB` on FreeBSD. On
+/// other systems one of them gets all.
+pub const SHARES: bool = cfg!(any(target_os = "linux", target_os = "freebsd"));
 
 /// Clients that the kernel keeps until they are accepted; it allows fewer where `net.core.somaxconn` says so.
 const BACKLOG: i32 = 4096;
@@ -134,7 +142,7 @@ fn open(address: SocketAddr, shared: bool) -> Result<TcpListener, Errno> {
     // Connections of a process before this one may still be in TIME-WAIT.
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if shared {
-        sockopt::set_socket_reuseport(&socket, true)?;
+        set_shared(&socket, true)?;
     }
     if address.is_ipv6() {
         // IPv4 has listeners of its own; its clients are never seen as ::ffff:192.0.2.1, which no policy names.

@@ -24,7 +24,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub use apply::Applier;
 pub use ground::{Announce, Refusal};
-pub use listeners::Listeners;
+pub use listeners::{Listeners, SHARES};
 
 use crate::service::{Failing, Thread};
 use crate::telemetry::ControlStatus;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::report::{self, Reports};
 use super::{RunError, flow_log, serve_status, start_flow_log, thread_that_ended};
-use crate::control::{Applier, Control, Listeners};
+use crate::control::{Applier, Control, Listeners, SHARES};
 use crate::host::RunDir;
 use crate::options::{KERNEL, Options};
 use crate::telemetry::flow_log::FlowLogService;
@@ -141,9 +141,8 @@ impl Drop for Dataplane {
 /// One for each worker, to pin it to; `None` where the kernel chooses.
 fn cores(options: &Options) -> Result<Vec<Option<usize>>, RunError> {
     let given = options.cores.as_ref().map(|cores| &cores.0);
-    let available = std::thread::available_parallelism()
-        .map_or(1, NonZero::get)
-        .min(64);
+    let parallel = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let available = if SHARES { parallel.min(64) } else { 1 };
     let count = options
         .workers
         .map_or(given.map_or(available, |cores| cores.len().min(64)), usize::from);
