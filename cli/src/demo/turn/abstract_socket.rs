@@ -12,11 +12,14 @@ use std::{
 const NAME: &str = "headgate-demo-on-loopback";
 
 /// A name that one process of this machine can have; the kernel takes it back when that process ends, whatever ended it.
-pub(super) struct Name(UnixListener);
+pub(super) struct Name {
+    _listener: UnixListener,
+}
 
 impl Name {
     pub(super) fn take() -> io::Result<Self> {
-        UnixListener::bind_addr(&SocketAddr::from_abstract_name(NAME)?).map(Self)
+        let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(NAME)?);
+        Ok(Self { _listener: listener? })
     }
 }
 

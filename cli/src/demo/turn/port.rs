@@ -9,17 +9,20 @@ use std::{
 const PORT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 10), 10_443);
 
 /// A place that one process of this machine can have; the kernel takes it back when that process ends, whatever ended it.
-pub(super) struct Name(TcpListener);
+pub(super) struct Name {
+    _listener: TcpListener,
+}
 
 impl Name {
     /// Where the demo's addresses are not there, finding a port says what to do.
     pub(super) fn take() -> io::Result<Self> {
-        match TcpListener::bind(PORT) {
+        let listener = match TcpListener::bind(PORT) {
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map(Self)
+                TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             }
-            other => other.map(Self),
-        }
+            other => other,
+        };
+        Ok(Self { _listener: listener? })
     }
 }
 
