@@ -16,18 +16,34 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// When nobody answers, or the answer is a refusal; says what to do.
 pub fn ask(run_dir: &Path, request: &str) -> Result<String> {
+    ask_within(run_dir, request, PATIENCE)
+}
+
+fn ask_within(run_dir: &Path, request: &str, patience: Duration) -> Result<String> {
     let path = run_dir.join("status.sock");
     let mut socket = UnixStream::connect(&path).map_err(|error| explain(&path, error))?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(patience))?;
     let mut document = String::new();
     let answered = socket
         .write_all(format!("{request}\n").as_bytes())
         .and_then(|()| socket.read_to_string(&mut document));
     let what = request.split(' ').next().unwrap_or_default();
-    answered.with_context(|| format!("asking for the {what} at {}", path.display()))?;
+    answered
+        .map_err(|error| silence(error, patience))
+        .with_context(|| format!("asking for the {what} at {}", path.display()))?;
     match refusal(&document) {
         None => Ok(document),
         Some(reason) => Err(anyhow!("the dataplane at {}: {reason}", path.display())),
+    }
+}
+
+/// What a system call says of a peer that is silent for too long tells nobody anything.
+fn silence(error: std::io::Error, patience: Duration) -> anyhow::Error {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => anyhow!(
+            "the dataplane runs and says nothing for {patience:?}: it hangs, is stopped, or has no descriptor left"
+        ),
+        _ => error.into(),
     }
 }
 
@@ -55,6 +71,8 @@ pub fn explain(path: &Path, error: std::io::Error) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
 
     #[test]
@@ -66,6 +84,18 @@ mod tests {
             "{error}"
         );
         assert!(error.contains("status.sock"), "{error}");
+    }
+
+    #[test]
+    fn a_dataplane_that_says_nothing_is_said_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let _listener = UnixListener::bind(directory.path().join("status.sock")).unwrap();
+        let answer = ask_within(directory.path(), "status", Duration::from_millis(10));
+        let error = format!("{:#}", answer.unwrap_err());
+        assert!(
+            error.contains("says nothing for 10ms") && error.contains("status.sock"),
+            "{error}"
+        );
     }
 
     #[test]
