@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::ExitStatus,
     time::{Duration, Instant},
@@ -124,7 +125,7 @@ async fn end(plane: &Plane, mut child: Child) -> Result<()> {
     match timeout(plane.patience, child.wait()).await {
         Ok(status) => {
             let status = status.with_context(|| format!("waiting for the {}", plane.name))?;
-            if !status.success() {
+            if !ended_as_asked(status) {
                 tracing::warn!(plane = plane.name, %status, "a plane did not end well");
             }
         }
@@ -137,6 +138,12 @@ async fn end(plane: &Plane, mut child: Child) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a process that was asked to end did so by itself, or was ended by the very signal that asked: one that has only
+/// just begun has no handler yet.
+fn ended_as_asked(status: ExitStatus) -> bool {
+    status.success() || status.signal() == Some(Signal::TERM.as_raw())
 }
 
 /// The exit code of a process that ended by itself with an error, as opposed to one that was killed.
@@ -200,6 +207,14 @@ mod tests {
         .expect("the plane's third start");
         stop.send_replace(true);
         assert_eq!(keeping.await.unwrap().unwrap(), Ended::Stopped);
+    }
+
+    #[test]
+    fn a_plane_without_a_handler_yet_ends_as_asked() {
+        // As waitpid(2) has them: signals below, exit codes above.
+        let as_asked = |raw| ended_as_asked(ExitStatus::from_raw(raw));
+        assert!(as_asked(0) && as_asked(15));
+        assert!(!as_asked(9) && !as_asked(1 << 8));
     }
 
     #[tokio::test]
