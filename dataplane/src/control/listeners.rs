@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -115,9 +115,16 @@ fn explain(address: SocketAddr, error: Errno) -> String {
         }
         Errno::ADDRNOTAVAIL => format!("the address {} is not on this host", address.ip()),
         Errno::ADDRINUSE => "another program of this host listens there".into(),
+        Errno::INVAL if is_of_one_link(address.ip()) => {
+            "an address of one link (fe80::/10) means nothing without its interface; give another".into()
+        }
         Errno::AFNOSUPPORT => "this host has no addresses of that family".into(),
         other => io::Error::from(other).to_string(),
     }
+}
+
+fn is_of_one_link(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// A socket for each worker. Alone at first: with `SO_REUSEPORT` another program of the same user that has it, too, would go

@@ -49,6 +49,15 @@ fn an_address_that_is_taken_is_told_and_tried_again() {
 }
 
 #[test]
+fn an_address_of_one_link_is_said_to_be_none() {
+    let (mut listeners, _) = listeners(1);
+    let address: SocketAddr = "[fe80::77]:8080".parse().unwrap();
+    listeners.follow(&[address].into());
+    let fault = listeners.fault(address).unwrap();
+    assert!(fault.contains("an address of one link"), "{fault}");
+}
+
+#[test]
 fn an_address_of_another_host_is_named() {
     let (mut listeners, _) = listeners(1);
     let address: SocketAddr = "203.0.113.77:8080".parse().unwrap();
