@@ -207,9 +207,13 @@ impl Poor {
 
     /// Whether the probe says so in time.
     fn is_ready(&self) -> bool {
-        let request = "GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-        let answer = TcpStream::connect(self.metrics).and_then(|stream| converse(stream, request));
-        answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+        self.probe("/readyz")
+            .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    fn probe(&self, path: &str) -> std::io::Result<String> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        converse(TcpStream::connect(self.metrics)?, &request)
     }
 
     /// The planes, by what they are called.
@@ -249,6 +253,18 @@ fn clients_do_not_take_the_last_descriptor() {
     let connect = || TcpStream::connect(poor.http).unwrap();
     let idle: Vec<_> = (0..2 * Poor::DESCRIPTORS).map(|_| connect()).collect();
     assert!(poor.is_ready());
+    poor.until("it is told that clients wait", || {
+        let metrics = poor.probe("/metrics").unwrap_or_default();
+        let paused = |line: &str| {
+            line.strip_prefix("headgate_http_accepts_paused_total ")?
+                .parse()
+                .ok()
+        };
+        metrics
+            .lines()
+            .find_map(paused)
+            .is_some_and(|times: u64| times > 0)
+    });
     // What is no request is answered and lingers on while it is not read.
     drop(idle);
     let nonsense: Vec<_> = (0..2 * Poor::DESCRIPTORS)

@@ -136,9 +136,12 @@ impl Sockets {
 }
 
 async fn accept_all(server: Rc<Server>, address: SocketAddr, socket: TcpListener, most: usize) {
+    let gateway = &server.gateway;
     loop {
-        server.has_room(most).await;
-        let gateway = &server.gateway;
+        if server.clients() >= most {
+            gateway.tally.count(HttpCount::AcceptsPaused);
+            server.has_room(most).await;
+        }
         match accept(&socket, address, &gateway.net).await {
             Accepted::Client(stream) => server.serve(stream),
             Accepted::Failed(error) => {

@@ -53,6 +53,9 @@ pub enum HttpCount {
     /// Times that no client could be accepted for want of descriptors or memory; with the kernel's sockets only
     #[strum(props(metric = "http_accepts_failed"))]
     AcceptErrors,
+    /// Times that no further client was accepted because as many are served as descriptors allow; with the kernel's sockets only
+    #[strum(props(metric = "http_accepts_paused"))]
+    AcceptsPaused,
     /// TLS handshakes finished
     #[strum(props(metric = "tls_handshakes"))]
     Handshakes,
