@@ -60,6 +60,12 @@ impl Answer {
         self
     }
 
+    /// The same with a warning, as `kubectl` prints it (RFC 7234, section 5.5).
+    pub(crate) fn warning(self, text: String) -> Self {
+        let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+        self.header(hyper::header::WARNING, &format!("299 - \"{text}\""))
+    }
+
     pub(crate) fn into_response(self) -> Response<Body> {
         let mut response = Response::new(self.body);
         *response.status_mut() = hyper::StatusCode::from_u16(self.status).unwrap_or_default();
@@ -71,7 +77,7 @@ impl Answer {
             .chain([(CONTENT_TYPE, self.content_type)]);
         for (name, value) in own {
             if let Ok(value) = HeaderValue::from_str(&value) {
-                headers.insert(name, value);
+                headers.append(name, value);
             }
         }
         response

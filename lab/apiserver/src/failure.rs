@@ -1,6 +1,8 @@
 //! Errors as the API tells them: a `Status` object with code, reason and details
 //! (`metav1.Status`; the reasons are those of `k8s.io/apimachinery/pkg/apis/meta/v1`).
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use crate::resources::Resource;
@@ -11,7 +13,7 @@ pub(crate) struct Failure {
     /// The HTTP status.
     pub(crate) code: u16,
     /// The machine-readable reason: "NotFound", "Conflict", …
-    pub(crate) reason: &'static str,
+    pub(crate) reason: Cow<'static, str>,
     /// What a user reads.
     pub(crate) message: String,
     /// `status.details`, or null.
@@ -24,10 +26,10 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// A failure without details.
-    pub(crate) fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: u16, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Failure {
             code,
-            reason,
+            reason: reason.into(),
             message: message.into(),
             details: Value::Null,
             continue_token: None,

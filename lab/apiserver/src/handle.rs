@@ -11,7 +11,7 @@ use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpSocket;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -145,6 +145,11 @@ impl ApiServer {
         self.shared.denials.clear();
     }
 
+    /// Tells where the Service of an admission webhook is.
+    pub fn webhook_service(&self, namespace: &str, name: &str, address: SocketAddr) {
+        self.shared.services.add(namespace, name, address);
+    }
+
     /// The objects.
     pub fn store(&self) -> Store {
         Store::new(Arc::clone(&self.shared))
@@ -222,15 +227,6 @@ impl ApiServer {
             .recv()
             .context("the server has ended")?
             .context("listening")
-    }
-
-    /// Installs a CustomResourceDefinition for a kind with one version.
-    ///
-    /// # Errors
-    ///
-    /// When a server of this age has no such definitions.
-    pub fn install(&self, definition: &Value) -> Result<()> {
-        self.store().apply(definition).map(|_| ())
     }
 }
 

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod admission;
 mod answer;
 mod body;
 mod clock;
@@ -31,8 +32,10 @@ mod handle;
 mod journal;
 mod keyspace;
 mod kubeconfig;
+mod openapi;
 mod patch;
 mod profile;
+mod proto;
 mod read;
 mod registry;
 mod request;
@@ -45,6 +48,7 @@ mod settings;
 mod shared;
 mod store;
 mod table;
+mod types;
 mod write;
 
 pub use access::{Authorization, Rule, User};

@@ -9,6 +9,7 @@ use crate::answer::Answer;
 use crate::discovery;
 use crate::failure::Failure;
 use crate::keyspace::Key;
+use crate::openapi;
 use crate::read::{self, Form, View};
 use crate::request::{Request, Target};
 use crate::resources::Resource;
@@ -56,21 +57,17 @@ pub(crate) async fn answer(
     if let "get" | "list" | "watch" = target.verb {
         return read_objects(shared, request, &view, selector?).await;
     }
-    let write = Write {
-        shared,
-        request,
-        view: &view,
-        body,
-    };
+    let write = Write::new(shared, request, &view, user, body);
     let (named, sub) = (!target.name.is_empty(), !target.subresource.is_empty());
-    match target.verb {
+    let answered = match target.verb {
         "create" if !named => write::create(&write).await,
         "update" if named => write::update(&write).await,
         "patch" if named => write::patch(&write).await,
         "delete" if named && !sub => write::delete(&write).await,
         "deletecollection" if !sub => write::delete_collection(&write, &selector?).await,
         _ => Ok(Answer::no_such_method()),
-    }
+    }?;
+    Ok(write.warnings().into_iter().fold(answered, Answer::warning))
 }
 
 async fn read_objects(
@@ -130,6 +127,7 @@ fn path(shared: &Shared, request: &Request) -> Result<Answer, Failure> {
     match request.path.trim_end_matches('/') {
         "/version" => Ok(Answer::json(200, &shared.age.info())),
         "/healthz" | "/livez" | "/readyz" => Ok(Answer::text(200, "ok")),
+        path if path.starts_with("/openapi/") => Ok(openapi::answer(shared, request)),
         _ => Ok(discovery::answer(shared, request)),
     }
 }

@@ -232,6 +232,29 @@ fn is_key(key: &str) -> Result<(), String> {
     }
 }
 
+/// Whether labels fit a `metav1.LabelSelector`; an empty one fits all.
+pub(crate) fn matches_selector(selector: &Value, labels: &Value) -> bool {
+    let mut equal = selector["matchLabels"].as_object().into_iter().flatten();
+    let mut expressions = selector["matchExpressions"].as_array().into_iter().flatten();
+    equal.all(|(key, value)| labels[key] == *value)
+        && expressions.all(|one| {
+            let values = one["values"].as_array().into_iter().flatten();
+            let values = values.filter_map(Value::as_str).map(str::to_owned).collect();
+            let test = match one["operator"].as_str() {
+                Some("In") => Test::In(values),
+                Some("NotIn") => Test::NotIn(values),
+                Some("Exists") => Test::Exists,
+                _ => Test::Missing,
+            };
+            let key = one["key"].as_str().unwrap_or_default();
+            Requirement {
+                key: key.to_owned(),
+                test,
+            }
+            .matches(labels[key].as_str())
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -3,6 +3,7 @@
 use tokio::sync::watch;
 
 use crate::access::{Authorizer, Rules, Users};
+use crate::admission::Services;
 use crate::faults::Faults;
 use crate::journal::Journal;
 use crate::keyspace::{Key, Keyspace, Object};
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) keyspace: Keyspace,
     pub(crate) users: Users,
     pub(crate) denials: Rules,
+    pub(crate) services: Services,
     pub(crate) faults: Faults,
     pub(crate) journal: Journal,
     /// Rises when all watches shall end.
@@ -33,6 +35,7 @@ impl Shared {
             keyspace: Keyspace::new(settings.history),
             users: Users::new(settings.anonymous),
             denials: Rules::default(),
+            services: Services::default(),
             faults: Faults::new(),
             journal: Journal::default(),
             watches_closed: watch::channel(0).0,

@@ -203,10 +203,14 @@ impl View {
 
     /// A whole object as a value.
     pub(crate) fn value(&self, object: &Object) -> Value {
-        let converted = convert::from_stored(&self.resource, &self.version, &object.value);
-        let mut value = converted.unwrap_or_else(|| object.value.clone());
-        value["kind"] = self.resource.kind.as_str().into();
-        value["apiVersion"] = self.api_version().into();
+        Self::value_of(&self.resource, &self.version, &object.value)
+    }
+
+    /// What is stored as an object of a version.
+    pub(crate) fn value_of(resource: &Resource, version: &str, stored: &Value) -> Value {
+        let mut value = convert::from_stored(resource, version, stored).unwrap_or_else(|| stored.clone());
+        value["kind"] = resource.kind.as_str().into();
+        value["apiVersion"] = resource.api_version(version).into();
         value
     }
 }

@@ -80,7 +80,7 @@ pub(super) async fn change(
                 &write.writer("Update"),
             );
         }
-        write.admit(&new)?;
+        write.admit("UPDATE", Some(&old), &new).await?;
         if write.request.is_dry_run()? {
             return Ok(Answer::bytes(
                 200,

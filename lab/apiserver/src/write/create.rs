@@ -47,7 +47,7 @@ pub(super) async fn insert(write: &Write<'_>, mut value: Value, status: u16) -> 
     } else {
         managed::after_update(&resource.kind, None, &mut value, &write.writer("Update"));
     }
-    write.admit(&value)?;
+    write.admit("CREATE", None, &value).await?;
     let key = Key::new(write.namespace(), &name);
     if write.request.is_dry_run()? {
         return match shared.keyspace.get(&resource.table, &key) {

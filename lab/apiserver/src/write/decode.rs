@@ -5,12 +5,20 @@ use serde_json::Value;
 use super::Write;
 use crate::convert;
 use crate::failure::Failure;
+use crate::profile::Age;
+use crate::proto;
+use crate::types;
 
 /// The media types of whole objects.
 const WHOLE: &[&str] = &["application/json", "application/yaml", ""];
 
 /// A value of JSON, or of YAML where the media type says so.
 pub(crate) fn value(content_type: &str, body: &[u8]) -> Result<Value, Failure> {
+    if content_type == proto::MEDIA {
+        return proto::decode(body).ok_or_else(|| {
+            Failure::bad_request("this message cannot be read, or is of a kind that is not known")
+        });
+    }
     let yaml = content_type.ends_with("yaml");
     match serde_json::from_slice(body) {
         Ok(value) => Ok(value),
@@ -60,6 +68,7 @@ impl Write<'_> {
             ));
         }
         self.check_kind(&value)?;
+        self.check_fields(&value)?;
         if !value["metadata"].is_object() {
             value["metadata"] = serde_json::json!({});
         }
@@ -81,6 +90,34 @@ impl Write<'_> {
             metadata.remove("namespace");
         }
         Ok(convert::to_stored(resource, &self.view.version, value))
+    }
+
+    /// Whether the fields are those of the kind, as strictly as the client wants it (`fieldValidation`).
+    fn check_fields(&self, value: &Value) -> Result<(), Failure> {
+        let (resource, version) = (self.resource(), &self.view.version);
+        let unknown = types::unknown_fields(resource, version, value).map_err(|error| {
+            let (kind, version) = (&resource.kind, self.view.api_version());
+            Failure::bad_request(format!(
+                "{kind} in version {version:?} cannot be handled as a {kind}: {error}"
+            ))
+        })?;
+        let said: Vec<String> = unknown
+            .iter()
+            .map(|field| format!("unknown field {field:?}"))
+            .collect();
+        match self.request.query.get("fieldValidation") {
+            // Servers know the parameter since 1.25, and warn where it is not given.
+            _ if said.is_empty() || self.shared.age < Age(25) => {}
+            "Ignore" => {}
+            "Strict" => {
+                return Err(Failure::bad_request(format!(
+                    "strict decoding error: {}",
+                    said.join(", ")
+                )));
+            }
+            _ => said.into_iter().for_each(|text| self.warn(text)),
+        }
+        Ok(())
     }
 
     fn check_kind(&self, value: &Value) -> Result<(), Failure> {

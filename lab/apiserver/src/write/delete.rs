@@ -23,7 +23,9 @@ pub(crate) async fn delete(write: &Write<'_>) -> Result<Answer, Failure> {
     let old = write.shared.keyspace.get(&resource.table, &key);
     let old = old.ok_or_else(|| Failure::not_found(resource, write.name()))?;
     write_preconditions(write, &options, &old)?;
-    if is_dry_run(write, &options)? {
+    let dry_run = is_dry_run(write, &options)?;
+    write.admit_deletion(&old, dry_run).await?;
+    if dry_run {
         return Ok(answer(write, &old, false));
     }
     let (object, waits) = loop {
@@ -49,6 +51,7 @@ pub(crate) async fn delete_collection(write: &Write<'_>, selector: &Selector) ->
         .collect();
     if !is_dry_run(write, &options)? {
         for object in &chosen {
+            write.admit_deletion(object, false).await?;
             let key = object.key();
             while let Some(current) = shared.keyspace.get(&resource.table, &key) {
                 if remove(write, &key, &current).is_ok() {
@@ -90,7 +93,7 @@ fn options(write: &Write<'_>) -> Result<Value, Failure> {
     if write.body.is_empty() {
         return Ok(Value::Null);
     }
-    write.check_type(&["application/json", "application/yaml", ""])?;
+    write.check_type(&["application/json", "application/yaml", crate::proto::MEDIA, ""])?;
     decode_value(write.request.content_type(), &write.body)
 }
 

@@ -14,7 +14,7 @@ pub(super) fn generated(prefix: &str) -> String {
 }
 
 /// A random UID, RFC 9562 version 4.
-pub(super) fn uid() -> String {
+pub(crate) fn uid() -> String {
     let mut bytes = random::<16>();
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;

@@ -8,4 +8,5 @@ mod list;
 mod patch;
 mod versions;
 mod watch;
+mod webhook;
 mod write;

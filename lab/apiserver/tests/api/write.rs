@@ -308,3 +308,27 @@ fn old_servers_have_old_versions() {
         (&json!("z"), &json!("n1"))
     );
 }
+
+#[test]
+fn fields_that_a_kind_has_not_are_told_as_the_client_wants() {
+    let server = server();
+    let client = Client::new(&server);
+    let mut object = ingress("a");
+    object["spec"]["ingresClassName"] = "typo".into();
+    let told = client.post(&format!("{INGRESSES}?dryRun=All"), &object);
+    assert_eq!(
+        told.headers["warning"],
+        "299 - \"unknown field \\\"spec.ingresClassName\\\"\""
+    );
+    let status = client
+        .post(&format!("{INGRESSES}?fieldValidation=Strict"), &object)
+        .failed(400, "BadRequest");
+    assert_eq!(
+        status["message"],
+        "strict decoding error: unknown field \"spec.ingresClassName\""
+    );
+    let quiet = client.post(&format!("{INGRESSES}?dryRun=All&fieldValidation=Ignore"), &object);
+    assert!(quiet.status == 201 && !quiet.headers.contains_key("warning"));
+    object["spec"] = json!({"defaultBackend": {"service": {"name": 7}}});
+    client.post(INGRESSES, &object).failed(400, "BadRequest");
+}
