@@ -61,7 +61,7 @@ impl Answer {
     }
 
     /// The same with a warning, as `kubectl` prints it (RFC 7234, section 5.5).
-    pub(crate) fn warning(self, text: String) -> Self {
+    pub(crate) fn warning(self, text: &str) -> Self {
         let text = text.replace('\\', "\\\\").replace('"', "\\\"");
         self.header(hyper::header::WARNING, &format!("299 - \"{text}\""))
     }

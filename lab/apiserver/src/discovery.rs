@@ -173,6 +173,9 @@ fn entries(resource: &Arc<Resource>) -> Vec<Value> {
     if !resource.short_names.is_empty() {
         entry["shortNames"] = json!(resource.short_names);
     }
+    if ["pods", "services", "deployments", "daemonsets"].contains(&resource.plural.as_str()) {
+        entry["categories"] = json!(["all"]);
+    }
     let sub = |name: &str, verbs: &[&str]| {
         json!({
             "name": format!("{}/{name}", resource.plural), "singularName": "", "namespaced": resource.namespaced,
@@ -220,8 +223,10 @@ fn aggregated_entries(group: &str, version: &str, entries: &[Value]) -> Vec<Valu
         let mut resource = json!({
             "resource": name, "responseKind": kind, "scope": scope, "singularResource": entry["singularName"], "verbs": entry["verbs"],
         });
-        if let Some(short) = entry.get("shortNames") {
-            resource["shortNames"] = short.clone();
+        for key in ["shortNames", "categories"] {
+            if let Some(names) = entry.get(key) {
+                resource[key] = names.clone();
+            }
         }
         found.push(resource);
     }

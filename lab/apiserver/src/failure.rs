@@ -21,7 +21,7 @@ pub(crate) struct Failure {
     /// A fresh continue token, told with an expired one.
     pub(crate) continue_token: Option<String>,
     /// Seconds of the header `Retry-After`.
-    pub(crate) retry_after: Option<u64>,
+    pub(crate) retry_after: Option<u32>,
 }
 
 impl Failure {

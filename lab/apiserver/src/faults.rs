@@ -21,7 +21,7 @@ pub struct Fault {
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    Status { code: u16, retry_after: Option<u64> },
+    Status { code: u16, retry_after: Option<u32> },
     Hang,
     Delay(Duration),
     Trickle { bytes_per_second: u64 },
@@ -51,7 +51,7 @@ impl Fault {
 
     /// Answers 429 with `Retry-After`, in seconds.
     #[must_use]
-    pub fn throttle(retry_after: u64) -> Self {
+    pub fn throttle(retry_after: u32) -> Self {
         Self::new(Effect::Status {
             code: 429,
             retry_after: Some(retry_after),

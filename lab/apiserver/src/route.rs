@@ -67,7 +67,10 @@ pub(crate) async fn answer(
         "deletecollection" if !sub => write::delete_collection(&write, &selector?).await,
         _ => Ok(Answer::no_such_method()),
     }?;
-    Ok(write.warnings().into_iter().fold(answered, Answer::warning))
+    Ok(write
+        .warnings()
+        .iter()
+        .fold(answered, |answer, text| answer.warning(text)))
 }
 
 async fn read_objects(

@@ -211,7 +211,7 @@ async fn before(shared: &Shared, effects: &[Effect], note: &Note<'_>) -> Option<
     None
 }
 
-fn fault(code: u16, retry_after: Option<u64>) -> Failure {
+fn fault(code: u16, retry_after: Option<u32>) -> Failure {
     let (reason, said) = match code {
         401 => ("Unauthorized", "Unauthorized"),
         403 => ("Forbidden", "forbidden"),

@@ -163,7 +163,7 @@ fn prepare(resource: &Resource, old: Option<&Object>, value: &mut Value, age: Ag
     // Written for the revision that is there, the preconditions hold.
     value["metadata"]["resourceVersion"] = old.revision.to_string().into();
     let status = value.get("status").cloned();
-    let _ = write::updated(resource, old, value, false);
+    let _ = write::updated(resource, old, value, false, age);
     if let Some(status) = status {
         value["status"] = status;
     }

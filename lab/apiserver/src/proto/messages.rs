@@ -1,5 +1,7 @@
-//! The messages that clients send: reviews and options. Field numbers are those of the API's `generated.proto` files.
+//! The messages that clients send: reviews, options, and the small kinds that `kubectl create` makes. Field numbers are those of the API's `generated.proto` files.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::wire::{Field, fields};
@@ -12,6 +14,10 @@ enum Kind {
     Flag,
     Number,
     Message(Shape),
+    /// A map of texts.
+    Map,
+    /// A map of bytes: JSON has them in Base64.
+    BytesMap,
 }
 
 /// The fields of a message that are read; others are passed over.
@@ -60,6 +66,26 @@ const DELETE_OPTIONS: Shape = &[
     (5, "dryRun", Kind::Texts),
 ];
 
+const METADATA: Shape = &[
+    (1, "name", Kind::Text),
+    (2, "generateName", Kind::Text),
+    (3, "namespace", Kind::Text),
+    (11, "labels", Kind::Map),
+    (12, "annotations", Kind::Map),
+];
+const NAMED: Shape = &[(1, "metadata", Kind::Message(METADATA))];
+const CONFIG_MAP: Shape = &[
+    (1, "metadata", Kind::Message(METADATA)),
+    (2, "data", Kind::Map),
+    (3, "binaryData", Kind::BytesMap),
+];
+const SECRET: Shape = &[
+    (1, "metadata", Kind::Message(METADATA)),
+    (2, "data", Kind::BytesMap),
+    (3, "type", Kind::Text),
+    (4, "stringData", Kind::Map),
+];
+
 /// What a message in the envelope of Kubernetes says (`runtime.Unknown` behind four bytes of magic); None where it is no
 /// such message, or of a kind that is not known here.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Value> {
@@ -86,6 +112,9 @@ fn shape(kind: &str) -> Option<Shape> {
         "TokenReview" => TOKEN_REVIEW,
         "TokenRequest" => TOKEN_REQUEST,
         "DeleteOptions" => DELETE_OPTIONS,
+        "Namespace" | "ServiceAccount" => NAMED,
+        "ConfigMap" => CONFIG_MAP,
+        "Secret" => SECRET,
         _ => return None,
     })
 }
@@ -110,9 +139,27 @@ fn read(shape: Shape, bytes: &[u8]) -> Option<Value> {
                 all.push(json!(text(bytes)));
                 Value::Array(all)
             }
+            (Kind::Map, Field::Bytes(bytes)) => {
+                entry(value.remove(*name), bytes, |bytes| json!(text(bytes)))?
+            }
+            (Kind::BytesMap, Field::Bytes(bytes)) => {
+                entry(value.remove(*name), bytes, |bytes| json!(STANDARD.encode(bytes)))?
+            }
             _ => return None,
         };
         value.insert((*name).to_owned(), read);
     }
     Some(Value::Object(value))
+}
+
+/// A map with one more entry, a message of key and value; either is left out where it is empty.
+fn entry(map: Option<Value>, bytes: &[u8], read: impl Fn(&[u8]) -> Value) -> Option<Value> {
+    let mut map = map.unwrap_or_else(|| json!({}));
+    let fields = fields(bytes)?;
+    let part = |number: u64| match fields.iter().find(|(field, _)| *field == number) {
+        Some((_, Field::Bytes(bytes))) => bytes,
+        _ => &[][..],
+    };
+    map[String::from_utf8_lossy(part(1)).as_ref()] = read(part(2));
+    Some(map)
 }

@@ -44,3 +44,20 @@ fn what_is_no_message_is_none() {
     assert_eq!(decode(b"{}"), None);
     assert_eq!(decode(&envelope("Pod", &Message::default())), None);
 }
+
+#[test]
+fn maps_of_texts_and_bytes_are_read() {
+    let pair = |key: &str, value: &str| Message::default().text(1, key).text(2, value);
+    let metadata = Message::default().text(1, "s").message(11, &pair("a", "b"));
+    let secret = Message::default()
+        .message(1, &metadata)
+        .message(2, &pair("k", "v"))
+        .message(2, &pair("l", "w"))
+        .text(3, "Opaque");
+    let read = decode(&envelope("Secret", &secret)).expect("a secret");
+    assert_eq!(read["data"], json!({"k": "dg==", "l": "dw=="}));
+    assert_eq!(
+        (&read["metadata"], &read["type"]),
+        (&json!({"name": "s", "labels": {"a": "b"}}), &json!("Opaque"))
+    );
+}

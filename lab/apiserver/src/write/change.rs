@@ -71,7 +71,7 @@ pub(super) async fn change(
             value: mut new,
             owned,
         } = make(&old)?;
-        prepare::updated(resource, &old, &mut new, write.is_status())?;
+        prepare::updated(resource, &old, &mut new, write.is_status(), write.shared.age)?;
         if !owned {
             managed::after_update(
                 &resource.kind,

@@ -10,7 +10,7 @@ use crate::proto;
 use crate::types;
 
 /// The media types of whole objects.
-const WHOLE: &[&str] = &["application/json", "application/yaml", ""];
+const WHOLE: &[&str] = &[proto::MEDIA, "application/json", "application/yaml", ""];
 
 /// A value of JSON, or of YAML where the media type says so.
 pub(crate) fn value(content_type: &str, body: &[u8]) -> Result<Value, Failure> {
@@ -55,7 +55,12 @@ impl Write<'_> {
 
     /// The object of a POST or PUT, as it is stored: of the kind, version, name and namespace of the URL.
     pub(super) fn object(&self) -> Result<Value, Failure> {
-        self.check_type(WHOLE)?;
+        // Custom resources have no messages.
+        self.check_type(if self.resource().custom {
+            &WHOLE[1..]
+        } else {
+            WHOLE
+        })?;
         let value = value(self.request.content_type(), &self.body)?;
         self.stored(value)
     }

@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::profile::Age;
@@ -11,7 +13,19 @@ use crate::resources::Resource;
 static ADDRESSES: AtomicU32 = AtomicU32::new(0);
 static PORTS: AtomicU32 = AtomicU32::new(0);
 
-/// Fills a new object.
+/// Keeps what the server has given an object where an update does not name it.
+pub(super) fn keep(resource: &Resource, old: &Value, value: &mut Value) {
+    if resource.group.is_empty() && resource.kind == "Service" && value["spec"]["type"] != "ExternalName" {
+        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+            let given = &old["spec"][field];
+            if !given.is_null() {
+                or_set(value, &format!("/spec/{field}"), || given.clone());
+            }
+        }
+    }
+}
+
+/// Fills an object.
 pub(super) fn fill(resource: &Resource, value: &mut Value, age: Age) {
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Service") => service(value, age),
@@ -23,7 +37,7 @@ pub(super) fn fill(resource: &Resource, value: &mut Value, age: Age) {
             }
             or_set(value, "/status/phase", || json!("Active"));
         }
-        ("", "Secret") => or_set(value, "/type", || json!("Opaque")),
+        ("", "Secret") => secret(value),
         ("discovery.k8s.io", _) => ports(value.get_mut("ports").and_then(Value::as_array_mut)),
         ("networking.k8s.io", "NetworkPolicy") => network_policy(value),
         _ => {}
@@ -84,6 +98,17 @@ fn service(value: &mut Value, age: Age) {
     }
     if kind == "NodePort" || kind == "LoadBalancer" {
         or_set(value, "/spec/externalTrafficPolicy", || json!("Cluster"));
+    }
+}
+
+/// `stringData` is for writing alone: it goes to `data`.
+fn secret(value: &mut Value) {
+    or_set(value, "/type", || json!("Opaque"));
+    let plain = value
+        .as_object_mut()
+        .and_then(|fields| fields.remove("stringData"));
+    for (key, text) in plain.as_ref().and_then(Value::as_object).into_iter().flatten() {
+        value["data"][key] = STANDARD.encode(text.as_str().unwrap_or_default()).into();
     }
 }
 

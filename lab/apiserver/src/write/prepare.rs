@@ -67,9 +67,14 @@ pub(crate) fn updated(
     old: &Object,
     new: &mut Value,
     status: bool,
+    age: Age,
 ) -> Result<(), Failure> {
     check_preconditions(resource, old, new)?;
     keep_other_half(resource, &old.value, new, status);
+    if !status {
+        defaults::keep(resource, &old.value, new);
+        defaults::fill(resource, new, age);
+    }
     let was = &old.value["metadata"];
     if !new["metadata"].is_object() {
         new["metadata"] = json!({});

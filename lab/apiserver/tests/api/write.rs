@@ -332,3 +332,34 @@ fn fields_that_a_kind_has_not_are_told_as_the_client_wants() {
     object["spec"] = json!({"defaultBackend": {"service": {"name": 7}}});
     client.post(INGRESSES, &object).failed(400, "BadRequest");
 }
+
+#[test]
+fn what_a_client_leaves_out_is_filled_in_and_kept() {
+    let server = server();
+    let client = Client::new(&server);
+    let secrets = "/api/v1/namespaces/default/secrets";
+    let secret = client
+        .post(
+            secrets,
+            &json!({"metadata": {"name": "s"}, "stringData": {"a": "b"}}),
+        )
+        .ok();
+    assert_eq!(
+        (&secret["type"], &secret["data"], secret.get("stringData")),
+        (&json!("Opaque"), &json!({"a": "Yg=="}), None)
+    );
+    let services = "/api/v1/namespaces/default/services";
+    let service = |port: u64| json!({"metadata": {"name": "web"}, "spec": {"type": "LoadBalancer", "ports": [{"port": port}]}});
+    let made = client.post(services, &service(80)).ok();
+    assert_eq!(
+        (
+            &made["spec"]["ports"][0]["protocol"],
+            &made["spec"]["ports"][0]["targetPort"]
+        ),
+        (&json!("TCP"), &json!(80))
+    );
+    assert!(made["spec"]["clusterIP"].is_string() && made["spec"]["ports"][0]["nodePort"].is_u64());
+    let changed = client.put(&format!("{services}/web"), &service(81)).ok();
+    assert_eq!(changed["spec"]["clusterIP"], made["spec"]["clusterIP"]);
+    assert_eq!(changed["spec"]["ports"][0]["protocol"], "TCP");
+}
