@@ -25,6 +25,7 @@ mod answer;
 mod body;
 mod clock;
 mod convert;
+mod definitions;
 mod discovery;
 mod failure;
 mod faults;
@@ -52,6 +53,7 @@ mod types;
 mod write;
 
 pub use access::{Authorization, Rule, User};
+pub use definitions::cluster_network_policies;
 pub use faults::{Fault, Faults};
 pub use handle::ApiServer;
 pub use journal::{Entry, Journal};

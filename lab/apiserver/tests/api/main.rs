@@ -4,6 +4,7 @@ mod access;
 mod client;
 mod faults;
 mod hostile;
+mod kubectl;
 mod list;
 mod patch;
 mod versions;

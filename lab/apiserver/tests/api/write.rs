@@ -1,4 +1,4 @@
-use headgate_apiserver::{Age, ApiServer, Settings};
+use headgate_apiserver::{Age, ApiServer, Settings, cluster_network_policies};
 use serde_json::{Value, json};
 
 use crate::client::{Client, INGRESSES, MAPS, config_map, ingress, server};
@@ -245,12 +245,7 @@ fn a_definition_brings_its_kind() {
     let client = Client::new(&server);
     let path = "/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies";
     assert_eq!(client.get(path).status, 404);
-    let definition = json!({
-        "metadata": {"name": "clusternetworkpolicies.policy.networking.k8s.io"},
-        "spec": {"group": "policy.networking.k8s.io", "scope": "Cluster",
-            "names": {"plural": "clusternetworkpolicies", "singular": "clusternetworkpolicy", "kind": "ClusterNetworkPolicy", "shortNames": ["cnp"]},
-            "versions": [{"name": "v1alpha2", "served": true, "storage": true, "subresources": {"status": {}}}]},
-    });
+    let definition = cluster_network_policies();
     let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
     client.post(definitions, &definition).ok();
     let policy = json!({"metadata": {"name": "p"}, "spec": {"priority": 1}});
