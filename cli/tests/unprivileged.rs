@@ -137,6 +137,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// An address of loopback that no other test uses.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 77);
 
+/// Its ports are looked for and taken later.
+static POOR: Mutex<()> = Mutex::new(());
+
 /// `headgate run --port kernel` of an ordinary user, with few descriptors. Dropping it ends it.
 struct Poor {
     child: Child,
@@ -249,6 +252,7 @@ fn converse(mut stream: TcpStream, request: &str) -> std::io::Result<String> {
 /// control plane that comes back.
 #[test]
 fn clients_do_not_take_the_last_descriptor() {
+    let _turn = POOR.lock().unwrap_or_else(PoisonError::into_inner);
     let poor = Poor::start();
     let connect = || TcpStream::connect(poor.http).unwrap();
     let idle: Vec<_> = (0..2 * Poor::DESCRIPTORS).map(|_| connect()).collect();
@@ -293,4 +297,21 @@ fn clients_do_not_take_the_last_descriptor() {
     let log = poor.log();
     assert!(!log.contains("Too many open files"), "{log}");
     assert!(log.contains("there may be 256 descriptors"), "{log}");
+}
+
+/// However the supervisor ends, its planes do not go on without it.
+#[test]
+fn a_killed_supervisor_takes_its_planes_along() {
+    let _turn = POOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let poor = Poor::start();
+    let planes = ["dataplane", "controlplane"].map(|name| poor.plane(name).unwrap());
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(&poor.child),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    // One that has ended and that nobody has waited for yet has no command line.
+    let has_ended =
+        |plane: &i32| std::fs::read(format!("/proc/{plane}/cmdline")).map_or(true, |line| line.is_empty());
+    poor.until("the planes end", || planes.iter().all(has_ended));
 }
