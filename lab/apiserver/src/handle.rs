@@ -189,6 +189,18 @@ impl ApiServer {
         self.tell(Command::Listen)
     }
 
+    /// Stands still as a stopped process does, until the guard is dropped: connections are taken by the kernel, and nothing is
+    /// answered, neither to TLS nor to HTTP.
+    ///
+    /// # Errors
+    ///
+    /// When the server has ended.
+    pub fn freeze(&self) -> Result<Frozen> {
+        let (guard, thawed) = mpsc::channel();
+        self.tell(|done| Command::Freeze(done, thawed))?;
+        Ok(Frozen { _guard: guard })
+    }
+
     /// Goes away as a killed server does: connections end, new ones are refused. The objects stay.
     pub fn stop(&self) {
         self.refuse_connections();
@@ -228,6 +240,12 @@ impl ApiServer {
             .context("the server has ended")?
             .context("listening")
     }
+}
+
+/// A server that stands still while this lives.
+#[derive(Debug)]
+pub struct Frozen {
+    _guard: mpsc::Sender<()>,
 }
 
 impl Drop for ApiServer {

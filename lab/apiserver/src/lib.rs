@@ -55,7 +55,7 @@ mod write;
 pub use access::{Authorization, Rule, User};
 pub use definitions::cluster_network_policies;
 pub use faults::{Fault, Faults};
-pub use handle::ApiServer;
+pub use handle::{ApiServer, Frozen};
 pub use journal::{Entry, Journal};
 pub use profile::{Age, StreamingLists};
 pub use settings::Settings;

@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Refuse(mpsc::Sender<io::Result<()>>),
     /// Ends those that there are.
     Drop(mpsc::Sender<io::Result<()>>),
+    /// Does nothing at all until the other side of the channel is gone.
+    Freeze(mpsc::Sender<io::Result<()>>, mpsc::Receiver<()>),
     /// Shows another certificate to those who come.
     Certificate(Arc<ServerConfig>, mpsc::Sender<io::Result<()>>),
 }
@@ -67,6 +69,11 @@ pub(crate) async fn serve(
                 Some(Command::Drop(done)) => {
                     connections.shutdown().await;
                     let _ = done.send(Ok(()));
+                }
+                Some(Command::Freeze(done, thawed)) => {
+                    let _ = done.send(Ok(()));
+                    // All connections live on this thread: they stand still with it, as those of a stopped process do.
+                    let _ = thawed.recv();
                 }
                 Some(Command::Certificate(new, done)) => {
                     tls = new;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::convert;
 use crate::keyspace::{Key, Object};
 use crate::profile::Age;
+use crate::read::View;
 use crate::resources::Resource;
 use crate::shared::Shared;
 use crate::write;
@@ -169,17 +170,8 @@ fn prepare(resource: &Resource, old: Option<&Object>, value: &mut Value, age: Ag
     }
 }
 
+/// In the version that the server prefers.
 fn whole(resource: &Resource, object: &Object) -> Value {
-    let mut value = object.value.clone();
     let version = resource.versions.first().map(String::as_str).unwrap_or_default();
-    let version = if resource.group == "events.k8s.io" {
-        "v1".to_owned()
-    } else {
-        resource.api_version(version)
-    };
-    let head = json!({"kind": resource.kind, "apiVersion": version});
-    for (key, field) in head.as_object().into_iter().flatten() {
-        value[key] = field.clone();
-    }
-    value
+    View::value_of(resource, version, &object.value)
 }

@@ -43,7 +43,8 @@ impl Options {
             },
             limit: number(query, "limit")?.unwrap_or(0),
             token: query.get("continue").to_owned(),
-            timeout: number(query, "timeoutSeconds")?,
+            // Nought is as good as nothing.
+            timeout: number(query, "timeoutSeconds")?.filter(|seconds| *seconds > 0),
             bookmarks: query.is_set("allowWatchBookmarks"),
             initial_events: flag,
         };

@@ -89,25 +89,53 @@ fn silent_watches_tell_later_what_they_held_back() {
 
 #[test]
 fn a_server_that_restarts_has_its_port_and_its_objects_still() {
+    for http2 in [false, true] {
+        let server = server();
+        let client = Client::with(&server, http2);
+        server.store().apply(&config_map("a", "x")).expect("stored");
+        let mut watch = client.watch(&format!("{MAPS}?watch=1"));
+        assert_eq!(watch.told(), "ADDED a");
+        server.stop();
+        assert_eq!(watch.next(), None);
+        client
+            .try_send(Method::GET, MAPS, "", Bytes::new())
+            .expect_err("nobody listens");
+        server.accept_connections().expect("the port is free");
+        client.get(&format!("{MAPS}/a")).ok();
+        server.restart().expect("the port is free");
+        client.get(&format!("{MAPS}/a")).ok();
+    }
+}
+
+#[test]
+fn another_authority_is_not_trusted_by_who_knows_the_old_one() {
     let mut server = server();
     let client = Client::new(&server);
-    server.store().apply(&config_map("a", "x")).expect("stored");
-    let mut watch = client.watch(&format!("{MAPS}?watch=1"));
-    assert_eq!(watch.told(), "ADDED a");
-    server.stop();
-    assert_eq!(watch.next(), None);
-    client
-        .try_send(Method::GET, MAPS, "", Bytes::new())
-        .expect_err("nobody listens");
-    server.accept_connections().expect("the port is free");
-    client.get(&format!("{MAPS}/a")).ok();
-    server.restart().expect("the port is free");
-    client.get(&format!("{MAPS}/a")).ok();
+    client.get(MAPS).ok();
     server.rotate_authority().expect("a certificate");
     client
         .try_send(Method::GET, MAPS, "", Bytes::new())
         .expect_err("the old authority is trusted no more");
     Client::new(&server).get(MAPS).ok();
+}
+
+#[test]
+fn a_frozen_server_takes_connections_and_answers_nothing() {
+    let server = server();
+    let client = Client::new(&server);
+    let frozen = server.freeze().expect("it runs");
+    std::net::TcpStream::connect(server.address()).expect("the kernel takes it");
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| client.get(MAPS).status);
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(!asked.is_finished());
+        server
+            .store()
+            .apply(&config_map("a", "x"))
+            .expect("stored meanwhile");
+        drop(frozen);
+        assert_eq!(asked.join().expect("an answer"), 200);
+    });
 }
 
 #[test]

@@ -205,3 +205,43 @@ fn a_table_is_watched_with_columns_once() {
     assert!(second["object"]["columnDefinitions"].is_null());
     assert_eq!(second["object"]["rows"][0]["cells"][0], "b");
 }
+
+#[test]
+fn no_change_is_lost_or_told_twice_when_watches_break_and_resume() {
+    let server = server();
+    let store = server.store();
+    let from = store.revision();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..2000 {
+                store
+                    .apply(&config_map(&format!("m{}", n % 10), &n.to_string()))
+                    .expect("stored");
+                if n % 500 == 250 {
+                    server.close_watches();
+                }
+            }
+        });
+        for http2 in [false, true, false] {
+            let server = &server;
+            scope.spawn(move || {
+                let client = Client::with(server, http2);
+                let (mut at, mut seen) = (from, 0);
+                while seen < 2000 {
+                    let mut watch = client.watch(&format!("{MAPS}?watch=1&resourceVersion={at}"));
+                    while seen < 2000
+                        && let Some(event) = watch.next()
+                    {
+                        let object = &event["object"];
+                        assert_eq!(object["data"]["a"], seen.to_string());
+                        at = object["metadata"]["resourceVersion"]
+                            .as_str()
+                            .and_then(|text| text.parse().ok())
+                            .expect("a revision");
+                        seen += 1;
+                    }
+                }
+            });
+        }
+    });
+}
