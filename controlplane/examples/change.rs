@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use headgate_controlplane::compile::{Compilation, Settings};
+use headgate_controlplane::compile::{Compilation, IngressSelection, Settings};
 use headgate_controlplane::source::Source;
 use headgate_controlplane::source::directory::Directory;
 use headgate_controlplane::source::store::Store;
@@ -56,7 +56,7 @@ fn settings() -> Settings {
         http_port: 80,
         https_port: 443,
         ssl_redirect: true,
-        class: "headgate".to_owned(),
+        ingresses: IngressSelection::default(),
         default_certificate: None,
         fallback_certificate: None,
         loopback_endpoints: false,

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headgate_controlplane::compile::{Compiler, Settings, State};
+use headgate_controlplane::compile::{Compiler, IngressSelection, Settings, State};
 use headgate_controlplane::model::Id;
 use headgate_controlplane::publish::link::Publisher;
 use headgate_controlplane::source::decode::Document;
@@ -177,7 +177,7 @@ fn settings() -> Settings {
         http_port: 80,
         https_port: 443,
         ssl_redirect: true,
-        class: "headgate".to_owned(),
+        ingresses: IngressSelection::default(),
         default_certificate: None,
         fallback_certificate: None,
         loopback_endpoints: false,

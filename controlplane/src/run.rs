@@ -14,12 +14,13 @@ use zeroize::Zeroizing;
 use crate::compile::Settings;
 use crate::follow::{Follower, Readiness};
 use crate::model::address::is_unicast;
-use crate::model::name::is_subdomain;
+use crate::model::{Id, Kind};
 use crate::options::Options;
 use crate::privileges;
 use crate::publish::link::{Publisher, socket};
 use crate::source::Source;
 use crate::source::directory::{Directory, DirectoryError};
+use crate::source::kubernetes::{self, Kubernetes};
 
 /// How often a control plane that does not serve yet says why.
 const REMINDER: Duration = Duration::from_secs(30);
@@ -33,6 +34,9 @@ pub enum RunError {
     /// The directory of manifests.
     #[error("--manifests: {0}")]
     Directory(#[from] DirectoryError),
+    /// The cluster.
+    #[error("the Kubernetes API: {0}")]
+    Kubernetes(#[from] kubernetes::StartError),
     /// A flag.
     #[error("--{flag}: {reason}")]
     Flag {
@@ -67,12 +71,35 @@ pub fn run(options: Options) -> Result<(), RunError> {
     let system = |what| move |source| RunError::System { what, source };
     privileges::drop_all().map_err(system("drop capabilities"))?;
     let (wake, woken) = channel();
-    let (manifests, socket) = (options.manifests.clone(), socket(&options.run_dir));
-    let strict = options.strict_manifests;
+    let (socket, strict) = (socket(&options.run_dir), options.strict_manifests);
+    let (manifests, cluster) = (options.manifests.clone(), options.cluster.clone());
     let settings = settings(options)?;
-    let directory = Directory::open(&manifests)?;
-    stop_on_signals(wake.clone()).map_err(system("wait for signals"))?;
-    drive(directory, Follower::new(settings, strict), socket, (wake, woken))
+    let certificate = settings.default_certificate.clone();
+    let follower = Follower::new(settings, strict);
+    let signals = |wake| stop_on_signals(wake).map_err(system("wait for signals"));
+    match (cluster.access(), manifests) {
+        (Some(access), _) => {
+            let source = Kubernetes::start(kubernetes::Options {
+                access,
+                namespaces: cluster.watch_namespaces,
+                named: certificate
+                    .map(|name| Id::new(Kind::Secret, name))
+                    .into_iter()
+                    .collect(),
+            })?;
+            signals(wake.clone())?;
+            drive(source, follower, socket, (wake, woken))
+        }
+        (None, Some(manifests)) => {
+            let source = Directory::open(&manifests)?;
+            signals(wake.clone())?;
+            drive(source, follower, socket, (wake, woken))
+        }
+        (None, None) => Err(RunError::Flag {
+            flag: "manifests",
+            reason: "is missing, and so are --kubernetes and --kubeconfig".to_owned(),
+        }),
+    }
 }
 
 /// What the process waits for.
@@ -168,17 +195,15 @@ fn settings(options: Options) -> Result<Settings, RunError> {
             format!("{} is the port of HTTP", options.https_port),
         ));
     }
-    if !is_subdomain(&options.ingress_class) {
-        return Err(flag(
-            "ingress-class",
-            format!("\"{}\" is not an IngressClass's name", options.ingress_class),
-        ));
-    }
+    let ingresses = options
+        .ingresses
+        .selection()
+        .map_err(|reason| flag("ingress-class", reason))?;
     Ok(Settings {
         addresses: options.ingress_addresses,
         http_port: options.http_port,
         https_port: options.https_port,
-        class: options.ingress_class,
+        ingresses,
         ssl_redirect: options.ssl_redirect,
         default_certificate: options.default_certificate,
         fallback_certificate: Some(self_signed()?),

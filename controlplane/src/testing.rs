@@ -9,7 +9,7 @@ use headgate_ring::message::{
 };
 use rcgen::{CertificateParams, KeyPair};
 
-use crate::compile::{Compiled, Settings, compile};
+use crate::compile::{Compiled, IngressSelection, Settings, compile};
 use crate::model::Id;
 use crate::source::decode::{Syntax, decode};
 use crate::source::{Contents, store::Store};
@@ -45,7 +45,7 @@ pub(crate) fn settings() -> Settings {
         http_port: 80,
         https_port: 443,
         ssl_redirect: true,
-        class: "headgate".to_owned(),
+        ingresses: IngressSelection::default(),
         default_certificate: None,
         fallback_certificate: None,
         loopback_endpoints: false,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use headgate_controlplane::compile::{Compiled, Settings, compile};
+use headgate_controlplane::compile::{Compiled, IngressSelection, Settings, compile};
 use headgate_controlplane::source::decode::{Syntax, decode};
 use headgate_controlplane::source::{Contents, store::Store};
 use headgate_ring::message::Object;
@@ -32,7 +32,7 @@ fn outcome(files: &[(&str, &[u8])]) -> Outcome {
         http_port: 80,
         https_port: 443,
         ssl_redirect: true,
-        class: "headgate".to_owned(),
+        ingresses: IngressSelection::default(),
         default_certificate: None,
         fallback_certificate: None,
         loopback_endpoints: false,

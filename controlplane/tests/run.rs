@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use headgate_controlplane::{Options, run};
+use headgate_controlplane::{ClusterOptions, IngressOptions, Options, run};
 use headgate_ring::message::{Key, Object, ToControl};
 use headgate_ring::{DataSession, Operation, SessionListener, Transaction};
 
@@ -21,12 +21,13 @@ fn service(port: u16) -> String {
 
 fn options(root: &Path) -> Options {
     Options {
-        manifests: root.join("manifests"),
+        manifests: Some(root.join("manifests")),
+        cluster: ClusterOptions::default(),
         run_dir: root.to_owned(),
         ingress_addresses: vec!["203.0.113.1".parse().expect("an address")],
         http_port: 80,
         https_port: 443,
-        ingress_class: "headgate".to_owned(),
+        ingresses: IngressOptions::default(),
         ssl_redirect: true,
         loopback_endpoints: false,
         default_certificate: None,
@@ -152,7 +153,10 @@ fn what_cannot_start_says_why() {
     );
     assert_eq!(
         error(Options {
-            ingress_class: "A".to_owned(),
+            ingresses: IngressOptions {
+                ingress_class: "A".to_owned(),
+                ..IngressOptions::default()
+            },
             ..options(root)
         }),
         "--ingress-class: \"A\" is not an IngressClass's name"

@@ -58,7 +58,12 @@ impl Compiler {
         for id in changed {
             let object = model.get(id);
             match id.kind {
-                Kind::Namespace => self.namespace(&id.name, object),
+                Kind::Namespace => {
+                    self.namespace(&id.name, object);
+                    if !self.settings.ingresses.namespaces.is_everything() {
+                        self.traffic.object_changed(id, object);
+                    }
+                }
                 Kind::Pod => {
                     for change in self.index.set_pod(&id.name, object) {
                         self.groups.pod_changed(&change, &self.index);

@@ -39,6 +39,7 @@ pub use compilation::Compilation;
 pub use compiler::Compiler;
 pub(crate) use fit::stand_in;
 pub(crate) use origins::origins;
+pub use routing::IngressSelection;
 
 /// The state that the dataplane shall have.
 pub type State = BTreeMap<Key, Arc<Object>>;
@@ -65,8 +66,8 @@ pub struct Settings {
     pub http_port: u16,
     /// The port of HTTPS at each of them; 0 for none.
     pub https_port: u16,
-    /// Ingresses of this class are served even where there is no such IngressClass.
-    pub class: String,
+    /// Which Ingresses are served.
+    pub ingresses: IngressSelection,
     /// Whether HTTP requests to a host with TLS are sent to HTTPS, where their Ingress says nothing about it.
     pub ssl_redirect: bool,
     /// The Secret of the certificate for clients that name no host or an unknown one.

@@ -42,7 +42,7 @@ impl Traffic {
         match id.kind {
             Kind::Service => self.service_changed(&id.name, new),
             Kind::Ingress => self.routing.ingress_changed(&id.name),
-            Kind::IngressClass => self.routing.classes_changed(),
+            Kind::IngressClass | Kind::Namespace => self.routing.classes_changed(),
             Kind::Secret => self.routing.secret_changed(&id.name),
             _ => {}
         }

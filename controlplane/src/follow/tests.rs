@@ -129,8 +129,15 @@ fn a_line_about_an_object_of_a_cluster_names_its_version() {
     let mut store = Store::default();
     let mut cluster = Cluster::default();
     cluster.apply(&service("x"));
+    // What its server has let pass is told of policies alone.
     cluster
         .apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}, "spce": {}}));
+    cluster.apply(&json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"namespace": "shop", "name": "p"},
+        "spec": {"podSelector": {}, "spce": {}},
+    }));
     store.apply(cluster.list_all());
     let trouble = Problem {
         severity: Severity::Error,
@@ -143,8 +150,8 @@ fn a_line_about_an_object_of_a_cluster_names_its_version() {
         crate::testing::lines(&store),
         [
             "Pods cannot be watched: connection refused",
-            "resourceVersion 2: Namespace shop: spce: unknown field, ignored",
             "resourceVersion 1: Service shop/s: spec.externalIPs[0]: \"x\" is not an IP address; until it is mended it is in force without",
+            "resourceVersion 3: NetworkPolicy shop/p: spec.spce: unknown field, ignored",
         ]
     );
     let id = Id::new(Kind::Service, ObjectName::new("shop", "s"));

@@ -16,10 +16,10 @@ const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 const DEFAULT_CLASS_ANNOTATION: &str = "ingressclass.kubernetes.io/is-default-class";
 
 /// An IngressClass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IngressClass {
-    /// `spec.controller` is [`CONTROLLER`].
-    pub ours: bool,
+    /// `spec.controller`.
+    pub controller: String,
     /// Ingresses that name no class belong to it.
     pub default: bool,
 }
@@ -29,8 +29,9 @@ impl IngressClass {
     #[must_use]
     pub fn parse(class: &k8s::IngressClass) -> Self {
         let annotations = class.metadata.annotations.as_ref();
+        let controller = class.spec.as_ref().and_then(|spec| spec.controller.clone());
         Self {
-            ours: class.spec.as_ref().and_then(|s| s.controller.as_deref()) == Some(CONTROLLER),
+            controller: controller.unwrap_or_default(),
             default: annotations
                 .and_then(|a| a.get(DEFAULT_CLASS_ANNOTATION))
                 .is_some_and(|v| v == "true"),
@@ -38,13 +39,22 @@ impl IngressClass {
     }
 }
 
+/// How an Ingress names its class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClassName {
+    /// `spec.ingressClassName`.
+    Field(String),
+    /// The annotation `kubernetes.io/ingress.class`, where there is no such field.
+    Annotation(String),
+}
+
 /// An Ingress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ingress {
     /// Decides between Ingresses that claim one path or certificate.
     pub age: Age,
-    /// `spec.ingressClassName`, or else the annotation `kubernetes.io/ingress.class`.
-    pub class: Option<String>,
+    /// Its class, if it names one.
+    pub class: Option<ClassName>,
     /// `spec.defaultBackend`.
     pub default_backend: Option<Backend>,
     /// `spec.rules`.
@@ -177,17 +187,21 @@ impl Ingress {
         })?;
         Ok(Self {
             age: age(&ingress.metadata),
-            class: spec
-                .ingress_class_name
-                .clone()
-                .filter(|c| !c.is_empty())
-                .or_else(|| annotations.get(CLASS_ANNOTATION).cloned()),
+            class: class(&spec, &annotations),
             default_backend,
             rules,
             tls: sieve.each("spec.tls", spec.tls.as_deref().unwrap_or_default(), tls),
             annotations,
         })
     }
+}
+
+fn class(spec: &k8s::IngressSpec, annotations: &Annotations) -> Option<ClassName> {
+    let field = spec.ingress_class_name.clone().filter(|class| !class.is_empty());
+    let annotation = || annotations.get(CLASS_ANNOTATION).cloned();
+    field
+        .map(ClassName::Field)
+        .or_else(|| annotation().map(ClassName::Annotation))
 }
 
 fn rule(rule: &k8s::IngressRule, sieve: &mut Sieve) -> Result<IngressRule, Invalid> {

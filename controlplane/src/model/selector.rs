@@ -6,6 +6,7 @@ use std::fmt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 use super::invalid::{Invalid, each};
+use super::name::{is_label_key, is_label_value};
 
 /// `metadata.labels`.
 pub type Labels = BTreeMap<String, String>;
@@ -55,6 +56,34 @@ impl Selector {
             .0;
         let expressions = selector.match_expressions.as_deref().unwrap_or_default();
         requirements.extend(each("matchExpressions", expressions, requirement)?);
+        requirements.sort_unstable();
+        requirements.dedup();
+        Ok(Self(requirements))
+    }
+
+    /// Reads what [`fmt::Display`] writes, as `kubectl --selector` takes it (`labels.Parse`, but for `>` and `<`).
+    ///
+    /// # Errors
+    ///
+    /// What is no requirement.
+    pub fn from_text(text: &str) -> Result<Self, String> {
+        let mut requirements = Vec::new();
+        let mut rest = text.trim();
+        while !rest.is_empty() {
+            // A comma within brackets stands between values.
+            let end = match (rest.find(','), rest.find('(')) {
+                (Some(comma), Some(open)) if open < comma => {
+                    let close = rest
+                        .find(')')
+                        .ok_or_else(|| format!("\"{rest}\" has no closing bracket"))?;
+                    rest[close..].find(',').map(|at| close + at)
+                }
+                (comma, _) => comma,
+            };
+            let (one, more) = end.map_or((rest, ""), |at| (&rest[..at], &rest[at + 1..]));
+            requirements.push(written(one.trim())?);
+            rest = more.trim();
+        }
         requirements.sort_unstable();
         requirements.dedup();
         Ok(Self(requirements))
@@ -130,6 +159,48 @@ impl fmt::Display for Selector {
             }
         }
         Ok(())
+    }
+}
+
+/// One requirement as text.
+fn written(text: &str) -> Result<Requirement, String> {
+    let key = |key: &str| match key.trim() {
+        key if is_label_key(key) => Ok(key.to_owned()),
+        key => Err(format!("\"{key}\" is not the key of a label")),
+    };
+    let values = |list: &str| {
+        let mut values = Vec::new();
+        for value in list.split(',').map(str::trim) {
+            if !is_label_value(value) {
+                return Err(format!("\"{value}\" is not the value of a label"));
+            }
+            values.push(value.to_owned());
+        }
+        values.sort_unstable();
+        values.dedup();
+        Ok(values)
+    };
+    if let Some((before, list)) = text.split_once('(') {
+        let list = list
+            .strip_suffix(')')
+            .ok_or_else(|| format!("\"{text}\" has no closing bracket at its end"))?;
+        return match before.trim_end().rsplit_once(char::is_whitespace) {
+            Some((name, "in")) => Ok(Requirement::In(key(name)?, values(list)?)),
+            Some((name, "notin")) => Ok(Requirement::NotIn(key(name)?, values(list)?)),
+            _ => Err(format!(
+                "\"{text}\" has neither \"in\" nor \"notin\" before its brackets"
+            )),
+        };
+    }
+    if let Some((name, value)) = text.split_once("!=") {
+        return Ok(Requirement::NotIn(key(name)?, values(value)?));
+    }
+    if let Some((name, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
+        return Ok(Requirement::In(key(name)?, values(value)?));
+    }
+    match text.strip_prefix('!') {
+        Some(name) => Ok(Requirement::DoesNotExist(key(name)?)),
+        None => Ok(Requirement::Exists(key(text)?)),
     }
 }
 

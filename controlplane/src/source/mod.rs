@@ -5,6 +5,7 @@
 
 pub mod decode;
 pub mod directory;
+pub mod kubernetes;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod store;
@@ -17,7 +18,7 @@ use serde_json::Value;
 
 use self::decode::{Document, Unreadable};
 use crate::feedback::Feedback;
-use crate::model::{Id, Kind};
+use crate::model::{Id, Kind, ObjectName};
 use crate::problem::{Problem, Version};
 
 /// Something that knows objects and follows their changes. It has a thread to itself.
@@ -55,14 +56,75 @@ pub enum Change {
     Object(Arc<Version>, Value),
     /// An object of a cluster is no more.
     Deleted(Id),
-    /// What a cluster has of this kind follows as a whole: the first time, and again after a gap in the watch.
-    Listing(Kind),
+    /// What a cluster has in this scope follows as a whole: the first time, and again after a gap in the watch.
+    Listing(Scope),
     /// It has followed: what was not among it since [`Self::Listing`] is gone.
-    Listed(Kind),
+    Listed(Scope),
     /// What keeps the source from knowing objects, instead of what it has said of that before; none when all is well.
     Troubles(Vec<Problem>),
     /// All that was there at the beginning has been given.
     Complete,
+}
+
+/// What is listed and watched at once. The scopes of one source do not overlap.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope {
+    /// Objects of this kind,
+    pub kind: Kind,
+    /// of this namespace alone, if one is given,
+    pub namespace: Option<String>,
+    /// and of this name alone, if one is given.
+    pub name: Option<String>,
+}
+
+impl Scope {
+    /// All objects of a kind.
+    #[must_use]
+    pub const fn all(kind: Kind) -> Self {
+        Self {
+            kind,
+            namespace: None,
+            name: None,
+        }
+    }
+
+    /// One object.
+    #[must_use]
+    pub fn one(id: &Id) -> Self {
+        Self {
+            kind: id.kind,
+            namespace: id.kind.namespaced().then(|| id.name.namespace.clone()),
+            name: Some(id.name.name.clone()),
+        }
+    }
+
+    /// The object, where the scope is that of one.
+    #[must_use]
+    pub fn single(&self) -> Option<Id> {
+        let name = self.name.clone()?;
+        let namespace = self.namespace.clone().unwrap_or_default();
+        Some(Id::new(self.kind, ObjectName { namespace, name }))
+    }
+
+    /// Whether an object is of it.
+    #[must_use]
+    pub fn covers(&self, id: &Id) -> bool {
+        self.kind == id.kind
+            && self.namespace.as_ref().is_none_or(|n| *n == id.name.namespace)
+            && self.name.as_ref().is_none_or(|n| *n == id.name.name)
+    }
+}
+
+/// As lines name it: `Secret shop/cert`, `all Secrets`.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.namespace, &self.name) {
+            (Some(namespace), Some(name)) => write!(f, "{} {namespace}/{name}", self.kind),
+            (None, Some(name)) => write!(f, "{} {name}", self.kind),
+            (Some(namespace), None) => write!(f, "objects of kind {} in namespace {namespace}", self.kind),
+            (None, None) => write!(f, "objects of kind {}", self.kind),
+        }
+    }
 }
 
 /// What has been found out about a file.

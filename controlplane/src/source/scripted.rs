@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use serde_json::{Value, json};
 
-use super::{Batch, Change, Source, Stopper};
+use super::{Batch, Change, Scope, Source, Stopper};
 use crate::feedback::{Feedback, Mailbox, Report, mailbox};
 use crate::model::parse::{ManifestIdentity, identify};
 use crate::model::{Id, Kind};
@@ -53,7 +53,7 @@ impl Cluster {
 
     /// The answer to a list of one kind. No order is promised, and items have neither `kind` nor `apiVersion`.
     pub(crate) fn list(&self, kind: Kind) -> Batch {
-        let mut batch = vec![Change::Listing(kind)];
+        let mut batch = vec![Change::Listing(Scope::all(kind))];
         let objects = self.objects.iter().rev().filter(|(id, _)| id.kind == kind);
         batch.extend(objects.map(|(_, (version, value))| {
             let mut item = value.clone();
@@ -63,7 +63,7 @@ impl Cluster {
             }
             Change::Object(version.clone(), item)
         }));
-        batch.push(Change::Listed(kind));
+        batch.push(Change::Listed(Scope::all(kind)));
         batch
     }
 

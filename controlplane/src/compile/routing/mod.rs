@@ -6,6 +6,7 @@
 
 mod backend;
 mod certificates;
+mod classes;
 mod host;
 mod ingress;
 mod rank;
@@ -20,10 +21,12 @@ use super::ledger::Ledger;
 use super::notes::{About, Note, Notes, Place};
 use super::world::World;
 use super::{Settings, Work};
-use crate::model::ingress::{CONTROLLER, Ingress, IngressClass};
+use crate::model::Ingress;
 use crate::model::{ObjectName, Secret};
 use crate::problem::Problem;
 use certificates::Certificates;
+pub use classes::IngressSelection;
+use classes::{Classes, Verdict};
 use host::Host;
 use ingress::{Written, id};
 
@@ -120,27 +123,23 @@ impl Routing {
         }
     }
 
-    /// An Ingress that names no class, where there is no default class, gets a line: it is probably not meant to be
-    /// served by nobody.
+    /// Whether an Ingress is served; one that is probably meant to be and is not gets a line.
     fn is_ours(&mut self, name: &ObjectName, ingress: &Ingress, classes: &Classes<'_>) -> bool {
-        let ours = classes.serve(ingress);
-        let mut notes = Vec::new();
-        if ours.is_none() {
-            let text = format!(
-                "spec.ingressClassName: is missing and no IngressClass is the default; the Ingress is not \
-                 served. Use \"{}\", or an IngressClass with the controller {CONTROLLER}",
-                classes.own
-            );
-            let place = Place {
-                about: About::Class,
-                age: ingress.age,
-                object: name.clone(),
-                field: [0; 3],
-            };
-            notes.push((place, Problem::warning(id(name), text)));
-        }
+        let verdict = classes.judge(name, ingress);
+        let notes = match &verdict {
+            Verdict::Ours | Verdict::Theirs => Vec::new(),
+            Verdict::LeftOut(text) => {
+                let place = Place {
+                    about: About::Class,
+                    age: ingress.age,
+                    object: name.clone(),
+                    field: [0; 3],
+                };
+                vec![(place, Problem::warning(id(name), text.clone()))]
+            }
+        };
         self.unclassed.set(name.clone(), notes);
-        ours.unwrap_or(false)
+        verdict == Verdict::Ours
     }
 
     /// What an Ingress says is this now.
@@ -377,37 +376,6 @@ fn leave_all(
             if of_name.is_empty() {
                 users.remove(name);
             }
-        }
-    }
-}
-
-/// Which Ingresses are ours.
-struct Classes<'a> {
-    by_name: BTreeMap<&'a str, IngressClass>,
-    own: &'a str,
-}
-
-impl<'a> Classes<'a> {
-    fn of(world: &World<'a>, settings: &'a Settings) -> Self {
-        let classes = world.model.classes();
-        Self {
-            by_name: classes
-                .map(|(name, class)| (name.name.as_str(), *class))
-                .collect(),
-            own: &settings.class,
-        }
-    }
-
-    /// Whether Headgate serves the Ingress; `None` where it names no class and there is no default one.
-    fn serve(&self, ingress: &Ingress) -> Option<bool> {
-        let mut defaults = self.by_name.values().filter(|class| class.default).peekable();
-        match &ingress.class {
-            Some(class) => Some(match self.by_name.get(class.as_str()) {
-                Some(class) => class.ours,
-                None => class == self.own,
-            }),
-            None if defaults.peek().is_some() => Some(defaults.any(|class| class.ours)),
-            None => None,
         }
     }
 }

@@ -331,7 +331,10 @@ fn the_class_can_be_chosen() {
     let mut store = Default::default();
     put(&mut store, &[("a.yaml", &ingress("a", "", "h.test", "/", ""))]);
     let other = crate::compile::Settings {
-        class: "edge".to_owned(),
+        ingresses: crate::compile::IngressSelection {
+            class: "edge".to_owned(),
+            ..Default::default()
+        },
         ..settings()
     };
     assert_eq!(compiled_store(&store, &other).hosts().len(), 0);

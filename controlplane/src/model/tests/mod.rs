@@ -443,5 +443,8 @@ fn annotations_of_ingresses_are_kept() {
         annotations,
         [("a", ""), ("b", "1"), ("kubernetes.io/ingress.class", "nginx")]
     );
-    assert_eq!(ingress.class.as_deref(), Some("nginx"));
+    assert_eq!(
+        ingress.class,
+        Some(super::ingress::ClassName::Annotation("nginx".to_owned()))
+    );
 }

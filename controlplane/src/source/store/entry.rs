@@ -123,7 +123,12 @@ impl Entry {
                 fields.entry(field).or_insert_with(|| text.into());
             }
         }
-        let definition = Definition::read(Origin::Cluster(version.clone()), &id, &mut value, wanted);
+        let mut definition = Definition::read(Origin::Cluster(version.clone()), &id, &mut value, wanted);
+        // Its API server has checked what the object may hold, and a newer one knows more fields than we do and fills them in
+        // by itself. Of a policy, one that is not known may forbid something.
+        if !matches!(id.kind, Kind::NetworkPolicy | Kind::ClusterNetworkPolicy) {
+            definition.unknown.clear();
+        }
         Self::of(Box::new([(id, definition)]))
     }
 

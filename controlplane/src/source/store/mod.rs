@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Change, Contents, Unit};
+use super::{Change, Contents, Scope, Unit};
 use crate::feedback::Standing;
 use crate::model::config_map::WantedConfigMaps;
 use crate::model::{Id, Kind, Model};
@@ -27,8 +27,8 @@ pub struct Store {
     contested: BTreeSet<Id>,
     /// Policies in the model that stand in for one that was never good.
     closed: BTreeSet<Id>,
-    /// Kinds that are being listed, with what has come of each.
-    listings: BTreeMap<Kind, BTreeSet<Id>>,
+    /// What is being listed, with what has come of each.
+    listings: BTreeMap<Scope, BTreeSet<Id>>,
     /// What the source has said of itself.
     troubles: Vec<Problem>,
     complete: bool,
@@ -97,7 +97,7 @@ impl Store {
         match change {
             Change::File(path, contents) => self.file(&path, contents, touched),
             Change::Object(version, value) => {
-                if let Some(listed) = self.listings.get_mut(&version.id.kind) {
+                if let Some(listed) = self.listing_of(&version.id) {
                     listed.insert(version.id.clone());
                 }
                 let unit = Unit::Object(Arc::new(version.id.clone()));
@@ -109,15 +109,15 @@ impl Store {
                 self.put(unit, entry, touched);
             }
             Change::Deleted(id) => {
-                if let Some(listed) = self.listings.get_mut(&id.kind) {
+                if let Some(listed) = self.listing_of(&id) {
                     listed.remove(&id);
                 }
                 self.withdraw(&Unit::Object(Arc::new(id)), touched);
             }
-            Change::Listing(kind) => {
-                self.listings.insert(kind, BTreeSet::new());
+            Change::Listing(scope) => {
+                self.listings.insert(scope, BTreeSet::new());
             }
-            Change::Listed(kind) => self.listed(kind, touched),
+            Change::Listed(scope) => self.listed(&scope, touched),
             Change::Troubles(troubles) => self.troubles = troubles,
             Change::Complete => self.complete = true,
         }
@@ -145,16 +145,31 @@ impl Store {
         matches!(next, Some(Unit::File(path)) if path.starts_with(directory))
     }
 
-    /// What a cluster has of this kind was given: nothing else of it is there.
-    fn listed(&mut self, kind: Kind, touched: &mut BTreeSet<Id>) {
-        let Some(there) = self.listings.remove(&kind) else {
+    /// The list that an object would be among.
+    fn listing_of(&mut self, id: &Id) -> Option<&mut BTreeSet<Id>> {
+        // Few are made at once, and mostly none.
+        let listing = self.listings.iter_mut().find(|(scope, _)| scope.covers(id));
+        listing.map(|(_, listed)| listed)
+    }
+
+    /// What a cluster has in this scope was given: nothing else of it is there.
+    fn listed(&mut self, scope: &Scope, touched: &mut BTreeSet<Id>) {
+        let Some(there) = self.listings.remove(scope) else {
             return;
         };
-        let objects = self.units.keys().filter_map(|unit| match unit {
-            Unit::Object(id) if id.kind == kind && !there.contains(id) => Some(unit.clone()),
-            _ => None,
-        });
-        for unit in objects.collect::<Vec<_>>() {
+        let gone = |unit: &&Unit| match unit {
+            Unit::Object(id) => scope.covers(id) && !there.contains(&**id),
+            Unit::File(_) => false,
+        };
+        let gone: Vec<_> = match scope.single() {
+            // There may be thousands of such scopes.
+            Some(id) => vec![Unit::Object(Arc::new(id))]
+                .into_iter()
+                .filter(|unit| gone(&unit))
+                .collect(),
+            None => self.units.keys().filter(gone).cloned().collect(),
+        };
+        for unit in gone {
             self.withdraw(&unit, touched);
         }
     }

@@ -1,16 +1,25 @@
 //! Flags of the control plane.
 
+mod cluster;
+mod ingresses;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::model::ObjectName;
+pub use cluster::ClusterOptions;
+pub use ingresses::IngressOptions;
 
 /// What the control plane needs to know.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// Directory of Kubernetes manifests (*.yaml, *.yml, *.json), watched with its sub-directories
-    #[arg(long, value_name = "DIR")]
-    pub manifests: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["kubernetes", "kubeconfig"])]
+    pub manifests: Option<PathBuf>,
+
+    /// The cluster to follow instead.
+    #[command(flatten)]
+    pub cluster: ClusterOptions,
 
     /// Do not begin to serve while there is a file of which it is not known what it holds: one that cannot be read or
     /// parsed, or a document without a usable name. Without this flag all else is served, and a policy in such a file does
@@ -34,9 +43,9 @@ pub struct Options {
     #[arg(long, value_name = "PORT", default_value_t = 443)]
     pub https_port: u16,
 
-    /// Class of the Ingresses to serve; IngressClasses with the controller headgate.dev/ingress are served besides
-    #[arg(long, value_name = "NAME", default_value = "headgate")]
-    pub ingress_class: String,
+    /// Which Ingresses to serve.
+    #[command(flatten)]
+    pub ingresses: IngressOptions,
 
     /// Whether HTTP requests to hosts with TLS are sent to HTTPS where their Ingress has no annotation
     /// nginx.ingress.kubernetes.io/ssl-redirect
@@ -49,15 +58,15 @@ pub struct Options {
     pub loopback_endpoints: bool,
 
     /// TLS Secret for clients that name no host or an unknown one, instead of a self-signed certificate
-    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = secret_name)]
+    #[arg(long, alias = "default-ssl-certificate", value_name = "NAMESPACE/NAME", value_parser = object_name)]
     pub default_certificate: Option<ObjectName>,
 }
 
-fn secret_name(text: &str) -> Result<ObjectName, String> {
+fn object_name(text: &str) -> Result<ObjectName, String> {
     match text.split_once('/') {
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
             Ok(ObjectName::new(namespace, name))
         }
-        _ => Err("must be NAMESPACE/NAME, as in shop/wildcard-cert".to_owned()),
+        _ => Err("must be NAMESPACE/NAME, as in shop/web".to_owned()),
     }
 }

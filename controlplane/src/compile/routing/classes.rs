@@ -1,0 +1,129 @@
+//! Which Ingresses are ours.
+
+use std::collections::BTreeMap;
+
+use crate::compile::Settings;
+use crate::compile::world::World;
+use crate::model::ingress::{CONTROLLER, ClassName, Ingress, IngressClass};
+use crate::model::{Labels, ObjectName, Selector};
+
+/// What decides whether an Ingress is served. The flags of the same names say it as they do for ingress-nginx
+/// (`GetIngressClass`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngressSelection {
+    /// `--ingress-class`: Ingresses of this class are served even where there is no such IngressClass.
+    pub class: String,
+    /// `--controller-class`: IngressClasses with one of these in `spec.controller` are served.
+    pub controllers: Vec<String>,
+    /// `--ingress-class-by-name`: an IngressClass named `class` is served, whatever its controller.
+    pub by_name: bool,
+    /// `--watch-ingress-without-class`: Ingresses that name no class are served.
+    pub without_class: bool,
+    /// `--watch-namespace-selector`: Ingresses of namespaces with such labels alone are served.
+    pub namespaces: Selector,
+    /// Not `--disable-catch-all`: Ingresses with a `spec.defaultBackend` are served.
+    pub catch_all: bool,
+}
+
+impl Default for IngressSelection {
+    fn default() -> Self {
+        Self {
+            class: "headgate".to_owned(),
+            controllers: vec![CONTROLLER.to_owned()],
+            by_name: false,
+            without_class: false,
+            namespaces: Selector::EVERYTHING,
+            catch_all: true,
+        }
+    }
+}
+
+/// The IngressClasses as they are now.
+pub(super) struct Classes<'a> {
+    by_name: BTreeMap<&'a str, &'a IngressClass>,
+    /// Labels by namespace, where they matter.
+    namespaces: BTreeMap<&'a str, &'a Labels>,
+    selection: &'a IngressSelection,
+}
+
+/// What becomes of an Ingress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is served.
+    Ours,
+    /// It is for somebody else.
+    Theirs,
+    /// It is probably meant to be served, and is not.
+    LeftOut(String),
+}
+
+impl<'a> Classes<'a> {
+    pub(super) fn of(world: &World<'a>, settings: &'a Settings) -> Self {
+        let selection = &settings.ingresses;
+        let names = |(name, class): (&'a ObjectName, _)| (name.name.as_str(), class);
+        let mut namespaces = BTreeMap::new();
+        if !selection.namespaces.is_everything() {
+            namespaces.extend(
+                world
+                    .model
+                    .namespaces()
+                    .map(|(name, labels)| (name.name.as_str(), labels)),
+            );
+        }
+        Self {
+            by_name: world.model.classes().map(names).collect(),
+            namespaces,
+            selection,
+        }
+    }
+
+    pub(super) fn judge(&self, name: &ObjectName, ingress: &Ingress) -> Verdict {
+        let selection = self.selection;
+        let watched = || {
+            let labels = self.namespaces.get(name.namespace.as_str());
+            labels.is_some_and(|labels| selection.namespaces.matches(labels))
+        };
+        if !selection.namespaces.is_everything() && !watched() {
+            return Verdict::Theirs;
+        }
+        match self.of_our_class(ingress) {
+            Some(true) if ingress.default_backend.is_some() && !selection.catch_all => Verdict::LeftOut(
+                "spec.defaultBackend: --disable-catch-all is given; the Ingress is not served".to_owned(),
+            ),
+            Some(true) => Verdict::Ours,
+            Some(false) => Verdict::Theirs,
+            None => Verdict::LeftOut(format!(
+                "spec.ingressClassName: is missing and no IngressClass is the default; the Ingress is not \
+                 served. Use \"{}\", or an IngressClass with the controller {}",
+                selection.class,
+                selection.controllers.join(" or ")
+            )),
+        }
+    }
+
+    /// `None` where it names no class and there is no default one.
+    fn of_our_class(&self, ingress: &Ingress) -> Option<bool> {
+        let own = &self.selection.class;
+        match &ingress.class {
+            // The annotation is older than IngressClasses, and does not ask for one.
+            Some(ClassName::Annotation(class)) if class == own => Some(true),
+            Some(ClassName::Field(class) | ClassName::Annotation(class)) => {
+                Some(match self.by_name.get(class.as_str()) {
+                    Some(found) => self.is_ours(class, found),
+                    None => class == own,
+                })
+            }
+            None if self.selection.without_class => Some(true),
+            None => {
+                let mut defaults = self.by_name.iter().filter(|(_, class)| class.default).peekable();
+                defaults.peek()?;
+                Some(defaults.any(|(name, class)| self.is_ours(name, class)))
+            }
+        }
+    }
+
+    fn is_ours(&self, name: &str, class: &IngressClass) -> bool {
+        self.selection.controllers.contains(&class.controller)
+            || (self.selection.by_name && name == self.selection.class)
+    }
+}

@@ -1,0 +1,41 @@
+//! Flags about a cluster as the source of objects.
+
+use std::path::PathBuf;
+
+use crate::source::kubernetes::Access;
+
+/// Which cluster to follow, and how much of it.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Kubernetes")]
+pub struct ClusterOptions {
+    /// Follow the API of the cluster in whose pod this runs, with the pod's service account
+    #[arg(long, conflicts_with_all = ["manifests", "kubeconfig"])]
+    pub kubernetes: bool,
+
+    /// Follow the API of the cluster that this kubeconfig names, with its credentials
+    #[arg(long, value_name = "FILE", conflicts_with = "manifests")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig, instead of its current one
+    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    pub kube_context: Option<String>,
+
+    /// Look at the objects of this namespace alone; may be given several times. Policies that speak of pods in other
+    /// namespaces then do not find them
+    #[arg(long = "watch-namespace", value_name = "NAME", conflicts_with = "manifests")]
+    pub watch_namespaces: Vec<String>,
+}
+
+impl ClusterOptions {
+    /// How the API is reached, if one is to be followed.
+    #[must_use]
+    pub fn access(&self) -> Option<Access> {
+        match &self.kubeconfig {
+            Some(path) => Some(Access::Kubeconfig {
+                path: path.clone(),
+                context: self.kube_context.clone(),
+            }),
+            None => self.kubernetes.then_some(Access::InCluster),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! How the API server is reached, and as whom.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{HeaderValue, USER_AGENT};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
+use hyper_util::client::legacy::{self, connect::HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::{Body, ConfigExt};
+use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tower::ServiceBuilder;
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// A connection of HTTP/2 over which nothing comes for this long is asked for a sign of life, and is given up after as
+/// long again: a server that hangs, and a path that has gone, show nothing else. client-go has the like.
+const SILENCE: Duration = Duration::from_secs(15);
+/// Credentials are read again at most as often as this.
+const RENEWAL: Duration = Duration::from_secs(5);
+
+/// Where the address and the credentials are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The service account of the pod.
+    InCluster,
+    /// A kubeconfig.
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// One of its contexts, if not the current one.
+        context: Option<String>,
+    },
+}
+
+/// Why the API server cannot even be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// Not in a pod, or in one without a token.
+    #[error("cannot read the pod's service account: {}", chain(.0))]
+    InCluster(#[from] InClusterError),
+    /// The kubeconfig.
+    #[error("{}: {}", .path.display(), chain(.source))]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<KubeconfigError>,
+    },
+    /// Certificates, a key, an exec plugin.
+    #[error("cannot use the credentials: {}", chain(.0))]
+    Client(#[from] Box<kube::Error>),
+    /// `tls-server-name` of a kubeconfig.
+    #[error("tls-server-name \"{0}\" is not a name")]
+    ServerName(String),
+    /// Of reading credentials on another thread.
+    #[error("reading the credentials was cut off")]
+    CutOff,
+}
+
+/// An error with what caused it, each part once.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+impl Access {
+    /// A client with the credentials as they are now. Reads files, and may run an exec plugin.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    pub async fn connect(&self) -> Result<Client, AccessError> {
+        let config = self.config().await?;
+        // An exec plugin is waited for; the watches go on meanwhile.
+        tokio::task::spawn_blocking(move || client(config))
+            .await
+            .map_err(|_| AccessError::CutOff)?
+    }
+
+    async fn config(&self) -> Result<Config, AccessError> {
+        let mut config = match self {
+            Self::InCluster => Config::incluster()?,
+            Self::Kubeconfig { path, context } => {
+                let wrong = |source| AccessError::Kubeconfig {
+                    path: path.clone(),
+                    source: Box::new(source),
+                };
+                let options = KubeConfigOptions {
+                    context: context.clone(),
+                    ..KubeConfigOptions::default()
+                };
+                let file = Kubeconfig::read_from(path).map_err(wrong)?;
+                Config::from_custom_kubeconfig(file, &options)
+                    .await
+                    .map_err(wrong)?
+            }
+        };
+        let agent = HeaderValue::from_static(concat!("headgate/", env!("CARGO_PKG_VERSION")));
+        config.headers.push((USER_AGENT, agent));
+        Ok(config)
+    }
+}
+
+/// All requests share a connection of HTTP/2, where the server has it.
+fn client(config: Config) -> Result<Client, AccessError> {
+    if config.proxy_url.is_some() {
+        return Ok(Client::try_from(config).map_err(Box::new)?);
+    }
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(SILENCE));
+    tcp.set_connect_timeout(Some(CONNECT));
+    let tls = config.rustls_client_config().map_err(Box::new)?;
+    let mut https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    if let Some(name) = &config.tls_server_name {
+        let resolved = name
+            .clone()
+            .try_into()
+            .map_err(|_| AccessError::ServerName(name.clone()))?;
+        https = https.with_server_name_resolver(FixedServerNameResolver::new(resolved));
+    }
+    let http: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .http2_keep_alive_interval(SILENCE)
+        .http2_keep_alive_timeout(SILENCE)
+        .build(https.enable_all_versions().wrap_connector(tcp));
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer().map_err(Box::new)?)
+        .layer(config.extra_headers_layer().map_err(Box::new)?)
+        .map_err(tower::BoxError::from)
+        .service(http);
+    Ok(Client::new(service, config.default_namespace))
+}
+
+/// A client that is made anew when the server does not know it any more: a kubeconfig's token or certificate may have
+/// been replaced, an exec plugin may give another. (Token and authorities of a pod are read again without that.)
+#[derive(Clone)]
+pub(super) struct Connection {
+    access: Access,
+    state: Arc<Mutex<(Client, Instant)>>,
+}
+
+impl Connection {
+    pub(super) async fn open(access: Access) -> Result<Self, AccessError> {
+        let client = access.connect().await?;
+        Ok(Self {
+            access,
+            state: Arc::new(Mutex::new((client, Instant::now()))),
+        })
+    }
+
+    /// The client to ask with.
+    pub(super) async fn client(&self) -> Client {
+        self.state.lock().await.0.clone()
+    }
+
+    /// The server has refused the credentials, or TLS has failed.
+    pub(super) async fn renew(&self) {
+        let mut state = self.state.lock().await;
+        if state.1.elapsed() < RENEWAL {
+            return;
+        }
+        state.1 = Instant::now();
+        match self.access.connect().await {
+            Ok(client) => state.0 = client,
+            Err(error) => tracing::warn!("{error}; going on with the credentials of before"),
+        }
+    }
+}

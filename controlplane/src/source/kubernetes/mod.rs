@@ -1,0 +1,225 @@
+//! The API of a cluster as a source.
+//!
+//! One thread with a runtime of its own holds all that waits for the network: a [`stream::Follower`] for each list and its
+//! watch, and the [`intake::Intake`], which makes changes of what they say. What has come while the compiler was at work is
+//! taken in as one batch.
+//!
+//! Nothing that the server does, or fails to do, ends the source: what was known stays known, and a line says what is
+//! the matter.
+
+mod access;
+mod backoff;
+mod intake;
+mod references;
+mod reply;
+mod resource;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod troubles;
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+
+use kube::api::{GetParams, Request};
+use serde_json::Value;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+
+use self::access::Connection;
+pub use self::access::{Access, AccessError};
+use self::backoff::Backoff;
+use self::intake::{Intake, Order, Reaction};
+use self::reply::Failure;
+use self::resource::resources;
+use self::stream::{Follower, Message, Patience, Said};
+use super::{Batch, Scope, Source, Stopper};
+use crate::model::Id;
+use crate::problem::Version;
+
+/// Messages of streams that wait for the intake at most.
+const MESSAGES: usize = 4096;
+/// Changes of a batch, about: more wait with the streams, and they with the server.
+const BATCH: usize = 1 << 14;
+
+/// What to follow, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How the API server is reached.
+    pub access: Access,
+    /// The namespaces to look at; none for all.
+    pub namespaces: Vec<String>,
+    /// Secrets and ConfigMaps that flags name.
+    pub named: Vec<Id>,
+}
+
+/// Why the source cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address or the credentials.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// No thread or descriptor is left.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// Follows the objects of a cluster.
+#[derive(Debug)]
+pub struct Kubernetes {
+    batches: mpsc::Receiver<Batch>,
+    stop: Arc<Notify>,
+}
+
+impl Kubernetes {
+    /// Starts following. That the server cannot be reached is no error: it is tried until it can.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not known whom to ask, and as whom.
+    pub fn start(options: Options) -> Result<Self, StartError> {
+        Self::patiently(options, Patience::default())
+    }
+
+    fn patiently(options: Options, patience: Patience) -> Result<Self, StartError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let connection = runtime.block_on(Connection::open(options.access.clone()))?;
+        // One batch waits here, the next is gathered.
+        let (give, batches) = mpsc::channel(1);
+        let stop = Arc::new(Notify::new());
+        let stopped = stop.clone();
+        let serve = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serve(&options, connection, patience, give) => {}
+                    () = stopped.notified() => {}
+                }
+            });
+            // Requests that are under way are cut off.
+            runtime.shutdown_background();
+        };
+        std::thread::Builder::new()
+            .name("kubernetes".to_owned())
+            .spawn(serve)?;
+        Ok(Self { batches, stop })
+    }
+}
+
+impl Source for Kubernetes {
+    fn next(&mut self) -> Option<Batch> {
+        self.batches.blocking_recv()
+    }
+
+    fn stopper(&self) -> Stopper {
+        let stop = self.stop.clone();
+        Box::new(move || stop.notify_one())
+    }
+}
+
+/// Gathers what the streams say, and gives it on when it is asked for; ends when nobody asks any more.
+async fn serve(options: &Options, connection: Connection, patience: Patience, give: mpsc::Sender<Batch>) {
+    let (say, mut heard) = mpsc::channel(MESSAGES);
+    let mut streams = Streams {
+        connection,
+        patience,
+        say,
+        running: BTreeMap::new(),
+        tasks: JoinSet::new(),
+    };
+    let (mut intake, first) = Intake::new(&options.namespaces, options.named.iter().cloned());
+    let mut gathered = streams.carry_out(first);
+    loop {
+        while gathered.len() < BATCH
+            && let Ok((scope, said)) = heard.try_recv()
+        {
+            gathered.append(&mut streams.carry_out(intake.take(&scope, said)));
+        }
+        tokio::select! {
+            biased;
+            permit = give.reserve(), if !gathered.is_empty() => match permit {
+                Ok(permit) => permit.send(std::mem::take(&mut gathered)),
+                Err(_) => return,
+            },
+            () = give.closed() => return,
+            // Not more than fits while nobody asks.
+            message = heard.recv(), if gathered.len() < BATCH => match message {
+                Some((scope, said)) => gathered.append(&mut streams.carry_out(intake.take(&scope, said))),
+                None => pending().await,
+            },
+        }
+        while streams.tasks.try_join_next().is_some() {}
+    }
+}
+
+/// The tasks that ask the server.
+struct Streams {
+    connection: Connection,
+    patience: Patience,
+    say: mpsc::Sender<Message>,
+    running: BTreeMap<Scope, tokio::task::AbortHandle>,
+    tasks: JoinSet<()>,
+}
+
+impl Streams {
+    /// Starts and stops what has to be; gives the changes.
+    fn carry_out(&mut self, reaction: Reaction) -> Batch {
+        for order in reaction.orders {
+            match order {
+                Order::Start(scope, fields) => {
+                    let (connection, say) = (self.connection.clone(), self.say.clone());
+                    let follower = Follower::new(scope.clone(), fields, connection, self.patience, say);
+                    let task = self.tasks.spawn(follower.run());
+                    self.running.insert(scope, task);
+                }
+                Order::Stop(scope) => {
+                    if let Some(task) = self.running.remove(&scope) {
+                        task.abort();
+                    }
+                }
+                Order::Fetch(id) => {
+                    let backoff = Backoff::between(self.patience.pauses);
+                    self.tasks
+                        .spawn(fetch(id, self.connection.clone(), backoff, self.say.clone()));
+                }
+            }
+        }
+        reaction.changes
+    }
+}
+
+/// Asks for one object until there is an answer.
+async fn fetch(id: Id, connection: Connection, mut backoff: Backoff, say: mpsc::Sender<Message>) {
+    loop {
+        match get(&id, &connection).await {
+            Ok(found) => {
+                // Where nobody listens any more, nobody misses it.
+                let _ = say.send((Scope::one(&id), Said::Fetched(found))).await;
+                return;
+            }
+            Err(Failure::Unauthorized(_) | Failure::Unreachable(_)) => connection.renew().await,
+            Err(_) => {}
+        }
+        tokio::time::sleep(backoff.pause()).await;
+    }
+}
+
+async fn get(id: &Id, connection: &Connection) -> Result<Option<(Version, Value)>, Failure> {
+    let resource = resources(id.kind)[0];
+    let namespace = id.kind.namespaced().then_some(id.name.namespace.as_str());
+    let request = Request::new(resource.path(namespace))
+        .get(&id.name.name, &GetParams::default())
+        .map_err(|error| Failure::of(&kube::Error::BuildRequest(error)))?;
+    match connection.client().await.request::<Value>(request).await {
+        Ok(mut value) => Ok(resource
+            .take_in(id.kind, &mut value)
+            .map(|version| (version, value))),
+        Err(error) => match Failure::of(&error) {
+            Failure::Missing => Ok(None),
+            failure => Err(failure),
+        },
+    }
+}

@@ -1,0 +1,86 @@
+//! What servers answer, and what follows from it.
+
+use std::time::Duration;
+
+use kube::Error;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::access::chain;
+
+/// A page of a list.
+#[derive(Deserialize)]
+pub(super) struct Page {
+    #[serde(default)]
+    pub(super) metadata: PageMetadata,
+    /// `null` where a server has none.
+    #[serde(default)]
+    pub(super) items: Option<Vec<Value>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PageMetadata {
+    #[serde(default)]
+    pub(super) resource_version: String,
+    #[serde(default, rename = "continue")]
+    pub(super) next: String,
+}
+
+/// Why there was no good answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// 401: the credentials are not, or no longer, good.
+    Unauthorized(String),
+    /// 403: RBAC does not allow it.
+    Forbidden(String),
+    /// 404: the server has no such resource.
+    Missing,
+    /// 410: what was asked for is no longer kept; a list brings the present.
+    Expired,
+    /// 400 or 422: the server does not take the request in this form.
+    Invalid(String),
+    /// 429 or another status: to be tried again, no sooner than the server says.
+    Later(String, Option<Duration>),
+    /// There was no answer, or it broke off.
+    Unreachable(String),
+}
+
+impl Failure {
+    pub(super) fn of(error: &Error) -> Self {
+        match error {
+            Error::Api(status) => {
+                let seconds = status.details.as_ref().map_or(0, |d| d.retry_after_seconds);
+                Self::of_status(status.code, &status.reason, &status.message, seconds)
+            }
+            Error::Auth(error) => Self::Unauthorized(chain(error)),
+            Error::SerdeError(error) => Self::Later(format!("the answer makes no sense: {error}"), None),
+            other => Self::Unreachable(chain(other)),
+        }
+    }
+
+    /// Of a `Status`, as an answer or in the midst of a watch.
+    pub(super) fn of_status(code: u16, reason: &str, message: &str, retry_after_seconds: u32) -> Self {
+        let text = if message.is_empty() {
+            format!("status {code}")
+        } else {
+            message.to_owned()
+        };
+        match code {
+            401 => Self::Unauthorized(text),
+            403 => Self::Forbidden(text),
+            404 => Self::Missing,
+            // A watch says 410 with one of these two reasons; a list that goes on too late says Expired.
+            410 => Self::Expired,
+            _ if matches!(reason, "Expired" | "Gone") => Self::Expired,
+            400 | 422 => Self::Invalid(text),
+            _ => {
+                let wait = Duration::from_secs(retry_after_seconds.into());
+                Self::Later(
+                    format!("the API server answers {code}: {text}"),
+                    (!wait.is_zero()).then_some(wait),
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The source without a server, and with one.
+
+mod intake;
