@@ -31,6 +31,8 @@ pub enum Standing {
     Closed,
     /// Nothing of it is in force: its problems say why.
     LeftOut,
+    /// It is for somebody else: an Ingress of a class that is not served here.
+    Foreign,
     /// The dataplane has refused it.
     Refused {
         /// What the dataplane has said, in one line.

@@ -109,6 +109,7 @@ impl Follower {
         });
         let news = self.reporter.update(self.problems());
         self.touched.extend(news.objects().cloned());
+        self.touched.append(&mut self.compiler.take_reassigned());
         if let Some(changes) = changes {
             let touched = std::mem::take(&mut self.touched);
             publisher.publish_with(changes, |tried_again| {
@@ -164,6 +165,13 @@ impl Follower {
     fn outcome(&self, id: &Id) -> Outcome {
         let problems: Vec<_> = self.reporter.of(id).cloned().collect();
         let standing = match self.store.standing(id) {
+            Standing::InForce | Standing::Partly | Standing::LastGood if !self.compiler.serves(id) => {
+                if problems.is_empty() {
+                    Standing::Foreign
+                } else {
+                    Standing::LeftOut
+                }
+            }
             Standing::InForce if problems.iter().any(|p| p.severity == Severity::Error) => Standing::Partly,
             standing => standing,
         };

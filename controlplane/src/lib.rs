@@ -18,5 +18,5 @@ pub mod source;
 #[cfg(test)]
 mod testing;
 
-pub use options::{ClusterOptions, IngressOptions, Options};
+pub use options::{ClusterOptions, IngressOptions, Options, StatusOptions};
 pub use run::{RunError, Wake, drive, run};

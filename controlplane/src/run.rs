@@ -15,7 +15,7 @@ use crate::compile::Settings;
 use crate::follow::{Follower, Readiness};
 use crate::model::address::is_unicast;
 use crate::model::{Id, Kind};
-use crate::options::Options;
+use crate::options::{Identity, Options};
 use crate::privileges;
 use crate::publish::link::{Publisher, socket};
 use crate::source::Source;
@@ -24,10 +24,6 @@ use crate::source::kubernetes::{self, Kubernetes};
 
 /// How often a control plane that does not serve yet says why.
 const REMINDER: Duration = Duration::from_secs(30);
-/// How long a source is waited for that was told to end: it may be in the midst of a large file, or of a large compile,
-/// which end with the process.
-const END: Duration = Duration::from_millis(100);
-
 /// Why the control plane cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -73,6 +69,11 @@ pub fn run(options: Options) -> Result<(), RunError> {
     let (wake, woken) = channel();
     let (socket, strict) = (socket(&options.run_dir), options.strict_manifests);
     let (manifests, cluster) = (options.manifests.clone(), options.cluster.clone());
+    let identity = Identity::of_environment();
+    let writing = options
+        .status
+        .clone()
+        .writing(&identity, &options.ingress_addresses);
     let settings = settings(options)?;
     let certificate = settings.default_certificate.clone();
     let follower = Follower::new(settings, strict);
@@ -82,6 +83,7 @@ pub fn run(options: Options) -> Result<(), RunError> {
             let source = Kubernetes::start(kubernetes::Options {
                 access,
                 namespaces: cluster.watch_namespaces,
+                writing: Some(writing),
                 named: certificate
                     .map(|name| Id::new(Kind::Secret, name))
                     .into_iter()
@@ -128,7 +130,7 @@ pub fn drive(
         source,
     };
     let publisher = Arc::new(Publisher::start(socket, source.feedback()).map_err(system)?);
-    let (stop, progress) = (source.stopper(), follower.progress());
+    let (stop, farewell, progress) = (source.stopper(), source.farewell(), follower.progress());
     let publishing = publisher.clone();
     let follow = move || {
         // Also where it panics.
@@ -158,7 +160,7 @@ pub fn drive(
     }
     tracing::info!("stopping; the dataplane goes on with what it has");
     // It ends at once, or with the process.
-    let _ = woken.recv_timeout(END);
+    let _ = woken.recv_timeout(farewell);
     Ok(())
 }
 

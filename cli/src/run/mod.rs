@@ -94,8 +94,8 @@ async fn supervise(planes: [Plane; 2], keeper: Keeper) -> Result<ExitCode> {
 
 /// How long the dataplane may take to put back what it has changed on the machine; then it is killed.
 const DATAPLANE_PATIENCE: Duration = Duration::from_secs(5);
-/// Likewise the control plane, which has nothing to put back.
-const CONTROLPLANE_PATIENCE: Duration = Duration::from_millis(500);
+/// Likewise the control plane, which may have to tell the API of a cluster that it goes.
+const CONTROLPLANE_PATIENCE: Duration = Duration::from_secs(6);
 
 #[cfg(test)]
 mod tests;

@@ -46,6 +46,21 @@ impl Compiler {
         }
     }
 
+    /// Whether an object is made use of: not an Ingress of somebody else's class.
+    #[must_use]
+    pub fn serves(&self, id: &Id) -> bool {
+        id.kind != Kind::Ingress || self.traffic.serves(&id.name)
+    }
+
+    /// The Ingresses that have become served, or are no longer, since the last call.
+    pub fn take_reassigned(&mut self) -> BTreeSet<Id> {
+        let names = self.traffic.take_reassigned();
+        names
+            .into_iter()
+            .map(|name| Id::new(Kind::Ingress, name))
+            .collect()
+    }
+
     /// Takes in those objects of the model that have changed, came or went since the last call, and gives what that
     /// changes in `state`, to which the changes of all calls before must have been applied ([`apply`](super::apply)).
     /// `now` is in seconds since 1970, for the expiry of certificates.

@@ -4,6 +4,7 @@
 //! host does is one of the Ingresses that name it ([`routing`]), and who stands behind a Service is filled into what it
 //! feeds ([`feeds`]): for a pod or EndpointSlice that changes, only where it stands behind.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -46,6 +47,16 @@ impl Traffic {
             Kind::Secret => self.routing.secret_changed(&id.name),
             _ => {}
         }
+    }
+
+    /// Whether an Ingress is served.
+    pub(super) fn serves(&self, ingress: &ObjectName) -> bool {
+        self.routing.serves(ingress)
+    }
+
+    /// The Ingresses that have become served, or are no longer, since the last call.
+    pub(super) fn take_reassigned(&mut self) -> BTreeSet<ObjectName> {
+        self.routing.take_reassigned()
     }
 
     /// Takes in that these Services have other EndpointSlices.

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod ingresses;
+mod status;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -9,6 +10,8 @@ use std::path::PathBuf;
 use crate::model::ObjectName;
 pub use cluster::ClusterOptions;
 pub use ingresses::IngressOptions;
+pub(crate) use status::Identity;
+pub use status::StatusOptions;
 
 /// What the control plane needs to know.
 #[derive(Clone, Debug, clap::Args)]
@@ -20,6 +23,10 @@ pub struct Options {
     /// The cluster to follow instead.
     #[command(flatten)]
     pub cluster: ClusterOptions,
+
+    /// What to write back to it.
+    #[command(flatten)]
+    pub status: StatusOptions,
 
     /// Do not begin to serve while there is a file of which it is not known what it holds: one that cannot be read or
     /// parsed, or a document without a usable name. Without this flag all else is served, and a policy in such a file does

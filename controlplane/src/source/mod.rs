@@ -13,6 +13,7 @@ pub mod store;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -32,6 +33,12 @@ pub trait Source: Send {
 
     /// What makes [`Self::next`] give `None` soon, called on another thread.
     fn stopper(&self) -> Stopper;
+
+    /// How long [`Self::next`] may take to give `None` once it was stopped: it may be in the midst of a large file, and then
+    /// ends with the process.
+    fn farewell(&self) -> Duration {
+        Duration::from_millis(100)
+    }
 
     /// Where the source wants to be told what became of its objects; `None` if it does not. Asked for once, before the
     /// first [`Self::next`].

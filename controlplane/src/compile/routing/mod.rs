@@ -50,6 +50,8 @@ pub(super) struct Routing {
     stale_hosts: BTreeSet<String>,
     /// Whether all Ingresses are to be read again.
     reclassed: bool,
+    /// Ingresses that have become served, or are no longer.
+    reassigned: BTreeSet<ObjectName>,
 }
 
 /// An upstream that Ingresses name.
@@ -78,6 +80,15 @@ impl Routing {
 
     pub(super) fn classes_changed(&mut self) {
         self.reclassed = true;
+    }
+
+    /// Whether an Ingress is served.
+    pub(super) fn serves(&self, name: &ObjectName) -> bool {
+        self.served.contains_key(name)
+    }
+
+    pub(super) fn take_reassigned(&mut self) -> BTreeSet<ObjectName> {
+        std::mem::take(&mut self.reassigned)
     }
 
     /// When to settle again in any case, in seconds since 1970: a certificate begins or ends to be valid.
@@ -151,6 +162,9 @@ impl Routing {
         ledger: &mut Ledger<'_>,
     ) {
         let old = self.served.remove(name);
+        if old.is_some() != new.is_some() {
+            self.reassigned.insert(name.clone());
+        }
         if old == new {
             self.served.extend(new.map(|new| (name.clone(), new)));
             return;

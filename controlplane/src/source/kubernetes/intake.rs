@@ -11,6 +11,7 @@ use super::reply::Failure;
 use super::resource::optional;
 use super::stream::Said;
 use super::troubles::Troubles;
+use super::writing::Seen;
 use crate::model::{Id, Kind, ObjectName};
 use crate::problem::Version;
 use crate::source::{Batch, Change, Scope};
@@ -46,6 +47,8 @@ pub(super) enum Order {
 #[derive(Debug, Default)]
 pub(super) struct Reaction {
     pub(super) changes: Batch,
+    /// For who writes their status.
+    pub(super) seen: Vec<Seen>,
     pub(super) orders: Vec<Order>,
 }
 
@@ -134,6 +137,7 @@ impl Intake {
             Said::Deleted(id) => {
                 if id.kind == Kind::Ingress {
                     self.refers(&id.name, BTreeSet::new(), reaction);
+                    reaction.seen.push(Seen::Gone(id.name.clone()));
                 }
                 self.fetching.remove(&id);
                 if id.kind != Kind::Secret || self.wanted.contains_key(&id) {
@@ -143,6 +147,7 @@ impl Intake {
             Said::Listed => {
                 for name in self.unseen.remove(scope).unwrap_or_default() {
                     self.refers(&name, BTreeSet::new(), reaction);
+                    reaction.seen.push(Seen::Gone(name));
                 }
                 reaction.changes.push(Change::Listed(scope.clone()));
                 self.settled(scope);
@@ -162,6 +167,7 @@ impl Intake {
                 }
                 let names = references::of_ingress(&id.name.namespace, &value);
                 self.refers(&id.name, names, reaction);
+                reaction.seen.push(Seen::ingress(&id.name, &value));
             }
             Kind::Secret if !self.wanted.contains_key(id) => return,
             Kind::Secret => {

@@ -17,16 +17,19 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod troubles;
+mod writing;
 
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::api::{GetParams, Request};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use self::access::Connection;
 pub use self::access::{Access, AccessError};
@@ -35,7 +38,10 @@ use self::intake::{Intake, Order, Reaction};
 use self::reply::Failure;
 use self::resource::resources;
 use self::stream::{Follower, Message, Patience, Said};
+pub use self::writing::{Address, Publish, WritingOptions};
+use self::writing::{Ears, Seen, write};
 use super::{Batch, Scope, Source, Stopper};
+use crate::feedback::{Feedback, mailbox};
 use crate::model::Id;
 use crate::problem::Version;
 
@@ -43,6 +49,9 @@ use crate::problem::Version;
 const MESSAGES: usize = 4096;
 /// Changes of a batch, about: more wait with the streams, and they with the server.
 const BATCH: usize = 1 << 14;
+
+/// How long it may take to say goodbye: to clear the status, and to give back the Lease.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What to follow, and how.
 #[derive(Clone, Debug)]
@@ -53,6 +62,8 @@ pub struct Options {
     pub namespaces: Vec<String>,
     /// Secrets and ConfigMaps that flags name.
     pub named: Vec<Id>,
+    /// What to write back; `None` for nothing.
+    pub writing: Option<WritingOptions>,
 }
 
 /// Why the source cannot start.
@@ -71,6 +82,7 @@ pub enum StartError {
 pub struct Kubernetes {
     batches: mpsc::Receiver<Batch>,
     stop: Arc<Notify>,
+    feedback: Option<Feedback>,
 }
 
 impl Kubernetes {
@@ -90,22 +102,46 @@ impl Kubernetes {
         let connection = runtime.block_on(Connection::open(options.access.clone()))?;
         // One batch waits here, the next is gathered.
         let (give, batches) = mpsc::channel(1);
-        let stop = Arc::new(Notify::new());
-        let stopped = stop.clone();
-        let serve = move || {
+        let (stop, rung) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let bell = rung.clone();
+        let (feedback, mailbox) = mailbox(move || bell.notify_one());
+        let source = Self {
+            batches,
+            stop: stop.clone(),
+            feedback: options.writing.is_some().then_some(feedback),
+        };
+        let thread = move || {
             runtime.block_on(async {
+                let (tell, seen) = mpsc::unbounded_channel();
+                let end = Arc::new(Notify::new());
+                let writer = options.writing.clone().map(|writing| {
+                    let ears = Ears {
+                        seen,
+                        mailbox,
+                        rung,
+                        end: end.clone(),
+                    };
+                    tokio::spawn(write(writing, connection.clone(), ears))
+                });
                 tokio::select! {
-                    () = serve(&options, connection, patience, give) => {}
-                    () = stopped.notified() => {}
+                    () = serve(&options, connection, patience, give.clone(), tell) => {}
+                    () = stop.notified() => {}
+                }
+                end.notify_one();
+                if let Some(writer) = writer {
+                    // It has come to its end, or time is over.
+                    let _ = timeout(FAREWELL, writer).await;
                 }
             });
+            // Only now the source has ended.
+            drop(give);
             // Requests that are under way are cut off.
             runtime.shutdown_background();
         };
         std::thread::Builder::new()
             .name("kubernetes".to_owned())
-            .spawn(serve)?;
-        Ok(Self { batches, stop })
+            .spawn(thread)?;
+        Ok(source)
     }
 }
 
@@ -118,10 +154,24 @@ impl Source for Kubernetes {
         let stop = self.stop.clone();
         Box::new(move || stop.notify_one())
     }
+
+    fn feedback(&self) -> Option<Feedback> {
+        self.feedback.clone()
+    }
+
+    fn farewell(&self) -> Duration {
+        FAREWELL
+    }
 }
 
 /// Gathers what the streams say, and gives it on when it is asked for; ends when nobody asks any more.
-async fn serve(options: &Options, connection: Connection, patience: Patience, give: mpsc::Sender<Batch>) {
+async fn serve(
+    options: &Options,
+    connection: Connection,
+    patience: Patience,
+    give: mpsc::Sender<Batch>,
+    tell: mpsc::UnboundedSender<Seen>,
+) {
     let (say, mut heard) = mpsc::channel(MESSAGES);
     let mut streams = Streams {
         connection,
@@ -129,6 +179,7 @@ async fn serve(options: &Options, connection: Connection, patience: Patience, gi
         say,
         running: BTreeMap::new(),
         tasks: JoinSet::new(),
+        tell: options.writing.is_some().then_some(tell),
     };
     let (mut intake, first) = Intake::new(&options.namespaces, options.named.iter().cloned());
     let mut gathered = streams.carry_out(first);
@@ -162,6 +213,8 @@ struct Streams {
     say: mpsc::Sender<Message>,
     running: BTreeMap<Scope, tokio::task::AbortHandle>,
     tasks: JoinSet<()>,
+    /// To who writes status, if anybody does.
+    tell: Option<mpsc::UnboundedSender<Seen>>,
 }
 
 impl Streams {
@@ -186,6 +239,10 @@ impl Streams {
                         .spawn(fetch(id, self.connection.clone(), backoff, self.say.clone()));
                 }
             }
+        }
+        for seen in reaction.seen {
+            // Where nobody writes any more, nobody wants to know.
+            let _ = self.tell.as_ref().map(|tell| tell.send(seen));
         }
         reaction.changes
     }

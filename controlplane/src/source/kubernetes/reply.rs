@@ -1,5 +1,6 @@
 //! What servers answer, and what follows from it.
 
+use std::fmt;
 use std::time::Duration;
 
 use kube::Error;
@@ -36,6 +37,8 @@ pub(super) enum Failure {
     Forbidden(String),
     /// 404: the server has no such resource.
     Missing,
+    /// 409: somebody else has written it meanwhile, or it is there already.
+    Conflict(String),
     /// 410: what was asked for is no longer kept; a list brings the present.
     Expired,
     /// 400 or 422: the server does not take the request in this form.
@@ -70,6 +73,7 @@ impl Failure {
             401 => Self::Unauthorized(text),
             403 => Self::Forbidden(text),
             404 => Self::Missing,
+            409 => Self::Conflict(text),
             // A watch says 410 with one of these two reasons; a list that goes on too late says Expired.
             410 => Self::Expired,
             _ if matches!(reason, "Expired" | "Gone") => Self::Expired,
@@ -81,6 +85,23 @@ impl Failure {
                     (!wait.is_zero()).then_some(wait),
                 )
             }
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unauthorized(reason) => {
+                write!(f, "the API server does not accept the credentials: {reason}")
+            }
+            Self::Unreachable(reason) => write!(f, "the API server cannot be reached: {reason}"),
+            Self::Forbidden(reason)
+            | Self::Invalid(reason)
+            | Self::Later(reason, _)
+            | Self::Conflict(reason) => f.write_str(reason),
+            Self::Missing => f.write_str("the API server does not have it"),
+            Self::Expired => f.write_str("what was asked for is no longer kept"),
         }
     }
 }

@@ -213,7 +213,7 @@ impl Follower {
                 self.connection.renew().await;
                 self.backoff.pause()
             }
-            Failure::Invalid(_) | Failure::Later(_, None) => self.backoff.pause(),
+            Failure::Invalid(_) | Failure::Conflict(_) | Failure::Later(_, None) => self.backoff.pause(),
             Failure::Later(_, Some(wait)) => self.backoff.pause().max(*wait),
         };
         self.failures += 1;

@@ -28,13 +28,10 @@ impl Troubles {
     /// A stream has failed.
     pub(super) fn met(&mut self, scope: &Scope, failure: &Failure) {
         let trouble = match failure {
-            Failure::Unauthorized(reason) => self.outage(format!(
-                "the API server does not accept the credentials: {reason}"
-            )),
-            Failure::Unreachable(reason) => {
-                self.outage(format!("the API server cannot be reached: {reason}"))
-            }
-            Failure::Later(reason, _) => self.outage(reason.clone()),
+            Failure::Unauthorized(_)
+            | Failure::Unreachable(_)
+            | Failure::Later(..)
+            | Failure::Conflict(_) => self.outage(failure.to_string()),
             Failure::Forbidden(reason) => Trouble::Own(format!("{reason}; {}", consequence(scope.kind))),
             Failure::Missing => Trouble::Own(format!(
                 "the API server has no {}; {}",

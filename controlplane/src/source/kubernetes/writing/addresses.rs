@@ -1,0 +1,163 @@
+//! Where clients reach this gateway, as the status of Ingresses says it.
+
+use std::collections::BTreeSet;
+
+use kube::api::{ListParams, Request};
+use serde_json::Value;
+
+use super::super::access::Connection;
+use super::super::reply::{Failure, Page};
+use super::status::Address;
+use crate::model::ObjectName;
+
+/// Where the addresses are to be found. The flags of the same names mean what they mean for ingress-nginx.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Publish {
+    /// `--publish-status-address`, or the ingress addresses: these.
+    Fixed(BTreeSet<Address>),
+    /// `--publish-service`: those of a Service.
+    Service(ObjectName),
+    /// Those of the nodes on which the pods of this gateway run.
+    Nodes {
+        /// One of these pods.
+        pod: ObjectName,
+        /// `--report-node-internal-ip-address`: a node's internal address also where it has an external one.
+        internal: bool,
+    },
+}
+
+/// Labels by which a pod differs from others of the same gateway.
+const OWN_LABELS: [&str; 3] = [
+    "controller-revision-hash",
+    "pod-template-generation",
+    "pod-template-hash",
+];
+
+impl Publish {
+    /// The addresses as they are now, and how many pods serve, where that is known.
+    pub(super) async fn find(
+        &self,
+        connection: &Connection,
+    ) -> Result<(BTreeSet<Address>, Option<usize>), Failure> {
+        match self {
+            Self::Fixed(addresses) => Ok((addresses.clone(), None)),
+            Self::Service(name) => {
+                let service = get(connection, &path("services", name)).await?;
+                Ok((of_service(&service), None))
+            }
+            Self::Nodes { pod, internal } => nodes(connection, pod, *internal).await,
+        }
+    }
+}
+
+fn path(plural: &str, name: &ObjectName) -> String {
+    format!("/api/v1/namespaces/{}/{plural}/{}", name.namespace, name.name)
+}
+
+async fn get(connection: &Connection, path: &str) -> Result<Value, Failure> {
+    let request = http::Request::get(path)
+        .body(Vec::new())
+        .map_err(|error| Failure::Invalid(error.to_string()))?;
+    let client = connection.client().await;
+    client.request(request).await.map_err(|error| Failure::of(&error))
+}
+
+/// As ingress-nginx reads a Service (`statusAddressFromService`).
+fn of_service(service: &Value) -> BTreeSet<Address> {
+    let spec = &service["spec"];
+    let external = || {
+        let ips = spec["externalIPs"].as_array().into_iter().flatten();
+        ips.filter_map(Value::as_str)
+            .map(Address::of)
+            .collect::<BTreeSet<_>>()
+    };
+    let cluster = || {
+        let ip = spec["clusterIP"]
+            .as_str()
+            .filter(|ip| !matches!(*ip, "" | "None"));
+        ip.map(Address::of).into_iter().collect::<BTreeSet<_>>()
+    };
+    match spec["type"].as_str() {
+        Some("ExternalName") => {
+            let name = spec["externalName"].as_str();
+            name.map(Address::of).into_iter().collect()
+        }
+        Some("NodePort") => {
+            let external = external();
+            if external.is_empty() { cluster() } else { external }
+        }
+        Some("LoadBalancer") => {
+            let mut all = Address::of_status(service);
+            all.append(&mut external());
+            all
+        }
+        _ => cluster(),
+    }
+}
+
+async fn nodes(
+    connection: &Connection,
+    pod: &ObjectName,
+    internal: bool,
+) -> Result<(BTreeSet<Address>, Option<usize>), Failure> {
+    let own = get(connection, &path("pods", pod)).await?;
+    let labels = own["metadata"]["labels"].as_object();
+    let selector: Vec<_> = labels
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| !OWN_LABELS.contains(&key.as_str()))
+        .filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)))
+        .collect();
+    let pods: Vec<Value> = if selector.is_empty() {
+        vec![own]
+    } else {
+        let request = Request::new(format!("/api/v1/namespaces/{}/pods", pod.namespace))
+            .list(&ListParams::default().labels(&selector.join(",")))
+            .map_err(|error| Failure::Invalid(error.to_string()))?;
+        let client = connection.client().await;
+        let page: Page = client
+            .request(request)
+            .await
+            .map_err(|error| Failure::of(&error))?;
+        page.items.unwrap_or_default()
+    };
+    let serving: Vec<_> = pods.iter().filter(|pod| is_ready(pod)).collect();
+    let names: BTreeSet<_> = serving
+        .iter()
+        .filter_map(|pod| pod["spec"]["nodeName"].as_str())
+        .collect();
+    let mut addresses = BTreeSet::new();
+    for name in names {
+        let node = get(connection, &format!("/api/v1/nodes/{name}")).await?;
+        addresses.extend(of_node(&node, internal));
+    }
+    Ok((addresses, Some(serving.len())))
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    let ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
+    pod["metadata"]["deletionTimestamp"].is_null() && conditions.into_iter().flatten().any(ready)
+}
+
+/// The external addresses of a node, or else its internal ones.
+fn of_node(node: &Value, internal: bool) -> BTreeSet<Address> {
+    let of = |kind: &str| -> BTreeSet<_> {
+        let addresses = node["status"]["addresses"].as_array().into_iter().flatten();
+        let of_kind = addresses.filter(|address| address["type"] == kind);
+        of_kind
+            .filter_map(|address| address["address"].as_str())
+            .map(Address::of)
+            .collect()
+    };
+    let external = if internal {
+        BTreeSet::new()
+    } else {
+        of("ExternalIP")
+    };
+    if external.is_empty() {
+        of("InternalIP")
+    } else {
+        external
+    }
+}

@@ -1,0 +1,377 @@
+//! What is written back to the cluster: the status of Ingresses, and Events about what is wrong.
+//!
+//! Of several gateways one does it, the holder of a Lease. What is to be written is kept apart from the writing
+//! ([`status`], [`events`], [`election`] know neither network nor clock), so that an API server that is slow or away
+//! delays it and loses nothing.
+
+mod addresses;
+mod election;
+mod events;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, header};
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
+
+use self::election::{Act, Election, Terms};
+use self::events::{Cause, Events};
+use self::status::{Statuses, patch};
+use super::access::Connection;
+use super::backoff::Backoff;
+use super::reply::Failure;
+use crate::feedback::Mailbox;
+use crate::model::{Kind, ObjectName};
+pub use addresses::Publish;
+pub use status::Address;
+
+/// How often the addresses are looked up.
+const LOOK_UP: Duration = Duration::from_secs(15);
+/// How often Events are looked at that may have run out.
+const REMIND: Duration = Duration::from_secs(60);
+/// Writes are this far apart, so that thousands of them leave the server room for others.
+const BETWEEN: Duration = Duration::from_millis(5);
+/// How long a write may take.
+const WRITE: Duration = Duration::from_secs(10);
+
+/// What to write, and as whom.
+#[derive(Clone, Debug)]
+pub struct WritingOptions {
+    /// Where clients reach the Ingresses; `None` where their status is not to be written.
+    pub publish: Option<Publish>,
+    /// Whether the last gateway takes back what the status says when it ends.
+    pub clear_on_end: bool,
+    /// The Lease, by its name.
+    pub lease: ObjectName,
+    /// How long it lasts.
+    pub ttl: Duration,
+    /// Names this instance among others.
+    pub identity: String,
+}
+
+/// What the API has of an Ingress.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Seen {
+    /// It is there, with these addresses in its status.
+    There(ObjectName, BTreeSet<Address>),
+    /// It is gone.
+    Gone(ObjectName),
+}
+
+impl Seen {
+    pub(super) fn ingress(name: &ObjectName, value: &Value) -> Self {
+        Self::There(name.clone(), Address::of_status(value))
+    }
+}
+
+/// What the writer hears.
+pub(super) struct Ears {
+    pub(super) seen: mpsc::UnboundedReceiver<Seen>,
+    pub(super) mailbox: Mailbox,
+    /// Rung when there is something in the mailbox.
+    pub(super) rung: Arc<Notify>,
+    /// Rung when the process ends.
+    pub(super) end: Arc<Notify>,
+}
+
+/// Writes until `end` is rung.
+pub(super) async fn write(options: WritingOptions, connection: Connection, mut ears: Ears) {
+    let mut writer = Writer::new(options, connection);
+    loop {
+        let leads = writer.leads();
+        tokio::select! {
+            biased;
+            () = ears.end.notified() => break,
+            Some(seen) = ears.seen.recv() => writer.hear(seen),
+            () = ears.rung.notified() => writer.take(&ears.mailbox),
+            _ = writer.campaign.tick() => writer.campaign().await,
+            _ = writer.look_up.tick(), if leads => writer.look_up().await,
+            _ = writer.remind.tick(), if leads => writer.remind(),
+            () = sleep_until(writer.next), if leads && writer.has_work => writer.work().await,
+        }
+    }
+    // It ends within the time that the process has for it, or with the process.
+    writer.farewell().await;
+}
+
+struct Writer {
+    options: WritingOptions,
+    connection: Connection,
+    election: Election,
+    statuses: Statuses,
+    events: Events,
+    /// How many pods serve, where that is known.
+    serving: Option<usize>,
+    led: bool,
+    backoff: Backoff,
+    /// When the next write may be.
+    next: Instant,
+    has_work: bool,
+    /// What was said of failures, so that each is told once.
+    complaint: Option<String>,
+    campaign: Interval,
+    look_up: Interval,
+    remind: Interval,
+}
+
+impl Writer {
+    fn new(options: WritingOptions, connection: Connection) -> Self {
+        let terms = Terms { lease: options.ttl };
+        let every = |time| {
+            let mut ticks = interval(time);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        };
+        Self {
+            election: Election::new(options.identity.clone(), terms),
+            options,
+            connection,
+            statuses: Statuses::default(),
+            events: Events::default(),
+            serving: None,
+            led: false,
+            backoff: Backoff::between((Duration::from_millis(200), Duration::from_secs(15))),
+            next: Instant::now(),
+            has_work: false,
+            complaint: None,
+            campaign: every(terms.retry()),
+            look_up: every(LOOK_UP),
+            remind: every(REMIND),
+        }
+    }
+
+    fn leads(&mut self) -> bool {
+        let leads = self.election.leads(Instant::now());
+        if leads != self.led {
+            self.led = leads;
+            if leads {
+                tracing::info!("{} writes status and Events from now on", self.options.identity);
+                // Who did until now may have written something else, or ended in the midst of it.
+                self.statuses.review();
+                self.look_up.reset_immediately();
+                self.has_work = true;
+            } else {
+                tracing::info!("{} writes status and Events no longer", self.options.identity);
+            }
+        }
+        leads
+    }
+
+    fn hear(&mut self, seen: Seen) {
+        self.has_work = true;
+        match seen {
+            Seen::There(name, addresses) => self.statuses.seen(&name, addresses),
+            Seen::Gone(name) => self.statuses.gone(&name),
+        }
+    }
+
+    fn take(&mut self, mailbox: &Mailbox) {
+        self.has_work = true;
+        let outcomes = mailbox.take().map(|report| report.outcomes).unwrap_or_default();
+        for (id, (_, outcome)) in outcomes {
+            if id.kind == Kind::Ingress {
+                self.statuses.became(&id.name, &outcome.standing);
+            }
+            self.events.became(&id, &outcome);
+        }
+    }
+
+    fn remind(&mut self) {
+        self.events.remind(Instant::now());
+        self.has_work = true;
+    }
+
+    async fn look_up(&mut self) {
+        let Some(publish) = &self.options.publish else {
+            return;
+        };
+        match publish.find(&self.connection).await {
+            Ok((addresses, serving)) => {
+                self.serving = serving;
+                self.statuses.publish(addresses);
+                self.has_work = true;
+            }
+            Err(failure) => self.complain("find the addresses for the status of Ingresses", &failure),
+        }
+    }
+
+    /// Writes one thing.
+    async fn work(&mut self) {
+        let publishes = self.options.publish.is_some();
+        if let Some((name, addresses)) = publishes.then(|| self.statuses.next()).flatten() {
+            match self.write_status(&name, &addresses).await {
+                Ok(()) => self.statuses.written(&name, addresses),
+                Err(Failure::Missing) => {}
+                Err(failure) => {
+                    self.statuses.again(name);
+                    return self.failed("write the status of an Ingress", &failure).await;
+                }
+            }
+        } else if let Some(cause) = self.events.next() {
+            match self.write_event(&cause).await {
+                // A namespace that is being removed takes none any more.
+                Ok(()) | Err(Failure::Missing | Failure::Invalid(_)) => {
+                    self.events.written(cause, Instant::now());
+                }
+                Err(failure) => {
+                    self.events.again(cause);
+                    return self.failed("write an Event", &failure).await;
+                }
+            }
+        } else {
+            self.has_work = false;
+            return;
+        }
+        self.complaint = None;
+        self.backoff.reset();
+        self.next = Instant::now() + BETWEEN;
+    }
+
+    async fn failed(&mut self, what: &str, failure: &Failure) {
+        self.complain(what, failure);
+        let pause = match failure {
+            Failure::Later(_, Some(wait)) => self.backoff.pause().max(*wait),
+            _ => self.backoff.pause(),
+        };
+        self.next = Instant::now() + pause;
+        if matches!(failure, Failure::Unauthorized(_) | Failure::Unreachable(_)) {
+            self.connection.renew().await;
+        }
+    }
+
+    fn complain(&mut self, what: &str, failure: &Failure) {
+        let complaint = format!("cannot {what}: {failure}");
+        if self.complaint.as_ref() != Some(&complaint) {
+            tracing::warn!("{complaint}; it is tried again");
+            self.complaint = Some(complaint);
+        }
+    }
+
+    async fn write_status(&self, name: &ObjectName, addresses: &BTreeSet<Address>) -> Result<(), Failure> {
+        let path = format!(
+            "/apis/networking.k8s.io/v1/namespaces/{}/ingresses/{}/status",
+            name.namespace, name.name
+        );
+        self.send(
+            Method::PATCH,
+            &path,
+            "application/merge-patch+json",
+            &patch(addresses),
+        )
+        .await
+        .map(|_| ())
+    }
+
+    async fn write_event(&self, cause: &Cause) -> Result<(), Failure> {
+        let path = format!("/api/v1/namespaces/{}/events", cause.namespace());
+        let event = cause.event(&self.options.identity, Timestamp::now());
+        match self.send(Method::POST, &path, "application/json", &event).await {
+            Ok(_) => Ok(()),
+            // Whoever led before has written it.
+            Err(Failure::Conflict(_)) => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Tries to get, or to keep, the Lease.
+    async fn campaign(&mut self) {
+        let begun = Instant::now();
+        match self.attempt(begun).await {
+            Ok(true) => self.election.won(begun),
+            Ok(false) => {}
+            // Somebody else was faster.
+            Err(Failure::Conflict(_)) => {}
+            Err(failure) => self.complain("get the Lease of those who write status and Events", &failure),
+        }
+    }
+
+    async fn attempt(&mut self, begun: Instant) -> Result<bool, Failure> {
+        let path = self.lease_path();
+        let lease = match self.send(Method::GET, &path, "", &Value::Null).await {
+            Ok(lease) => Some(lease),
+            Err(Failure::Missing) => None,
+            Err(failure) => return Err(failure),
+        };
+        match self.election.consider(lease.as_ref(), begun, Timestamp::now()) {
+            Act::Wait => Ok(false),
+            Act::Replace(lease) => {
+                self.send(Method::PUT, &path, "application/json", &lease).await?;
+                Ok(true)
+            }
+            Act::Create(mut lease) => {
+                let ObjectName { namespace, name } = &self.options.lease;
+                lease["apiVersion"] = json!("coordination.k8s.io/v1");
+                lease["kind"] = json!("Lease");
+                lease["metadata"] = json!({ "namespace": namespace, "name": name });
+                let all = path
+                    .trim_end_matches(name.as_str())
+                    .trim_end_matches('/')
+                    .to_owned();
+                self.send(Method::POST, &all, "application/json", &lease).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn lease_path(&self) -> String {
+        let ObjectName { namespace, name } = &self.options.lease;
+        format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}")
+    }
+
+    /// Takes back what only this gateway makes true, and gives the Lease to the next.
+    async fn farewell(&mut self) {
+        if !self.leads() {
+            return;
+        }
+        self.look_up().await;
+        let last = self.serving.is_none_or(|serving| serving <= 1);
+        if last && self.options.clear_on_end && self.options.publish.is_some() {
+            for name in self.statuses.farewell() {
+                if let Err(failure) = self.write_status(&name, &BTreeSet::new()).await {
+                    self.complain("take back the status of an Ingress", &failure);
+                    break;
+                }
+            }
+        }
+        let path = self.lease_path();
+        if let Ok(lease) = self.send(Method::GET, &path, "", &Value::Null).await
+            && let Some(lease) = self.election.release(&lease)
+            && let Err(failure) = self.send(Method::PUT, &path, "application/json", &lease).await
+        {
+            self.complain("give back the Lease", &failure);
+        }
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &'static str,
+        body: &Value,
+    ) -> Result<Value, Failure> {
+        let body = if body.is_null() {
+            Vec::new()
+        } else {
+            body.to_string().into_bytes()
+        };
+        let mut request = http::Request::builder().method(method).uri(path);
+        if !kind.is_empty() {
+            request = request.header(header::CONTENT_TYPE, kind);
+        }
+        let request = request
+            .body(body)
+            .map_err(|error| Failure::Invalid(error.to_string()))?;
+        let client = self.connection.client().await;
+        match timeout(WRITE, client.request(request)).await {
+            Ok(answer) => answer.map_err(|error| Failure::of(&error)),
+            Err(_) => Err(Failure::Unreachable(format!("no answer within {WRITE:?}"))),
+        }
+    }
+}
