@@ -25,7 +25,7 @@ fn settings() -> Settings {
         http_port: 80,
         https_port: 443,
         ssl_redirect: true,
-        class: "headgate".to_owned(),
+        ingresses: headgate_controlplane::compile::IngressSelection::default(),
         default_certificate: None,
         fallback_certificate: None,
         loopback_endpoints: false,
