@@ -1,3 +1,8 @@
 //! The source without a server, and with one.
 
+mod bed;
+mod cluster;
+mod credentials;
+mod faults;
 mod intake;
+mod writing;

@@ -1,0 +1,236 @@
+//! A stand-in API server, the source that follows it, and the store that it fills. Each wait is for an event, and a
+//! watchdog ends a wait in vain.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use headgate_apiserver::{ApiServer, Settings};
+use headgate_ring::message::{Key, Object};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::compile::compile;
+use crate::model::{Id, Kind, ObjectName};
+use crate::source::kubernetes::stream::Patience;
+use crate::source::kubernetes::{Access, Kubernetes, Options, WritingOptions};
+use crate::source::store::Store;
+use crate::source::{Change, Contents, Source};
+use crate::testing::{NOW, settings};
+
+/// How long a wait in vain takes.
+pub(super) const WATCHDOG: Duration = Duration::from_secs(60);
+
+/// That of the tests: what takes long otherwise is soon.
+pub(super) const QUICK: Patience = Patience {
+    answer: Duration::from_secs(2),
+    page: Duration::from_secs(2),
+    silence: Duration::from_secs(20),
+    watch: 290,
+    recheck: Duration::from_millis(200),
+    pauses: (Duration::from_millis(10), Duration::from_millis(200)),
+};
+
+pub(super) struct Bed {
+    pub(super) server: ApiServer,
+    pub(super) source: Kubernetes,
+    pub(super) store: Store,
+    temporary: TempDir,
+    _alive: Sender<()>,
+}
+
+/// A server that no test needs to differ.
+pub(super) fn server() -> ApiServer {
+    ApiServer::start(Settings::default()).expect("a server")
+}
+
+/// What follows it as the administrator, all of it.
+pub(super) fn options(kubeconfig: &Path) -> Options {
+    Options {
+        access: Access::Kubeconfig {
+            path: kubeconfig.to_owned(),
+            context: None,
+        },
+        namespaces: Vec::new(),
+        named: Vec::new(),
+        writing: None,
+    }
+}
+
+impl Bed {
+    pub(super) fn new() -> Self {
+        Self::on(server())
+    }
+
+    pub(super) fn on(server: ApiServer) -> Self {
+        Self::with(server, QUICK, |_| {})
+    }
+
+    pub(super) fn writing(server: ApiServer, writing: WritingOptions) -> Self {
+        Self::with(server, QUICK, |options| options.writing = Some(writing))
+    }
+
+    pub(super) fn with(server: ApiServer, patience: Patience, change: impl FnOnce(&mut Options)) -> Self {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let kubeconfig = temporary.path().join("kubeconfig");
+        std::fs::write(&kubeconfig, server.kubeconfig()).expect("written");
+        let mut options = options(&kubeconfig);
+        change(&mut options);
+        let source = Kubernetes::patiently(options, patience).expect("a source");
+        let stop = source.stopper();
+        let (alive, gone) = channel::<()>();
+        std::thread::spawn(move || {
+            if gone.recv_timeout(WATCHDOG) == Err(RecvTimeoutError::Timeout) {
+                stop();
+            }
+        });
+        Self {
+            server,
+            source,
+            store: Store::default(),
+            temporary,
+            _alive: alive,
+        }
+    }
+
+    pub(super) fn kubeconfig(&self) -> PathBuf {
+        self.temporary.path().join("kubeconfig")
+    }
+
+    pub(super) fn apply(&self, object: &Value) -> Value {
+        self.server.store().apply(object).expect("an object")
+    }
+
+    /// Takes in one batch. Gives what of the model is other than before.
+    pub(super) fn step(&mut self) -> BTreeSet<Id> {
+        let batch = self.source.next().expect("the watchdog has bitten");
+        self.store.update(batch)
+    }
+
+    /// Takes in what comes until this holds.
+    pub(super) fn until(&mut self, holds: impl Fn(&Store) -> bool) {
+        while !holds(&self.store) {
+            self.step();
+        }
+    }
+
+    pub(super) fn until_complete(&mut self) {
+        self.until(Store::is_complete);
+    }
+
+    pub(super) fn until_there(&mut self, id: &Id) {
+        self.until(|store| store.model().contains(id));
+    }
+
+    pub(super) fn until_gone(&mut self, id: &Id) {
+        self.until(|store| !store.model().contains(id));
+    }
+
+    /// Takes in what comes until it is what the server has.
+    pub(super) fn until_agreed(&mut self) {
+        loop {
+            if compiled(&self.store) == compiled(&self.of_files()) {
+                return;
+            }
+            self.step();
+        }
+    }
+
+    pub(super) fn lines(&self) -> Vec<String> {
+        crate::testing::lines(&self.store)
+    }
+
+    /// What the server has, as files.
+    fn of_files(&self) -> Store {
+        let mut store = Store::default();
+        let objects = Kind::ALL
+            .into_iter()
+            .filter(|kind| *kind != Kind::Endpoints)
+            .flat_map(|kind| {
+                let all = self.server.store().list(kind.as_str(), "");
+                all.into_iter().map(move |object| (kind, object))
+            });
+        let files = objects.enumerate().map(|(at, (kind, mut value))| {
+            value["apiVersion"] = json!(kind.api_version());
+            value["kind"] = json!(kind.as_str());
+            let document = crate::source::decode::Document { line: 1, value };
+            Change::File(
+                Path::new(&format!("{at}.yaml")).into(),
+                Contents::Documents(vec![document]),
+            )
+        });
+        store.apply(files);
+        store
+    }
+}
+
+pub(super) fn compiled(store: &Store) -> BTreeMap<Key, Object> {
+    compile(store.model(), &settings(), NOW).state
+}
+
+pub(super) fn id(kind: Kind, namespace: &str, name: &str) -> Id {
+    Id::new(kind, ObjectName::new(namespace, name))
+}
+
+pub(super) fn namespace(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+}
+
+pub(super) fn pod(name: &str, address: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"namespace": "shop", "name": name, "labels": {"app": "web"}},
+        "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "i"}]},
+        "status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]},
+    })
+}
+
+pub(super) fn service(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"namespace": "shop", "name": name},
+        "spec": {"selector": {"app": "web"}, "externalIPs": ["198.51.100.7"], "ports": [{"port": 80, "targetPort": 8080}]},
+    })
+}
+
+pub(super) fn slice(name: &str, service: &str, addresses: &[&str]) -> Value {
+    let endpoints: Vec<_> = addresses
+        .iter()
+        .map(|address| json!({"addresses": [address], "conditions": {"ready": true}}))
+        .collect();
+    json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {"namespace": "shop", "name": name, "labels": {"kubernetes.io/service-name": service}},
+        "addressType": "IPv4",
+        "endpoints": endpoints,
+        "ports": [{"port": 8080, "protocol": "TCP"}],
+    })
+}
+
+pub(super) fn ingress(name: &str, host: &str, service: &str, secret: Option<&str>) -> Value {
+    let tls: Vec<_> = secret
+        .iter()
+        .map(|name| json!({"hosts": [host], "secretName": name}))
+        .collect();
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "metadata": {"namespace": "shop", "name": name},
+        "spec": {
+            "ingressClassName": "headgate",
+            "tls": tls,
+            "rules": [{"host": host, "http": {"paths": [{
+                "path": "/", "pathType": "Prefix",
+                "backend": {"service": {"name": service, "port": {"number": 80}}},
+            }]}}],
+        },
+    })
+}
+
+pub(super) fn secret(name: &str, value: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": {"namespace": "shop", "name": name},
+        "data": {"tls.crt": value, "tls.key": value},
+    })
+}

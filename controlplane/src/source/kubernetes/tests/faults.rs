@@ -1,0 +1,201 @@
+//! Servers that fail, hang, restart, forget and forbid.
+
+use std::time::Duration;
+
+use headgate_apiserver::{Fault, Rule, User};
+use serde_json::json;
+
+use super::bed::{Bed, QUICK, id, ingress, pod, secret, server, service};
+use crate::model::Kind;
+use crate::source::kubernetes::stream::Patience;
+
+fn pods(bed: &Bed) -> Vec<String> {
+    bed.store
+        .model()
+        .pods()
+        .map(|(name, _)| name.name.clone())
+        .collect()
+}
+
+#[test]
+fn what_went_while_the_server_was_away_is_gone() {
+    let mut bed = Bed::new();
+    bed.apply(&pod("a", "10.0.0.1"));
+    bed.apply(&pod("b", "10.0.0.2"));
+    bed.until_complete();
+    bed.server.refuse_connections();
+    bed.server.store().delete("Pod", "shop", "a");
+    bed.apply(&pod("c", "10.0.0.3"));
+    bed.server.store().compact();
+    bed.server.accept_connections().expect("a listener");
+    bed.until(|store| store.model().contains(&id(Kind::Pod, "shop", "c")));
+    bed.until_gone(&id(Kind::Pod, "shop", "a"));
+    assert_eq!(pods(&bed), ["b", "c"]);
+}
+
+#[test]
+fn a_server_that_restarts_is_met_again_where_the_watch_was() {
+    let mut bed = Bed::new();
+    bed.apply(&pod("a", "10.0.0.1"));
+    bed.until_complete();
+    bed.server.restart().expect("a server");
+    bed.server.journal().clear();
+    bed.apply(&pod("b", "10.0.0.2"));
+    bed.until_there(&id(Kind::Pod, "shop", "b"));
+    let again = bed.server.journal().count(|entry| {
+        entry.resource == "pods" && (entry.verb == "list" || entry.query.contains("sendInitialEvents"))
+    });
+    assert_eq!(again, 0, "nothing is listed again");
+}
+
+#[test]
+fn errors_of_the_server_are_told_once_and_survived() {
+    let mut bed = Bed::new();
+    bed.until_complete();
+    bed.server.faults().add(Fault::status(500));
+    bed.server.close_watches();
+    bed.until(|store| !crate::testing::lines(store).is_empty());
+    let lines = bed.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].starts_with("the API server answers 500: ")
+            && lines[0].ends_with("; all that was known stays in force"),
+        "{lines:?}"
+    );
+    bed.apply(&pod("a", "10.0.0.1"));
+    bed.server.faults().clear();
+    bed.until_there(&id(Kind::Pod, "shop", "a"));
+    bed.until(|store| crate::testing::lines(store).is_empty());
+}
+
+#[test]
+fn a_server_that_asks_for_patience_gets_it() {
+    let server = server();
+    server
+        .faults()
+        .add(Fault::throttle(1).resources(["pods"]).times(1));
+    server.store().apply(&pod("a", "10.0.0.1")).expect("a pod");
+    let mut bed = Bed::on(server);
+    bed.until_complete();
+    assert_eq!(pods(&bed), ["a"]);
+    let entries = bed.server.journal().entries();
+    let mut asked = entries
+        .iter()
+        .filter(|entry| entry.resource == "pods")
+        .map(|entry| entry.at);
+    let (first, second) = (asked.next().expect("a request"), asked.next().expect("another"));
+    let waited = second.duration_since(first);
+    assert!(waited >= Duration::from_secs(1), "Retry-After: 1, and {waited:?}");
+}
+
+#[test]
+fn a_server_that_hangs_is_given_up() {
+    let server = server();
+    server.store().apply(&pod("a", "10.0.0.1")).expect("a pod");
+    server.faults().add(Fault::hang().times(3));
+    let impatient = Patience {
+        answer: Duration::from_millis(300),
+        page: Duration::from_millis(300),
+        ..QUICK
+    };
+    let mut bed = Bed::with(server, impatient, |_| {});
+    bed.until_complete();
+    assert_eq!(pods(&bed), ["a"]);
+}
+
+#[test]
+fn a_watch_that_falls_silent_is_begun_again() {
+    let impatient = Patience {
+        silence: Duration::from_millis(400),
+        ..QUICK
+    };
+    let mut bed = Bed::with(server(), impatient, |_| {});
+    bed.until_complete();
+    bed.server.faults().silence_watches(true);
+    bed.apply(&pod("a", "10.0.0.1"));
+    bed.server.faults().silence_watches(false);
+    bed.until_there(&id(Kind::Pod, "shop", "a"));
+}
+
+#[test]
+fn answers_that_come_in_drops_or_break_off_are_asked_for_again() {
+    let server = server();
+    let many: Vec<_> = (0..300)
+        .map(|n| pod(&format!("p{n}"), &format!("10.1.{}.{}", n / 250, n % 250 + 1)))
+        .collect();
+    server.store().apply_all(&many).expect("pods");
+    server
+        .faults()
+        .add(Fault::trickle(100).resources(["pods"]).times(1));
+    server.faults().add(Fault::cut(5000).resources(["pods"]).times(2));
+    let impatient = Patience {
+        silence: Duration::from_secs(1),
+        page: Duration::from_secs(1),
+        ..QUICK
+    };
+    let mut bed = Bed::with(server, impatient, |_| {});
+    bed.until_complete();
+    assert_eq!(bed.store.model().pods().count(), 300);
+}
+
+#[test]
+fn what_is_forbidden_is_told_and_comes_when_it_is_allowed() {
+    let server = server();
+    for object in [
+        pod("a", "10.0.0.1"),
+        service("web"),
+        ingress("web", "h.example.com", "web", Some("cert")),
+        secret("cert", "eA=="),
+    ] {
+        server.store().apply(&object).expect("an object");
+    }
+    server.grant("gateway", User::service_account("edge", "headgate"), None);
+    server.deny(
+        Rule::everybody()
+            .verbs(["list", "watch"])
+            .resources(["networkpolicies"]),
+    );
+    server.deny(
+        Rule::everybody()
+            .verbs(["list", "watch"])
+            .resources(["secrets"])
+            .cluster_only(),
+    );
+    let kubeconfig = server.kubeconfig_with("gateway");
+    let mut bed = Bed::with(server, QUICK, |options| {
+        let super::super::Access::Kubeconfig { path, .. } = &options.access else {
+            unreachable!("the bed has a kubeconfig")
+        };
+        std::fs::write(path, &kubeconfig).expect("written");
+    });
+    bed.until_complete();
+    assert!(
+        bed.store.model().contains(&id(Kind::Secret, "shop", "cert")),
+        "by its name"
+    );
+    let lines = bed.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].contains("User \"system:serviceaccount:edge:headgate\" cannot")
+            && lines[0].contains("policies that are not known do not hold: what they forbid is allowed"),
+        "{lines:?}"
+    );
+    bed.server.allow_again();
+    bed.apply(&json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"namespace": "shop", "name": "p"}, "spec": {"podSelector": {}},
+    }));
+    bed.until_there(&id(Kind::NetworkPolicy, "shop", "p"));
+    bed.until(|store| crate::testing::lines(store).is_empty());
+}
+
+#[test]
+fn a_thousand_changes_at_once_are_few_batches() {
+    let mut bed = Bed::new();
+    bed.until_complete();
+    let many: Vec<_> = (0..1000)
+        .map(|n| pod(&format!("p{n}"), &format!("10.1.{}.{}", n / 250, n % 250 + 1)))
+        .collect();
+    bed.server.store().apply_all(&many).expect("pods");
+    bed.until(|store| store.model().pods().count() == 1000);
+}

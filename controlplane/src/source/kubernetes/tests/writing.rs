@@ -1,0 +1,162 @@
+//! What comes back: status, Events, and who writes them.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use headgate_apiserver::{ApiServer, Fault};
+use serde_json::{Value, json};
+
+use super::bed::{Bed, ingress, namespace, server, service};
+use crate::feedback::{Outcome, Outcomes, Standing};
+use crate::model::{Id, Kind, ObjectName};
+use crate::problem::Problem;
+use crate::source::Source;
+use crate::source::kubernetes::{Address, Publish, WritingOptions};
+
+fn options(identity: &str) -> WritingOptions {
+    WritingOptions {
+        publish: Some(Publish::Fixed(BTreeSet::from([Address::of("203.0.113.1")]))),
+        clear_on_end: true,
+        lease: ObjectName::new("default", "headgate-leader"),
+        ttl: Duration::from_secs(2),
+        identity: identity.to_owned(),
+    }
+}
+
+fn filled() -> ApiServer {
+    let server = server();
+    for object in [
+        namespace("shop"),
+        service("web"),
+        ingress("web", "h.example.com", "web", None),
+    ] {
+        server.store().apply(&object).expect("an object");
+    }
+    server
+}
+
+/// What the dataplane would have answered.
+fn tell(bed: &Bed, standing: &Standing, problems: &[&str]) {
+    let id = Id::new(Kind::Ingress, ObjectName::new("shop", "web"));
+    let outcome = Outcome {
+        standing: standing.clone(),
+        origin: bed.store.origin(&id),
+        problems: problems
+            .iter()
+            .map(|text| Problem::error(id.clone(), *text))
+            .collect(),
+    };
+    let feedback = bed.source.feedback().expect("somebody who writes");
+    feedback.tell(1, 1, Outcomes::from([(id, outcome)]));
+}
+
+/// Waits until what the server has is so.
+fn until(what: &str, server: &ApiServer, holds: impl Fn(&ApiServer) -> bool) {
+    let begun = Instant::now();
+    while !holds(server) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "in vain: {what}");
+        let so_far = server.journal().total() as usize;
+        // Each thing that is waited for is a request.
+        server
+            .journal()
+            .wait(so_far + 1, Duration::from_millis(500), |_| true);
+    }
+}
+
+fn status(server: &ApiServer) -> Value {
+    let ingress = server.store().get("Ingress", "shop", "web").expect("an Ingress");
+    ingress["status"]["loadBalancer"]["ingress"].clone()
+}
+
+fn holder(server: &ApiServer) -> String {
+    let lease = server.store().get("Lease", "default", "headgate-leader");
+    let holder = lease
+        .as_ref()
+        .and_then(|lease| lease["spec"]["holderIdentity"].as_str());
+    holder.unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_status_says_where_clients_connect_and_is_taken_back_at_the_end() {
+    let mut bed = Bed::writing(filled(), options("a"));
+    bed.until_complete();
+    tell(&bed, &Standing::InForce, &[]);
+    until("an address", &bed.server, |server| {
+        status(server) == json!([{"ip": "203.0.113.1"}])
+    });
+    // Somebody else's class now.
+    tell(&bed, &Standing::Foreign, &[]);
+    until("none", &bed.server, |server| status(server) == json!([]));
+    tell(&bed, &Standing::InForce, &[]);
+    until("an address", &bed.server, |server| {
+        status(server) == json!([{"ip": "203.0.113.1"}])
+    });
+    let stop = bed.source.stopper();
+    stop();
+    while bed.source.next().is_some() {}
+    assert_eq!(status(&bed.server), json!([]));
+    assert_eq!(holder(&bed.server), "", "the next one need not wait");
+}
+
+#[test]
+fn what_is_wrong_is_an_event_once() {
+    let mut bed = Bed::writing(filled(), options("a"));
+    bed.until_complete();
+    bed.server.faults().add(
+        Fault::status(503)
+            .verbs(["create"])
+            .resources(["events"])
+            .times(2),
+    );
+    let text = "spec.rules[0].http.paths[0].backend.service.name: there is no Service shop/nothing";
+    tell(&bed, &Standing::Partly, &[text]);
+    let events = |server: &ApiServer| server.store().list("Event", "shop");
+    until("an Event", &bed.server, |server| !events(server).is_empty());
+    tell(&bed, &Standing::Partly, &[text, "spec.tls[0]: another"]);
+    until("another", &bed.server, |server| events(server).len() == 2);
+    let first = events(&bed.server)
+        .into_iter()
+        .find(|event| event["message"] == text)
+        .expect("an Event");
+    assert_eq!(first["involvedObject"]["name"], "web");
+    assert_eq!(
+        (&first["reason"], &first["count"]),
+        (&json!("PartlyInForce"), &json!(1))
+    );
+    let written = bed
+        .server
+        .journal()
+        .count(|entry| entry.verb == "create" && entry.resource == "events" && entry.status == 201);
+    assert_eq!(written, 2);
+}
+
+#[test]
+fn of_two_one_writes_and_the_other_when_it_is_gone() {
+    let server = filled();
+    let mut first = Bed::writing(server, options("a"));
+    first.until_complete();
+    until("a leader", &first.server, |server| holder(server) == "a");
+    let kubeconfig = first.kubeconfig();
+    let second = super::super::Kubernetes::patiently(
+        super::super::Options {
+            writing: Some(options("b")),
+            ..super::bed::options(&kubeconfig)
+        },
+        super::bed::QUICK,
+    )
+    .expect("a source");
+    let leases = |entry: &headgate_apiserver::Entry| entry.resource == "leases" && entry.verb == "get";
+    let so_far = first.server.journal().count(leases);
+    assert!(
+        first
+            .server
+            .journal()
+            .wait(so_far + 8, Duration::from_secs(20), leases)
+    );
+    assert_eq!(holder(&first.server), "a", "it keeps what it has");
+    // It ends in order.
+    first.source.stopper()();
+    while first.source.next().is_some() {}
+    until("the other", &first.server, |server| holder(server) == "b");
+    second.stopper()();
+}
