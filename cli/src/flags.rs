@@ -77,7 +77,7 @@ pub(crate) enum Command {
     /// Run the dataplane alone: it carries packets and holds no credentials of a cluster
     Dataplane(headgate_dataplane::Options),
     /// Run the control plane alone: it reads manifests and needs no network privileges
-    Controlplane(headgate_controlplane::Options),
+    Controlplane(headgate_kubernetes::PlaneOptions),
     /// Parts of the demo's network
     #[command(subcommand, hide = true)]
     Lab(LabCommand),

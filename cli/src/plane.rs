@@ -18,9 +18,9 @@ pub(crate) fn dataplane(options: headgate_dataplane::Options) -> Result<()> {
     Ok(headgate_dataplane::run(options)?)
 }
 
-pub(crate) fn controlplane(options: headgate_controlplane::Options) -> Result<()> {
+pub(crate) fn controlplane(options: headgate_kubernetes::PlaneOptions) -> Result<()> {
     end_with_supervisor()?;
-    Ok(headgate_controlplane::run(options)?)
+    Ok(headgate_kubernetes::run(options)?)
 }
 
 /// Has this process end when its supervisor dies, even of SIGKILL; without a supervisor does nothing.

@@ -115,7 +115,7 @@ pub fn mailbox(bell: impl Fn() + Send + Sync + 'static) -> (Feedback, Mailbox) {
 
 impl Feedback {
     /// What these objects became by `generation`; `acknowledged` is the last one that the dataplane has acknowledged.
-    pub(crate) fn tell(&self, generation: Generation, acknowledged: Generation, outcomes: Outcomes) {
+    pub fn tell(&self, generation: Generation, acknowledged: Generation, outcomes: Outcomes) {
         let mut report = self.0.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
         report.acknowledged = acknowledged;
         let nothing_new = outcomes.is_empty();

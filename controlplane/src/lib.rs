@@ -8,6 +8,8 @@
 pub mod compile;
 pub mod feedback;
 pub mod follow;
+#[cfg(any(test, feature = "harness"))]
+pub mod harness;
 pub mod model;
 mod options;
 mod privileges;
@@ -18,5 +20,5 @@ pub mod source;
 #[cfg(test)]
 mod testing;
 
-pub use options::{ClusterOptions, IngressOptions, Options, StatusOptions};
-pub use run::{RunError, Wake, drive, run};
+pub use options::{IngressOptions, Options, object_name};
+pub use run::{RunError, Wake, drive, run_directory, run_source};

@@ -14,13 +14,11 @@ use zeroize::Zeroizing;
 use crate::compile::Settings;
 use crate::follow::{Follower, Readiness};
 use crate::model::address::is_unicast;
-use crate::model::{Id, Kind};
-use crate::options::{Identity, Options};
+use crate::options::Options;
 use crate::privileges;
 use crate::publish::link::{Publisher, socket};
 use crate::source::Source;
 use crate::source::directory::{Directory, DirectoryError};
-use crate::source::kubernetes::{self, Kubernetes};
 
 /// How often a control plane that does not serve yet says why.
 const REMINDER: Duration = Duration::from_secs(30);
@@ -30,9 +28,9 @@ pub enum RunError {
     /// The directory of manifests.
     #[error("--manifests: {0}")]
     Directory(#[from] DirectoryError),
-    /// The cluster.
-    #[error("the Kubernetes API: {0}")]
-    Kubernetes(#[from] kubernetes::StartError),
+    /// A source that is not known here.
+    #[error(transparent)]
+    Source(Box<dyn std::error::Error + Send + Sync>),
     /// A flag.
     #[error("--{flag}: {reason}")]
     Flag {
@@ -57,51 +55,40 @@ pub enum RunError {
     Certificate(#[from] rcgen::Error),
 }
 
-/// Follows the manifests and keeps the dataplane up to date, until SIGTERM or SIGINT. Call it on the process's main
+/// Follows the directory of manifests and keeps the dataplane up to date; otherwise as [`run_source`].
+///
+/// # Errors
+///
+/// As there.
+pub fn run_directory(options: Options) -> Result<(), RunError> {
+    let manifests = options.manifests.clone();
+    run_source(options, || match manifests {
+        Some(manifests) => Ok(Directory::open(&manifests)?),
+        None => Err(RunError::Flag {
+            flag: "manifests",
+            reason: "is missing".to_owned(),
+        }),
+    })
+}
+
+/// Follows what `open` gives and keeps the dataplane up to date, until SIGTERM or SIGINT. Call it on the process's main
 /// thread before others are started: it drops the capabilities of its thread.
 ///
 /// # Errors
 ///
-/// What makes it impossible to start. Once it runs, it goes on whatever happens to the manifests and the dataplane.
-pub fn run(options: Options) -> Result<(), RunError> {
+/// What makes it impossible to start. Once it runs, it goes on whatever happens to the objects and the dataplane.
+pub fn run_source<S: Source + 'static>(
+    options: Options,
+    open: impl FnOnce() -> Result<S, RunError>,
+) -> Result<(), RunError> {
     let system = |what| move |source| RunError::System { what, source };
     privileges::drop_all().map_err(system("drop capabilities"))?;
     let (wake, woken) = channel();
     let (socket, strict) = (socket(&options.run_dir), options.strict_manifests);
-    let (manifests, cluster) = (options.manifests.clone(), options.cluster.clone());
-    let identity = Identity::of_environment();
-    let writing = options
-        .status
-        .clone()
-        .writing(&identity, &options.ingress_addresses);
     let settings = settings(options)?;
-    let certificate = settings.default_certificate.clone();
-    let follower = Follower::new(settings, strict);
-    let signals = |wake| stop_on_signals(wake).map_err(system("wait for signals"));
-    match (cluster.access(), manifests) {
-        (Some(access), _) => {
-            let source = Kubernetes::start(kubernetes::Options {
-                access,
-                namespaces: cluster.watch_namespaces,
-                writing: Some(writing),
-                named: certificate
-                    .map(|name| Id::new(Kind::Secret, name))
-                    .into_iter()
-                    .collect(),
-            })?;
-            signals(wake.clone())?;
-            drive(source, follower, socket, (wake, woken))
-        }
-        (None, Some(manifests)) => {
-            let source = Directory::open(&manifests)?;
-            signals(wake.clone())?;
-            drive(source, follower, socket, (wake, woken))
-        }
-        (None, None) => Err(RunError::Flag {
-            flag: "manifests",
-            reason: "is missing, and so are --kubernetes and --kubeconfig".to_owned(),
-        }),
-    }
+    let source = open()?;
+    stop_on_signals(wake.clone()).map_err(system("wait for signals"))?;
+    drive(source, Follower::new(settings, strict), socket, (wake, woken))
 }
 
 /// What the process waits for.

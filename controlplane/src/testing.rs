@@ -9,13 +9,12 @@ use headgate_ring::message::{
 };
 use rcgen::{CertificateParams, KeyPair};
 
-use crate::compile::{Compiled, IngressSelection, Settings, compile};
+use crate::compile::{Compiled, Settings, compile};
 use crate::model::Id;
 use crate::source::decode::{Syntax, decode};
 use crate::source::{Contents, store::Store};
 
-/// 2026-11-22T00:00:00Z.
-pub(crate) const NOW: i64 = 1_795_305_600;
+pub(crate) use crate::harness::{NOW, lines, settings};
 
 /// What a file holds.
 pub(crate) fn contents(text: &str) -> Contents {
@@ -32,24 +31,6 @@ pub(crate) fn put(store: &mut Store, files: &[(&str, &str)]) -> BTreeSet<Id> {
             .iter()
             .map(|(name, text)| (Arc::from(Path::new(name)), contents(text))),
     )
-}
-
-/// The store's problems, as lines.
-pub(crate) fn lines(store: &Store) -> Vec<String> {
-    store.problems().iter().map(ToString::to_string).collect()
-}
-
-pub(crate) fn settings() -> Settings {
-    Settings {
-        addresses: vec!["203.0.113.1".parse().expect("an address")],
-        http_port: 80,
-        https_port: 443,
-        ssl_redirect: true,
-        ingresses: IngressSelection::default(),
-        default_certificate: None,
-        fallback_certificate: None,
-        loopback_endpoints: false,
-    }
 }
 
 /// A state and the lines that the compiler wrote.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use headgate_controlplane::{ClusterOptions, IngressOptions, Options, StatusOptions, run};
+use headgate_controlplane::{IngressOptions, Options, run_directory as run};
 use headgate_ring::message::{Key, Object, ToControl};
 use headgate_ring::{DataSession, Operation, SessionListener, Transaction};
 
@@ -22,8 +22,6 @@ fn service(port: u16) -> String {
 fn options(root: &Path) -> Options {
     Options {
         manifests: Some(root.join("manifests")),
-        cluster: ClusterOptions::default(),
-        status: StatusOptions::default(),
         run_dir: root.to_owned(),
         ingress_addresses: vec!["203.0.113.1".parse().expect("an address")],
         http_port: 80,

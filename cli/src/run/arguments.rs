@@ -16,7 +16,7 @@ fn dataplane() -> Command {
 }
 
 fn controlplane() -> Command {
-    headgate_controlplane::Options::augment_args(Command::new("controlplane"))
+    headgate_kubernetes::PlaneOptions::augment_args(Command::new("controlplane"))
 }
 
 impl Args for RunOptions {
@@ -43,7 +43,7 @@ impl FromArgMatches for RunOptions {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         // Checks that hold between flags are the planes'.
         let dataplane_options = headgate_dataplane::Options::from_arg_matches(matches)?;
-        headgate_controlplane::Options::from_arg_matches(matches)?;
+        headgate_kubernetes::PlaneOptions::from_arg_matches(matches)?;
         let mut options = Self {
             dataplane: given(&dataplane(), matches),
             controlplane: given(&controlplane(), matches),

@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::compile::tests::incremental::manifests::any_change;
 use crate::compile::{Compiled, compile};
+use crate::harness::manifests::any_change;
 use crate::model::{Kind, ObjectName};
 use crate::problem::Origin;
 use crate::run::{RunError, Wake, drive};

@@ -1,32 +1,20 @@
 //! Flags of the control plane.
 
-mod cluster;
 mod ingresses;
-mod status;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::model::ObjectName;
-pub use cluster::ClusterOptions;
 pub use ingresses::IngressOptions;
-pub(crate) use status::Identity;
-pub use status::StatusOptions;
 
 /// What the control plane needs to know.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// Directory of Kubernetes manifests (*.yaml, *.yml, *.json), watched with its sub-directories
+    // The two others are flags of who can follow a cluster.
     #[arg(long, value_name = "DIR", required_unless_present_any = ["kubernetes", "kubeconfig"])]
     pub manifests: Option<PathBuf>,
-
-    /// The cluster to follow instead.
-    #[command(flatten)]
-    pub cluster: ClusterOptions,
-
-    /// What to write back to it.
-    #[command(flatten)]
-    pub status: StatusOptions,
 
     /// Do not begin to serve while there is a file of which it is not known what it holds: one that cannot be read or
     /// parsed, or a document without a usable name. Without this flag all else is served, and a policy in such a file does
@@ -69,7 +57,12 @@ pub struct Options {
     pub default_certificate: Option<ObjectName>,
 }
 
-fn object_name(text: &str) -> Result<ObjectName, String> {
+/// `NAMESPACE/NAME`, as flags give it.
+///
+/// # Errors
+///
+/// What it must be.
+pub fn object_name(text: &str) -> Result<ObjectName, String> {
     match text.split_once('/') {
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
             Ok(ObjectName::new(namespace, name))

@@ -5,7 +5,6 @@
 
 pub mod decode;
 pub mod directory;
-pub mod kubernetes;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod store;

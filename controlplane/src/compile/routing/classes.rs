@@ -48,7 +48,7 @@ pub(super) struct Classes<'a> {
 
 /// What becomes of an Ingress.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Assignment {
     /// It is served.
     Ours,
     /// It is for somebody else.
@@ -77,22 +77,22 @@ impl<'a> Classes<'a> {
         }
     }
 
-    pub(super) fn judge(&self, name: &ObjectName, ingress: &Ingress) -> Verdict {
+    pub(super) fn assign(&self, name: &ObjectName, ingress: &Ingress) -> Assignment {
         let selection = self.selection;
         let watched = || {
             let labels = self.namespaces.get(name.namespace.as_str());
             labels.is_some_and(|labels| selection.namespaces.matches(labels))
         };
         if !selection.namespaces.is_everything() && !watched() {
-            return Verdict::Theirs;
+            return Assignment::Theirs;
         }
         match self.of_our_class(ingress) {
-            Some(true) if ingress.default_backend.is_some() && !selection.catch_all => Verdict::LeftOut(
+            Some(true) if ingress.default_backend.is_some() && !selection.catch_all => Assignment::LeftOut(
                 "spec.defaultBackend: --disable-catch-all is given; the Ingress is not served".to_owned(),
             ),
-            Some(true) => Verdict::Ours,
-            Some(false) => Verdict::Theirs,
-            None => Verdict::LeftOut(format!(
+            Some(true) => Assignment::Ours,
+            Some(false) => Assignment::Theirs,
+            None => Assignment::LeftOut(format!(
                 "spec.ingressClassName: is missing and no IngressClass is the default; the Ingress is not \
                  served. Use \"{}\", or an IngressClass with the controller {}",
                 selection.class,

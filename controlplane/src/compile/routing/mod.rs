@@ -26,7 +26,7 @@ use crate::model::{ObjectName, Secret};
 use crate::problem::Problem;
 use certificates::Certificates;
 pub use classes::IngressSelection;
-use classes::{Classes, Verdict};
+use classes::{Assignment, Classes};
 use host::Host;
 use ingress::{Written, id};
 
@@ -136,10 +136,10 @@ impl Routing {
 
     /// Whether an Ingress is served; one that is probably meant to be and is not gets a line.
     fn is_ours(&mut self, name: &ObjectName, ingress: &Ingress, classes: &Classes<'_>) -> bool {
-        let verdict = classes.judge(name, ingress);
-        let notes = match &verdict {
-            Verdict::Ours | Verdict::Theirs => Vec::new(),
-            Verdict::LeftOut(text) => {
+        let assignment = classes.assign(name, ingress);
+        let notes = match &assignment {
+            Assignment::Ours | Assignment::Theirs => Vec::new(),
+            Assignment::LeftOut(text) => {
                 let place = Place {
                     about: About::Class,
                     age: ingress.age,
@@ -150,7 +150,7 @@ impl Routing {
             }
         };
         self.unclassed.set(name.clone(), notes);
-        verdict == Verdict::Ours
+        assignment == Assignment::Ours
     }
 
     /// What an Ingress says is this now.

@@ -2,7 +2,6 @@
 //!
 //! For long: `PROPTEST_CASES=4000 cargo test -p headgate-controlplane --lib incremental`.
 
-pub(crate) mod manifests;
 mod oracle;
 
 use std::collections::BTreeSet;
@@ -12,10 +11,10 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::compile::{Compilation, State, compile};
+use crate::harness::manifests::{Change, any_change, any_policy_change};
 use crate::model::parse::{ManifestIdentity, identify, parse};
 use crate::model::{Id, Model};
 use crate::testing::{NOW, settings};
-use manifests::{Change, any_change, any_policy_change};
 
 /// A model, what follows it, and a copy of the state that is kept by changes alone.
 struct Bed {

@@ -11,26 +11,26 @@ use super::access::chain;
 
 /// A page of a list.
 #[derive(Deserialize)]
-pub(super) struct Page {
+pub(crate) struct Page {
     #[serde(default)]
-    pub(super) metadata: PageMetadata,
+    pub(crate) metadata: PageMetadata,
     /// `null` where a server has none.
     #[serde(default)]
-    pub(super) items: Option<Vec<Value>>,
+    pub(crate) items: Option<Vec<Value>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct PageMetadata {
+pub(crate) struct PageMetadata {
     #[serde(default)]
-    pub(super) resource_version: String,
+    pub(crate) resource_version: String,
     #[serde(default, rename = "continue")]
-    pub(super) next: String,
+    pub(crate) next: String,
 }
 
 /// Why there was no good answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// 401: the credentials are not, or no longer, good.
     Unauthorized(String),
     /// 403: RBAC does not allow it.
@@ -50,7 +50,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn of(error: &Error) -> Self {
+    pub(crate) fn of(error: &Error) -> Self {
         match error {
             Error::Api(status) => {
                 let seconds = status.details.as_ref().map_or(0, |d| d.retry_after_seconds);
@@ -63,7 +63,7 @@ impl Failure {
     }
 
     /// Of a `Status`, as an answer or in the midst of a watch.
-    pub(super) fn of_status(code: u16, reason: &str, message: &str, retry_after_seconds: u32) -> Self {
+    pub(crate) fn of_status(code: u16, reason: &str, message: &str, retry_after_seconds: u32) -> Self {
         let text = if message.is_empty() {
             format!("status {code}")
         } else {

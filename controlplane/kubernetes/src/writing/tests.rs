@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use super::election::{Act, Election, Terms};
 use super::events::Events;
-use super::status::{Address, Statuses, patch};
-use crate::feedback::{Outcome, Standing};
-use crate::model::{Id, Kind, ObjectName};
-use crate::problem::{Origin, Problem, Version};
+use super::status::{StatusAddress, Statuses, patch};
+use headgate_controlplane::feedback::{Outcome, Standing};
+use headgate_controlplane::model::{Id, Kind, ObjectName};
+use headgate_controlplane::problem::{Origin, Problem, Version};
 
 const TERMS: Terms = Terms {
     lease: Duration::from_secs(16),
@@ -129,8 +129,8 @@ fn name(name: &str) -> ObjectName {
     ObjectName::new("shop", name)
 }
 
-fn addresses(all: &[&str]) -> BTreeSet<Address> {
-    all.iter().map(|text| Address::of(text)).collect()
+fn addresses(all: &[&str]) -> BTreeSet<StatusAddress> {
+    all.iter().map(|text| StatusAddress::of(text)).collect()
 }
 
 #[test]

@@ -13,13 +13,13 @@ use serde_json::Value;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, timeout};
 
-use super::access::Connection;
+use super::access::ApiConnection;
 use super::backoff::Backoff;
 use super::reply::{Failure, Page};
 use super::resource::{Resource, resources};
-use crate::model::Id;
-use crate::problem::Version;
-use crate::source::Scope;
+use headgate_controlplane::model::Id;
+use headgate_controlplane::problem::Version;
+use headgate_controlplane::source::Scope;
 
 /// Objects of a page, as client-go asks for them.
 const PAGE: u32 = 500;
@@ -32,7 +32,7 @@ const INITIAL_END: &str = "k8s.io/initial-events-end";
 
 /// What a stream says.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Said {
+pub(crate) enum Said {
     /// All that there is follows.
     Listing,
     /// An object is there, in this version.
@@ -50,7 +50,7 @@ pub(super) enum Said {
 }
 
 /// What comes from where.
-pub(super) type Message = (Scope, Said);
+pub(crate) type Message = (Scope, Said);
 
 /// Any object.
 #[derive(Clone, Deserialize)]
@@ -59,19 +59,19 @@ struct Raw(Value);
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     /// The head of an answer.
-    pub(super) answer: Duration,
+    pub(crate) answer: Duration,
     /// A page of a list, also one that comes in drops.
-    pub(super) page: Duration,
+    pub(crate) page: Duration,
     /// A watch in which nothing comes; a server sends a bookmark each minute.
-    pub(super) silence: Duration,
+    pub(crate) silence: Duration,
     /// After this the server is to end a watch (seconds).
-    pub(super) watch: u32,
+    pub(crate) watch: u32,
     /// Until something is asked for again that is forbidden or not there.
-    pub(super) recheck: Duration,
+    pub(crate) recheck: Duration,
     /// From the first pause after a failure to the longest.
-    pub(super) pauses: (Duration, Duration),
+    pub(crate) pauses: (Duration, Duration),
 }
 
 impl Default for Patience {
@@ -116,11 +116,11 @@ impl From<kube::Error> for Stop {
 }
 
 /// Follows the objects of one scope.
-pub(super) struct Follower {
+pub(crate) struct Reflector {
     scope: Scope,
     /// Restricts a list: to a single object, or to some types of Secrets.
     fields: Option<String>,
-    connection: Connection,
+    connection: ApiConnection,
     patience: Patience,
     out: Sender<Message>,
     /// The `resourceVersion` up to which all is known.
@@ -134,11 +134,11 @@ pub(super) struct Follower {
     troubled: bool,
 }
 
-impl Follower {
-    pub(super) fn new(
+impl Reflector {
+    pub(crate) fn new(
         scope: Scope,
         fields: Option<String>,
-        connection: Connection,
+        connection: ApiConnection,
         patience: Patience,
         out: Sender<Message>,
     ) -> Self {
@@ -158,7 +158,7 @@ impl Follower {
     }
 
     /// Ends when nobody listens any more.
-    pub(super) async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         loop {
             let begun = Instant::now();
             let stop = match self.step().await {

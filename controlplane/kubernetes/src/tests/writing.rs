@@ -7,15 +7,15 @@ use headgate_apiserver::{ApiServer, Fault};
 use serde_json::{Value, json};
 
 use super::bed::{Bed, ingress, namespace, server, service};
-use crate::feedback::{Outcome, Outcomes, Standing};
-use crate::model::{Id, Kind, ObjectName};
-use crate::problem::Problem;
-use crate::source::Source;
-use crate::source::kubernetes::{Address, Publish, WritingOptions};
+use crate::{Publish, StatusAddress, WritingOptions};
+use headgate_controlplane::feedback::{Outcome, Outcomes, Standing};
+use headgate_controlplane::model::{Id, Kind, ObjectName};
+use headgate_controlplane::problem::Problem;
+use headgate_controlplane::source::Source;
 
 fn options(identity: &str) -> WritingOptions {
     WritingOptions {
-        publish: Some(Publish::Fixed(BTreeSet::from([Address::of("203.0.113.1")]))),
+        publish: Some(Publish::Fixed(BTreeSet::from([StatusAddress::of("203.0.113.1")]))),
         clear_on_end: true,
         lease: ObjectName::new("default", "headgate-leader"),
         ttl: Duration::from_secs(2),
@@ -137,8 +137,8 @@ fn of_two_one_writes_and_the_other_when_it_is_gone() {
     first.until_complete();
     until("a leader", &first.server, |server| holder(server) == "a");
     let kubeconfig = first.kubeconfig();
-    let second = super::super::Kubernetes::patiently(
-        super::super::Options {
+    let second = crate::Kubernetes::patiently(
+        crate::Watching {
             writing: Some(options("b")),
             ..super::bed::options(&kubeconfig)
         },

@@ -24,13 +24,13 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, 
 use self::election::{Act, Election, Terms};
 use self::events::{Cause, Events};
 use self::status::{Statuses, patch};
-use super::access::Connection;
+use super::access::ApiConnection;
 use super::backoff::Backoff;
 use super::reply::Failure;
-use crate::feedback::Mailbox;
-use crate::model::{Kind, ObjectName};
 pub use addresses::Publish;
-pub use status::Address;
+use headgate_controlplane::feedback::Mailbox;
+use headgate_controlplane::model::{Kind, ObjectName};
+pub use status::StatusAddress;
 
 /// How often the addresses are looked up.
 const LOOK_UP: Duration = Duration::from_secs(15);
@@ -58,31 +58,31 @@ pub struct WritingOptions {
 
 /// What the API has of an Ingress.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     /// It is there, with these addresses in its status.
-    There(ObjectName, BTreeSet<Address>),
+    There(ObjectName, BTreeSet<StatusAddress>),
     /// It is gone.
     Gone(ObjectName),
 }
 
 impl Seen {
-    pub(super) fn ingress(name: &ObjectName, value: &Value) -> Self {
-        Self::There(name.clone(), Address::of_status(value))
+    pub(crate) fn ingress(name: &ObjectName, value: &Value) -> Self {
+        Self::There(name.clone(), StatusAddress::of_status(value))
     }
 }
 
 /// What the writer hears.
-pub(super) struct Ears {
-    pub(super) seen: mpsc::UnboundedReceiver<Seen>,
-    pub(super) mailbox: Mailbox,
+pub(crate) struct Ears {
+    pub(crate) seen: mpsc::UnboundedReceiver<Seen>,
+    pub(crate) mailbox: Mailbox,
     /// Rung when there is something in the mailbox.
-    pub(super) rung: Arc<Notify>,
+    pub(crate) rung: Arc<Notify>,
     /// Rung when the process ends.
-    pub(super) end: Arc<Notify>,
+    pub(crate) end: Arc<Notify>,
 }
 
 /// Writes until `end` is rung.
-pub(super) async fn write(options: WritingOptions, connection: Connection, mut ears: Ears) {
+pub(crate) async fn write(options: WritingOptions, connection: ApiConnection, mut ears: Ears) {
     let mut writer = Writer::new(options, connection);
     loop {
         let leads = writer.leads();
@@ -103,7 +103,7 @@ pub(super) async fn write(options: WritingOptions, connection: Connection, mut e
 
 struct Writer {
     options: WritingOptions,
-    connection: Connection,
+    connection: ApiConnection,
     election: Election,
     statuses: Statuses,
     events: Events,
@@ -122,7 +122,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(options: WritingOptions, connection: Connection) -> Self {
+    fn new(options: WritingOptions, connection: ApiConnection) -> Self {
         let terms = Terms { lease: options.ttl };
         let every = |time| {
             let mut ticks = interval(time);
@@ -254,7 +254,11 @@ impl Writer {
         }
     }
 
-    async fn write_status(&self, name: &ObjectName, addresses: &BTreeSet<Address>) -> Result<(), Failure> {
+    async fn write_status(
+        &self,
+        name: &ObjectName,
+        addresses: &BTreeSet<StatusAddress>,
+    ) -> Result<(), Failure> {
         let path = format!(
             "/apis/networking.k8s.io/v1/namespaces/{}/ingresses/{}/status",
             name.namespace, name.name

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::source::kubernetes::Access;
+use crate::Access;
 
 /// Which cluster to follow, and how much of it.
 #[derive(Clone, Debug, Default, clap::Args)]

@@ -1,23 +1,11 @@
 //! The API of a cluster as a source.
 //!
-//! One thread with a runtime of its own holds all that waits for the network: a [`stream::Follower`] for each list and its
-//! watch, and the [`intake::Intake`], which makes changes of what they say. What has come while the compiler was at work is
+//! One thread with a runtime of its own holds all that waits for the network: a [`Reflector`] for each list and its
+//! watch, and the [`Intake`], which makes changes of what they say. What has come while the compiler was at work is
 //! taken in as one batch.
 //!
 //! Nothing that the server does, or fails to do, ends the source: what was known stays known, and a line says what is
 //! the matter.
-
-mod access;
-mod backoff;
-mod intake;
-mod references;
-mod reply;
-mod resource;
-mod stream;
-#[cfg(test)]
-mod tests;
-mod troubles;
-mod writing;
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -31,19 +19,18 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use self::access::Connection;
-pub use self::access::{Access, AccessError};
-use self::backoff::Backoff;
-use self::intake::{Intake, Order, Reaction};
-use self::reply::Failure;
-use self::resource::resources;
-use self::stream::{Follower, Message, Patience, Said};
-pub use self::writing::{Address, Publish, WritingOptions};
-use self::writing::{Ears, Seen, write};
-use super::{Batch, Scope, Source, Stopper};
-use crate::feedback::{Feedback, mailbox};
-use crate::model::Id;
-use crate::problem::Version;
+use crate::access::ApiConnection;
+use crate::access::{Access, AccessError};
+use crate::backoff::Backoff;
+use crate::intake::{Intake, Order, Reaction};
+use crate::reflector::{Message, Patience, Reflector, Said};
+use crate::reply::Failure;
+use crate::resource::resources;
+use crate::writing::{Ears, Seen, WritingOptions, write};
+use headgate_controlplane::feedback::{Feedback, mailbox};
+use headgate_controlplane::model::Id;
+use headgate_controlplane::problem::Version;
+use headgate_controlplane::source::{Batch, Scope, Source, Stopper};
 
 /// Messages of streams that wait for the intake at most.
 const MESSAGES: usize = 4096;
@@ -55,7 +42,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What to follow, and how.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct Watching {
     /// How the API server is reached.
     pub access: Access,
     /// The namespaces to look at; none for all.
@@ -70,7 +57,7 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address or the credentials.
-    #[error(transparent)]
+    #[error("the Kubernetes API: {0}")]
     Access(#[from] AccessError),
     /// No thread or descriptor is left.
     #[error("cannot start a thread: {0}")]
@@ -91,15 +78,15 @@ impl Kubernetes {
     /// # Errors
     ///
     /// Where it is not known whom to ask, and as whom.
-    pub fn start(options: Options) -> Result<Self, StartError> {
+    pub fn start(options: Watching) -> Result<Self, StartError> {
         Self::patiently(options, Patience::default())
     }
 
-    fn patiently(options: Options, patience: Patience) -> Result<Self, StartError> {
+    pub(crate) fn patiently(options: Watching, patience: Patience) -> Result<Self, StartError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let connection = runtime.block_on(Connection::open(options.access.clone()))?;
+        let connection = runtime.block_on(ApiConnection::open(options.access.clone()))?;
         // One batch waits here, the next is gathered.
         let (give, batches) = mpsc::channel(1);
         let (stop, rung) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -166,8 +153,8 @@ impl Source for Kubernetes {
 
 /// Gathers what the streams say, and gives it on when it is asked for; ends when nobody asks any more.
 async fn serve(
-    options: &Options,
-    connection: Connection,
+    options: &Watching,
+    connection: ApiConnection,
     patience: Patience,
     give: mpsc::Sender<Batch>,
     tell: mpsc::UnboundedSender<Seen>,
@@ -208,7 +195,7 @@ async fn serve(
 
 /// The tasks that ask the server.
 struct Streams {
-    connection: Connection,
+    connection: ApiConnection,
     patience: Patience,
     say: mpsc::Sender<Message>,
     running: BTreeMap<Scope, tokio::task::AbortHandle>,
@@ -224,7 +211,7 @@ impl Streams {
             match order {
                 Order::Start(scope, fields) => {
                     let (connection, say) = (self.connection.clone(), self.say.clone());
-                    let follower = Follower::new(scope.clone(), fields, connection, self.patience, say);
+                    let follower = Reflector::new(scope.clone(), fields, connection, self.patience, say);
                     let task = self.tasks.spawn(follower.run());
                     self.running.insert(scope, task);
                 }
@@ -249,7 +236,7 @@ impl Streams {
 }
 
 /// Asks for one object until there is an answer.
-async fn fetch(id: Id, connection: Connection, mut backoff: Backoff, say: mpsc::Sender<Message>) {
+async fn fetch(id: Id, connection: ApiConnection, mut backoff: Backoff, say: mpsc::Sender<Message>) {
     loop {
         match get(&id, &connection).await {
             Ok(found) => {
@@ -264,7 +251,7 @@ async fn fetch(id: Id, connection: Connection, mut backoff: Backoff, say: mpsc::
     }
 }
 
-async fn get(id: &Id, connection: &Connection) -> Result<Option<(Version, Value)>, Failure> {
+async fn get(id: &Id, connection: &ApiConnection) -> Result<Option<(Version, Value)>, Failure> {
     let resource = resources(id.kind)[0];
     let namespace = id.kind.namespaced().then_some(id.name.namespace.as_str());
     let request = Request::new(resource.path(namespace))

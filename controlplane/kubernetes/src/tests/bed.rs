@@ -11,19 +11,19 @@ use headgate_ring::message::{Key, Object};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::compile::compile;
-use crate::model::{Id, Kind, ObjectName};
-use crate::source::kubernetes::stream::Patience;
-use crate::source::kubernetes::{Access, Kubernetes, Options, WritingOptions};
-use crate::source::store::Store;
-use crate::source::{Change, Contents, Source};
-use crate::testing::{NOW, settings};
+use crate::reflector::Patience;
+use crate::{Access, Kubernetes, Watching, WritingOptions};
+use headgate_controlplane::compile::compile;
+use headgate_controlplane::harness::{NOW, settings};
+use headgate_controlplane::model::{Id, Kind, ObjectName};
+use headgate_controlplane::source::store::Store;
+use headgate_controlplane::source::{Change, Contents, Source};
 
 /// How long a wait in vain takes.
-pub(super) const WATCHDOG: Duration = Duration::from_secs(60);
+pub(crate) const WATCHDOG: Duration = Duration::from_secs(60);
 
 /// That of the tests: what takes long otherwise is soon.
-pub(super) const QUICK: Patience = Patience {
+pub(crate) const QUICK: Patience = Patience {
     answer: Duration::from_secs(2),
     page: Duration::from_secs(2),
     silence: Duration::from_secs(20),
@@ -32,22 +32,22 @@ pub(super) const QUICK: Patience = Patience {
     pauses: (Duration::from_millis(10), Duration::from_millis(200)),
 };
 
-pub(super) struct Bed {
-    pub(super) server: ApiServer,
-    pub(super) source: Kubernetes,
-    pub(super) store: Store,
+pub(crate) struct Bed {
+    pub(crate) server: ApiServer,
+    pub(crate) source: Kubernetes,
+    pub(crate) store: Store,
     temporary: TempDir,
     _alive: Sender<()>,
 }
 
 /// A server that no test needs to differ.
-pub(super) fn server() -> ApiServer {
+pub(crate) fn server() -> ApiServer {
     ApiServer::start(Settings::default()).expect("a server")
 }
 
 /// What follows it as the administrator, all of it.
-pub(super) fn options(kubeconfig: &Path) -> Options {
-    Options {
+pub(crate) fn options(kubeconfig: &Path) -> Watching {
+    Watching {
         access: Access::Kubeconfig {
             path: kubeconfig.to_owned(),
             context: None,
@@ -59,19 +59,19 @@ pub(super) fn options(kubeconfig: &Path) -> Options {
 }
 
 impl Bed {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::on(server())
     }
 
-    pub(super) fn on(server: ApiServer) -> Self {
+    pub(crate) fn on(server: ApiServer) -> Self {
         Self::with(server, QUICK, |_| {})
     }
 
-    pub(super) fn writing(server: ApiServer, writing: WritingOptions) -> Self {
+    pub(crate) fn writing(server: ApiServer, writing: WritingOptions) -> Self {
         Self::with(server, QUICK, |options| options.writing = Some(writing))
     }
 
-    pub(super) fn with(server: ApiServer, patience: Patience, change: impl FnOnce(&mut Options)) -> Self {
+    pub(crate) fn with(server: ApiServer, patience: Patience, change: impl FnOnce(&mut Watching)) -> Self {
         let temporary = tempfile::tempdir().expect("a directory");
         let kubeconfig = temporary.path().join("kubeconfig");
         std::fs::write(&kubeconfig, server.kubeconfig()).expect("written");
@@ -94,41 +94,41 @@ impl Bed {
         }
     }
 
-    pub(super) fn kubeconfig(&self) -> PathBuf {
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.temporary.path().join("kubeconfig")
     }
 
-    pub(super) fn apply(&self, object: &Value) -> Value {
+    pub(crate) fn apply(&self, object: &Value) -> Value {
         self.server.store().apply(object).expect("an object")
     }
 
     /// Takes in one batch. Gives what of the model is other than before.
-    pub(super) fn step(&mut self) -> BTreeSet<Id> {
+    pub(crate) fn step(&mut self) -> BTreeSet<Id> {
         let batch = self.source.next().expect("the watchdog has bitten");
         self.store.update(batch)
     }
 
     /// Takes in what comes until this holds.
-    pub(super) fn until(&mut self, holds: impl Fn(&Store) -> bool) {
+    pub(crate) fn until(&mut self, holds: impl Fn(&Store) -> bool) {
         while !holds(&self.store) {
             self.step();
         }
     }
 
-    pub(super) fn until_complete(&mut self) {
+    pub(crate) fn until_complete(&mut self) {
         self.until(Store::is_complete);
     }
 
-    pub(super) fn until_there(&mut self, id: &Id) {
+    pub(crate) fn until_there(&mut self, id: &Id) {
         self.until(|store| store.model().contains(id));
     }
 
-    pub(super) fn until_gone(&mut self, id: &Id) {
+    pub(crate) fn until_gone(&mut self, id: &Id) {
         self.until(|store| !store.model().contains(id));
     }
 
     /// Takes in what comes until it is what the server has.
-    pub(super) fn until_agreed(&mut self) {
+    pub(crate) fn until_agreed(&mut self) {
         loop {
             if compiled(&self.store) == compiled(&self.of_files()) {
                 return;
@@ -137,8 +137,8 @@ impl Bed {
         }
     }
 
-    pub(super) fn lines(&self) -> Vec<String> {
-        crate::testing::lines(&self.store)
+    pub(crate) fn lines(&self) -> Vec<String> {
+        headgate_controlplane::harness::lines(&self.store)
     }
 
     /// What the server has, as files.
@@ -154,7 +154,7 @@ impl Bed {
         let files = objects.enumerate().map(|(at, (kind, mut value))| {
             value["apiVersion"] = json!(kind.api_version());
             value["kind"] = json!(kind.as_str());
-            let document = crate::source::decode::Document { line: 1, value };
+            let document = headgate_controlplane::source::decode::Document { line: 1, value };
             Change::File(
                 Path::new(&format!("{at}.yaml")).into(),
                 Contents::Documents(vec![document]),
@@ -165,19 +165,19 @@ impl Bed {
     }
 }
 
-pub(super) fn compiled(store: &Store) -> BTreeMap<Key, Object> {
+pub(crate) fn compiled(store: &Store) -> BTreeMap<Key, Object> {
     compile(store.model(), &settings(), NOW).state
 }
 
-pub(super) fn id(kind: Kind, namespace: &str, name: &str) -> Id {
+pub(crate) fn id(kind: Kind, namespace: &str, name: &str) -> Id {
     Id::new(kind, ObjectName::new(namespace, name))
 }
 
-pub(super) fn namespace(name: &str) -> Value {
+pub(crate) fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 }
 
-pub(super) fn pod(name: &str, address: &str) -> Value {
+pub(crate) fn pod(name: &str, address: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"namespace": "shop", "name": name, "labels": {"app": "web"}},
@@ -186,7 +186,7 @@ pub(super) fn pod(name: &str, address: &str) -> Value {
     })
 }
 
-pub(super) fn service(name: &str) -> Value {
+pub(crate) fn service(name: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": {"namespace": "shop", "name": name},
@@ -194,7 +194,7 @@ pub(super) fn service(name: &str) -> Value {
     })
 }
 
-pub(super) fn slice(name: &str, service: &str, addresses: &[&str]) -> Value {
+pub(crate) fn slice(name: &str, service: &str, addresses: &[&str]) -> Value {
     let endpoints: Vec<_> = addresses
         .iter()
         .map(|address| json!({"addresses": [address], "conditions": {"ready": true}}))
@@ -208,7 +208,7 @@ pub(super) fn slice(name: &str, service: &str, addresses: &[&str]) -> Value {
     })
 }
 
-pub(super) fn ingress(name: &str, host: &str, service: &str, secret: Option<&str>) -> Value {
+pub(crate) fn ingress(name: &str, host: &str, service: &str, secret: Option<&str>) -> Value {
     let tls: Vec<_> = secret
         .iter()
         .map(|name| json!({"hosts": [host], "secretName": name}))
@@ -227,7 +227,7 @@ pub(super) fn ingress(name: &str, host: &str, service: &str, secret: Option<&str
     })
 }
 
-pub(super) fn secret(name: &str, value: &str) -> Value {
+pub(crate) fn secret(name: &str, value: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
         "metadata": {"namespace": "shop", "name": name},

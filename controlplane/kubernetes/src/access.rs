@@ -63,7 +63,7 @@ pub enum AccessError {
 }
 
 /// An error with what caused it, each part once.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -152,13 +152,13 @@ fn client(config: Config) -> Result<Client, AccessError> {
 /// A client that is made anew when the server does not know it any more: a kubeconfig's token or certificate may have
 /// been replaced, an exec plugin may give another. (Token and authorities of a pod are read again without that.)
 #[derive(Clone)]
-pub(super) struct Connection {
+pub(crate) struct ApiConnection {
     access: Access,
     state: Arc<Mutex<(Client, Instant)>>,
 }
 
-impl Connection {
-    pub(super) async fn open(access: Access) -> Result<Self, AccessError> {
+impl ApiConnection {
+    pub(crate) async fn open(access: Access) -> Result<Self, AccessError> {
         let client = access.connect().await?;
         Ok(Self {
             access,
@@ -167,12 +167,12 @@ impl Connection {
     }
 
     /// The client to ask with.
-    pub(super) async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         self.state.lock().await.0.clone()
     }
 
     /// The server has refused the credentials, or TLS has failed.
-    pub(super) async fn renew(&self) {
+    pub(crate) async fn renew(&self) {
         let mut state = self.state.lock().await;
         if state.1.elapsed() < RENEWAL {
             return;

@@ -6,8 +6,8 @@ use headgate_apiserver::User;
 use serde_json::{Value, json};
 
 use super::bed::{Bed, QUICK, id, options, pod, server};
-use crate::model::Kind;
-use crate::source::kubernetes::{Kubernetes, StartError};
+use crate::{Kubernetes, StartError};
+use headgate_controlplane::model::Kind;
 
 #[test]
 fn a_token_that_is_replaced_is_read_again() {
@@ -27,14 +27,14 @@ fn a_token_that_is_not_good_any_more_is_told() {
     bed.until_complete();
     bed.server.revoke("admin-token");
     bed.server.close_watches();
-    bed.until(|store| !crate::testing::lines(store).is_empty());
+    bed.until(|store| !headgate_controlplane::harness::lines(store).is_empty());
     assert!(
         bed.lines()[0].starts_with("the API server does not accept the credentials: "),
         "{:?}",
         bed.lines()
     );
     bed.server.grant("admin-token", User::admin(), None);
-    bed.until(|store| crate::testing::lines(store).is_empty());
+    bed.until(|store| headgate_controlplane::harness::lines(store).is_empty());
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_client_certificate_will_do() {
         .kubeconfig_with_certificate(&User::admin())
         .expect("a certificate");
     let mut bed = Bed::with(server, QUICK, |options| {
-        let super::super::Access::Kubeconfig { path, .. } = &options.access else {
+        let crate::Access::Kubeconfig { path, .. } = &options.access else {
             unreachable!("the bed has a kubeconfig")
         };
         std::fs::write(path, &kubeconfig).expect("written");
@@ -87,7 +87,7 @@ fn an_exec_plugin_is_asked_again() {
     kubeconfig["users"][0]["user"] = json!({ "exec": exec });
     let kubeconfig = kubeconfig.to_string();
     let mut bed = Bed::with(server, QUICK, |options| {
-        let super::super::Access::Kubeconfig { path, .. } = &options.access else {
+        let crate::Access::Kubeconfig { path, .. } = &options.access else {
             unreachable!("the bed has a kubeconfig")
         };
         std::fs::write(path, &kubeconfig).expect("written");

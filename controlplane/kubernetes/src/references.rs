@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::model::name::{is_label, is_subdomain};
-use crate::model::{Id, Kind, ObjectName};
+use headgate_controlplane::model::name::{is_label, is_subdomain};
+use headgate_controlplane::model::{Id, Kind, ObjectName};
 
 /// Annotations that name a Secret, as `NAMESPACE/NAME` or as `NAME` of the Ingress's namespace.
 const SECRETS: [&str; 3] = [
@@ -21,7 +21,7 @@ const CONFIG_MAPS: [&str; 2] = [
 ];
 
 /// What an Ingress names.
-pub(super) fn of_ingress(namespace: &str, ingress: &Value) -> BTreeSet<Id> {
+pub(crate) fn of_ingress(namespace: &str, ingress: &Value) -> BTreeSet<Id> {
     let mut out = BTreeSet::new();
     let tls = ingress["spec"]["tls"].as_array();
     for entry in tls.into_iter().flatten() {

@@ -6,8 +6,8 @@ use headgate_apiserver::{Fault, Rule, User};
 use serde_json::json;
 
 use super::bed::{Bed, QUICK, id, ingress, pod, secret, server, service};
-use crate::model::Kind;
-use crate::source::kubernetes::stream::Patience;
+use crate::reflector::Patience;
+use headgate_controlplane::model::Kind;
 
 fn pods(bed: &Bed) -> Vec<String> {
     bed.store
@@ -54,7 +54,7 @@ fn errors_of_the_server_are_told_once_and_survived() {
     bed.until_complete();
     bed.server.faults().add(Fault::status(500));
     bed.server.close_watches();
-    bed.until(|store| !crate::testing::lines(store).is_empty());
+    bed.until(|store| !headgate_controlplane::harness::lines(store).is_empty());
     let lines = bed.lines();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(
@@ -65,7 +65,7 @@ fn errors_of_the_server_are_told_once_and_survived() {
     bed.apply(&pod("a", "10.0.0.1"));
     bed.server.faults().clear();
     bed.until_there(&id(Kind::Pod, "shop", "a"));
-    bed.until(|store| crate::testing::lines(store).is_empty());
+    bed.until(|store| headgate_controlplane::harness::lines(store).is_empty());
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn what_is_forbidden_is_told_and_comes_when_it_is_allowed() {
     );
     let kubeconfig = server.kubeconfig_with("gateway");
     let mut bed = Bed::with(server, QUICK, |options| {
-        let super::super::Access::Kubeconfig { path, .. } = &options.access else {
+        let crate::Access::Kubeconfig { path, .. } = &options.access else {
             unreachable!("the bed has a kubeconfig")
         };
         std::fs::write(path, &kubeconfig).expect("written");
@@ -186,7 +186,7 @@ fn what_is_forbidden_is_told_and_comes_when_it_is_allowed() {
         "metadata": {"namespace": "shop", "name": "p"}, "spec": {"podSelector": {}},
     }));
     bed.until_there(&id(Kind::NetworkPolicy, "shop", "p"));
-    bed.until(|store| crate::testing::lines(store).is_empty());
+    bed.until(|store| headgate_controlplane::harness::lines(store).is_empty());
 }
 
 #[test]

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use std::hash::BuildHasher;
 use tokio::time::Instant;
 
-use crate::feedback::{Outcome, Standing};
-use crate::model::Id;
-use crate::problem::{Origin, Problem, Severity, Version};
+use headgate_controlplane::feedback::{Outcome, Standing};
+use headgate_controlplane::model::Id;
+use headgate_controlplane::problem::{Origin, Problem, Severity, Version};
 
 /// What the API server takes of a message (`NoteLengthLimit`), and some room.
 const LONGEST: usize = 1000;
@@ -20,7 +20,7 @@ const AGAIN: Duration = Duration::from_secs(50 * 60);
 
 /// What was said about which object, and what is still to be said.
 #[derive(Debug, Default)]
-pub(super) struct Events {
+pub(crate) struct Events {
     /// When each was written, by what makes it the same: as long as its cause stands.
     told: BTreeMap<Cause, Instant>,
     by_object: BTreeMap<Id, BTreeSet<Cause>>,
@@ -29,8 +29,8 @@ pub(super) struct Events {
 
 /// What makes two Events the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Cause {
-    pub(super) id: Id,
+pub(crate) struct Cause {
+    pub(crate) id: Id,
     uid: String,
     resource_version: String,
     reason: &'static str,
@@ -39,7 +39,7 @@ pub(super) struct Cause {
 
 impl Events {
     /// What became of an object.
-    pub(super) fn became(&mut self, id: &Id, outcome: &Outcome) {
+    pub(crate) fn became(&mut self, id: &Id, outcome: &Outcome) {
         let causes = causes(id, outcome);
         let same = |a: &Cause, b: &Cause| (&a.uid, a.reason, &a.text) == (&b.uid, b.reason, &b.text);
         let before = self.by_object.remove(id).unwrap_or_default();
@@ -64,7 +64,7 @@ impl Events {
     }
 
     /// Those that are to be written again.
-    pub(super) fn remind(&mut self, now: Instant) {
+    pub(crate) fn remind(&mut self, now: Instant) {
         let old = self
             .told
             .iter()
@@ -73,17 +73,17 @@ impl Events {
     }
 
     /// What to write next.
-    pub(super) fn next(&mut self) -> Option<Cause> {
+    pub(crate) fn next(&mut self) -> Option<Cause> {
         self.due.pop_first()
     }
 
     /// It was written.
-    pub(super) fn written(&mut self, cause: Cause, now: Instant) {
+    pub(crate) fn written(&mut self, cause: Cause, now: Instant) {
         self.told.insert(cause, now);
     }
 
     /// It could not be written.
-    pub(super) fn again(&mut self, cause: Cause) {
+    pub(crate) fn again(&mut self, cause: Cause) {
         if self
             .by_object
             .get(&cause.id)
@@ -142,7 +142,7 @@ fn shortened(text: &str) -> String {
 
 impl Cause {
     /// Where Events about the object stand: cluster-wide objects have theirs in `default`.
-    pub(super) fn namespace(&self) -> &str {
+    pub(crate) fn namespace(&self) -> &str {
         match self.id.name.namespace.as_str() {
             "" => "default",
             namespace => namespace,
@@ -150,7 +150,7 @@ impl Cause {
     }
 
     /// The same for the same cause, whoever writes it: it is there once, whoever leads.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let hash = FixedState::default().hash_one((&self.uid, self.reason, &self.text));
         // An object's name may have 253 characters, and the Event's has no more.
         let name: String = self.id.name.name.chars().take(230).collect();
@@ -158,7 +158,7 @@ impl Cause {
     }
 
     /// The Event. `host` is the instance that writes it.
-    pub(super) fn event(&self, host: &str, now: Timestamp) -> Value {
+    pub(crate) fn event(&self, host: &str, now: Timestamp) -> Value {
         let time = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let namespace = Some(&self.id.name.namespace).filter(|namespace| !namespace.is_empty());
         json!({

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::object_name;
-use crate::model::ObjectName;
-use crate::source::kubernetes::{Address, Publish, WritingOptions};
+use crate::{Publish, StatusAddress, WritingOptions};
+use headgate_controlplane::model::ObjectName;
+use headgate_controlplane::object_name;
 
 /// What to write back to the cluster.
 #[derive(Clone, Debug, clap::Args)]
@@ -112,13 +112,13 @@ impl StatusOptions {
         let written: BTreeSet<_> = self
             .publish_status_address
             .iter()
-            .map(|text| Address::of(text.trim()))
+            .map(|text| StatusAddress::of(text.trim()))
             .collect();
         // Where the gateway has addresses of its own, clients connect to these, and not to those of its nodes.
         let own = || {
             let known = ingress.iter().filter(|address| !address.is_unspecified());
             known
-                .map(|address| Address::of(&address.to_string()))
+                .map(|address| StatusAddress::of(&address.to_string()))
                 .collect::<BTreeSet<_>>()
         };
         let fixed = if written.is_empty() { own() } else { written };

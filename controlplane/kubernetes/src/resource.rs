@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use crate::model::{Id, Kind, ObjectName};
-use crate::problem::Version;
+use headgate_controlplane::model::{Id, Kind, ObjectName};
+use headgate_controlplane::problem::Version;
 
 /// One way in which a server has a kind.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Resource {
+pub(crate) struct Resource {
     /// Of the REST path: `/api/v1` or `/apis/GROUP/VERSION`.
     root: &'static str,
     plural: &'static str,
@@ -51,7 +51,7 @@ const CLUSTER_NETWORK_POLICIES: &[Resource] = &[resource(
 )];
 
 /// The ways in which servers have a kind, the one to prefer first.
-pub(super) const fn resources(kind: Kind) -> &'static [Resource] {
+pub(crate) const fn resources(kind: Kind) -> &'static [Resource] {
     match kind {
         Kind::Namespace => NAMESPACES,
         Kind::Pod => PODS,
@@ -69,13 +69,13 @@ pub(super) const fn resources(kind: Kind) -> &'static [Resource] {
 }
 
 /// Whether a server without this kind is as good as one that has it and no objects of it.
-pub(super) const fn optional(kind: Kind) -> bool {
+pub(crate) const fn optional(kind: Kind) -> bool {
     matches!(kind, Kind::ClusterNetworkPolicy)
 }
 
 impl Resource {
     /// The path of its objects: of one namespace, or of all.
-    pub(super) fn path(self, namespace: Option<&str>) -> String {
+    pub(crate) fn path(self, namespace: Option<&str>) -> String {
         match namespace {
             Some(namespace) => format!("{}/namespaces/{namespace}/{}", self.root, self.plural),
             None => format!("{}/{}", self.root, self.plural),
@@ -84,7 +84,7 @@ impl Resource {
 
     /// Which version of which object a value is; its bulk that nothing reads is taken out of it. `None` where it has no
     /// name, which no server sends.
-    pub(super) fn take_in(self, kind: Kind, value: &mut Value) -> Option<Version> {
+    pub(crate) fn take_in(self, kind: Kind, value: &mut Value) -> Option<Version> {
         let metadata = value.get_mut("metadata")?.as_object_mut()?;
         strip(metadata);
         let text = |field: &str| metadata.get(field).and_then(Value::as_str).unwrap_or_default();

@@ -4,19 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::feedback::Standing;
-use crate::model::ObjectName;
+use headgate_controlplane::feedback::Standing;
+use headgate_controlplane::model::ObjectName;
 
 /// Where clients connect: an element of `status.loadBalancer.ingress`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Address {
+pub enum StatusAddress {
     /// `ip`
     Ip(String),
     /// `hostname`
     Host(String),
 }
 
-impl Address {
+impl StatusAddress {
     /// An address or a name, as flags give them.
     #[must_use]
     pub fn of(text: &str) -> Self {
@@ -27,7 +27,7 @@ impl Address {
     }
 
     /// The elements of a `status.loadBalancer.ingress`, in an order of their own.
-    pub(super) fn of_status(object: &Value) -> BTreeSet<Self> {
+    pub(crate) fn of_status(object: &Value) -> BTreeSet<Self> {
         let elements = object["status"]["loadBalancer"]["ingress"].as_array();
         let address = |element: &Value| {
             let text = |field: &str| element[field].as_str().filter(|text| !text.is_empty());
@@ -46,27 +46,27 @@ impl Address {
 }
 
 /// A merge patch that makes these the addresses.
-pub(super) fn patch(addresses: &BTreeSet<Address>) -> Value {
-    let elements = addresses.iter().map(Address::element).collect::<Vec<_>>();
+pub(crate) fn patch(addresses: &BTreeSet<StatusAddress>) -> Value {
+    let elements = addresses.iter().map(StatusAddress::element).collect::<Vec<_>>();
     json!({ "status": { "loadBalancer": { "ingress": elements } } })
 }
 
 /// Which Ingresses say what, and what they are to say.
 #[derive(Debug, Default)]
-pub(super) struct Statuses {
+pub(crate) struct Statuses {
     /// As the API has them.
-    there: BTreeMap<ObjectName, BTreeSet<Address>>,
+    there: BTreeMap<ObjectName, BTreeSet<StatusAddress>>,
     /// Whether each is served here.
     ours: BTreeMap<ObjectName, bool>,
     /// Where clients connect; empty while that is not known.
-    published: BTreeSet<Address>,
+    published: BTreeSet<StatusAddress>,
     /// What may have to be written.
     due: BTreeSet<ObjectName>,
 }
 
 impl Statuses {
     /// The API has this Ingress.
-    pub(super) fn seen(&mut self, name: &ObjectName, addresses: BTreeSet<Address>) {
+    pub(crate) fn seen(&mut self, name: &ObjectName, addresses: BTreeSet<StatusAddress>) {
         if self.there.get(name) != Some(&addresses) {
             self.there.insert(name.clone(), addresses);
             self.due.insert(name.clone());
@@ -74,14 +74,14 @@ impl Statuses {
     }
 
     /// There is no such Ingress any more.
-    pub(super) fn gone(&mut self, name: &ObjectName) {
+    pub(crate) fn gone(&mut self, name: &ObjectName) {
         self.there.remove(name);
         self.ours.remove(name);
         self.due.remove(name);
     }
 
     /// What became of an Ingress.
-    pub(super) fn became(&mut self, name: &ObjectName, standing: &Standing) {
+    pub(crate) fn became(&mut self, name: &ObjectName, standing: &Standing) {
         let ours = match standing {
             Standing::Gone => {
                 self.ours.remove(name);
@@ -96,7 +96,7 @@ impl Statuses {
     }
 
     /// Where clients connect from now on.
-    pub(super) fn publish(&mut self, addresses: BTreeSet<Address>) {
+    pub(crate) fn publish(&mut self, addresses: BTreeSet<StatusAddress>) {
         if self.published != addresses {
             self.published = addresses;
             self.review();
@@ -104,12 +104,12 @@ impl Statuses {
     }
 
     /// All of them may have to be written: somebody else did until now.
-    pub(super) fn review(&mut self) {
+    pub(crate) fn review(&mut self) {
         self.due.extend(self.there.keys().cloned());
     }
 
     /// What an Ingress is to say, where it says something else.
-    pub(super) fn next(&mut self) -> Option<(ObjectName, BTreeSet<Address>)> {
+    pub(crate) fn next(&mut self) -> Option<(ObjectName, BTreeSet<StatusAddress>)> {
         while let Some(name) = self.due.pop_first() {
             let (Some(there), Some(ours)) = (self.there.get(&name), self.ours.get(&name)) else {
                 continue;
@@ -129,19 +129,19 @@ impl Statuses {
     }
 
     /// It was written; the watch will say so later.
-    pub(super) fn written(&mut self, name: &ObjectName, addresses: BTreeSet<Address>) {
+    pub(crate) fn written(&mut self, name: &ObjectName, addresses: BTreeSet<StatusAddress>) {
         if let Some(there) = self.there.get_mut(name) {
             *there = addresses;
         }
     }
 
     /// It could not be written.
-    pub(super) fn again(&mut self, name: ObjectName) {
+    pub(crate) fn again(&mut self, name: ObjectName) {
         self.due.insert(name);
     }
 
     /// The Ingresses that say where we are, when nobody is left to serve them.
-    pub(super) fn farewell(&self) -> Vec<ObjectName> {
+    pub(crate) fn farewell(&self) -> Vec<ObjectName> {
         let ours = |name: &&ObjectName| self.ours.get(*name) == Some(&true);
         let ours = self.there.keys().filter(ours);
         ours.filter(|name| self.there.get(*name) == Some(&self.published))

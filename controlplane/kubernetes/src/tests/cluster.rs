@@ -7,8 +7,8 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 
 use super::bed::{Bed, id, ingress, namespace, pod, secret, service, slice};
-use crate::compile::tests::incremental::manifests::any_change;
-use crate::model::Kind;
+use headgate_controlplane::harness::manifests::any_change;
+use headgate_controlplane::model::Kind;
 
 fn aged(minor: u32) -> ApiServer {
     let settings = Settings {
@@ -195,7 +195,7 @@ fn some_namespaces_alone_can_be_followed() {
     elsewhere["metadata"]["namespace"] = json!("blog");
     server.store().apply(&elsewhere).expect("a pod");
     let mut bed = Bed::with(server, super::bed::QUICK, |options| {
-        options.namespaces = vec!["shop".to_owned()]
+        options.namespaces = vec!["shop".to_owned()];
     });
     bed.until_complete();
     let pods: Vec<_> = bed

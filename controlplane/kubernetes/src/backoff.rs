@@ -4,14 +4,14 @@ use std::time::Duration;
 
 /// Twice as long after each failure, of which a random half is left out.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     first: Duration,
     longest: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    pub(super) fn between((first, longest): (Duration, Duration)) -> Self {
+    pub(crate) fn between((first, longest): (Duration, Duration)) -> Self {
         Self {
             first,
             longest,
@@ -20,21 +20,21 @@ impl Backoff {
     }
 
     /// The next pause.
-    pub(super) fn pause(&mut self) -> Duration {
+    pub(crate) fn pause(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(self.longest);
         self.spread(pause)
     }
 
     /// Between the half of a time and the whole.
-    pub(super) fn spread(&self, time: Duration) -> Duration {
+    pub(crate) fn spread(&self, time: Duration) -> Duration {
         // Without random numbers all clients would wait equally long, no more.
         let random = getrandom::u32().unwrap_or(u32::MAX);
         time.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))
     }
 
     /// An attempt has gone well.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.next = self.first;
     }
 }

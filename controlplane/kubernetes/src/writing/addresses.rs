@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use kube::api::{ListParams, Request};
 use serde_json::Value;
 
-use super::super::access::Connection;
-use super::super::reply::{Failure, Page};
-use super::status::Address;
-use crate::model::ObjectName;
+use super::status::StatusAddress;
+use crate::access::ApiConnection;
+use crate::reply::{Failure, Page};
+use headgate_controlplane::model::ObjectName;
 
 /// Where the addresses are to be found. The flags of the same names mean what they mean for ingress-nginx.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Publish {
     /// `--publish-status-address`, or the ingress addresses: these.
-    Fixed(BTreeSet<Address>),
+    Fixed(BTreeSet<StatusAddress>),
     /// `--publish-service`: those of a Service.
     Service(ObjectName),
     /// Those of the nodes on which the pods of this gateway run.
@@ -35,10 +35,10 @@ const OWN_LABELS: [&str; 3] = [
 
 impl Publish {
     /// The addresses as they are now, and how many pods serve, where that is known.
-    pub(super) async fn find(
+    pub(crate) async fn find(
         &self,
-        connection: &Connection,
-    ) -> Result<(BTreeSet<Address>, Option<usize>), Failure> {
+        connection: &ApiConnection,
+    ) -> Result<(BTreeSet<StatusAddress>, Option<usize>), Failure> {
         match self {
             Self::Fixed(addresses) => Ok((addresses.clone(), None)),
             Self::Service(name) => {
@@ -54,7 +54,7 @@ fn path(plural: &str, name: &ObjectName) -> String {
     format!("/api/v1/namespaces/{}/{plural}/{}", name.namespace, name.name)
 }
 
-async fn get(connection: &Connection, path: &str) -> Result<Value, Failure> {
+async fn get(connection: &ApiConnection, path: &str) -> Result<Value, Failure> {
     let request = http::Request::get(path)
         .body(Vec::new())
         .map_err(|error| Failure::Invalid(error.to_string()))?;
@@ -63,31 +63,31 @@ async fn get(connection: &Connection, path: &str) -> Result<Value, Failure> {
 }
 
 /// As ingress-nginx reads a Service (`statusAddressFromService`).
-fn of_service(service: &Value) -> BTreeSet<Address> {
+fn of_service(service: &Value) -> BTreeSet<StatusAddress> {
     let spec = &service["spec"];
     let external = || {
         let ips = spec["externalIPs"].as_array().into_iter().flatten();
         ips.filter_map(Value::as_str)
-            .map(Address::of)
+            .map(StatusAddress::of)
             .collect::<BTreeSet<_>>()
     };
     let cluster = || {
         let ip = spec["clusterIP"]
             .as_str()
             .filter(|ip| !matches!(*ip, "" | "None"));
-        ip.map(Address::of).into_iter().collect::<BTreeSet<_>>()
+        ip.map(StatusAddress::of).into_iter().collect::<BTreeSet<_>>()
     };
     match spec["type"].as_str() {
         Some("ExternalName") => {
             let name = spec["externalName"].as_str();
-            name.map(Address::of).into_iter().collect()
+            name.map(StatusAddress::of).into_iter().collect()
         }
         Some("NodePort") => {
             let external = external();
             if external.is_empty() { cluster() } else { external }
         }
         Some("LoadBalancer") => {
-            let mut all = Address::of_status(service);
+            let mut all = StatusAddress::of_status(service);
             all.append(&mut external());
             all
         }
@@ -96,10 +96,10 @@ fn of_service(service: &Value) -> BTreeSet<Address> {
 }
 
 async fn nodes(
-    connection: &Connection,
+    connection: &ApiConnection,
     pod: &ObjectName,
     internal: bool,
-) -> Result<(BTreeSet<Address>, Option<usize>), Failure> {
+) -> Result<(BTreeSet<StatusAddress>, Option<usize>), Failure> {
     let own = get(connection, &path("pods", pod)).await?;
     let labels = own["metadata"]["labels"].as_object();
     let selector: Vec<_> = labels
@@ -141,13 +141,13 @@ fn is_ready(pod: &Value) -> bool {
 }
 
 /// The external addresses of a node, or else its internal ones.
-fn of_node(node: &Value, internal: bool) -> BTreeSet<Address> {
+fn of_node(node: &Value, internal: bool) -> BTreeSet<StatusAddress> {
     let of = |kind: &str| -> BTreeSet<_> {
         let addresses = node["status"]["addresses"].as_array().into_iter().flatten();
         let of_kind = addresses.filter(|address| address["type"] == kind);
         of_kind
             .filter_map(|address| address["address"].as_str())
-            .map(Address::of)
+            .map(StatusAddress::of)
             .collect()
     };
     let external = if internal {

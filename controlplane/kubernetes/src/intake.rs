@@ -7,14 +7,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::references;
+use super::reflector::Said;
 use super::reply::Failure;
 use super::resource::optional;
-use super::stream::Said;
 use super::troubles::Troubles;
 use super::writing::Seen;
-use crate::model::{Id, Kind, ObjectName};
-use crate::problem::Version;
-use crate::source::{Batch, Change, Scope};
+use headgate_controlplane::model::{Id, Kind, ObjectName};
+use headgate_controlplane::problem::Version;
+use headgate_controlplane::source::{Batch, Change, Scope};
 
 /// The kinds that are followed as a whole. The cluster makes EndpointSlices of Endpoints itself.
 const WHOLE: [Kind; 9] = [
@@ -34,7 +34,7 @@ const OTHER_SECRETS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/servic
 
 /// What is to be done besides.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(crate) enum Order {
     /// Follow a scope, restricted to these fields.
     Start(Scope, Option<String>),
     /// Follow it no longer.
@@ -45,11 +45,11 @@ pub(super) enum Order {
 
 /// What follows from what a stream has said.
 #[derive(Debug, Default)]
-pub(super) struct Reaction {
-    pub(super) changes: Batch,
+pub(crate) struct Reaction {
+    pub(crate) changes: Batch,
     /// For who writes their status.
-    pub(super) seen: Vec<Seen>,
-    pub(super) orders: Vec<Order>,
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) orders: Vec<Order>,
 }
 
 /// How Secrets are followed.
@@ -65,7 +65,7 @@ enum Secrets {
 
 /// The state of the source.
 #[derive(Debug)]
-pub(super) struct Intake {
+pub(crate) struct Intake {
     /// The namespaces to look at; none for all.
     namespaces: Vec<String>,
     /// What is followed, and whether as much of it is known as can be.
@@ -85,7 +85,7 @@ pub(super) struct Intake {
 
 impl Intake {
     /// Of these namespaces, or of all; `named` are the Secrets and ConfigMaps that flags name.
-    pub(super) fn new(namespaces: &[String], named: impl IntoIterator<Item = Id>) -> (Self, Reaction) {
+    pub(crate) fn new(namespaces: &[String], named: impl IntoIterator<Item = Id>) -> (Self, Reaction) {
         let mut intake = Self {
             namespaces: namespaces.to_vec(),
             streams: BTreeMap::new(),
@@ -110,7 +110,7 @@ impl Intake {
     }
 
     /// What a stream says.
-    pub(super) fn take(&mut self, scope: &Scope, said: Said) -> Reaction {
+    pub(crate) fn take(&mut self, scope: &Scope, said: Said) -> Reaction {
         let mut reaction = Reaction::default();
         if let Said::Fetched(found) = said {
             self.fetched(scope, found, &mut reaction);
@@ -136,7 +136,7 @@ impl Intake {
             Said::Object(version, value) => self.object(scope, version, value, reaction),
             Said::Deleted(id) => {
                 if id.kind == Kind::Ingress {
-                    self.refers(&id.name, BTreeSet::new(), reaction);
+                    self.refers(&id.name, &BTreeSet::new(), reaction);
                     reaction.seen.push(Seen::Gone(id.name.clone()));
                 }
                 self.fetching.remove(&id);
@@ -146,7 +146,7 @@ impl Intake {
             }
             Said::Listed => {
                 for name in self.unseen.remove(scope).unwrap_or_default() {
-                    self.refers(&name, BTreeSet::new(), reaction);
+                    self.refers(&name, &BTreeSet::new(), reaction);
                     reaction.seen.push(Seen::Gone(name));
                 }
                 reaction.changes.push(Change::Listed(scope.clone()));
@@ -166,7 +166,7 @@ impl Intake {
                     unseen.remove(&id.name);
                 }
                 let names = references::of_ingress(&id.name.namespace, &value);
-                self.refers(&id.name, names, reaction);
+                self.refers(&id.name, &names, reaction);
                 reaction.seen.push(Seen::ingress(&id.name, &value));
             }
             Kind::Secret if !self.wanted.contains_key(id) => return,
@@ -240,7 +240,7 @@ impl Intake {
     }
 
     /// An Ingress names these now.
-    fn refers(&mut self, ingress: &ObjectName, names: BTreeSet<Id>, reaction: &mut Reaction) {
+    fn refers(&mut self, ingress: &ObjectName, names: &BTreeSet<Id>, reaction: &mut Reaction) {
         let before = if names.is_empty() {
             self.references.remove(ingress)
         } else {
@@ -250,7 +250,7 @@ impl Intake {
         for id in names.difference(&before) {
             self.want(id, reaction);
         }
-        for id in before.difference(&names) {
+        for id in before.difference(names) {
             self.unwant(id, reaction);
         }
     }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::reply::Failure;
-use crate::model::Kind;
-use crate::problem::{Problem, Severity};
-use crate::source::Scope;
+use headgate_controlplane::model::Kind;
+use headgate_controlplane::problem::{Problem, Severity};
+use headgate_controlplane::source::Scope;
 
 /// What is wrong with which stream.
 #[derive(Debug, Default)]
-pub(super) struct Troubles {
+pub(crate) struct Troubles {
     standing: BTreeMap<Scope, Trouble>,
     /// What was said first of the server as a whole: each attempt may say it in other words.
     outage: Option<String>,
@@ -26,7 +26,7 @@ enum Trouble {
 
 impl Troubles {
     /// A stream has failed.
-    pub(super) fn met(&mut self, scope: &Scope, failure: &Failure) {
+    pub(crate) fn met(&mut self, scope: &Scope, failure: &Failure) {
         let trouble = match failure {
             Failure::Unauthorized(_)
             | Failure::Unreachable(_)
@@ -54,7 +54,7 @@ impl Troubles {
     }
 
     /// A stream goes on, or is given up.
-    pub(super) fn over(&mut self, scope: &Scope) {
+    pub(crate) fn over(&mut self, scope: &Scope) {
         if self.standing.remove(scope).is_none() {
             return;
         }
@@ -65,7 +65,7 @@ impl Troubles {
     }
 
     /// All that is wrong, if that has changed since the last call.
-    pub(super) fn news(&mut self) -> Option<Vec<Problem>> {
+    pub(crate) fn news(&mut self) -> Option<Vec<Problem>> {
         std::mem::take(&mut self.changed).then(|| self.problems())
     }
 

@@ -6,14 +6,15 @@ use serde_json::{Value, json};
 
 /// An object as it is after a change.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
-    pub(crate) manifest: Value,
+pub struct Change {
+    /// As it is written.
+    pub manifest: Value,
     /// Whether it is removed instead.
-    pub(crate) gone: bool,
+    pub gone: bool,
 }
 
 /// A change of an object of any kind.
-pub(crate) fn any_change() -> impl Strategy<Value = Change> {
+pub fn any_change() -> impl Strategy<Value = Change> {
     let manifest = prop_oneof![
         6 => pod(),
         1 => namespace(),
@@ -29,7 +30,7 @@ pub(crate) fn any_change() -> impl Strategy<Value = Change> {
 }
 
 /// A change of what NetworkPolicies are about, or of one.
-pub(super) fn any_policy_change() -> impl Strategy<Value = Change> {
+pub fn any_policy_change() -> impl Strategy<Value = Change> {
     let manifest = prop_oneof![6 => pod(), 1 => namespace(), 2 => network_policy()];
     (manifest, prop::bool::weighted(0.15)).prop_map(|(manifest, gone)| Change { manifest, gone })
 }

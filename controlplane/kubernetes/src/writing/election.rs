@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 /// How long a Lease lasts, and what follows from it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
+pub(crate) struct Terms {
     /// After this time without a change it is given up.
-    pub(super) lease: Duration,
+    pub(crate) lease: Duration,
 }
 
 impl Terms {
@@ -24,14 +24,14 @@ impl Terms {
     }
 
     /// Between attempts.
-    pub(super) fn retry(self) -> Duration {
+    pub(crate) fn retry(self) -> Duration {
         self.lease / 4
     }
 }
 
 /// One candidate.
 #[derive(Debug)]
-pub(super) struct Election {
+pub(crate) struct Election {
     me: String,
     terms: Terms,
     /// The Lease as it was seen last, and since when it has been so.
@@ -50,7 +50,7 @@ struct Observed {
 
 /// What to do about a Lease.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Act {
+pub(crate) enum Act {
     /// Make it.
     Create(Value),
     /// Put this in its place, if it is still the one that was seen.
@@ -60,7 +60,7 @@ pub(super) enum Act {
 }
 
 impl Election {
-    pub(super) fn new(me: String, terms: Terms) -> Self {
+    pub(crate) fn new(me: String, terms: Terms) -> Self {
         Self {
             me,
             terms,
@@ -70,13 +70,13 @@ impl Election {
     }
 
     /// Whether this candidate may write.
-    pub(super) fn leads(&self, now: Instant) -> bool {
+    pub(crate) fn leads(&self, now: Instant) -> bool {
         self.renewed
             .is_some_and(|at| now.saturating_duration_since(at) < self.terms.deadline())
     }
 
     /// What to do about the Lease as it is now; `None` where there is none.
-    pub(super) fn consider(&mut self, lease: Option<&Value>, now: Instant, clock: Timestamp) -> Act {
+    pub(crate) fn consider(&mut self, lease: Option<&Value>, now: Instant, clock: Timestamp) -> Act {
         let Some(lease) = lease else {
             self.observed = None;
             return Act::Create(self.claim(None, clock));
@@ -97,12 +97,12 @@ impl Election {
     }
 
     /// The server has taken what [`Self::consider`] said; the attempt began at `begun`.
-    pub(super) fn won(&mut self, begun: Instant) {
+    pub(crate) fn won(&mut self, begun: Instant) {
         self.renewed = Some(begun);
     }
 
     /// The Lease as it is to be when it is given back, so that the next one need not wait.
-    pub(super) fn release(&mut self, lease: &Value) -> Option<Value> {
+    pub(crate) fn release(&mut self, lease: &Value) -> Option<Value> {
         self.renewed = None;
         if lease["spec"]["holderIdentity"].as_str() != Some(&self.me) {
             return None;

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::model::{Id, Kind, ObjectName};
-use crate::problem::Version;
-use crate::source::kubernetes::intake::{Intake, Order, Reaction};
-use crate::source::kubernetes::reply::Failure;
-use crate::source::kubernetes::stream::Said;
-use crate::source::{Change, Scope};
+use crate::intake::{Intake, Order, Reaction};
+use crate::reflector::Said;
+use crate::reply::Failure;
+use headgate_controlplane::model::{Id, Kind, ObjectName};
+use headgate_controlplane::problem::Version;
+use headgate_controlplane::source::{Change, Scope};
 
 /// An intake, and what it has ordered so far.
 struct Bench {

@@ -1,0 +1,25 @@
+//! The API of a cluster as a source of objects, and what is written back to it.
+//!
+//! [`Kubernetes`] follows objects as the directory of manifests does; [`run`] is the control plane's process with either.
+#![forbid(unsafe_code)]
+
+mod access;
+mod backoff;
+mod intake;
+mod options;
+mod references;
+mod reflector;
+mod reply;
+mod resource;
+mod run;
+mod source;
+#[cfg(test)]
+mod tests;
+mod troubles;
+mod writing;
+
+pub use access::{Access, AccessError};
+pub use options::{ClusterOptions, PlaneOptions, StatusOptions};
+pub use run::run;
+pub use source::{Kubernetes, StartError, Watching};
+pub use writing::{Publish, StatusAddress, WritingOptions};

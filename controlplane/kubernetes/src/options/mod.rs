@@ -1,0 +1,26 @@
+//! Flags of the control plane: its own, and those about a cluster.
+
+mod cluster;
+mod status;
+
+use headgate_controlplane::Options;
+
+pub use cluster::ClusterOptions;
+pub(crate) use status::Identity;
+pub use status::StatusOptions;
+
+/// What the control plane needs to know.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PlaneOptions {
+    /// Whatever the objects come from.
+    #[command(flatten)]
+    pub plane: Options,
+
+    /// The cluster to follow instead of a directory.
+    #[command(flatten)]
+    pub cluster: ClusterOptions,
+
+    /// What to write back to it.
+    #[command(flatten)]
+    pub status: StatusOptions,
+}

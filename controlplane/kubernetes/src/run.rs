@@ -1,0 +1,35 @@
+//! The control plane's process, whatever its objects come from.
+
+use headgate_controlplane::model::{Id, Kind};
+use headgate_controlplane::{RunError, run_directory, run_source};
+
+use crate::options::{Identity, PlaneOptions};
+use crate::source::{Kubernetes, Watching};
+
+/// Follows a cluster or a directory of manifests, and keeps the dataplane up to date, until SIGTERM or SIGINT. Call it on
+/// the process's main thread before others are started: it drops the capabilities of its thread.
+///
+/// # Errors
+///
+/// What makes it impossible to start. Once it runs, it goes on whatever happens to the objects and the dataplane.
+pub fn run(options: PlaneOptions) -> Result<(), RunError> {
+    let PlaneOptions {
+        plane,
+        cluster,
+        status,
+    } = options;
+    let Some(access) = cluster.access() else {
+        return run_directory(plane);
+    };
+    let writing = status.writing(&Identity::of_environment(), &plane.ingress_addresses);
+    let named = plane.default_certificate.iter();
+    let watching = Watching {
+        access,
+        namespaces: cluster.watch_namespaces,
+        named: named.map(|name| Id::new(Kind::Secret, name.clone())).collect(),
+        writing: Some(writing),
+    };
+    run_source(plane, || {
+        Kubernetes::start(watching).map_err(|error| RunError::Source(error.into()))
+    })
+}
