@@ -1,0 +1,72 @@
+{{/* What each plane is started with. */}}
+
+{{- define "headgate.dataplaneFlags" -}}
+{{- if include "headgate.packets" . }}
+{{- range .Values.ports }}
+- --port={{ . }}
+{{- end }}
+{{- else }}
+- --port=kernel
+{{- end }}
+{{- $address := ternary "$(HOST_IP)" "0.0.0.0" (ne (include "headgate.hostNetwork" .) "") }}
+{{- /* There is no authentication: on the node's network, on the node's own address alone. */}}
+- --metrics={{ default $address .Values.controller.metrics.address }}:{{ .Values.controller.metrics.port }}
+{{- include "headgate.flags" .Values.dataplane.extraArgs }}
+{{- end -}}
+
+{{- define "headgate.controlplaneFlags" -}}
+{{- $controller := .Values.controller }}
+{{- $ports := include "headgate.ports" . | fromYaml }}
+- --kubernetes
+{{- range .Values.ingressAddresses }}
+- --ingress-address={{ . }}
+{{- else }}
+{{- if include "headgate.packets" . }}
+- --ingress-address=$(HOST_IP)
+{{- else if eq .Values.planes "apart" }}
+- --ingress-address=0.0.0.0
+- "--ingress-address=::"
+{{- end }}
+{{- end }}
+- --http-port={{ $ports.http }}
+- --https-port={{ $ports.https }}
+- --controller-class={{ $controller.ingressClassResource.controllerValue }}
+{{- range $controller.controllerClasses }}
+- --controller-class={{ . }}
+{{- end }}
+- --ingress-class={{ $controller.ingressClass }}
+{{- if $controller.ingressClassByName }}
+- --ingress-class-by-name
+{{- end }}
+{{- if $controller.watchIngressWithoutClass }}
+- --watch-ingress-without-class
+{{- end }}
+{{- range include "headgate.scope" . | fromYamlArray }}
+- --watch-namespace={{ . }}
+{{- end }}
+{{- with $controller.scope.namespaceSelector }}
+- {{ printf "--watch-namespace-selector=%s" . | quote }}
+{{- end }}
+{{- with include "headgate.publishService" . }}
+- --publish-service={{ . }}
+{{- end }}
+{{- if $controller.reportNodeInternalIp }}
+- --report-node-internal-ip-address
+{{- end }}
+- --election-id={{ include "headgate.electionID" . }}
+{{- with $controller.electionTTL }}
+- --election-ttl={{ . }}
+{{- end }}
+{{- if eq .Values.planes "apart" }}
+{{- with .Values.controlplane.healthzPort }}
+- --healthz-port={{ . }}
+{{- end }}
+{{- end }}
+{{- include "headgate.flags" $controller.extraArgs }}
+{{- end -}}
+
+{{/* What both take. */}}
+{{- define "headgate.commonFlags" -}}
+- --run-dir=/run/headgate
+- --log-format=json
+{{- end -}}

@@ -1,0 +1,77 @@
+{{/*
+Values of the ingress-nginx chart that nothing here honours, and what to do instead. One that is set is refused with these
+words; one that is empty, false, or off by `enabled: false` asks for nothing and is let through.
+*/}}
+{{- define "headgate.refusals" -}}
+tcp: TCP ports of a ConfigMap are not served yet; a Service of type LoadBalancer is, in mode packets
+udp: UDP ports of a ConfigMap are not served yet; a Service of type LoadBalancer is, in mode packets
+defaultBackend: there is none to install; an Ingress with spec.defaultBackend names one
+dhParam: TLS here has no finite-field Diffie-Hellman
+portNamePrefix: it is for ports of tcp and udp, which are not served yet
+serviceAccount.automountServiceAccountToken: the token is mounted into the control plane alone
+controller.name: fullnameOverride names all objects
+controller.addHeaders: headers for all responses are not there yet
+controller.admissionWebhooks: there is no admission webhook yet; set controller.admissionWebhooks.enabled to false
+controller.allowSnippetAnnotations: there is no nginx that could read snippets
+controller.autoscaling: bring a HorizontalPodAutoscaler of your own for the Deployment of mode sockets
+controller.autoscalingTemplate: bring a HorizontalPodAutoscaler of your own for the Deployment of mode sockets
+controller.config: there is no ConfigMap of settings yet; remove it, and look in README.md for those that are flags
+controller.configAnnotations: there is no ConfigMap of settings yet
+controller.configMapNamespace: there is no ConfigMap of settings yet
+controller.containerName: the containers are dataplane and controlplane
+controller.containerSecurityContext: the chart sets what each container may do; controller.image has user, group and seccomp profile
+controller.customTemplate: there is no nginx that could read a template
+controller.disableLeaderElection: without a leader nobody could write; extraArgs has update-status for none who writes
+controller.enableAnnotationValidations: annotations are always validated
+controller.enableMimalloc: there is no nginx to preload it
+controller.enableTopologyAwareRouting: endpoints are not chosen by zone yet
+controller.extraModules: there is no nginx that could load modules
+controller.healthCheckHost: controller.metrics.address says where health is asked
+controller.healthCheckPath: the paths are /healthz and /readyz
+controller.hostname: nothing reads it
+controller.image.allowPrivilegeEscalation: the chart sets it by what mode and user need
+controller.image.chroot: there is no such image
+controller.image.digestChroot: there is no such image
+controller.keda: bring a ScaledObject of your own for the Deployment of mode sockets
+controller.maxmindLicenseKey: there is no GeoIP
+controller.opentelemetry: there is no tracing yet
+controller.proxySetHeaders: headers for all requests are not there yet
+controller.resizePolicy: worker threads are counted at the start
+controller.service.external: there is one Service; controller.service is it
+controller.service.internal: there is one Service; a second is made by hand, for the same pods
+controller.service.nodePorts.tcp: TCP ports of a ConfigMap are not served yet
+controller.service.nodePorts.udp: UDP ports of a ConfigMap are not served yet
+controller.shareProcessNamespace: the planes must not see each other's processes
+controller.tcp: TCP ports of a ConfigMap are not served yet
+controller.udp: UDP ports of a ConfigMap are not served yet
+{{- end -}}
+
+{{/* Fails with all that cannot be honoured, each by its name. */}}
+{{- define "headgate.check" -}}
+{{- $wrong := list -}}
+{{- range $path, $reason := include "headgate.refusals" . | fromYaml -}}
+{{- $value := $.Values -}}
+{{- range splitList "." $path -}}
+{{- $value = ternary (get (ternary $value dict (kindIs "map" $value)) .) nil (kindIs "map" $value) -}}
+{{- end -}}
+{{- $asks := not (empty $value) -}}
+{{- if and $asks (kindIs "map" $value) (hasKey $value "enabled") }}{{ $asks = $value.enabled }}{{ end -}}
+{{- if $asks }}{{ $wrong = append $wrong (printf "%s: %s" $path $reason) }}{{ end -}}
+{{- end -}}
+{{- $controller := .Values.controller -}}
+{{- if include "headgate.packets" . -}}
+{{- if not .Values.ports }}{{ $wrong = append $wrong "ports: mode packets needs an interface, as in [eth0]" }}{{ end -}}
+{{- if eq (include "headgate.kind" .) "Deployment" }}{{ $wrong = append $wrong "controller.kind: mode packets is a DaemonSet, since interfaces are of a node; mode sockets can be a Deployment" }}{{ end -}}
+{{- if and (kindIs "bool" $controller.hostNetwork) (not $controller.hostNetwork) }}{{ $wrong = append $wrong "controller.hostNetwork: mode packets needs the node's network; mode sockets does without" }}{{ end -}}
+{{- if $controller.service.enabled }}{{ $wrong = append $wrong "controller.service.enabled: in mode packets clients connect to the addresses themselves, which a Service would lead past; mode sockets has one" }}{{ end -}}
+{{- end -}}
+{{- if and (eq .Values.rbac.secrets "namespaces") (not .Values.rbac.secretNamespaces) }}{{ $wrong = append $wrong "rbac.secretNamespaces: rbac.secrets is namespaces, and none is named" }}{{ end -}}
+{{- if and .Values.rbac.scope (not $controller.scope.enabled) }}{{ $wrong = append $wrong "rbac.scope: without a ClusterRole nothing outside of a scope can be served; set controller.scope.enabled" }}{{ end -}}
+{{- if and $controller.publishService.enabled (not $controller.publishService.pathOverride) (not (include "headgate.service" .)) }}{{ $wrong = append $wrong "controller.publishService.pathOverride: this release makes no Service; name one as NAMESPACE/NAME" }}{{ end -}}
+{{- if and (not (kindIs "invalid" $controller.maxUnavailable)) (eq (include "headgate.kind" .) "DaemonSet") }}{{ $wrong = append $wrong "controller.maxUnavailable: budgets do not know how many pods a DaemonSet has; set controller.minAvailable to a number" }}{{ end -}}
+{{- if and (kindIs "string" $controller.minAvailable) (eq (include "headgate.kind" .) "DaemonSet") }}{{ $wrong = append $wrong "controller.minAvailable: budgets do not know how many pods a DaemonSet has; give a number" }}{{ end -}}
+{{- $metrics := $controller.metrics -}}
+{{- if and (not $metrics.enabled) (or $metrics.serviceMonitor.enabled $metrics.podMonitor.enabled $metrics.prometheusRule.enabled) }}{{ $wrong = append $wrong "controller.metrics.enabled: a monitor or rule is enabled, and metrics are not" }}{{ end -}}
+{{- if and $metrics.serviceMonitor.enabled (not $metrics.service.enabled) }}{{ $wrong = append $wrong "controller.metrics.service.enabled: the ServiceMonitor wants the Service; a podMonitor does without" }}{{ end -}}
+{{- with $wrong }}{{ fail (printf "\n\nvalues that cannot be honoured:\n  - %s\n" (join "\n  - " .)) }}{{ end -}}
+{{- end -}}
