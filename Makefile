@@ -12,7 +12,7 @@ SUDO_KEEP := $(if $(SUDO),$(SUDO) -E,)
 # Test programs are built as the user and started by sudo.
 CARGO := cargo$(if $(SUDO), --config 'target."cfg(unix)".runner = ["sudo"$(comma) "-E"]')
 
-.PHONY: all demo bench test test-quick fmt lint house deny unit instructions e2e check-xdp check-portable unit-portable doc sweep setup install clean
+.PHONY: all demo bench test test-quick fmt lint house deny chart unit instructions e2e privileges check-xdp check-portable unit-portable doc sweep setup install clean
 
 all:
 	cargo build --release
@@ -21,7 +21,7 @@ demo: setup
 	cargo build --release -p headgate
 	$(SUDO_KEEP) target/release/headgate demo
 
-test: setup fmt lint house deny check-xdp doc unit instructions e2e
+test: setup fmt lint house deny chart check-xdp doc unit instructions e2e privileges
 
 # Without namespaces, packages or the eBPF toolchain: what an editor's save is worth.
 test-quick: fmt lint house
@@ -45,6 +45,11 @@ house:
 
 deny:
 	scripts/check-deny
+
+# What deploy/ has for clusters and for nodes without one, where helm and systemd are to be had.
+chart:
+	scripts/check-chart
+	scripts/check-units
 
 # Rebuilds the eBPF programs and compares them with the committed objects, where their toolchain is to be had.
 check-xdp:
@@ -73,6 +78,11 @@ instructions:
 # One at a time; a debug build, whose assertions and overflow checks are worth more here than speed.
 e2e:
 	$(CARGO) test --workspace --locked --test e2e
+
+# Both planes with the users and capabilities of the manifests, and no others.
+privileges:
+	$(CARGO) test --workspace --locked --test e2e --no-run
+	$(SUDO_KEEP) scripts/check-privileges
 
 # Every figure of bench/README.md, in one run of some ten minutes; wants a machine with nothing else to do.
 bench:
