@@ -122,9 +122,9 @@ impl Http {
         self.gateway.tally.record().status()
     }
 
-    /// Requests being answered.
-    pub(super) fn active(&self) -> usize {
-        self.gateway.active()
+    /// Requests being answered, and clients that have no room yet for the rest of an answer.
+    pub(super) fn busy(&self) -> usize {
+        self.gateway.active() + self.server.held_up()
     }
 }
 

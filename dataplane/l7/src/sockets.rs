@@ -116,10 +116,11 @@ impl Sockets {
         self.http.sweep(self.clock.now());
     }
 
-    /// Requests being answered.
+    /// Requests being answered, and clients that have no room yet for the rest of an answer: 0 when nothing would be broken
+    /// off by the end of the thread.
     #[must_use]
-    pub fn active(&self) -> usize {
-        self.http.active()
+    pub fn busy(&self) -> usize {
+        self.http.busy()
     }
 
     /// Clients that are connected.

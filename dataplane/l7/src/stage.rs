@@ -109,6 +109,11 @@ impl Stage {
     }
 
     #[cfg(test)]
+    pub(super) fn busy(&self) -> usize {
+        self.http.busy()
+    }
+
+    #[cfg(test)]
     pub(super) fn config(&self) -> Arc<Config> {
         self.http.config()
     }

@@ -164,7 +164,7 @@ impl Worker {
         self.config.inlet.close();
         self.sockets.close();
         let until = Instant::now() + DRAIN;
-        while self.sockets.active() > 0 && Instant::now() < until {
+        while self.sockets.busy() > 0 && Instant::now() < until {
             tokio::time::sleep(DRAINED).await;
         }
     }

@@ -13,21 +13,28 @@ use hyper::service::service_fn;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::sync::Notify;
 
-use super::Server;
 use super::scan::{MAX_HEAD, RefusedRequest, Scanner};
 use super::timer::TokioTimer;
+use super::{HeldUp, Server};
 use crate::io::{Io, Transport, Watch};
 use crate::limits::Limits;
 use crate::net::Reset;
 use crate::request::{Answer, ClientConnection, Reply, ReplyBody, Then, Tunnel, handle};
 use crate::running::Cut;
 
-/// The scanner sees a client's bytes before hyper does.
-type Scanned = Rc<RefCell<Scanner>>;
+/// What watches a client's connection: the scanner sees its bytes before hyper does.
+struct ClientWatch {
+    scanner: Rc<RefCell<Scanner>>,
+    held_up: HeldUp,
+}
 
-impl Watch for Scanned {
+impl Watch for ClientWatch {
     fn received(&mut self, bytes: &[u8]) {
-        self.borrow_mut().feed(bytes);
+        self.scanner.borrow_mut().feed(bytes);
+    }
+
+    fn sent(&mut self, held_up: bool) {
+        self.held_up.set(held_up);
     }
 }
 
@@ -38,7 +45,7 @@ pub(super) async fn speak(
     transport: Transport,
 ) -> hyper::Result<()> {
     let peer = Rc::new(peer);
-    let scanner = Scanned::default();
+    let scanner = Rc::<RefCell<Scanner>>::default();
     // Nothing shows an HTTP/1 client that a response is not whole but the end of its connection.
     let bell = Rc::new(Notify::new());
     let tunnel = RefCell::new(None);
@@ -49,7 +56,11 @@ pub(super) async fn speak(
         // Not a block that awaits it: that would have room for the future twice, and hyper moves it for each request.
         handle(gateway, Rc::clone(&peer), cut, verdict, request).map(end)
     });
-    let io = Io::watched(transport, Rc::clone(&scanner));
+    let watch = ClientWatch {
+        scanner: Rc::clone(&scanner),
+        held_up: HeldUp::of(server),
+    };
+    let io = Io::watched(transport, watch);
     let reset = io.transport.reset();
     // Pinned here, so that it still holds the stream when that is reset.
     let mut served = pin!(server.h1.serve_connection(io, service).without_shutdown());

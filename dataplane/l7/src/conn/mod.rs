@@ -42,6 +42,8 @@ pub(crate) struct Server {
     clients: Cell<usize>,
     /// Told when one of them ends.
     left: Notify,
+    /// Client connections that have no room for what is to be sent to them.
+    held_up: Rc<Cell<usize>>,
 }
 
 impl Server {
@@ -51,12 +53,18 @@ impl Server {
             gateway,
             clients: Cell::default(),
             left: Notify::new(),
+            held_up: Rc::default(),
         }
     }
 
     /// Client connections being served.
     pub(crate) fn clients(&self) -> usize {
         self.clients.get()
+    }
+
+    /// Client connections for which a part of an answer still waits.
+    pub(crate) fn held_up(&self) -> usize {
+        self.held_up.get()
     }
 
     /// Waits until fewer than `most` clients are being served.
@@ -143,6 +151,34 @@ async fn handshake(gateway: &Gateway, mut stream: Stream) -> Option<Transport> {
             gateway.tally.count(HttpCount::HandshakesFailed);
             None
         }
+    }
+}
+
+/// Whether a client's connection has no room for what is to be sent, counted while that is so.
+struct HeldUp {
+    all: Rc<Cell<usize>>,
+    is: bool,
+}
+
+impl HeldUp {
+    fn of(server: &Server) -> Self {
+        Self {
+            all: Rc::clone(&server.held_up),
+            is: false,
+        }
+    }
+
+    fn set(&mut self, is: bool) {
+        if std::mem::replace(&mut self.is, is) != is {
+            let all = self.all.get();
+            self.all.set(if is { all + 1 } else { all - 1 });
+        }
+    }
+}
+
+impl Drop for HeldUp {
+    fn drop(&mut self) {
+        self.set(false);
     }
 }
 

@@ -164,6 +164,37 @@ fn a_client_that_leaves_takes_the_pods_connection_with_it() {
     });
 }
 
+/// The pod has given all of it, and so the request is none that is being answered any more; but a client that takes its time
+/// has not got it yet.
+#[test]
+fn what_a_client_has_no_room_for_yet_is_still_to_be_waited_for() {
+    run(async {
+        let world = World::new(Limits::default());
+        world.serve(|_, request| {
+            let length = request.uri().path()[1..].parse().unwrap();
+            Box::pin(async move { Response::new(full(vec![7; length])) })
+        });
+        let mut seen = 0;
+        // What fits into buffers on the way is between these.
+        for length in (60_000..400_000).step_by(20_000) {
+            let mut stream = world.connect(80).await;
+            let request = format!("GET /{length} HTTP/1.1\r\nhost: web.example\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let busy = world.stage.borrow().busy();
+            if busy > 0 && world.status().now[HttpGauge::Active] == 0 {
+                seen += 1;
+            }
+            let answer = read_to_end(&mut stream).await;
+            assert_eq!(answer.split_once("\r\n\r\n").unwrap().1.len(), length);
+            drop(stream);
+            world.quiet().await;
+            assert_eq!(world.stage.borrow().busy(), 0);
+        }
+        assert!(seen > 0);
+    });
+}
+
 #[test]
 fn a_pod_that_leaves_breaks_the_response_off() {
     run(async {
