@@ -79,9 +79,9 @@ instructions:
 e2e:
 	$(CARGO) test --workspace --locked --test e2e
 
-# Both planes with the users and capabilities of the manifests, and no others.
+# Both planes with the users, capabilities and roles of the manifests, and no others, against a stand-in API server.
 privileges:
-	$(CARGO) test --workspace --locked --test e2e --no-run
+	$(CARGO) test --workspace --locked --no-run
 	$(SUDO_KEEP) scripts/check-privileges
 
 # Every figure of bench/README.md, in one run of some ten minutes; wants a machine with nothing else to do.

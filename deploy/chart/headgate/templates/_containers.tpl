@@ -71,12 +71,7 @@ command: [/usr/local/bin/headgate-dataplane]
 {{- $packets := include "headgate.packets" . -}}
 {{- $ports := include "headgate.ports" . | fromYaml -}}
 securityContext:
-  {{- if and $packets (ne (int $controller.image.runAsUser) 0) }}
-  # Without it the kernel gives no process the capabilities of its file. Those below are all that it can ever have.
-  allowPrivilegeEscalation: true
-  {{- else }}
-  allowPrivilegeEscalation: false
-  {{- end }}
+  allowPrivilegeEscalation: {{ $controller.image.allowPrivilegeEscalation }}
   readOnlyRootFilesystem: true
   capabilities:
     drop: [ALL]

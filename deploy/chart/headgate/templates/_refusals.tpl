@@ -29,7 +29,6 @@ controller.extraModules: there is no nginx that could load modules
 controller.healthCheckHost: controller.metrics.address says where health is asked
 controller.healthCheckPath: the paths are /healthz and /readyz
 controller.hostname: nothing reads it
-controller.image.allowPrivilegeEscalation: the chart sets it by what mode and user need
 controller.image.chroot: there is no such image
 controller.image.digestChroot: there is no such image
 controller.keda: bring a ScaledObject of your own for the Deployment of mode sockets
