@@ -26,6 +26,7 @@
     capabilities: {drop: [ALL]}
     seccompProfile: {{- toYaml .Values.controller.image.seccompProfile | nindent 6 }}
   {{- with .Values.controlplane.healthzPort }}
+  # No readiness: a pod whose dataplane has a state serves, whatever becomes of its control plane.
   livenessProbe:
     httpGet: {path: /healthz, port: {{ . }}}
     periodSeconds: 10

@@ -60,6 +60,9 @@
 {{- if eq .Values.planes "apart" }}
 {{- with .Values.controlplane.healthzPort }}
 - --healthz-port={{ . }}
+{{- if include "headgate.hostNetwork" $ }}
+- --healthz-host=$(HOST_IP)
+{{- end }}
 {{- end }}
 {{- end }}
 {{- include "headgate.flags" $controller.extraArgs }}
