@@ -11,6 +11,7 @@ use crate::profile::Age;
 use crate::read::View;
 use crate::resources::Resource;
 use crate::shared::Shared;
+use crate::types;
 use crate::write;
 
 /// Objects, as they are kept. Kinds are named by kind, plural or short name: "Ingress", "ingresses", "ing"; where two
@@ -109,6 +110,36 @@ impl Store {
             .iter()
             .map(|object| whole(&resource, object))
             .collect()
+    }
+
+    /// What a server says against an object, its webhooks apart: fields that its kind has not or that are of another type, and
+    /// broken rules.
+    ///
+    /// # Errors
+    ///
+    /// With all that is said, or that the server has no such kind.
+    pub fn check(&self, object: &Value) -> Result<()> {
+        let (resource, _, mut value) = self.read(object)?;
+        let (_, version) = self
+            .shared
+            .registry
+            .of(object)
+            .context("the server has no such kind")?;
+        let unknown = types::unknown_fields(&resource, &version, object).map_err(anyhow::Error::msg)?;
+        if !unknown.is_empty() {
+            bail!("unknown fields: {}", unknown.join(", "));
+        }
+        write::created(&resource, &mut value, self.shared.age, false);
+        write::check(&resource, &value).map_err(|failure| anyhow::Error::msg(failure.message))
+    }
+
+    /// Writes all objects' JSON down now, so that the first who list them do not wait for it.
+    pub fn warm(&self) {
+        for resource in self.shared.registry.all() {
+            for object in self.shared.keyspace.list(&resource.table, "").objects {
+                let _ = object.text();
+            }
+        }
     }
 
     /// The revision of the last write.

@@ -32,16 +32,14 @@ pub(crate) async fn list(
     let fits = |object: &&Object| selector.is_empty() || selector.matches(&object.value);
     let mut found = snapshot.objects.iter().map(AsRef::as_ref).filter(fits);
     let objects: Vec<&Object> = found.by_ref().take(limit).collect();
-    let left = found.count();
     let mut metadata = json!({"resourceVersion": snapshot.revision.to_string()});
-    if left > 0
-        && let Some(last) = objects.last()
-    {
+    if let (Some(_), Some(last)) = (found.next(), objects.last()) {
         metadata["continue"] = Token::behind(&last.key(), Some(snapshot.revision))
             .encode()
             .into();
+        // How many of the rest a selector chooses is not looked at.
         if selector.is_empty() {
-            metadata["remainingItemCount"] = left.into();
+            metadata["remainingItemCount"] = (found.count() + 1).into();
         }
     }
     Ok(Answer::bytes(200, view.list(&objects, &metadata)))

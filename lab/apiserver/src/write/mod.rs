@@ -17,6 +17,7 @@ pub(crate) use delete::{delete, delete_collection};
 pub(crate) use names::uid;
 pub(crate) use patch::patch;
 pub(crate) use prepare::{created, updated};
+pub(crate) use validate::check;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -105,7 +106,7 @@ impl<'a> Write<'a> {
     /// Whether rules of its kind, and webhooks, allow the object.
     async fn admit(&self, operation: &'static str, old: Option<&Object>, new: &Value) -> Result<(), Failure> {
         if !self.is_status() {
-            validate::check(self.resource(), new, self.shared.age)?;
+            validate::check(self.resource(), new)?;
         }
         let dry_run = self.request.is_dry_run()?;
         admission::review(

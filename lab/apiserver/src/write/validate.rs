@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use crate::failure::{Cause, Failure};
-use crate::profile::Age;
 use crate::resources::Resource;
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
@@ -12,7 +11,7 @@ const LABEL: &str = "a DNS-1035 label must consist of lower case alphanumeric ch
                      character, and end with an alphanumeric character";
 
 /// Checks an object; all broken rules are told at once.
-pub(super) fn check(resource: &Resource, value: &Value, _age: Age) -> Result<(), Failure> {
+pub(crate) fn check(resource: &Resource, value: &Value) -> Result<(), Failure> {
     let mut causes = Vec::new();
     let name = value["metadata"]["name"].as_str().unwrap_or_default();
     check_name(resource, name, &mut causes);

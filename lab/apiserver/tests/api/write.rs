@@ -387,3 +387,62 @@ fn writers_who_read_first_lose_no_change() {
         "60"
     );
 }
+
+#[test]
+fn ingresses_of_the_old_version_have_other_backends() {
+    let server = ApiServer::start(Settings {
+        age: Age(21),
+        ..Settings::default()
+    })
+    .expect("a server");
+    let client = Client::new(&server);
+    let old = "/apis/networking.k8s.io/v1beta1/namespaces/default/ingresses";
+    let backend = |port: Value| json!({"serviceName": "web", "servicePort": port});
+    let rules =
+        json!([{"host": "a.test", "http": {"paths": [{"path": "/", "backend": backend(json!("http"))}]}}]);
+    let made = client
+        .post(
+            old,
+            &json!({"metadata": {"name": "a"}, "spec": {"backend": backend(json!(80)), "rules": rules}}),
+        )
+        .ok();
+    assert_eq!(made["spec"]["backend"], backend(json!(80)));
+    let new = client.get(&format!("{INGRESSES}/a")).ok();
+    assert_eq!(
+        new["spec"]["defaultBackend"]["service"],
+        json!({"name": "web", "port": {"number": 80}})
+    );
+    let path = &new["spec"]["rules"][0]["http"]["paths"][0];
+    assert_eq!(
+        (&path["pathType"], &path["backend"]["service"]["port"]["name"]),
+        (&json!("ImplementationSpecific"), &json!("http"))
+    );
+}
+
+#[test]
+fn an_object_is_checked_without_being_written() {
+    let server = server();
+    let store = server.store();
+    store.check(&ingress("a")).expect("nothing against it");
+    let mut typo = ingress("a");
+    typo["spec"]["ingresClassName"] = "x".into();
+    assert_eq!(
+        store.check(&typo).expect_err("a typo").to_string(),
+        "unknown fields: spec.ingresClassName"
+    );
+    let mut empty = ingress("a");
+    empty["spec"] = json!({});
+    assert!(
+        store
+            .check(&empty)
+            .expect_err("no rules")
+            .to_string()
+            .contains("`defaultBackend` or `rules`")
+    );
+    assert!(
+        store
+            .check(&json!({"apiVersion": "v1", "kind": "Unicorn"}))
+            .is_err()
+    );
+    assert!(store.list("ing", "").is_empty());
+}

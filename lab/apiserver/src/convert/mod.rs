@@ -1,5 +1,7 @@
 //! The versions of a kind whose fields differ: objects are stored in one, and shown in each.
 
+mod ingress;
+
 use serde_json::{Map, Value, json};
 
 use crate::resources::Resource;
@@ -20,6 +22,9 @@ pub(crate) fn from_stored(resource: &Resource, version: &str, value: &Value) -> 
     match (resource.group.as_str(), version) {
         ("events.k8s.io", _) => Some(renamed(value, EVENT_FIELDS)),
         ("discovery.k8s.io", "v1beta1") => Some(with_topology(value)),
+        ("networking.k8s.io", "v1beta1") if resource.kind == "Ingress" => {
+            Some(ingress::from_stored(value.clone()))
+        }
         _ => None,
     }
 }
@@ -29,6 +34,7 @@ pub(crate) fn to_stored(resource: &Resource, version: &str, value: Value) -> Val
     match (resource.group.as_str(), version) {
         ("events.k8s.io", _) => renamed(&value, &EVENT_FIELDS.map(|(core, new)| (new, core))),
         ("discovery.k8s.io", "v1beta1") => without_topology(value),
+        ("networking.k8s.io", "v1beta1") if resource.kind == "Ingress" => ingress::to_stored(value),
         _ => value,
     }
 }
