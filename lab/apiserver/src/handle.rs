@@ -39,7 +39,8 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// Starts a server: its namespaces are there, and it answers when this returns.
+    /// Starts a server: its namespaces are there, and it answers when this returns. Where the calling thread is in a network
+    /// namespace, the server is in it, too.
     ///
     /// # Errors
     ///

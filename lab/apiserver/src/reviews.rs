@@ -62,6 +62,9 @@ pub(crate) fn answer(
         return Some(Ok(Answer::no_such_method()));
     }
     let answered = decode_value(request.content_type(), body).and_then(|mut review| {
+        if !review.is_object() {
+            return Err(Failure::bad_request("a review is an object"));
+        }
         review["status"] = match target.resource.as_str() {
             "tokenreviews" => token_review(shared, &review["spec"]),
             "selfsubjectrulesreviews" => rules_review(shared, user, &review["spec"]),

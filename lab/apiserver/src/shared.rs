@@ -1,12 +1,16 @@
 //! What all requests share.
 
+use std::sync::Arc;
+
+use serde_json::json;
 use tokio::sync::watch;
 
 use crate::access::{Authorizer, Rules, Users};
 use crate::admission::Services;
+use crate::clock;
 use crate::faults::Faults;
 use crate::journal::Journal;
-use crate::keyspace::{Key, Keyspace, Object};
+use crate::keyspace::{Key, Keyspace, Object, Raced};
 use crate::profile::Age;
 use crate::registry::Registry;
 use crate::resources::Resource;
@@ -58,21 +62,33 @@ impl Shared {
         }
     }
 
-    /// What follows from an object that is gone: a namespace takes all that is in it along, a definition its objects.
+    /// What comes before an object goes: a namespace is marked, and all that is in it goes first. Returns the object as it is
+    /// by then.
+    pub(crate) fn before_delete(&self, resource: &Resource, old: Arc<Object>) -> Result<Arc<Object>, Raced> {
+        if resource.kind != "Namespace" {
+            return Ok(old);
+        }
+        let mut ending = old.value.clone();
+        ending["metadata"]["deletionTimestamp"] = clock::now().into();
+        ending["status"] = json!({"phase": "Terminating"});
+        let key = old.key();
+        let marked = self
+            .keyspace
+            .commit(&resource.table, &key, Some(old.revision), Some(ending))?
+            .ok_or(Raced)?;
+        self.registry
+            .all()
+            .iter()
+            .filter(|r| r.namespaced)
+            .for_each(|r| self.remove_all(&r.table, &key.name));
+        Ok(marked)
+    }
+
+    /// What follows from an object that is gone: a definition takes its objects along.
     pub(crate) fn after_delete(&self, resource: &Resource, object: &Object) {
-        match resource.kind.as_str() {
-            "Namespace" => {
-                self.registry
-                    .all()
-                    .iter()
-                    .filter(|r| r.namespaced)
-                    .for_each(|r| self.remove_all(&r.table, object.name()));
-            }
-            "CustomResourceDefinition" => {
-                self.remove_all(object.name(), "");
-                self.registry.forget(&object.value);
-            }
-            _ => {}
+        if resource.kind == "CustomResourceDefinition" {
+            self.remove_all(object.name(), "");
+            self.registry.forget(&object.value);
         }
     }
 

@@ -26,7 +26,8 @@ impl Store {
         Store { shared }
     }
 
-    /// Puts an object in the place of what has its name, status and all, and returns it with what the server sets.
+    /// Puts an object in the place of what has its name, status and all, and returns it with what the server sets. A uid, a
+    /// time of creation or of deletion that it has stays as it is.
     ///
     /// # Errors
     ///
@@ -77,6 +78,9 @@ impl Store {
         };
         let key = Key::new(namespace, name);
         while let Some(old) = self.shared.keyspace.get(&resource.table, &key) {
+            let Ok(old) = self.shared.before_delete(&resource, old) else {
+                continue;
+            };
             if let Ok(Some(gone)) =
                 self.shared
                     .keyspace
@@ -183,21 +187,37 @@ impl Store {
     }
 }
 
-/// Sets what the server sets. Generation, uid and time are those of the object that was there.
+/// What a test may say itself, though the server would: ages decide between objects, and ends are told by their times.
+const GIVEN: &[&str] = &[
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+];
+
+/// Sets what the server sets. What it has set already stays; uid and times are taken as they are given.
 fn prepare(resource: &Resource, old: Option<&Object>, value: &mut Value, age: Age) {
-    let Some(old) = old else {
-        return write::created(resource, value, age, true);
-    };
-    if let Some(metadata) = value["metadata"].as_object_mut() {
-        metadata.remove("resourceVersion");
-        metadata.remove("uid");
+    let given: Vec<Value> = GIVEN
+        .iter()
+        .map(|field| value["metadata"][*field].clone())
+        .collect();
+    match old {
+        None => write::created(resource, value, age, true),
+        Some(old) => {
+            if let Some(metadata) = value["metadata"].as_object_mut() {
+                metadata.remove("uid");
+            }
+            // Written for the revision that is there, the preconditions hold.
+            value["metadata"]["resourceVersion"] = old.revision.to_string().into();
+            let status = value.get("status").cloned();
+            let _ = write::updated(resource, old, value, false, age);
+            if let Some(status) = status {
+                value["status"] = status;
+            }
+        }
     }
-    // Written for the revision that is there, the preconditions hold.
-    value["metadata"]["resourceVersion"] = old.revision.to_string().into();
-    let status = value.get("status").cloned();
-    let _ = write::updated(resource, old, value, false, age);
-    if let Some(status) = status {
-        value["status"] = status;
+    for (field, given) in GIVEN.iter().zip(given).filter(|(_, given)| !given.is_null()) {
+        value["metadata"][*field] = given;
     }
 }
 

@@ -44,16 +44,19 @@ pub(super) fn fill(resource: &Resource, value: &mut Value, age: Age) {
     }
 }
 
-/// Sets what is at a JSON pointer, with the objects above it, if nothing is there.
+/// Sets what is at a JSON pointer, with the objects above it, if nothing is there, and nothing else is in the way.
 fn or_set(value: &mut Value, pointer: &str, new: impl FnOnce() -> Value) {
-    if value.pointer(pointer).is_some_and(|value| !value.is_null()) {
-        return;
-    }
     let mut at = value;
     for step in pointer.split('/').skip(1) {
-        at = &mut at[&step.replace("~1", "/")];
+        if at.is_null() {
+            *at = json!({});
+        }
+        let Some(fields) = at.as_object_mut() else { return };
+        at = fields.entry(step.replace("~1", "/")).or_insert(Value::Null);
     }
-    *at = new();
+    if at.is_null() {
+        *at = new();
+    }
 }
 
 fn service(value: &mut Value, age: Age) {
@@ -107,8 +110,18 @@ fn secret(value: &mut Value) {
     let plain = value
         .as_object_mut()
         .and_then(|fields| fields.remove("stringData"));
-    for (key, text) in plain.as_ref().and_then(Value::as_object).into_iter().flatten() {
-        value["data"][key] = STANDARD.encode(text.as_str().unwrap_or_default()).into();
+    let Some(plain) = plain.as_ref().and_then(Value::as_object) else {
+        return;
+    };
+    or_set(value, "/data", || json!({}));
+    if let Some(data) = value["data"].as_object_mut() {
+        let encoded = plain.iter().map(|(key, text)| {
+            (
+                key.clone(),
+                STANDARD.encode(text.as_str().unwrap_or_default()).into(),
+            )
+        });
+        data.extend(encoded);
     }
 }
 

@@ -66,27 +66,30 @@ pub(crate) async fn delete_collection(write: &Write<'_>, selector: &Selector) ->
 }
 
 /// Takes an object out, or lets it wait for its finalizers. Tells which.
-fn remove(write: &Write<'_>, key: &Key, old: &Object) -> Result<(Arc<Object>, bool), Raced> {
+fn remove(write: &Write<'_>, key: &Key, old: &Arc<Object>) -> Result<(Arc<Object>, bool), Raced> {
     let (shared, resource) = (write.shared, write.resource());
     let waits = old.value["metadata"]["finalizers"]
         .as_array()
         .is_some_and(|finalizers| !finalizers.is_empty());
-    let new = waits.then(|| {
+    if waits {
         let mut value = old.value.clone();
         if !value["metadata"]["deletionTimestamp"].is_string() {
             value["metadata"]["deletionTimestamp"] = clock::now().into();
             value["metadata"]["deletionGracePeriodSeconds"] = 0.into();
         }
-        value
-    });
+        let object = shared
+            .keyspace
+            .commit(&resource.table, key, Some(old.revision), Some(value))?
+            .ok_or(Raced)?;
+        return Ok((object, true));
+    }
+    let old = shared.before_delete(resource, Arc::clone(old))?;
     let object = shared
         .keyspace
-        .commit(&resource.table, key, Some(old.revision), new)?
+        .commit(&resource.table, key, Some(old.revision), None)?
         .ok_or(Raced)?;
-    if !waits {
-        shared.after_delete(resource, &object);
-    }
-    Ok((object, waits))
+    shared.after_delete(resource, &object);
+    Ok((object, false))
 }
 
 fn options(write: &Write<'_>) -> Result<Value, Failure> {

@@ -71,6 +71,9 @@ async fn server_side_apply(write: &Write<'_>, mut wanted: Value) -> Result<Answe
             "apply needs the apiVersion and kind of the URL",
         ));
     }
+    if !wanted["metadata"].is_object() && !wanted["metadata"].is_null() {
+        return Err(Failure::bad_request("metadata is an object"));
+    }
     if wanted["metadata"]["managedFields"]
         .as_array()
         .is_some_and(|fields| !fields.is_empty())

@@ -7,6 +7,7 @@ mod hostile;
 mod kubectl;
 mod list;
 mod patch;
+mod property;
 mod versions;
 mod watch;
 mod webhook;

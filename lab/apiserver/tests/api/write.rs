@@ -159,8 +159,27 @@ fn namespaces_must_be_there_and_take_their_objects_along() {
         .post("/api/v1/namespaces", &json!({"metadata": {"name": "shop"}}))
         .ok();
     client.post(inside, &config_map("a", "x")).ok();
+    let from = server.store().revision();
     assert_eq!(client.delete("/api/v1/namespaces/shop").ok()["kind"], "Namespace");
     assert!(server.store().list("cm", "shop").is_empty());
+    // It ends before it is gone, and what is in it is gone before it.
+    let mut watch = client.watch(&format!("/api/v1/namespaces?watch=1&resourceVersion={from}"));
+    let (ending, gone) = (watch.next().expect("an event"), watch.next().expect("an event"));
+    assert_eq!(
+        (
+            &ending["type"],
+            &ending["object"]["status"]["phase"],
+            &gone["type"]
+        ),
+        (&json!("MODIFIED"), &json!("Terminating"), &json!("DELETED"))
+    );
+    let mut watch = client.watch(&format!("/api/v1/configmaps?watch=1&resourceVersion={from}"));
+    let revision = |event: &Value| {
+        event["object"]["metadata"]["resourceVersion"]
+            .as_str()
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    assert!(revision(&watch.next().expect("an event")) < revision(&gone));
 }
 
 #[test]
@@ -445,4 +464,27 @@ fn an_object_is_checked_without_being_written() {
             .is_err()
     );
     assert!(store.list("ing", "").is_empty());
+}
+
+#[test]
+fn a_test_may_set_what_the_server_would() {
+    let server = server();
+    let mut object = ingress("a");
+    object["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z".into();
+    server.store().apply(&object).expect("stored");
+    object["metadata"]["deletionTimestamp"] = "2020-01-02T00:00:00Z".into();
+    let stored = server.store().apply(&object).expect("stored");
+    let metadata = &stored["metadata"];
+    assert_eq!(
+        (&metadata["creationTimestamp"], &metadata["deletionTimestamp"]),
+        (&json!("2020-01-01T00:00:00Z"), &json!("2020-01-02T00:00:00Z"))
+    );
+    // A client may not.
+    let client = Client::new(&server);
+    object["metadata"]["name"] = "b".into();
+    let made = client.post(INGRESSES, &object).ok();
+    assert!(
+        made["metadata"]["creationTimestamp"] != "2020-01-01T00:00:00Z"
+            && made["metadata"].get("deletionTimestamp").is_none()
+    );
 }
