@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use tower::ServiceBuilder;
 
@@ -155,6 +155,8 @@ fn client(config: Config) -> Result<Client, AccessError> {
 pub(crate) struct ApiConnection {
     access: Access,
     state: Arc<Mutex<(Client, Instant)>>,
+    /// Counts how often the server was found to be back.
+    back: Arc<watch::Sender<u64>>,
 }
 
 impl ApiConnection {
@@ -163,7 +165,19 @@ impl ApiConnection {
         Ok(Self {
             access,
             state: Arc::new(Mutex::new((client, Instant::now()))),
+            back: Arc::default(),
         })
+    }
+
+    /// The server answers again: whoever waits for that need not wait longer.
+    pub(crate) fn is_back(&self) {
+        self.back.send_modify(|times| *times += 1);
+    }
+
+    /// Waits for somebody else to find the server back.
+    pub(crate) async fn until_back(&self) {
+        // The sender is kept here.
+        let _ = self.back.subscribe().changed().await;
     }
 
     /// The client to ask with.

@@ -27,6 +27,8 @@ const PAGE: u32 = 500;
 const SHORT: Duration = Duration::from_secs(1);
 /// Failures in a row before they are told: a server that restarts is no news.
 const BLIPS: u32 = 3;
+/// Within this time all streams go on once one of them has found the server back.
+const TOGETHER: Duration = Duration::from_millis(200);
 /// The bookmark that ends the objects that are there at the beginning (`metav1.InitialEventsAnnotationKey`).
 const INITIAL_END: &str = "k8s.io/initial-events-end";
 
@@ -82,7 +84,7 @@ impl Default for Patience {
             silence: Duration::from_secs(150),
             watch: 290,
             recheck: Duration::from_secs(30),
-            pauses: (Duration::from_millis(200), Duration::from_secs(30)),
+            pauses: (Duration::from_millis(200), Duration::from_secs(15)),
         }
     }
 }
@@ -131,6 +133,8 @@ pub(crate) struct Reflector {
     streams: bool,
     backoff: Backoff,
     failures: u32,
+    /// Whether the server did not answer last time.
+    down: bool,
     troubled: bool,
 }
 
@@ -153,6 +157,7 @@ impl Reflector {
             streams: true,
             backoff: Backoff::between(patience.pauses),
             failures: 0,
+            down: false,
             troubled: false,
         }
     }
@@ -217,8 +222,9 @@ impl Reflector {
             Failure::Later(_, Some(wait)) => self.backoff.pause().max(*wait),
         };
         self.failures += 1;
-        let transient = matches!(failure, Failure::Unreachable(_) | Failure::Later(..));
-        if !transient || self.failures >= BLIPS {
+        let transient = matches!(failure, Failure::Unreachable(_) | Failure::Later(_, None));
+        self.down = transient;
+        if !matches!(failure, Failure::Unreachable(_) | Failure::Later(..)) || self.failures >= BLIPS {
             self.troubled = true;
             self.say(Said::Trouble(failure)).await?;
         }
@@ -226,14 +232,23 @@ impl Reflector {
     }
 
     async fn pause(&self, pause: Duration) -> Result<(), Stop> {
+        let heard = async {
+            self.connection.until_back().await;
+            // All who have waited do not come at the same moment.
+            tokio::time::sleep(self.backoff.spread(TOGETHER)).await;
+        };
         tokio::select! {
             () = tokio::time::sleep(pause) => Ok(()),
+            () = heard, if self.down => Ok(()),
             () = self.out.closed() => Err(Stop::Closed),
         }
     }
 
     async fn fine(&mut self) -> Result<(), Stop> {
         self.failures = 0;
+        if std::mem::take(&mut self.down) {
+            self.connection.is_back();
+        }
         if std::mem::take(&mut self.troubled) {
             self.say(Said::Fine).await?;
         }

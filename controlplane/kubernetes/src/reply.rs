@@ -58,6 +58,7 @@ impl Failure {
             }
             Error::Auth(error) => Self::Unauthorized(chain(error)),
             Error::SerdeError(error) => Self::Later(format!("the answer makes no sense: {error}"), None),
+            Error::Service(error) => Self::Unreachable(chain(error.as_ref())),
             other => Self::Unreachable(chain(other)),
         }
     }

@@ -96,6 +96,7 @@ impl StatusOptions {
                 .pod
                 .as_ref()
                 .map_or_else(|| identity.host.clone(), |pod| pod.name.clone()),
+            pod: identity.pod.clone(),
             ttl: self.election_ttl,
             clear_on_end: self.update_status_on_shutdown,
             publish: self

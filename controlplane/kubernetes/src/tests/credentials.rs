@@ -114,17 +114,17 @@ fn what_cannot_be_used_is_told_at_once() {
     };
     let missing = error(None);
     assert!(
-        missing.starts_with("FILE: ") && missing.contains("No such file"),
+        missing.starts_with("the Kubernetes API: FILE: ") && missing.contains("No such file"),
         "{missing}"
     );
     let nonsense = error(Some("clusters: 7"));
     assert!(
-        nonsense.starts_with("FILE: ") && nonsense.contains("clusters"),
+        nonsense.starts_with("the Kubernetes API: FILE: ") && nonsense.contains("clusters"),
         "{nonsense}"
     );
     let empty = error(Some("apiVersion: v1\nkind: Config\n"));
     assert!(
-        empty.starts_with("FILE: ") && empty.contains("context"),
+        empty.starts_with("the Kubernetes API: FILE: ") && empty.contains("context"),
         "{empty}"
     );
 }

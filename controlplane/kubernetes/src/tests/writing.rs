@@ -20,6 +20,7 @@ fn options(identity: &str) -> WritingOptions {
         lease: ObjectName::new("default", "headgate-leader"),
         ttl: Duration::from_secs(2),
         identity: identity.to_owned(),
+        pod: None,
     }
 }
 
@@ -159,4 +160,53 @@ fn of_two_one_writes_and_the_other_when_it_is_gone() {
     while first.source.next().is_some() {}
     until("the other", &first.server, |server| holder(server) == "b");
     second.stopper()();
+}
+
+/// Two pods on two nodes, of which one ends.
+#[test]
+fn the_addresses_are_those_of_the_nodes_and_stay_while_one_is_left() {
+    let server = filled();
+    let gateway = |name: &str, node: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"namespace": "edge", "name": name, "labels": {"app": "headgate", "pod-template-hash": name}},
+            "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i"}]},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+        })
+    };
+    let node = |name: &str, addresses: Value| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": {"addresses": addresses}});
+    let internal = |ip: &str| json!({"type": "InternalIP", "address": ip});
+    for object in [
+        namespace("edge"),
+        gateway("a", "n1"),
+        gateway("b", "n2"),
+        node(
+            "n1",
+            json!([internal("10.0.0.1"), {"type": "ExternalIP", "address": "203.0.113.1"}]),
+        ),
+        node("n2", json!([internal("10.0.0.2")])),
+    ] {
+        server.store().apply(&object).expect("an object");
+    }
+    let pod = ObjectName::new("edge", "a");
+    let publish = Publish::Nodes {
+        pod: pod.clone(),
+        internal: false,
+    };
+    let mut bed = Bed::writing(
+        server,
+        WritingOptions {
+            publish: Some(publish),
+            pod: Some(pod),
+            ..options("a")
+        },
+    );
+    bed.until_complete();
+    tell(&bed, &Standing::InForce, &[]);
+    let both = json!([{"ip": "10.0.0.2"}, {"ip": "203.0.113.1"}]);
+    until("two addresses", &bed.server, |server| status(server) == both);
+    bed.source.stopper()();
+    while bed.source.next().is_some() {}
+    assert_eq!(status(&bed.server), both, "another pod serves still");
+    assert_eq!(holder(&bed.server), "");
 }

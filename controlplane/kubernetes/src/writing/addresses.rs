@@ -34,17 +34,11 @@ const OWN_LABELS: [&str; 3] = [
 ];
 
 impl Publish {
-    /// The addresses as they are now, and how many pods serve, where that is known.
-    pub(crate) async fn find(
-        &self,
-        connection: &ApiConnection,
-    ) -> Result<(BTreeSet<StatusAddress>, Option<usize>), Failure> {
+    /// The addresses as they are now.
+    pub(crate) async fn find(&self, connection: &ApiConnection) -> Result<BTreeSet<StatusAddress>, Failure> {
         match self {
-            Self::Fixed(addresses) => Ok((addresses.clone(), None)),
-            Self::Service(name) => {
-                let service = get(connection, &path("services", name)).await?;
-                Ok((of_service(&service), None))
-            }
+            Self::Fixed(addresses) => Ok(addresses.clone()),
+            Self::Service(name) => Ok(of_service(&get(connection, &path("services", name)).await?)),
             Self::Nodes { pod, internal } => nodes(connection, pod, *internal).await,
         }
     }
@@ -99,7 +93,25 @@ async fn nodes(
     connection: &ApiConnection,
     pod: &ObjectName,
     internal: bool,
-) -> Result<(BTreeSet<StatusAddress>, Option<usize>), Failure> {
+) -> Result<BTreeSet<StatusAddress>, Failure> {
+    let serving = serving_pods(connection, pod).await?;
+    let names: BTreeSet<_> = serving
+        .iter()
+        .filter_map(|pod| pod["spec"]["nodeName"].as_str())
+        .collect();
+    let mut addresses = BTreeSet::new();
+    for name in names {
+        let node = get(connection, &format!("/api/v1/nodes/{name}")).await?;
+        addresses.extend(of_node(&node, internal));
+    }
+    Ok(addresses)
+}
+
+/// The pods with the labels of this one that are ready, and are to stay.
+pub(crate) async fn serving_pods(
+    connection: &ApiConnection,
+    pod: &ObjectName,
+) -> Result<Vec<Value>, Failure> {
     let own = get(connection, &path("pods", pod)).await?;
     let labels = own["metadata"]["labels"].as_object();
     let selector: Vec<_> = labels
@@ -108,7 +120,7 @@ async fn nodes(
         .filter(|(key, _)| !OWN_LABELS.contains(&key.as_str()))
         .filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)))
         .collect();
-    let pods: Vec<Value> = if selector.is_empty() {
+    let mut pods: Vec<Value> = if selector.is_empty() {
         vec![own]
     } else {
         let request = Request::new(format!("/api/v1/namespaces/{}/pods", pod.namespace))
@@ -121,17 +133,8 @@ async fn nodes(
             .map_err(|error| Failure::of(&error))?;
         page.items.unwrap_or_default()
     };
-    let serving: Vec<_> = pods.iter().filter(|pod| is_ready(pod)).collect();
-    let names: BTreeSet<_> = serving
-        .iter()
-        .filter_map(|pod| pod["spec"]["nodeName"].as_str())
-        .collect();
-    let mut addresses = BTreeSet::new();
-    for name in names {
-        let node = get(connection, &format!("/api/v1/nodes/{name}")).await?;
-        addresses.extend(of_node(&node, internal));
-    }
-    Ok((addresses, Some(serving.len())))
+    pods.retain(is_ready);
+    Ok(pods)
 }
 
 fn is_ready(pod: &Value) -> bool {

@@ -28,6 +28,7 @@ use super::access::ApiConnection;
 use super::backoff::Backoff;
 use super::reply::Failure;
 pub use addresses::Publish;
+use addresses::serving_pods;
 use headgate_controlplane::feedback::Mailbox;
 use headgate_controlplane::model::{Kind, ObjectName};
 pub use status::StatusAddress;
@@ -54,6 +55,8 @@ pub struct WritingOptions {
     pub ttl: Duration,
     /// Names this instance among others.
     pub identity: String,
+    /// The pod that this is, if it is one.
+    pub pod: Option<ObjectName>,
 }
 
 /// What the API has of an Ingress.
@@ -107,8 +110,6 @@ struct Writer {
     election: Election,
     statuses: Statuses,
     events: Events,
-    /// How many pods serve, where that is known.
-    serving: Option<usize>,
     led: bool,
     backoff: Backoff,
     /// When the next write may be.
@@ -135,7 +136,6 @@ impl Writer {
             connection,
             statuses: Statuses::default(),
             events: Events::default(),
-            serving: None,
             led: false,
             backoff: Backoff::between((Duration::from_millis(200), Duration::from_secs(15))),
             next: Instant::now(),
@@ -193,8 +193,7 @@ impl Writer {
             return;
         };
         match publish.find(&self.connection).await {
-            Ok((addresses, serving)) => {
-                self.serving = serving;
+            Ok(addresses) => {
                 self.statuses.publish(addresses);
                 self.has_work = true;
             }
@@ -324,6 +323,20 @@ impl Writer {
         }
     }
 
+    /// Whether no other pod of this gateway serves. Outside of a cluster nobody knows of others.
+    async fn is_last(&mut self) -> bool {
+        let Some(pod) = &self.options.pod else { return true };
+        match serving_pods(&self.connection, pod).await {
+            Ok(pods) => pods
+                .iter()
+                .all(|other| other["metadata"]["name"] == pod.name.as_str()),
+            Err(failure) => {
+                self.complain("find out whether other gateways serve", &failure);
+                false
+            }
+        }
+    }
+
     fn lease_path(&self) -> String {
         let ObjectName { namespace, name } = &self.options.lease;
         format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}")
@@ -334,9 +347,7 @@ impl Writer {
         if !self.leads() {
             return;
         }
-        self.look_up().await;
-        let last = self.serving.is_none_or(|serving| serving <= 1);
-        if last && self.options.clear_on_end && self.options.publish.is_some() {
+        if self.is_last().await && self.options.clear_on_end && self.options.publish.is_some() {
             for name in self.statuses.farewell() {
                 if let Err(failure) = self.write_status(&name, &BTreeSet::new()).await {
                     self.complain("take back the status of an Ingress", &failure);
