@@ -5,6 +5,7 @@ mod bed;
 mod forwarder;
 mod handshakes;
 mod http;
+mod kubernetes;
 mod l4;
 mod metrics;
 mod policy;
@@ -25,6 +26,8 @@ enum Bench {
     Handshakes(handshakes::HandshakeOptions),
     /// Times of an echo with and without a scrape of the metrics each second, and what a scrape takes
     Metrics(metrics::MetricsOptions),
+    /// Until what the API of a large cluster says is in force, and what it takes of memory
+    Kubernetes(kubernetes::KubernetesOptions),
     /// Decisions on new connections, next to nftables, DPDK's ACL library and a linear list
     Policy(policy::PolicyOptions),
     /// The plain forwarder itself
@@ -37,6 +40,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Http(options) => http::run(&options),
         Bench::Handshakes(options) => handshakes::run(&options),
         Bench::Metrics(options) => metrics::run(&options),
+        Bench::Kubernetes(options) => kubernetes::run(&options),
         Bench::Policy(options) => policy::run(&options),
         Bench::Forward(options) => forwarder::run(&options),
     }
