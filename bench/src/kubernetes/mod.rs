@@ -67,7 +67,10 @@ pub(crate) fn run(options: &KubernetesOptions) -> Result<()> {
     let mut sync = Row::new("ms from the control plane's start until the dataplane has acknowledged");
     let mut routes = Changes::new("an Ingress");
     let mut endpoints = Changes::new("an EndpointSlice");
-    let mut memory = [Row::new("MiB of the control plane"), Row::new("MiB of the dataplane")];
+    let mut memory = [
+        Row::new("MiB of the control plane"),
+        Row::new("MiB of the dataplane"),
+    ];
     let mut idle = Row::new("transactions by 1,000 heartbeats of nodes and conditions of pods");
     for _ in 0..options.rounds {
         let gateway = Planes::start(&options.headgate, &server)?;
@@ -135,7 +138,11 @@ impl Changes {
             self.what,
             self.times.len()
         );
-        let rows = [row("median", 0.5), row("99th percentile", 0.99), row("longest", 1.0)];
+        let rows = [
+            row("median", 0.5),
+            row("99th percentile", 0.99),
+            row("longest", 1.0),
+        ];
         table(&title, &rows);
     }
 }

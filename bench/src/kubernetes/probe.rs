@@ -60,7 +60,10 @@ impl Probe {
                 if status == expected {
                     break;
                 }
-                ensure!(begun.elapsed() < PATIENCE, "{path} is answered {status} and not {expected}");
+                ensure!(
+                    begun.elapsed() < PATIENCE,
+                    "{path} is answered {status} and not {expected}"
+                );
             }
         }
         Ok(begun.elapsed())
@@ -74,7 +77,8 @@ impl Probe {
             node["status"]["conditions"] = heartbeat(n);
             server.store().apply(&node)?;
             let mut pod = pod(0, 0);
-            pod["status"]["conditions"][1]["lastProbeTime"] = format!("2026-11-22T00:00:{:02}Z", n % 60).into();
+            pod["status"]["conditions"][1]["lastProbeTime"] =
+                format!("2026-11-22T00:00:{:02}Z", n % 60).into();
             server.store().apply(&pod)?;
         }
         // The last of each kind is there once this is in force.
@@ -86,7 +90,9 @@ impl Probe {
     /// The generation that is in force.
     fn generation(&self) -> Result<u64> {
         let text = get(self.metrics, "/metrics")?;
-        let line = text.lines().find_map(|line| line.strip_prefix("headgate_generation "));
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("headgate_generation "));
         line.and_then(|value| value.trim().parse().ok())
             .context("no headgate_generation among the metrics")
     }
@@ -104,7 +110,9 @@ fn ask(connection: &mut BufReader<TcpStream>, path: &str) -> Result<u16> {
         line.clear();
         connection.read_line(&mut line)?;
         match line.trim_end().split_once(':') {
-            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.trim().parse()?,
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.trim().parse()?
+            }
             Some(_) => {}
             None => break,
         }
@@ -116,7 +124,10 @@ fn ask(connection: &mut BufReader<TcpStream>, path: &str) -> Result<u16> {
 fn get(address: SocketAddr, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     Ok(text)
