@@ -134,6 +134,13 @@ impl Feedback {
 }
 
 impl Mailbox {
+    /// The last generation that the dataplane has acknowledged; 0 before the first.
+    #[must_use]
+    pub fn acknowledged(&self) -> Generation {
+        let mailbox = self.0.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
+        mailbox.acknowledged
+    }
+
     /// What has come since the last look; `None` where nothing has.
     #[must_use]
     pub fn take(&self) -> Option<Report> {

@@ -111,7 +111,7 @@ fn ask(connection: &mut BufReader<TcpStream>, path: &str) -> Result<u16> {
         connection.read_line(&mut line)?;
         match line.trim_end().split_once(':') {
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                length = value.trim().parse()?
+                length = value.trim().parse()?;
             }
             Some(_) => {}
             None => break,

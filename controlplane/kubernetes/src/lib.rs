@@ -5,6 +5,7 @@
 
 mod access;
 mod backoff;
+mod health;
 mod intake;
 mod options;
 mod references;

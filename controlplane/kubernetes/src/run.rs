@@ -24,6 +24,7 @@ pub fn run(options: PlaneOptions) -> Result<(), RunError> {
     let writing = status.writing(&Identity::of_environment(), &plane.ingress_addresses);
     let named = plane.default_certificate.iter();
     let watching = Watching {
+        health: cluster.health(),
         access,
         namespaces: cluster.watch_namespaces,
         named: named.map(|name| Id::new(Kind::Secret, name.clone())).collect(),

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 use crate::access::ApiConnection;
 use crate::access::{Access, AccessError};
 use crate::backoff::Backoff;
+use crate::health;
 use crate::intake::{Intake, Order, Reaction};
 use crate::reflector::{Message, Patience, Reflector, Said};
 use crate::reply::Failure;
@@ -49,6 +51,8 @@ pub struct Watching {
     pub namespaces: Vec<String>,
     /// Secrets and ConfigMaps that flags name.
     pub named: Vec<Id>,
+    /// Where to say whether this is healthy and ready; `None` for nowhere.
+    pub health: Option<SocketAddr>,
     /// What to write back; `None` for nothing.
     pub writing: Option<WritingOptions>,
 }
@@ -62,6 +66,9 @@ pub enum StartError {
     /// No thread or descriptor is left.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
+    /// `--healthz-host` and `--healthz-port`.
+    #[error("cannot listen at {0} for /healthz: {1}")]
+    Health(SocketAddr, io::Error),
 }
 
 /// Follows the objects of a cluster.
@@ -87,6 +94,10 @@ impl Kubernetes {
             .enable_all()
             .build()?;
         let connection = runtime.block_on(ApiConnection::open(options.access.clone()))?;
+        let health = match options.health {
+            Some(address) => Some(health::bind(address).map_err(|error| StartError::Health(address, error))?),
+            None => None,
+        };
         // One batch waits here, the next is gathered.
         let (give, batches) = mpsc::channel(1);
         let (stop, rung) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -95,12 +106,15 @@ impl Kubernetes {
         let source = Self {
             batches,
             stop: stop.clone(),
-            feedback: options.writing.is_some().then_some(feedback),
+            feedback: (options.writing.is_some() || health.is_some()).then_some(feedback),
         };
         let thread = move || {
             runtime.block_on(async {
                 let (tell, seen) = mpsc::unbounded_channel();
                 let end = Arc::new(Notify::new());
+                if let Some(listener) = health {
+                    tokio::spawn(health::serve(listener, mailbox.clone()));
+                }
                 let writer = options.writing.clone().map(|writing| {
                     let ears = Ears {
                         seen,

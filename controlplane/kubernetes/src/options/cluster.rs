@@ -1,11 +1,12 @@
 //! Flags about a cluster as the source of objects.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::Access;
 
 /// Which cluster to follow, and how much of it.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Kubernetes")]
 pub struct ClusterOptions {
     /// Follow the API of the cluster in whose pod this runs, with the pod's service account
@@ -24,9 +25,24 @@ pub struct ClusterOptions {
     /// namespaces then do not find them
     #[arg(long = "watch-namespace", value_name = "NAME", conflicts_with = "manifests")]
     pub watch_namespaces: Vec<String>,
+
+    /// Port at which the control plane answers /healthz and /readyz; ready means that the dataplane has acknowledged what
+    /// the API says. 0 for none
+    #[arg(long, value_name = "PORT", default_value_t = 0, conflicts_with = "manifests")]
+    pub healthz_port: u16,
+
+    /// Address of the host for it
+    #[arg(long, value_name = "ADDR", default_value = "::", requires = "healthz_port")]
+    pub healthz_host: IpAddr,
 }
 
 impl ClusterOptions {
+    /// Where to answer `/healthz` and `/readyz`, if anywhere.
+    #[must_use]
+    pub fn health(&self) -> Option<SocketAddr> {
+        (self.healthz_port != 0).then_some(SocketAddr::new(self.healthz_host, self.healthz_port))
+    }
+
     /// How the API is reached, if one is to be followed.
     #[must_use]
     pub fn access(&self) -> Option<Access> {

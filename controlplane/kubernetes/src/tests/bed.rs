@@ -54,6 +54,7 @@ pub(crate) fn options(kubeconfig: &Path) -> Watching {
         },
         namespaces: Vec::new(),
         named: Vec::new(),
+        health: None,
         writing: None,
     }
 }
@@ -130,10 +131,16 @@ impl Bed {
     /// Takes in what comes until it is what the server has.
     pub(crate) fn until_agreed(&mut self) {
         loop {
-            if compiled(&self.store) == compiled(&self.of_files()) {
+            let (watched, files) = (compiled(&self.store), compiled(&self.of_files()));
+            if watched == files {
                 return;
             }
-            self.step();
+            let Some(batch) = self.source.next() else {
+                let other = |key: &&Key| watched.get(*key) != files.get(*key);
+                let all: BTreeSet<_> = watched.keys().chain(files.keys()).filter(other).collect();
+                panic!("in vain; others are {all:?}, lines {:?}", self.lines());
+            };
+            self.store.update(batch);
         }
     }
 

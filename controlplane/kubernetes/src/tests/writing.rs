@@ -1,6 +1,8 @@
 //! What comes back: status, Events, and who writes them.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use headgate_apiserver::{ApiServer, Fault};
@@ -209,4 +211,39 @@ fn the_addresses_are_those_of_the_nodes_and_stay_while_one_is_left() {
     while bed.source.next().is_some() {}
     assert_eq!(status(&bed.server), both, "another pod serves still");
     assert_eq!(holder(&bed.server), "");
+}
+
+#[test]
+fn it_is_ready_once_the_dataplane_has_acknowledged() {
+    let address = free_address();
+    let mut bed = Bed::with(filled(), super::bed::QUICK, |options| {
+        options.health = Some(address);
+    });
+    let ask = |request: &str| {
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        text.lines().next().unwrap_or_default().to_owned()
+    };
+    let get = |path: &str| ask(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+    assert_eq!(get("/healthz"), "HTTP/1.1 200 OK");
+    bed.until_complete();
+    assert_eq!(get("/readyz"), "HTTP/1.1 503 Service Unavailable");
+    bed.source
+        .feedback()
+        .expect("somebody who asks")
+        .tell(1, 1, Outcomes::new());
+    assert_eq!(get("/readyz"), "HTTP/1.1 200 OK");
+    assert_eq!(get("/"), "HTTP/1.1 404 Not Found");
+    assert_eq!(
+        ask("POST /readyz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"),
+        "HTTP/1.1 405 Method Not Allowed"
+    );
+}
+
+/// A port that was free a moment ago.
+fn free_address() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address")
 }
