@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -31,6 +31,9 @@ use crate::shared::Shared;
 
 /// The largest body of a request, as the real server has it.
 const LARGEST_BODY: usize = 3 * 1024 * 1024;
+
+/// How long a connection of HTTP/1.1 may wait for its next request, as the real server has it.
+const IDLE: Duration = Duration::from_secs(90);
 
 /// What the thread of connections is told.
 pub(crate) enum Command {
@@ -148,6 +151,7 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, tls: Arc<ServerConfi
     } else {
         hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
+            .header_read_timeout(IDLE)
             .serve_connection(stream, service)
             .await
     };

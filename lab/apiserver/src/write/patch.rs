@@ -88,6 +88,12 @@ async fn server_side_apply(write: &Write<'_>, mut wanted: Value) -> Result<Answe
     let wanted = write.stored(wanted)?;
     let there = write.shared.keyspace.get(&resource.table, &key(write));
     if there.is_none() && !write.is_status() {
+        if let Some(uid) = wanted["metadata"]["uid"].as_str() {
+            let said = format!(
+                "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            );
+            return Err(Failure::conflict(resource, write.name(), &said));
+        }
         let value = applied(write, &json!({}), &wanted)?;
         return create::insert(write, value, 201).await;
     }

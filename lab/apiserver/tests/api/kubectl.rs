@@ -100,18 +100,13 @@ fn programs() -> Vec<PathBuf> {
     let of_path = std::env::split_paths(&paths)
         .map(|folder| folder.join("kubectl"))
         .find(|file| file.exists());
-    let beside = PathBuf::from(ROOT).join("target/kubernetes-client/usr/bin/kubectl");
-    let found: Vec<PathBuf> = of_path
-        .into_iter()
-        .chain(Some(beside).filter(|file| file.exists()))
-        .collect();
-    assert!(
-        !found.is_empty() || std::env::var_os("CI").is_none(),
-        "there is no kubectl: run scripts/setup"
-    );
+    let unpacked = PathBuf::from(ROOT).join("target/kubernetes-client");
+    let beside = Some(unpacked.join("usr/bin/kubectl")).filter(|file| file.exists());
+    let found: Vec<PathBuf> = of_path.into_iter().chain(beside).collect();
     if found.is_empty() {
-        let said = "skipped: there is no kubectl on this machine, and scripts/setup found none to install
-";
+        let needed = std::env::var_os("CI").is_some() && !unpacked.join("unavailable").exists();
+        assert!(!needed, "there is no kubectl: run scripts/setup");
+        let said = "skipped: there is no kubectl on this machine, and scripts/setup found none to install\n";
         let _ = std::io::stderr().write_all(said.as_bytes());
     }
     found

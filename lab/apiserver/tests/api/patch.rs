@@ -106,6 +106,11 @@ fn appliers_make_objects_and_conflict_about_fields() {
     client
         .patch(&path, APPLY, &ingress("a"))
         .failed(400, "BadRequest");
+    let mut gone = ingress("b");
+    gone["metadata"]["uid"] = "0".into();
+    client
+        .patch(&format!("{INGRESSES}/b?fieldManager=one"), APPLY, &gone)
+        .failed(409, "Conflict");
 }
 
 #[test]

@@ -98,3 +98,39 @@ fn newer_servers_tell_all_at_once() {
         }
     }
 }
+
+#[test]
+fn openapi_tells_which_patches_there_are() {
+    let server = of_age(24);
+    let mut client = Client::new(&server);
+    let path = "/apis/networking.k8s.io/v1/namespaces/{namespace}/ingresses/{name}";
+    let parameters = |document: &Value| names(&document["paths"][path]["patch"]["parameters"], "name");
+    let old = client.get("/openapi/v2").ok();
+    assert_eq!(
+        (&old["swagger"], parameters(&old)),
+        (
+            &json!("2.0"),
+            ["dryRun", "fieldManager", "force"].map(str::to_owned).to_vec()
+        )
+    );
+    let places = client.get("/openapi/v3").ok();
+    let place = places["paths"]["apis/networking.k8s.io/v1"]["serverRelativeURL"]
+        .as_str()
+        .expect("a place");
+    let new = client.get(place).ok();
+    assert_eq!(parameters(&new), parameters(&old));
+    let kind = json!({"group": "networking.k8s.io", "version": "v1", "kind": "Ingress"});
+    assert_eq!(
+        new["paths"][path]["patch"]["x-kubernetes-group-version-kind"],
+        kind
+    );
+    assert_eq!(client.get("/openapi/v3/apis/none/v1").status, 404);
+    client.accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf".into();
+    let message = client.get("/openapi/v2");
+    // Field 1 of the document: a text of three bytes.
+    assert!(message.text.starts_with("\n\u{3}2.0") && message.text.contains(path));
+    let older = of_age(23);
+    assert_eq!(Client::new(&older).get("/openapi/v3").status, 404);
+    let newer = of_age(25);
+    assert!(parameters(&Client::new(&newer).get("/openapi/v2").ok()).contains(&"fieldValidation".to_owned()));
+}
