@@ -202,6 +202,12 @@ impl ApiServer {
         Ok(Frozen { _guard: guard })
     }
 
+    /// Goes away as a server does that is told to: no new connections, watches end, the other requests are answered first, and
+    /// connections of HTTP/2 are told (GOAWAY). Returns when all are gone, at the latest after a minute.
+    pub fn shut_down(&self) {
+        let _ = self.tell(Command::Drain);
+    }
+
     /// Goes away as a killed server does: connections end, new ones are refused. The objects stay.
     pub fn stop(&self) {
         self.refuse_connections();

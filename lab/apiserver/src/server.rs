@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,9 @@ const LARGEST_BODY: usize = 3 * 1024 * 1024;
 /// How long a connection of HTTP/1.1 may wait for its next request, as the real server has it.
 const IDLE: Duration = Duration::from_secs(90);
 
+/// How long requests have that are under way when the server ends in order.
+const GRACE: Duration = Duration::from_secs(60);
+
 /// What the thread of connections is told.
 pub(crate) enum Command {
     /// Takes connections from now on.
@@ -43,6 +47,8 @@ pub(crate) enum Command {
     Refuse(mpsc::Sender<io::Result<()>>),
     /// Ends those that there are.
     Drop(mpsc::Sender<io::Result<()>>),
+    /// Takes no more, ends watches, and waits for the other requests.
+    Drain(mpsc::Sender<io::Result<()>>),
     /// Does nothing at all until the other side of the channel is gone.
     Freeze(mpsc::Sender<io::Result<()>>, mpsc::Receiver<()>),
     /// Shows another certificate to those who come.
@@ -70,6 +76,15 @@ pub(crate) async fn serve(
                     let _ = done.send(Ok(()));
                 }
                 Some(Command::Drop(done)) => {
+                    connections.shutdown().await;
+                    let _ = done.send(Ok(()));
+                }
+                Some(Command::Drain(done)) => {
+                    listener = None;
+                    shared.closing.send_modify(|n| *n += 1);
+                    shared.watches_closed.send_modify(|n| *n += 1);
+                    let finished = async { while connections.join_next().await.is_some() {} };
+                    let _ = tokio::time::timeout(GRACE, finished).await;
                     connections.shutdown().await;
                     let _ = done.send(Ok(()));
                 }
@@ -126,6 +141,21 @@ async fn accept(listener: Option<&TcpListener>) -> TcpStream {
     }
 }
 
+/// Serves a connection, and lets it end after the requests that there are once the server is closing. The two versions of
+/// HTTP have no trait in common.
+macro_rules! finish {
+    ($served:ident, $closing:ident) => {{
+        let mut served = pin!($served);
+        tokio::select! {
+            ended = served.as_mut() => ended,
+            _ = $closing.changed() => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        }
+    }};
+}
+
 async fn connection(shared: Arc<Shared>, stream: TcpStream, tls: Arc<ServerConfig>) {
     let _ = stream.set_nodelay(true);
     let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await else {
@@ -136,6 +166,7 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, tls: Arc<ServerConfi
         .peer_certificates()
         .and_then(|chain| of_certificate(chain.first()?));
     let http2 = session.alpn_protocol() == Some(b"h2");
+    let mut closing = shared.closing.subscribe();
     let service = service_fn(move |request| {
         let (shared, user) = (Arc::clone(&shared), user.clone());
         async move { Ok::<_, std::convert::Infallible>(respond(&shared, request, user).await) }
@@ -143,17 +174,18 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream, tls: Arc<ServerConfi
     let stream = TokioIo::new(stream);
     let ended = if http2 {
         let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        server
+        let served = server
             .timer(TokioTimer::new())
             .max_concurrent_streams(1000)
-            .serve_connection(stream, service)
-            .await
+            .serve_connection(stream, service);
+        finish!(served, closing)
     } else {
-        hyper::server::conn::http1::Builder::new()
+        let mut server = hyper::server::conn::http1::Builder::new();
+        let served = server
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE)
-            .serve_connection(stream, service)
-            .await
+            .serve_connection(stream, service);
+        finish!(served, closing)
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended");

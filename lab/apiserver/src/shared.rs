@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) services: Services,
     pub(crate) faults: Faults,
     pub(crate) journal: Journal,
+    /// Rises when connections shall end after the requests that there are.
+    pub(crate) closing: watch::Sender<u64>,
     /// Rises when all watches shall end.
     pub(crate) watches_closed: watch::Sender<u64>,
 }
@@ -42,6 +44,7 @@ impl Shared {
             services: Services::default(),
             faults: Faults::new(),
             journal: Journal::default(),
+            closing: watch::channel(0).0,
             watches_closed: watch::channel(0).0,
             settings,
         }

@@ -108,6 +108,31 @@ fn a_server_that_restarts_has_its_port_and_its_objects_still() {
 }
 
 #[test]
+fn a_server_that_ends_in_order_answers_first() {
+    for http2 in [false, true] {
+        let server = server();
+        let client = Client::with(&server, http2);
+        let mut watch = client.watch(&format!("{MAPS}?watch=1"));
+        server.faults().add(Fault::hang().times(1));
+        std::thread::scope(|scope| {
+            let other = Client::with(&server, http2);
+            let asked = scope.spawn(move || other.get(MAPS).status);
+            assert!(server.journal().wait(1, PATIENCE, |entry| entry.status == 0));
+            let ending = scope.spawn(|| server.shut_down());
+            assert_eq!(watch.next(), None);
+            assert!(!ending.is_finished());
+            server.faults().clear();
+            assert_eq!(asked.join().expect("an answer"), 200);
+        });
+        client
+            .try_send(Method::GET, MAPS, "", Bytes::new())
+            .expect_err("nobody listens");
+        server.accept_connections().expect("the port is free");
+        client.get(MAPS).ok();
+    }
+}
+
+#[test]
 fn another_authority_is_not_trusted_by_who_knows_the_old_one() {
     let mut server = server();
     let client = Client::new(&server);
