@@ -26,9 +26,12 @@
     capabilities: {drop: [ALL]}
     seccompProfile: {{- toYaml .Values.controller.image.seccompProfile | nindent 6 }}
   {{- with .Values.controlplane.healthzPort }}
+  ports:
+    - name: health
+      containerPort: {{ . }}
   # No readiness: a pod whose dataplane has a state serves, whatever becomes of its control plane.
   livenessProbe:
-    httpGet: {path: /healthz, port: {{ . }}}
+    httpGet: {path: /healthz, port: health}
     periodSeconds: 10
     timeoutSeconds: 5
     failureThreshold: 6
