@@ -30,6 +30,15 @@ const START: Duration = Duration::from_secs(30);
 /// How long it may take to end when asked to; its own patience with a plane is 5 s.
 const STOP: Duration = Duration::from_secs(10);
 
+/// Where the objects are that Headgate serves.
+#[derive(Clone, Debug)]
+pub enum Objects {
+    /// In a directory: its `--manifests`.
+    Directory(PathBuf),
+    /// In the cluster of this `--kubeconfig`.
+    Cluster(PathBuf),
+}
+
 /// How to start Headgate.
 #[derive(Clone, Debug)]
 pub struct GatewayOptions {
@@ -37,8 +46,8 @@ pub struct GatewayOptions {
     pub program: PathBuf,
     /// Its `--port`s: as a rule `Lab::PORTS`.
     pub ports: Vec<String>,
-    /// Its `--manifests`.
-    pub manifests: PathBuf,
+    /// What it serves.
+    pub objects: Objects,
     /// Its `--ingress-address`es.
     pub ingress: Vec<IpAddr>,
     /// Its `--log`.
@@ -91,11 +100,11 @@ impl Gateway {
         let (run_dir, log) = (directory.join("run"), directory.join("headgate.log"));
         let mut command = namespace.command(&options.program);
         command.args(["--log", &options.log, "run"]);
-        command
-            .arg("--manifests")
-            .arg(&options.manifests)
-            .arg("--run-dir")
-            .arg(&run_dir);
+        match &options.objects {
+            Objects::Directory(manifests) => command.arg("--manifests").arg(manifests),
+            Objects::Cluster(kubeconfig) => command.arg("--kubeconfig").arg(kubeconfig),
+        };
+        command.arg("--run-dir").arg(&run_dir);
         for port in &options.ports {
             command.args(["--port", port]);
         }

@@ -36,7 +36,7 @@ pub mod tls;
 mod topology;
 mod watchdog;
 
-pub use gateway::{Gateway, GatewayOptions};
+pub use gateway::{Gateway, GatewayOptions, Objects};
 #[cfg(target_os = "linux")]
 pub use impair::{Impairment, ImpairmentCounts};
 #[cfg(target_os = "linux")]

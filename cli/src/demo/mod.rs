@@ -18,7 +18,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use headgate_lab::{Gateway, GatewayOptions, Shop, client::Curl};
+use headgate_lab::{Gateway, GatewayOptions, Objects, Shop, client::Curl};
 
 use crate::flags::{DemoOptions, DemoPort};
 use report::Report;
@@ -136,7 +136,7 @@ fn gateway_options(program: &Path, shop: &Shop, ports: Vec<String>, ingress: Vec
     GatewayOptions {
         program: program.to_owned(),
         ports,
-        manifests: shop.manifests().to_owned(),
+        objects: Objects::Directory(shop.manifests().to_owned()),
         ingress,
         log: "info".to_owned(),
         arguments: Vec::new(),

@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use headgate_lab::{Gateway, GatewayOptions, Lab, LabOptions, Shop, client::Curl, privileged, wait_until};
+use headgate_lab::{
+    Gateway, GatewayOptions, Lab, LabOptions, Objects, Shop, client::Curl, privileged, wait_until,
+};
 use serde_json::Value;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_headgate");
@@ -41,7 +43,7 @@ pub(crate) fn options(manifests: &Path) -> GatewayOptions {
     GatewayOptions {
         program: PROGRAM.into(),
         ports: Lab::PORTS.map(str::to_owned).to_vec(),
-        manifests: manifests.to_owned(),
+        objects: Objects::Directory(manifests.to_owned()),
         ingress: vec![Shop::INGRESS.0, Shop::INGRESS.1],
         log: "info".into(),
         arguments: Vec::new(),
