@@ -57,9 +57,7 @@ fn no_request_fails_whatever_becomes_of_the_api_server() {
             .store()
             .apply(&ingress(&format!("after-{route}"), &host, "web"))
             .unwrap();
-        let begun = Instant::now();
         bed.until_answered(&host, "/", 200);
-        eprintln!("{what}: in force after {:?}", begun.elapsed());
         load.check(what);
     };
     changed("nothing");

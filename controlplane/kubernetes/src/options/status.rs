@@ -115,21 +115,28 @@ impl StatusOptions {
             .iter()
             .map(|text| StatusAddress::of(text.trim()))
             .collect();
-        // Where the gateway has addresses of its own, clients connect to these, and not to those of its nodes.
-        let own = || {
-            let known = ingress.iter().filter(|address| !address.is_unspecified());
-            known
-                .map(|address| StatusAddress::of(&address.to_string()))
-                .collect::<BTreeSet<_>>()
-        };
-        let fixed = if written.is_empty() { own() } else { written };
-        if !fixed.is_empty() {
-            return Some(Publish::Fixed(fixed));
+        if !written.is_empty() {
+            return Some(Publish::Fixed(written));
         }
-        identity.pod.clone().map(|pod| Publish::Nodes {
-            pod,
-            internal: self.report_node_internal_ip_address,
-        })
+        // Where the gateway has addresses of its own, clients connect to these, and not to those of its nodes.
+        let known = ingress.iter().filter(|address| !address.is_unspecified());
+        let addresses: BTreeSet<_> = known
+            .map(|address| StatusAddress::of(&address.to_string()))
+            .collect();
+        let internal = self.report_node_internal_ip_address;
+        match &identity.pod {
+            None if addresses.is_empty() => None,
+            None => Some(Publish::Fixed(addresses)),
+            Some(pod) if addresses.is_empty() => Some(Publish::Nodes {
+                pod: pod.clone(),
+                internal,
+            }),
+            Some(pod) => Some(Publish::Ingress {
+                addresses,
+                pod: pod.clone(),
+                internal,
+            }),
+        }
     }
 }
 

@@ -173,7 +173,7 @@ fn the_addresses_are_those_of_the_nodes_and_stay_while_one_is_left() {
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"namespace": "edge", "name": name, "labels": {"app": "headgate", "pod-template-hash": name}},
             "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i"}]},
-            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+            "status": {"phase": "Running", "hostIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]},
         })
     };
     let node = |name: &str, addresses: Value| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": {"addresses": addresses}});
@@ -191,7 +191,9 @@ fn the_addresses_are_those_of_the_nodes_and_stay_while_one_is_left() {
         server.store().apply(&object).expect("an object");
     }
     let pod = ObjectName::new("edge", "a");
-    let publish = Publish::Nodes {
+    // The address of its own node.
+    let publish = Publish::Ingress {
+        addresses: BTreeSet::from([StatusAddress::of("10.0.0.1")]),
         pod: pod.clone(),
         internal: false,
     };

@@ -13,8 +13,18 @@ use headgate_controlplane::model::ObjectName;
 /// Where the addresses are to be found. The flags of the same names mean what they mean for ingress-nginx.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Publish {
-    /// `--publish-status-address`, or the ingress addresses: these.
+    /// `--publish-status-address`, or the ingress addresses of a process that is in no pod: these.
     Fixed(BTreeSet<StatusAddress>),
+    /// The ingress addresses of this pod; but where these are its node's own, each node that serves has others, and it is
+    /// those of all of them.
+    Ingress {
+        /// The ingress addresses.
+        addresses: BTreeSet<StatusAddress>,
+        /// This pod.
+        pod: ObjectName,
+        /// As of [`Self::Nodes`].
+        internal: bool,
+    },
     /// `--publish-service`: those of a Service.
     Service(ObjectName),
     /// Those of the nodes on which the pods of this gateway run.
@@ -40,8 +50,32 @@ impl Publish {
             Self::Fixed(addresses) => Ok(addresses.clone()),
             Self::Service(name) => Ok(of_service(&get(connection, &path("services", name)).await?)),
             Self::Nodes { pod, internal } => nodes(connection, pod, *internal).await,
+            Self::Ingress {
+                addresses,
+                pod,
+                internal,
+            } => {
+                let own = get(connection, &path("pods", pod)).await?;
+                if addresses.is_subset(&of_host(&own)) {
+                    nodes(connection, pod, *internal).await
+                } else {
+                    Ok(addresses.clone())
+                }
+            }
         }
     }
+}
+
+/// The addresses of a pod's node.
+fn of_host(pod: &Value) -> BTreeSet<StatusAddress> {
+    let status = &pod["status"];
+    let all = status["hostIPs"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|ip| &ip["ip"]);
+    let all = all.chain([&status["hostIP"]]).filter_map(Value::as_str);
+    all.map(StatusAddress::of).collect()
 }
 
 fn path(plural: &str, name: &ObjectName) -> String {
