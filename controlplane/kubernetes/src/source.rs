@@ -35,9 +35,10 @@ use headgate_controlplane::problem::Version;
 use headgate_controlplane::source::{Batch, Scope, Source, Stopper};
 
 /// Messages of streams that wait for the intake at most.
-const MESSAGES: usize = 4096;
-/// Changes of a batch, about: more wait with the streams, and they with the server.
-const BATCH: usize = 1 << 14;
+const MESSAGES: usize = 512;
+/// Changes of a batch, about: more wait with the streams, and they with the server. As JSON an object takes ten times its
+/// room, and what was taken once the allocator mostly keeps.
+const BATCH: usize = 1 << 11;
 
 /// How long it may take to say goodbye: to clear the status, and to give back the Lease.
 const FAREWELL: Duration = Duration::from_secs(5);

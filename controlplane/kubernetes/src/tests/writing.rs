@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use headgate_apiserver::{ApiServer, Fault};
+use headgate_apiserver::{ApiServer, Fault, Rule};
 use serde_json::{Value, json};
 
 use super::bed::{Bed, ingress, namespace, server, service};
@@ -248,4 +248,17 @@ fn it_is_ready_once_the_dataplane_has_acknowledged() {
 fn free_address() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address")
+}
+
+/// A role that lacks the status of Ingresses, or Events, keeps nobody from writing the other.
+#[test]
+fn what_is_forbidden_does_not_hold_up_the_rest() {
+    let server = filled();
+    server.deny(Rule::everybody().verbs(["patch"]).resources(["ingresses/status"]));
+    let mut bed = Bed::writing(server, options("a"));
+    bed.until_complete();
+    tell(&bed, &Standing::Partly, &["spec.tls[0]: no such Secret"]);
+    let events = |server: &ApiServer| server.store().list("Event", "shop");
+    until("an Event", &bed.server, |server| !events(server).is_empty());
+    assert_eq!(status(&bed.server), Value::Null);
 }

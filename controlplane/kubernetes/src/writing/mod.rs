@@ -208,6 +208,11 @@ impl Writer {
             match self.write_status(&name, &addresses).await {
                 Ok(()) => self.statuses.written(&name, addresses),
                 Err(Failure::Missing) => {}
+                // What RBAC does not allow keeps nobody from the rest.
+                Err(failure @ (Failure::Forbidden(_) | Failure::Invalid(_))) => {
+                    self.complain("write the status of an Ingress", &failure);
+                    return;
+                }
                 Err(failure) => {
                     self.statuses.again(name);
                     return self.failed("write the status of an Ingress", &failure).await;
@@ -218,6 +223,11 @@ impl Writer {
                 // A namespace that is being removed takes none any more.
                 Ok(()) | Err(Failure::Missing | Failure::Invalid(_)) => {
                     self.events.written(cause, Instant::now());
+                }
+                Err(failure @ Failure::Forbidden(_)) => {
+                    self.events.written(cause, Instant::now());
+                    self.complain("write an Event", &failure);
+                    return;
                 }
                 Err(failure) => {
                     self.events.again(cause);
@@ -313,10 +323,7 @@ impl Writer {
                 lease["apiVersion"] = json!("coordination.k8s.io/v1");
                 lease["kind"] = json!("Lease");
                 lease["metadata"] = json!({ "namespace": namespace, "name": name });
-                let all = path
-                    .trim_end_matches(name.as_str())
-                    .trim_end_matches('/')
-                    .to_owned();
+                let all = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases");
                 self.send(Method::POST, &all, "application/json", &lease).await?;
                 Ok(true)
             }
