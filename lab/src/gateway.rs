@@ -27,8 +27,8 @@ use crate::{Namespace, process::Process, wait_until};
 
 /// How long Headgate may take until its first state is in force; attaching in the driver alone takes a while.
 const START: Duration = Duration::from_secs(30);
-/// How long it may take to end when asked to; its own patience with a plane is 5 s.
-const STOP: Duration = Duration::from_secs(10);
+/// How long it may take to end when asked to; its own patience is `--drain-time`, which is 20 s, and 11 s with its planes.
+const STOP: Duration = Duration::from_secs(35);
 
 /// Where the objects are that Headgate serves.
 #[derive(Clone, Debug)]
@@ -229,6 +229,24 @@ impl Gateway {
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Sends a signal to the supervisor, and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended already.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Whether it has ended, or does within this time.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not tell.
+    pub fn ends_within(&self, time: Duration) -> Result<bool> {
+        self.process.wait_for_end(time)
     }
 
     /// Asks it to end, as systemd and the kubelet do, and waits until it has.

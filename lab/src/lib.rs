@@ -25,6 +25,8 @@ pub mod malformed;
 #[cfg(target_os = "linux")]
 mod names;
 mod namespace;
+#[cfg(target_os = "linux")]
+mod pair;
 pub mod pod;
 mod process;
 #[cfg(target_os = "linux")]
@@ -44,6 +46,8 @@ pub use inject::Injector;
 #[cfg(target_os = "linux")]
 pub use names::{Leftover, leftovers, sweep};
 pub use namespace::Namespace;
+#[cfg(target_os = "linux")]
+pub use pair::Pair;
 pub use process::{Finished, Process, kill_and_wait, wait_until};
 #[cfg(target_os = "linux")]
 pub use remote::Remote;

@@ -83,7 +83,8 @@ impl Lab {
         for name in &names[..3] {
             Namespace::create(name)?;
         }
-        lab.connect()?;
+        lab.connect((&lab.clients, "c0"), (&lab.gateway, "g0"))?;
+        lab.connect((&lab.pods, "p0"), (&lab.gateway, "g1"))?;
         lab.address()?;
         Ok(lab)
     }
@@ -100,12 +101,21 @@ impl Lab {
     /// # Errors
     ///
     /// When the host has one of them already.
-    pub fn host_vip(&self, (v4, v6): (IpAddr, IpAddr)) -> Result<()> {
-        self.gateway.ip(&[
+    pub fn host_vip(&self, vip: (IpAddr, IpAddr)) -> Result<()> {
+        Self::host_vip_in(&self.gateway, vip)
+    }
+
+    /// The same for any gateway's host.
+    ///
+    /// # Errors
+    ///
+    /// Likewise.
+    pub fn host_vip_in(gateway: &Namespace, (v4, v6): (IpAddr, IpAddr)) -> Result<()> {
+        gateway.ip(&[
             format!("addr add {v4}/32 dev lo"),
             format!("addr add {v6}/128 dev lo"),
         ])?;
-        self.gateway.sysctl("ipv4/ip_unprivileged_port_start", "0")
+        gateway.sysctl("ipv4/ip_unprivileged_port_start", "0")
     }
 
     /// Starts a pod's server and waits until it listens.
@@ -123,31 +133,37 @@ impl Lab {
     ///
     /// When there is one already, or no TAP devices.
     pub fn add_remote(&self, impairment: Impairment) -> Result<Remote> {
-        Remote::connect(self, Namespace::create(self.remote.name())?, impairment)
+        Remote::connect(self, self.add_namespace()?, impairment)
     }
 
-    fn connect(&self) -> Result<()> {
-        for (end, peer) in [((&self.clients, "c0"), "g0"), ((&self.pods, "p0"), "g1")] {
-            let (namespace, interface) = end;
-            let link = format!(
-                "link add name {interface} netns {} numrxqueues 2 numtxqueues 2 type veth \
-                 peer name {peer} netns {} numrxqueues 2 numtxqueues 2",
-                namespace.name(),
-                self.gateway.name()
-            );
-            configure(std::process::Command::new("ip").args(link.split_ascii_whitespace()))?;
-            // Headgate forwards frames as they are: an endpoint that leaves checksums or segmentation to a device
-            // would send frames that no device ever finishes.  GRO makes veth poll, which redirects need.
-            namespace.run_ok(
-                "ethtool",
-                &[
-                    "-K", interface, "tx", "off", "tso", "off", "gso", "off", "gro", "on",
-                ],
-            )?;
-            namespace.ip(&[format!("link set {interface} up")])?;
-            self.gateway.ip(&[format!("link set {peer} up")])?;
-        }
-        Ok(())
+    /// The namespace that a remote client or a second gateway may have.
+    pub(crate) fn add_namespace(&self) -> Result<Namespace> {
+        Namespace::create(self.remote.name())
+    }
+
+    /// Joins an endpoint, by its interface, to one of a gateway's.
+    pub(crate) fn connect(
+        &self,
+        (namespace, interface): (&Namespace, &str),
+        (gateway, peer): (&Namespace, &str),
+    ) -> Result<()> {
+        let link = format!(
+            "link add name {interface} netns {} numrxqueues 2 numtxqueues 2 type veth \
+             peer name {peer} netns {} numrxqueues 2 numtxqueues 2",
+            namespace.name(),
+            gateway.name()
+        );
+        configure(std::process::Command::new("ip").args(link.split_ascii_whitespace()))?;
+        // Headgate forwards frames as they are: an endpoint that leaves checksums or segmentation to a device
+        // would send frames that no device ever finishes.  GRO makes veth poll, which redirects need.
+        namespace.run_ok(
+            "ethtool",
+            &[
+                "-K", interface, "tx", "off", "tso", "off", "gso", "off", "gro", "on",
+            ],
+        )?;
+        namespace.ip(&[format!("link set {interface} up")])?;
+        gateway.ip(&[format!("link set {peer} up")])
     }
 
     fn address(&self) -> Result<()> {

@@ -7,15 +7,15 @@ use rustix::process::{Pid, Signal, getpid, getppid, kill_process};
 /// A plane that goes on alone for so long does no harm.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Has a thread send SIGTERM to this process once its parent is another than `supervisor`: a process whose parent dies
+/// Has a thread send `signal` to this process once its parent is another than `supervisor`: a process whose parent dies
 /// gets another one.
-pub(super) fn end_with(supervisor: Pid) -> io::Result<()> {
+pub(super) fn end_with(supervisor: Pid, signal: Signal) -> io::Result<()> {
     let watch = move || {
         while getppid() == Some(supervisor) {
             thread::sleep(PAUSE);
         }
         // A signal to oneself is always allowed.
-        let _ = kill_process(getpid(), Signal::TERM);
+        let _ = kill_process(getpid(), signal);
     };
     let thread = thread::Builder::new().name("headgate-parent".into());
     thread.spawn(watch).map(drop)

@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::process::{Pid, Signal, set_parent_process_death_signal};
 
-/// Has the kernel send SIGTERM to this process when its parent, `_supervisor`, dies.
-pub(super) fn end_with(_supervisor: Pid) -> io::Result<()> {
-    Ok(set_parent_process_death_signal(Some(Signal::TERM))?)
+/// Has the kernel send `signal` to this process when its parent, `_supervisor`, dies.
+pub(super) fn end_with(_supervisor: Pid, signal: Signal) -> io::Result<()> {
+    Ok(set_parent_process_death_signal(Some(signal))?)
 }

@@ -1,6 +1,6 @@
 //! The flags of `headgate run`: those of both planes, each once.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, time::Duration};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, parser::ValueSource};
 
@@ -9,6 +9,8 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, par
 pub(crate) struct RunOptions {
     pub(crate) dataplane: Vec<OsString>,
     pub(crate) controlplane: Vec<OsString>,
+    /// How long the dataplane may drain.
+    pub(crate) drain_time: Duration,
 }
 
 fn dataplane() -> Command {
@@ -47,6 +49,7 @@ impl FromArgMatches for RunOptions {
         let mut options = Self {
             dataplane: given(&dataplane(), matches),
             controlplane: given(&controlplane(), matches),
+            drain_time: dataplane_options.drain_time,
         };
         if dataplane_options.on_sockets() {
             options.suit_sockets(matches);

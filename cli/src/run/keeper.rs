@@ -1,6 +1,7 @@
 //! Keeps one plane running.
 
 use std::{
+    convert::Infallible,
     ffi::OsString,
     os::unix::process::ExitStatusExt,
     path::PathBuf,
@@ -27,6 +28,9 @@ pub(super) struct Plane {
     /// How long it may take to end when asked to; then it is killed.
     pub(super) patience: Duration,
 }
+
+/// The signals that a plane is asked to end with, in the order in which they came; it is asked once there is one.
+pub(super) type Asked = watch::Receiver<Vec<Signal>>;
 
 /// When a plane is started again.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +63,8 @@ pub(super) enum Ended {
 }
 
 impl Keeper {
-    /// Runs `plane`, again and again, until `stop` turns true or it cannot start.
-    pub(super) async fn keep(self, plane: Plane, mut stop: watch::Receiver<bool>) -> Result<Ended> {
+    /// Runs `plane`, again and again, until it is asked to end or cannot start.
+    pub(super) async fn keep(self, plane: Plane, mut asked: Asked) -> Result<Ended> {
         let mut restarts: u32 = 0;
         let mut failures: u32 = 0;
         loop {
@@ -68,8 +72,8 @@ impl Keeper {
             let mut child = start(&plane)?;
             let status = tokio::select! {
                 status = child.wait() => status.with_context(|| format!("waiting for the {}", plane.name))?,
-                () = told(&mut stop) => {
-                    end(&plane, child).await?;
+                () = is_asked(&mut asked) => {
+                    end(&plane, child, asked).await?;
                     return Ok(Ended::Stopped);
                 }
             };
@@ -86,7 +90,7 @@ impl Keeper {
             tracing::warn!(plane = plane.name, %status, ?pause, restarts, "a plane ended; starting it again");
             tokio::select! {
                 () = sleep(pause) => {}
-                () = told(&mut stop) => return Ok(Ended::Stopped),
+                () = is_asked(&mut asked) => return Ok(Ended::Stopped),
             }
         }
     }
@@ -98,10 +102,10 @@ impl Keeper {
     }
 }
 
-/// Waits until `stop` turns true, or nobody is left to turn it.
-async fn told(stop: &mut watch::Receiver<bool>) {
+/// Waits until there is a signal, or nobody is left to give one.
+async fn is_asked(asked: &mut Asked) {
     // Either outcome means the same.
-    let _ = stop.wait_for(|&stop| stop).await;
+    let _ = asked.wait_for(|signals| !signals.is_empty()).await;
 }
 
 fn start(plane: &Plane) -> Result<Child> {
@@ -115,14 +119,14 @@ fn start(plane: &Plane) -> Result<Child> {
         .with_context(|| format!("starting the {} ({})", plane.name, plane.program.display()))
 }
 
-/// Asks a plane to end, and kills it when it does not.
-async fn end(plane: &Plane, mut child: Child) -> Result<()> {
+/// Hands a plane the signals that it is asked to end with, and kills it when it does not.
+async fn end(plane: &Plane, mut child: Child, asked: Asked) -> Result<()> {
     let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    if let Some(pid) = pid {
-        // It may just have ended.
-        let _ = kill_process(pid, Signal::TERM);
-    }
-    match timeout(plane.patience, child.wait()).await {
+    let ended = tokio::select! {
+        ended = timeout(plane.patience, child.wait()) => ended,
+        never = hand_on(pid, asked) => match never {},
+    };
+    match ended {
         Ok(status) => {
             let status = status.with_context(|| format!("waiting for the {}", plane.name))?;
             if !ended_as_asked(status) {
@@ -140,10 +144,33 @@ async fn end(plane: &Plane, mut child: Child) -> Result<()> {
     Ok(())
 }
 
-/// Whether a process that was asked to end did so by itself, or was ended by the very signal that asked: one that has only
+/// Sends a process each signal as it comes.
+async fn hand_on(to: Option<Pid>, mut asked: Asked) -> Infallible {
+    let mut sent = 0;
+    loop {
+        let mut signals = asked.borrow_and_update().clone();
+        if signals.is_empty() {
+            // Nobody is left who could say how.
+            signals.push(Signal::TERM);
+        }
+        for signal in signals.iter().skip(sent) {
+            if let Some(pid) = to {
+                // It may just have ended.
+                let _ = kill_process(pid, *signal);
+            }
+        }
+        sent = signals.len();
+        if asked.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Whether a process that was asked to end did so by itself, or was ended by a signal that asks: one that has only
 /// just begun has no handler yet.
 fn ended_as_asked(status: ExitStatus) -> bool {
-    status.success() || status.signal() == Some(Signal::TERM.as_raw())
+    let asked = [Signal::TERM, Signal::INT, Signal::QUIT].map(Signal::as_raw);
+    status.success() || status.signal().is_some_and(|signal| asked.contains(&signal))
 }
 
 /// The exit code of a process that ended by itself with an error, as opposed to one that was killed.
@@ -183,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_at_the_first_start_is_final() {
-        let (_stop, stopped) = watch::channel(false);
+        let (_stop, stopped) = watch::channel(Vec::new());
         let ended = QUICK.keep(shell("exit 2", Path::new("")), stopped).await.unwrap();
         assert_eq!(ended, Ended::CannotStart { code: 2 });
     }
@@ -191,7 +218,7 @@ mod tests {
     #[tokio::test]
     async fn a_killed_plane_is_started_again_until_told_to_stop() {
         let directory = tempfile::tempdir().unwrap();
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(Vec::new());
         // Dies of SIGKILL twice, then says so and stays.
         let script = "echo x >> $1/starts; [ $(wc -l < $1/starts) -lt 3 ] && kill -9 $$; \
                       touch $1/up; exec tail -f /dev/null";
@@ -205,7 +232,7 @@ mod tests {
         })
         .await
         .expect("the plane's third start");
-        stop.send_replace(true);
+        stop.send_replace(vec![Signal::TERM]);
         assert_eq!(keeping.await.unwrap().unwrap(), Ended::Stopped);
     }
 
@@ -219,7 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_is_not_there_is_named() {
-        let (_stop, stopped) = watch::channel(false);
+        let (_stop, stopped) = watch::channel(Vec::new());
         let plane = Plane {
             name: "dataplane",
             program: "/nonexistent/headgate".into(),

@@ -3,23 +3,28 @@
 mod arguments;
 mod keeper;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{path::PathBuf, pin::pin, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
+use rustix::process::Signal;
 use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
+    signal::unix::SignalKind,
+    sync::{mpsc, watch},
 };
 
 use crate::log::{LogFlags, LogFormat};
 pub(crate) use arguments::RunOptions;
 use keeper::{Ended, Keeper, Plane};
 
-/// Runs until SIGINT or SIGTERM, or until a plane cannot start.
+/// Runs until SIGINT, SIGTERM or SIGQUIT, or until a plane cannot start.
 pub(crate) fn run(options: &RunOptions, log: &LogFlags) -> Result<ExitCode> {
     let program = this_program().context("finding this program's own file")?;
     let planes = [
-        ("dataplane", &options.dataplane, DATAPLANE_PATIENCE),
+        (
+            "dataplane",
+            &options.dataplane,
+            options.drain_time + DATAPLANE_PATIENCE,
+        ),
         ("controlplane", &options.controlplane, CONTROLPLANE_PATIENCE),
     ]
     .map(|(name, own, patience)| {
@@ -38,7 +43,7 @@ pub(crate) fn run(options: &RunOptions, log: &LogFlags) -> Result<ExitCode> {
         .enable_all()
         .build()
         .context("starting the supervisor")?;
-    runtime.block_on(supervise(planes, Keeper::default()))
+    runtime.block_on(async { supervise(planes, Keeper::default(), signals()?).await })
 }
 
 /// On Linux the very file that runs, though an upgrade may have replaced it on disk.
@@ -62,26 +67,59 @@ fn log_arguments(log: &LogFlags) -> Vec<std::ffi::OsString> {
     arguments
 }
 
-/// Keeps the planes running; ends all of them at a signal, or when one of them cannot start.
-async fn supervise(planes: [Plane; 2], keeper: Keeper) -> Result<ExitCode> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let (stop, stopped) = watch::channel(false);
-    let names = planes.each_ref().map(|plane| plane.name);
-    let [first, second] = planes.map(|plane| keeper.keep(plane, stopped.clone()));
-    let (mut first, mut second) = (Box::pin(first), Box::pin(second));
-    let (ended, other) = tokio::select! {
-        _ = interrupt.recv() => (None, None),
-        _ = terminate.recv() => (None, None),
-        ended = &mut first => (Some((names[0], ended)), Some(second.as_mut())),
-        ended = &mut second => (Some((names[1], ended)), Some(first.as_mut())),
-    };
-    stop.send_replace(true);
-    let (Some((name, ended)), Some(other)) = (ended, other) else {
-        tracing::info!("stopping");
-        let (first, second) = tokio::join!(first, second);
-        return first.and(second).map(|_| ExitCode::SUCCESS);
-    };
+/// Signals that ask for the end, as they come.
+fn signals() -> Result<mpsc::UnboundedReceiver<Signal>> {
+    let kinds = [
+        (SignalKind::terminate(), Signal::TERM),
+        (SignalKind::interrupt(), Signal::INT),
+        (SignalKind::quit(), Signal::QUIT),
+    ];
+    let (sender, signals) = mpsc::unbounded_channel();
+    for (kind, signal) in kinds {
+        let mut source = tokio::signal::unix::signal(kind).context("listening for signals")?;
+        let sender = sender.clone();
+        tokio::spawn(async move { while source.recv().await.is_some() && sender.send(signal).is_ok() {} });
+    }
+    Ok(signals)
+}
+
+/// Keeps the planes running; ends both at a signal, or when one of them cannot start.
+///
+/// Signals are the dataplane's, which drains. Until it has ended, the control plane goes on: pods come and go meanwhile.
+async fn supervise(
+    [dataplane, controlplane]: [Plane; 2],
+    keeper: Keeper,
+    mut signals: mpsc::UnboundedReceiver<Signal>,
+) -> Result<ExitCode> {
+    let (ask_dataplane, asked) = watch::channel(Vec::new());
+    let mut keeps_dataplane = pin!(keeper.keep(dataplane, asked));
+    let (ask_controlplane, asked) = watch::channel(Vec::new());
+    let mut keeps_controlplane = pin!(keeper.keep(controlplane, asked));
+    loop {
+        tokio::select! {
+            Some(signal) = signals.recv() => {
+                tracing::info!("stopping");
+                ask_dataplane.send_modify(|asked| asked.push(signal));
+            }
+            ended = &mut keeps_dataplane => {
+                ask_controlplane.send_replace(vec![Signal::TERM]);
+                return exit("dataplane", ended, keeps_controlplane).await;
+            }
+            ended = &mut keeps_controlplane => {
+                // It has never had anything to serve.
+                ask_dataplane.send_modify(|asked| asked.push(Signal::QUIT));
+                return exit("controlplane", ended, keeps_dataplane).await;
+            }
+        }
+    }
+}
+
+/// What follows from the end of a plane, once the other has ended, too.
+async fn exit(
+    name: &str,
+    ended: Result<Ended>,
+    other: impl Future<Output = Result<Ended>>,
+) -> Result<ExitCode> {
     if let Ok(Ended::CannotStart { code }) = ended {
         tracing::error!("the {name} cannot start and has said why (exit code {code}): stopping");
     }
@@ -92,7 +130,7 @@ async fn supervise(planes: [Plane; 2], keeper: Keeper) -> Result<ExitCode> {
     })
 }
 
-/// How long the dataplane may take to put back what it has changed on the machine; then it is killed.
+/// How long the dataplane may take, after `--drain-time`, to put back what it has changed on the machine; then it is killed.
 const DATAPLANE_PATIENCE: Duration = Duration::from_secs(5);
 /// Likewise the control plane, which may have to tell the API of a cluster that it goes.
 const CONTROLPLANE_PATIENCE: Duration = Duration::from_secs(6);

@@ -118,6 +118,9 @@ fn head(out: &mut String, status: &Status) -> fmt::Result {
     if let Some(error) = &control.last_error {
         writeln!(out, "               last error: {error}")?;
     }
+    if status.draining {
+        writeln!(out, "draining       it is about to end, and is not ready")?;
+    }
     if status.mode == Mode::Sockets {
         return writeln!(
             out,

@@ -6,6 +6,7 @@ mod changes;
 mod cluster;
 mod commands;
 mod counts;
+mod draining;
 mod flapping;
 mod flows;
 mod host;

@@ -12,6 +12,7 @@ use super::request::Gateway;
 use super::running::Run;
 use super::{Config, Limits};
 use headgate_net::clock::Nanos;
+use headgate_net::phase::Phase;
 use headgate_net::record::{Event, HttpCount, HttpGauge, L7Record, L7Status, Recorder};
 
 /// What [`Http`] may use.
@@ -80,6 +81,11 @@ impl Http {
             .cut(|client, endpoint| gateway.current.allows(client, endpoint), cut);
     }
 
+    /// The dataplane is so far with its end.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.server.enter(phase);
+    }
+
     /// Closes kept connections to pods that were not used for a while, or whose pods are gone, when it is time to.
     pub(super) fn sweep(&mut self, now: Nanos) {
         let pool = &self.gateway.pool;
@@ -120,11 +126,6 @@ impl Http {
     pub(super) fn status(&self) -> L7Status {
         self.note();
         self.gateway.tally.record().status()
-    }
-
-    /// Requests being answered, and clients that have no room yet for the rest of an answer.
-    pub(super) fn busy(&self) -> usize {
-        self.gateway.active() + self.server.held_up()
     }
 }
 

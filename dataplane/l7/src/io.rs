@@ -16,17 +16,18 @@ pub(crate) enum Transport {
     Tls(Box<TlsStream<Stream>>),
 }
 
-/// Sees what is received before hyper does, and how it goes with what hyper sends.
+/// Sees what is received before hyper does.
 pub(crate) trait Watch: Unpin {
     fn received(&mut self, bytes: &[u8]);
-    /// Told with each attempt to send whether there was no room for all of it; hyper tries again as long as that is so.
-    fn sent(&mut self, held_up: bool);
+    /// Whether hyper leaves the connection open when it has done with it.
+    fn keeps_open(&self) -> bool {
+        false
+    }
 }
 
 /// Nobody watches.
 impl Watch for () {
     fn received(&mut self, _bytes: &[u8]) {}
-    fn sent(&mut self, _held_up: bool) {}
 }
 
 /// A [`Transport`] as hyper wants it.
@@ -98,18 +99,17 @@ impl<W: Watch> hyper::rt::Read for Io<W> {
 
 impl<W: Watch> hyper::rt::Write for Io<W> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.transport).poll_write(cx, data);
-        self.watch.sent(written.is_pending());
-        written
+        Pin::new(&mut self.transport).poll_write(cx, data)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.transport).poll_flush(cx);
-        self.watch.sent(flushed.is_pending());
-        flushed
+        Pin::new(&mut self.transport).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.watch.keeps_open() {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.transport).poll_shutdown(cx)
     }
 
@@ -122,9 +122,7 @@ impl<W: Watch> hyper::rt::Write for Io<W> {
         cx: &mut Context<'_>,
         data: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.transport).poll_write_vectored(cx, data);
-        self.watch.sent(written.is_pending());
-        written
+        Pin::new(&mut self.transport).poll_write_vectored(cx, data)
     }
 }
 

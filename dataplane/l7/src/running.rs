@@ -30,7 +30,44 @@ pub(crate) struct Run {
 /// Breaks one request off on its client's side, once a part of the response is there. How depends on what the client
 /// speaks: over HTTP/1 nothing but a reset of the connection shows that something is missing.
 #[derive(Clone, Debug)]
-pub(crate) struct Cut(Rc<Notify>);
+pub(crate) struct Cut(Rc<Bell>);
+
+/// What the task that serves a client waits for, beside the client.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    notify: Notify,
+    cut: Cell<bool>,
+}
+
+/// Why a [`Bell`] rang.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rung {
+    /// What is under way must be broken off.
+    Cut,
+    /// The connection is to end once nothing is under way.
+    Part,
+}
+
+impl Bell {
+    fn cut(&self) {
+        self.cut.set(true);
+        self.notify.notify_one();
+    }
+
+    pub(crate) fn part(&self) {
+        self.notify.notify_one();
+    }
+
+    pub(crate) async fn rung(&self) -> Rung {
+        self.notify.notified().await;
+        if self.cut.get() { Rung::Cut } else { Rung::Part }
+    }
+
+    /// Waits until what is under way must be broken off.
+    pub(crate) async fn to_be_cut(&self) {
+        while self.rung().await != Rung::Cut {}
+    }
+}
 
 /// A request among the [`Running`] ones, until this is dropped.
 pub(crate) struct RunningRequest {
@@ -41,7 +78,7 @@ pub(crate) struct RunningRequest {
 
 impl Cut {
     /// Tells the task that serves the client, which waits for `bell`.
-    pub(crate) fn new(bell: &Rc<Notify>) -> Self {
+    pub(crate) fn new(bell: &Rc<Bell>) -> Self {
         Self(Rc::clone(bell))
     }
 }
@@ -65,7 +102,7 @@ impl Run {
             task.abort();
         }
         if self.answered.get() {
-            self.cut.0.notify_one();
+            self.cut.0.cut();
         }
     }
 }

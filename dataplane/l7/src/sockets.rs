@@ -13,8 +13,9 @@ use crate::Config;
 use crate::conn::Server;
 use crate::current::Allows;
 use crate::http::{Http, HttpConfig};
-use crate::net::{Accepted, KernelNet, Net, accept};
+use crate::net::{Accepted, KernelNet, Net, accept, accept_waiting};
 use headgate_net::clock::Clock;
+use headgate_net::phase::Phase;
 use headgate_net::record::{HttpCount, L7Status};
 
 /// How many descriptors HTTP on one thread may hold, and so how many clients it serves at a time. Further ones wait in the
@@ -56,9 +57,15 @@ pub struct Sockets {
 }
 
 /// A listener at work; dropping it closes the socket. Connections that it has accepted live on.
-struct Listening(AbortHandle);
+struct Listening {
+    socket: Rc<TcpListener>,
+    _task: Accepting,
+}
 
-impl Drop for Listening {
+/// A task that accepts clients until this is dropped.
+struct Accepting(AbortHandle);
+
+impl Drop for Accepting {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -92,16 +99,24 @@ impl Sockets {
     /// When the runtime cannot watch the socket.
     pub fn listen(&mut self, address: SocketAddr, socket: std::net::TcpListener) -> io::Result<()> {
         socket.set_nonblocking(true)?;
-        let socket = TcpListener::from_std(socket)?;
+        let socket = Rc::new(TcpListener::from_std(socket)?);
         let server = Rc::clone(&self.http.server);
-        let task = tokio::task::spawn_local(accept_all(server, address, socket, self.share.clients));
-        self.listening.insert(address, Listening(task.abort_handle()));
+        let accepting = accept_all(server, address, Rc::clone(&socket), self.share.clients);
+        let task = Accepting(tokio::task::spawn_local(accepting).abort_handle());
+        self.listening.insert(address, Listening { socket, _task: task });
         Ok(())
     }
 
-    /// Closes all listeners: whoever comes now is refused.
-    pub fn close(&mut self) {
-        self.listening.clear();
+    /// The dataplane is so far with its end. Once it is closed, so are all listeners, and whoever comes then is refused; who
+    /// waits there to be accepted, is first.
+    pub fn enter(&mut self, phase: Phase) {
+        if phase.is_closed() {
+            for (address, Listening { socket, .. }) in self.listening.drain() {
+                let server = Rc::clone(&self.http.server);
+                tokio::task::spawn_local(accept_the_last(server, address, socket, self.share.clients));
+            }
+        }
+        self.http.enter(phase);
     }
 
     /// As [`Http::re_examine`].
@@ -114,13 +129,6 @@ impl Sockets {
     pub fn sweep(&mut self) {
         self.http.note();
         self.http.sweep(self.clock.now());
-    }
-
-    /// Requests being answered, and clients that have no room yet for the rest of an answer: 0 when nothing would be broken
-    /// off by the end of the thread.
-    #[must_use]
-    pub fn busy(&self) -> usize {
-        self.http.busy()
     }
 
     /// Clients that are connected.
@@ -136,7 +144,7 @@ impl Sockets {
     }
 }
 
-async fn accept_all(server: Rc<Server>, address: SocketAddr, socket: TcpListener, most: usize) {
+async fn accept_all(server: Rc<Server>, address: SocketAddr, socket: Rc<TcpListener>, most: usize) {
     let gateway = &server.gateway;
     loop {
         if server.clients() >= most {
@@ -150,5 +158,16 @@ async fn accept_all(server: Rc<Server>, address: SocketAddr, socket: TcpListener
                 tracing::debug!(%error, "no client could be accepted at {address}");
             }
         }
+    }
+}
+
+/// Accepts whoever has connected already, and closes the socket: the kernel would reset those connections.
+async fn accept_the_last(server: Rc<Server>, address: SocketAddr, socket: Rc<TcpListener>, most: usize) {
+    // Until the task is gone that has accepted so far, so that the end of this one closes the socket.
+    tokio::task::yield_now().await;
+    while server.clients() < most
+        && let Some(stream) = accept_waiting(&socket, address, &server.gateway.net)
+    {
+        server.serve(stream);
     }
 }

@@ -10,6 +10,7 @@ use super::http::{Http, HttpConfig};
 use super::net::{Net, Stream};
 use super::{Config, Limits};
 use headgate_net::clock::Nanos;
+use headgate_net::phase::Phase;
 use headgate_net::record::{L7Record, L7Status, Recorder};
 use headgate_net::wire::Headers;
 use headgate_tcp::{Emit, Stack, StackConfig};
@@ -79,6 +80,23 @@ impl Stage {
         self.http.re_examine();
     }
 
+    /// The dataplane is so far with its end. Packets that open connections still do: it is for others to keep them out.
+    pub fn enter(&mut self, phase: Phase) {
+        self.http.enter(phase);
+    }
+
+    /// Clients that are connected or about to be, and connections whose last bytes the peer does not have yet: 0 when nothing would be
+    /// broken off by the end of the thread. Looks at every connection.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        // Handshakes that nobody finishes for so long are those of nobody.
+        let coming = match self.http.server.phase() {
+            Phase::Parting | Phase::Over => 0,
+            Phase::Serving | Phase::Leaving | Phase::Closed => self.stack.half_open(),
+        };
+        coming + self.http.server.clients() + self.stack.unfinished()
+    }
+
     /// Takes in an IP packet, as [`Stack::ingress`] does. Must be called within a tokio `LocalRuntime` or
     /// `LocalSet`, with time enabled: new connections become tasks of it.
     pub fn ingress(&mut self, frame: &[u8], headers: &Headers, now: Nanos) {
@@ -106,11 +124,6 @@ impl Stage {
     #[must_use]
     pub fn wake(&self) -> Rc<Notify> {
         self.stack.wake()
-    }
-
-    #[cfg(test)]
-    pub(super) fn busy(&self) -> usize {
-        self.http.busy()
     }
 
     #[cfg(test)]

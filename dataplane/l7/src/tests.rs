@@ -5,6 +5,7 @@ mod balance;
 mod cancel;
 mod counts;
 mod cuts;
+mod draining;
 mod framing;
 mod log;
 mod parts;

@@ -17,6 +17,7 @@ pub mod ids;
 pub mod lb;
 pub mod lpm;
 pub mod number;
+pub mod phase;
 pub mod policy;
 mod probing;
 pub mod record;

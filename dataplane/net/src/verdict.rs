@@ -101,6 +101,8 @@ pub enum Reason {
     TransmitFull,
     /// The kernel does not read the TAP device fast enough.
     KernelFull,
+    /// It opens a flow or a connection, and the dataplane is about to end: another gateway is to have it.
+    Draining,
 }
 
 impl Id for Reason {

@@ -69,7 +69,10 @@ impl Applier {
             }
         };
         let tables = Arc::new(tables);
-        self.ground.announce(&previous, &tables, &self.shared.fib.load());
+        // Who is about to leave its addresses to others calls for no packets to them.
+        if !self.shared.phase().is_draining() {
+            self.ground.announce(&previous, &tables, &self.shared.fib.load());
+        }
         for record in &self.shared.records {
             tables.make_room(record);
         }

@@ -129,6 +129,15 @@ pub struct Options {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::duration)]
     pub neighbour_timeout: Duration,
 
+    /// At SIGTERM, serve new clients for so long, so that whoever sends them here notices that /readyz fails; it is a part of
+    /// --drain-time
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = values::duration_or_zero)]
+    pub drain_delay: Duration,
+
+    /// From the signal on, let requests, tunnels and flows that are under way come to their end for so long; 0s ends at once
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = values::duration_or_zero)]
+    pub drain_time: Duration,
+
     /// Buffer of each direction of a terminated TCP connection, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 262_144, value_parser = values::l7_buffers)]
     pub l7_buffers: u32,

@@ -121,6 +121,14 @@ fn number(text: &str, least: u32, most: u32) -> Result<u32, String> {
     number.ok_or_else(|| format!("\"{text}\" is not a number from {least} to {most}"))
 }
 
+/// A [`duration`] or none.
+pub(super) fn duration_or_zero(text: &str) -> Result<Duration, String> {
+    if matches!(text, "0" | "0s") {
+        return Ok(Duration::ZERO);
+    }
+    duration(text)
+}
+
 /// A number and its unit: `250ms`, `30s`, `5m`, `2h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("\"{text}\" is not a time such as 500ms, 30s, 5m or 2h");

@@ -38,6 +38,10 @@ impl<A: Address> Packet<'_, A> {
             return self.drop(Reason::BadSource);
         }
         if listener {
+            let opens = self.headers.tcp_flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN;
+            if opens && self.common.phase.is_closed() {
+                return self.drop(Reason::Draining);
+            }
             self.give_to_l7(self.stage_by_hash(hash))
         } else if let Some(service) = service {
             self.admit(tuple, service)
@@ -156,6 +160,9 @@ impl<A: Address> Packet<'_, A> {
         let opens = self.headers.tcp_flags & (tcp_flag::SYN | tcp_flag::ACK | tcp_flag::RST) == tcp_flag::SYN;
         if self.headers.protocol == wire::TCP && !opens {
             return self.refuse(Reason::NoFlow);
+        }
+        if self.common.phase.is_closed() {
+            return self.drop(Reason::Draining);
         }
         let new = match self.new_flow(tuple, service, backend) {
             Ok(new) => new,

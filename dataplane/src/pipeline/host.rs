@@ -26,7 +26,7 @@ impl Common {
         mac: Option<[u8; 6]>,
     ) -> Verdict {
         let asked = arp::parse_request(frame.data(), l3).filter(|target| is_owned(ctx, IpAddr::V4(*target)));
-        let (Some(_), Some(mac)) = (asked, mac) else {
+        let (Some(_), Some(mac), false) = (asked, mac, self.phase.is_draining()) else {
             return self.counters.kernel(Kernel::Neighbour);
         };
         let len = arp::reply(frame.data_mut(), l3, mac);
@@ -76,7 +76,7 @@ impl Common {
             return None;
         }
         let asked = ndp::parse_solicitation(frame.data(), headers)
-            .filter(|target| is_owned(ctx, IpAddr::V6(*target)))
+            .filter(|target| is_owned(ctx, IpAddr::V6(*target)) && !self.phase.is_draining())
             .and(mac);
         let before = frame.len();
         frame.set_len(frame.capacity());

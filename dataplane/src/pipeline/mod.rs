@@ -30,6 +30,7 @@ use headgate_net::flow::{
     FlowCopy, FlowEntry, Flows, Ownership, Secret, SourcePortOwner, SourcePorts, Termination, Timeouts,
 };
 use headgate_net::ids::{PortId, WorkerId};
+use headgate_net::phase::Phase;
 use headgate_net::record::Counters;
 use headgate_net::record::{Event, FlowLog, Record, Recorder};
 use headgate_net::record::{PacketCount, WorkerRecord};
@@ -125,6 +126,7 @@ struct Common {
     counters: Counters,
     recorder: Recorder,
     limiter: TokenBucket,
+    phase: Phase,
 }
 
 /// A parsed packet of the batch.
@@ -179,6 +181,7 @@ impl Pipeline {
                 counters: Counters::new(record),
                 recorder: Recorder::new(Arc::clone(&config.flow_log), config.worker),
                 limiter: limiter(),
+                phase: Phase::default(),
             },
             batch: Vec::new(),
         }
@@ -295,6 +298,12 @@ impl Pipeline {
             }
             .decide(item.hash)
         }
+    }
+
+    /// The dataplane is so far with its end: neighbours are no longer answered, and later on what opens a flow or a connection
+    /// is dropped without an answer, so that it is tried again where others have taken over.
+    pub const fn enter(&mut self, phase: Phase) {
+        self.common.phase = phase;
     }
 
     /// Looks at the next `budget` slots of the flow tables and removes what has been idle for too long; to be called once a

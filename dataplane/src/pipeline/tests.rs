@@ -2,6 +2,7 @@
 
 mod changes;
 mod counts;
+mod draining;
 mod headers;
 mod icmp;
 mod l7;

@@ -56,6 +56,16 @@ pub enum RunError {
          interfaces alone", .0.join(", ")
     )]
     Mixed(Vec<String>),
+    /// A part that is longer than the whole.
+    #[error(
+        "--drain-delay {delay:?} is a part of --drain-time, which is {time:?}: give at least as much there"
+    )]
+    Drain {
+        /// `--drain-delay`.
+        delay: std::time::Duration,
+        /// `--drain-time`.
+        time: std::time::Duration,
+    },
     /// More ports than there are numbers for.
     #[error("{0} interfaces with --port; {max} is the most", max = MOST_PORTS)]
     TooMany(usize),

@@ -9,8 +9,9 @@ use headgate_l7::{DescriptorShare, HttpConfig, Limits};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 
+use super::drain::{DrainTimes, until_the_end};
 use super::report::{self, Reports};
-use super::{RunError, flow_log, serve_status, start_flow_log, thread_that_ended};
+use super::{Asks, RunError, flow_log, serve_status, start_flow_log, thread_that_ended};
 use crate::control::{Applier, Control, Listeners, SHARES};
 use crate::host::RunDir;
 use crate::options::{KERNEL, Options};
@@ -25,11 +26,8 @@ use headgate_net::record::{Recorder, WorkerRecord};
 /// How often addresses are tried again that could not be listened at.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Runs until `end` names a reason.
-pub(super) async fn run_until(
-    options: &Options,
-    end: impl Future<Output = &'static str>,
-) -> Result<(), RunError> {
+/// Runs until the end is asked for and has come.
+pub(super) async fn run_until(options: &Options, asks: &mut Asks) -> Result<(), RunError> {
     let interfaces: Vec<_> = options.ports.iter().filter(|port| *port != KERNEL).collect();
     if !interfaces.is_empty() {
         return Err(RunError::Mixed(interfaces.into_iter().cloned().collect()));
@@ -39,7 +37,7 @@ pub(super) async fn run_until(
     }
     let dataplane = Dataplane::start(options)?;
     tokio::select! {
-        reason = end => tracing::info!("{reason}: stopping"),
+        () = until_the_end(asks, DrainTimes::of(options), &dataplane.shared) => {}
         () = dataplane.retry() => {}
         fault = thread_that_ended(&dataplane.workers, &dataplane.control) => return Err(fault),
     }

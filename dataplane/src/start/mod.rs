@@ -4,6 +4,7 @@
 //! way through the start leaves as little behind as a regular end. What cannot be put back because the process is
 //! killed, the kernel removes itself (XDP programs, the TAP device) or the next start does (sockets, the lock).
 
+mod drain;
 mod error;
 mod kernel;
 #[cfg(target_os = "linux")]
@@ -22,7 +23,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
+use drain::{Ask, Asks};
 pub use error::RunError;
 
 use crate::control::Control;
@@ -37,7 +40,8 @@ use headgate_net::clock::Clock;
 /// How often the threads are looked after.
 const CARE: Duration = Duration::from_millis(500);
 
-/// Runs the dataplane until SIGTERM or SIGINT.
+/// Runs the dataplane until SIGTERM or SIGINT, and then until what is under way has ended or `--drain-time` is over; or until
+/// SIGQUIT.
 ///
 /// # Errors
 /// When it cannot start, with what to do about it; or when one of its threads ends, which only a fault of this program
@@ -54,16 +58,25 @@ pub fn run(options: Options) -> Result<(), RunError> {
     runtime.block_on(async {
         // Installed first: a signal that comes while starting ends in order, too.
         let mut signals = Signals::install().map_err(RunError::Runtime)?;
-        run_until(&options, async move { signals.next().await }).await
+        let (ask, mut asks) = mpsc::unbounded_channel();
+        tokio::spawn(async move { while ask.send(signals.next().await).is_ok() {} });
+        run_until(&options, &mut asks).await
     })
 }
 
-/// Runs until `end` names a reason, and leaves the machine as it was.
-async fn run_until(options: &Options, end: impl Future<Output = &'static str>) -> Result<(), RunError> {
+/// Runs until the end is asked for and has come, and leaves the machine as it was. Where nobody is left to ask, it comes at
+/// once.
+async fn run_until(options: &Options, asks: &mut Asks) -> Result<(), RunError> {
+    if options.drain_delay > options.drain_time {
+        return Err(RunError::Drain {
+            delay: options.drain_delay,
+            time: options.drain_time,
+        });
+    }
     if options.on_sockets() {
-        kernel::run_until(options, end).await
+        kernel::run_until(options, asks).await
     } else {
-        packets::run_until(options, end).await
+        packets::run_until(options, asks).await
     }
 }
 
@@ -71,6 +84,7 @@ async fn run_until(options: &Options, end: impl Future<Output = &'static str>) -
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    quit: Signal,
 }
 
 impl Signals {
@@ -78,13 +92,15 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
         })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Ask {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Ask::Terminate,
+            _ = self.interrupt.recv() => Ask::Interrupt,
+            _ = self.quit.recv() => Ask::Quit,
         }
     }
 }

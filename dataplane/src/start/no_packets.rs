@@ -5,9 +5,6 @@ use crate::options::Options;
 
 /// Refuses.
 #[expect(clippy::unused_async, reason = "as where there are packets")]
-pub(super) async fn run_until(
-    options: &Options,
-    _: impl Future<Output = &'static str>,
-) -> Result<(), RunError> {
+pub(super) async fn run_until(options: &Options, _: &mut super::Asks) -> Result<(), RunError> {
     Err(RunError::NeedsLinux(options.ports.clone()))
 }

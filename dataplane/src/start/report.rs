@@ -10,6 +10,7 @@ use crate::telemetry::{
     Question, Status, direction, traffic,
 };
 use crate::worker::Shared;
+use headgate_net::phase::Phase;
 
 /// What a dataplane can tell besides the state in force.
 pub(super) trait Reports: Send + Sync + 'static {
@@ -60,6 +61,7 @@ impl<R: Reports> Answers for Desk<R> {
             version: env!("CARGO_PKG_VERSION").into(),
             process: std::process::id(),
             uptime_seconds: self.started.elapsed().as_secs(),
+            draining: self.reporter.shared().phase().is_draining(),
             generation: control.generation,
             control,
             flow_log: (self.flow_log)(),
@@ -73,8 +75,12 @@ impl<R: Reports> Answers for Desk<R> {
     /// Whether every worker works by a state and clients can be served by it. A control plane that is gone again changes
     /// nothing: traffic goes on by its last state.
     fn ready(&self) -> Result<(), String> {
-        if self.reporter.shared().stopping() {
-            return Err("the dataplane is ending".to_owned());
+        match self.reporter.shared().phase() {
+            Phase::Serving => {}
+            Phase::Leaving | Phase::Closed | Phase::Parting => {
+                return Err("draining: the dataplane is about to end".to_owned());
+            }
+            Phase::Over => return Err("the dataplane is ending".to_owned()),
         }
         if self.control().applied == 0 {
             return Err("no state of a control plane is in force yet".to_owned());

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use headgate_ring::ControlSession;
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket, sockopt};
+use tokio::sync::mpsc::UnboundedSender;
 
-use super::run_until;
+use super::{Ask, run_until};
 use crate::options::Options;
 use crate::telemetry::Status;
 
@@ -42,15 +43,25 @@ impl Home {
         self.0.path().join("run").join(name)
     }
 
-    /// Runs the dataplane while `test` runs, on a thread that calls `prepare` first.
+    /// Runs the dataplane while `test` runs, on a thread that calls `prepare` first. It ends at once.
     pub(super) fn with_dataplane<T: Send>(
         &self,
         words: &[&str],
         prepare: impl FnOnce() + Send,
         test: impl FnOnce() -> T + Send,
     ) -> T {
+        self.with_dataplane_and_asks(words, prepare, |_| test())
+    }
+
+    /// The same, and the test may ask for the end in other ways.
+    pub(super) fn with_dataplane_and_asks<T: Send>(
+        &self,
+        words: &[&str],
+        prepare: impl FnOnce() + Send,
+        test: impl FnOnce(&UnboundedSender<Ask>) -> T + Send,
+    ) -> T {
         let options = self.options(words);
-        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let (end, mut asks) = tokio::sync::mpsc::unbounded_channel();
         std::thread::scope(|scope| {
             let dataplane = scope.spawn(move || {
                 prepare();
@@ -58,12 +69,10 @@ impl Home {
                     .enable_all()
                     .build()
                     .unwrap();
-                runtime.block_on(run_until(&options, async {
-                    let _ = ended.await;
-                    "the test is over"
-                }))
+                runtime.block_on(run_until(&options, &mut asks))
             });
-            let tested = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test));
+            let tested = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(&end)));
+            // Where nobody is left to ask for it, the end comes at once.
             drop(end);
             dataplane.join().unwrap().expect("the dataplane runs to its end");
             tested.unwrap_or_else(|panic| std::panic::resume_unwind(panic))

@@ -26,6 +26,9 @@ pub struct Status {
     /// What it stands on.
     #[serde(default)]
     pub mode: Mode,
+    /// Whether it is about to end, while what is under way comes to its end.
+    #[serde(default)]
+    pub draining: bool,
     /// The control plane's state that every worker works by; 0 before the first.
     pub generation: u64,
     /// The session with the control plane.

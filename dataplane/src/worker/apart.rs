@@ -18,6 +18,7 @@ use crate::pipeline::Context;
 use headgate_net::clock::{Clock, Nanos};
 use headgate_net::flow::{self, Secret, SourcePortOwner, SourcePorts};
 use headgate_net::ids::{PortId, StageId, WorkerId};
+use headgate_net::phase::Phase;
 use headgate_net::record::{FlowLog, Recorder, WorkerGauge, WorkerRecord};
 use headgate_net::wire::{self, Address, Headers, Parsed, Tuple};
 
@@ -153,6 +154,14 @@ impl Work for ApartStage {
             self.noted = now;
             self.terminator.note();
         }
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.terminator.enter(phase);
+    }
+
+    fn held(&self) -> usize {
+        self.terminator.held()
     }
 
     /// Workers take back what they sent.

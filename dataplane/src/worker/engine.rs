@@ -18,6 +18,7 @@ use crate::pipeline::{Context, Pipeline};
 use headgate_net::clock::Nanos;
 use headgate_net::flow::{SourcePortOwner, Termination};
 use headgate_net::ids::{PortId, StageId, WorkerId};
+use headgate_net::phase::Phase;
 use headgate_net::record::{Recorder, WorkerGauge, WorkerRecord};
 use headgate_net::verdict::{Reason, Verdict};
 use headgate_net::wire::Headers;
@@ -275,6 +276,15 @@ impl Work for Engine {
             self.noted = now;
             self.l7.note();
         }
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.pipeline.enter(phase);
+        self.l7.enter(phase);
+    }
+
+    fn held(&self) -> usize {
+        self.l7.held() + self.exit.outlet.unsent() + self.exit.parked.len()
     }
 
     fn reap(&mut self) {

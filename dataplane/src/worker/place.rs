@@ -3,6 +3,7 @@
 use super::stage::Terminator;
 use crate::config::Tables;
 use headgate_net::clock::Nanos;
+use headgate_net::phase::Phase;
 
 /// Here, or on cores of their own.
 pub(super) enum StagePlace {
@@ -21,6 +22,18 @@ impl StagePlace {
         if let Self::Here(terminator) = self {
             terminator.configure(tables);
         }
+    }
+
+    /// The dataplane is so far with its end. Stages with cores of their own know.
+    pub(super) fn enter(&mut self, phase: Phase) {
+        if let Self::Here(terminator) = self {
+            terminator.enter(phase);
+        }
+    }
+
+    /// What would be broken off here by the end of the thread.
+    pub(super) fn held(&self) -> usize {
+        self.here().map_or(0, Terminator::held)
     }
 
     /// Whether packets wait to be sent though nothing happens.

@@ -1,7 +1,7 @@
 //! What all threads of the dataplane share.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
 
@@ -12,6 +12,7 @@ use super::{Peer, StageHandle, Subscriber};
 use crate::config::Tables;
 use headgate_net::fib::Fib;
 use headgate_net::ids::{PortId, StageId, WorkerId};
+use headgate_net::phase::Phase;
 use headgate_net::record::WorkerRecord;
 
 /// A neighbour that a worker needs the link-layer address of.
@@ -34,7 +35,7 @@ pub struct Shared {
     pub wanted: mpsc::Sender<Wanted>,
     /// The number of the last listing of flows.
     pub(super) listing: Mutex<u64>,
-    stop: AtomicBool,
+    phase: AtomicU8,
     observer: Mutex<Option<Thread>>,
 }
 
@@ -62,7 +63,7 @@ impl Shared {
             stages: handles.collect::<Result<_, _>>()?,
             wanted,
             listing: Mutex::default(),
-            stop: AtomicBool::new(false),
+            phase: AtomicU8::new(Phase::Serving as u8),
             observer: Mutex::default(),
         })
     }
@@ -81,16 +82,34 @@ impl Shared {
         self.subscribers().for_each(Subscriber::wake);
     }
 
+    /// Has workers and stages enter a phase after their current turn.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Release);
+        self.wake_all();
+    }
+
+    /// How far the end is.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        Phase::of(self.phase.load(Ordering::Acquire))
+    }
+
+    /// Clients and connections that would be broken off by the end of workers and stages; `None` until all of them have
+    /// entered `phase`.
+    #[must_use]
+    pub fn held(&self, phase: Phase) -> Option<usize> {
+        self.subscribers().map(|subscriber| subscriber.held(phase)).sum()
+    }
+
     /// Ends workers and stages after their current turn.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
-        self.wake_all();
+        self.enter(Phase::Over);
     }
 
     /// Whether workers and stages are to end.
     #[must_use]
     pub fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
+        self.phase() == Phase::Over
     }
 
     /// Has the calling thread unparked whenever a worker or stage begins to work by a new publication.

@@ -15,16 +15,15 @@ use super::{Shared, Subscriber, on_own_runtime};
 use crate::options::EstablishedFlows;
 use headgate_net::clock::Clock;
 use headgate_net::ids::WorkerId;
+use headgate_net::phase::Phase;
 use headgate_net::record::{Loop, WorkerRecord};
 
 /// How often kept connections to pods are looked after.
 const SWEEP: Duration = Duration::from_secs(1);
 /// How old what is said of its clients may be while there are any.
 const TICK: Duration = Duration::from_millis(100);
-/// How long requests under way may take to end at the stop; whoever stops the process is patient for longer.
-const DRAIN: Duration = Duration::from_secs(3);
-/// How often it is looked whether they have.
-const DRAINED: Duration = Duration::from_millis(20);
+/// Likewise while the end is near.
+const TELL: Duration = Duration::from_millis(20);
 
 /// What such a worker is made of.
 pub struct SocketWorkerConfig {
@@ -85,7 +84,7 @@ impl Inlet {
     }
 }
 
-/// Starts a worker's thread. The thread ends after [`Shared::stop`], when the requests under way have ended.
+/// Starts a worker's thread. The thread ends after [`Shared::stop`].
 ///
 /// # Errors
 /// When there is no thread to be had.
@@ -104,6 +103,7 @@ struct Worker {
     sockets: Sockets,
     in_force: InForce,
     record: Arc<WorkerRecord>,
+    phase: Phase,
 }
 
 async fn run(config: SocketWorkerConfig, shared: Arc<Shared>, clock: Clock) -> io::Result<()> {
@@ -113,14 +113,18 @@ async fn run(config: SocketWorkerConfig, shared: Arc<Shared>, clock: Clock) -> i
         record: Arc::clone(&shared.records[usize::from(config.id.0)]),
         config,
         shared,
+        phase: Phase::default(),
     };
     let sleeper = Sleeper::new([worker.subscriber().as_fd()].into_iter())?;
-    while !worker.shared.stopping() {
-        worker.turn()?;
+    loop {
+        let phase = worker.shared.phase();
+        if phase == Phase::Over {
+            worker.config.inlet.close();
+            return Ok(());
+        }
+        worker.turn(phase)?;
         worker.sleep(&sleeper).await;
     }
-    worker.drain().await;
-    Ok(())
 }
 
 impl Worker {
@@ -128,8 +132,13 @@ impl Worker {
         &self.shared.peers[usize::from(self.config.id.0)].subscriber
     }
 
-    fn turn(&mut self) -> io::Result<()> {
+    fn turn(&mut self, phase: Phase) -> io::Result<()> {
         self.record.turns.count(Loop::Turns);
+        // What it holds is told a turn after it has entered, when tasks have accepted those who were waiting.
+        if phase.is_draining() && phase == self.phase {
+            self.subscriber().set_held(phase, self.sockets.clients());
+        }
+        self.enter(phase);
         let tables = self.shared.tables.load();
         self.in_force.take_over(&tables, &mut self.sockets);
         // Listeners are put down after the tables that name them were published.
@@ -149,24 +158,29 @@ impl Worker {
         let look = || {
             self.subscriber().fall_asleep();
             let seen = self.subscriber().seen();
-            self.shared.stopping()
+            self.shared.phase() != self.phase
                 || self.shared.tables.load().publication != seen
                 || !self.config.inlet.is_empty()
         };
-        let pause = if self.sockets.clients() > 0 { TICK } else { SWEEP };
+        let pause = match self.sockets.clients() {
+            _ if self.phase.is_draining() => TELL,
+            0 => SWEEP,
+            _ => TICK,
+        };
         let deadline = Instant::now() + pause;
         sleeper.wait(deadline.into(), future::pending(), look).await;
         self.subscriber().wake_up();
     }
 
-    /// Refuses new clients, and lets requests that are being answered come to their end.
-    async fn drain(&mut self) {
-        self.config.inlet.close();
-        self.sockets.close();
-        let until = Instant::now() + DRAIN;
-        while self.sockets.busy() > 0 && Instant::now() < until {
-            tokio::time::sleep(DRAINED).await;
+    fn enter(&mut self, phase: Phase) {
+        if phase == self.phase {
+            return;
         }
+        self.phase = phase;
+        if phase.is_closed() {
+            self.config.inlet.close();
+        }
+        self.sockets.enter(phase);
     }
 }
 

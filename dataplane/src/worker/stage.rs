@@ -16,6 +16,7 @@ use crate::options::EstablishedFlows;
 use headgate_l7::{Stage, StageConfig};
 use headgate_net::clock::Nanos;
 use headgate_net::fib::{Fib, Lookup};
+use headgate_net::phase::Phase;
 use headgate_net::record::{L7Record, Recorder};
 use headgate_net::wire::ethernet::{self, HEADER};
 use headgate_net::wire::{Headers, ip};
@@ -73,6 +74,16 @@ impl Terminator {
     /// Takes over a publication that is new to it.
     pub(super) fn configure(&mut self, tables: &Tables) {
         self.in_force.take_over(tables, &mut self.stage);
+    }
+
+    /// The dataplane is so far with its end.
+    pub(super) fn enter(&mut self, phase: Phase) {
+        self.stage.enter(phase);
+    }
+
+    /// What would be broken off by the end of the thread.
+    pub(super) fn held(&self) -> usize {
+        self.stage.held()
     }
 
     pub(super) fn ingress(&mut self, frame: &[u8], headers: &Headers, now: Nanos) {

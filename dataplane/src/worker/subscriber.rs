@@ -1,8 +1,9 @@
 //! A thread that works by publications, as others see it.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 
+use headgate_net::phase::Phase;
 use headgate_ring::ThreadBell;
 
 /// What wakes a thread that sleeps when it has nothing to do, and which publication it works by.
@@ -10,6 +11,9 @@ pub struct Subscriber {
     bell: ThreadBell,
     asleep: AtomicBool,
     seen: AtomicU64,
+    /// The phase that it has entered, with what it holds since then.
+    phase: AtomicU8,
+    held: AtomicUsize,
 }
 
 impl Subscriber {
@@ -20,6 +24,8 @@ impl Subscriber {
             bell: ThreadBell::new()?,
             asleep: AtomicBool::new(false),
             seen: AtomicU64::new(0),
+            phase: AtomicU8::new(Phase::Serving as u8),
+            held: AtomicUsize::new(0),
         })
     }
 
@@ -35,6 +41,17 @@ impl Subscriber {
     /// The publication that the thread works by: what [`Shared::all_see`](super::Shared::all_see) asks.
     pub fn seen(&self) -> u64 {
         self.seen.load(Ordering::Acquire)
+    }
+
+    /// What it would break off by its end, counted in `phase` or later; `None` before it is there.
+    pub(super) fn held(&self, phase: Phase) -> Option<usize> {
+        (Phase::of(self.phase.load(Ordering::Acquire)) >= phase).then(|| self.held.load(Ordering::Acquire))
+    }
+
+    /// It holds so much, in this phase.
+    pub(super) fn set_held(&self, phase: Phase, held: usize) {
+        self.held.store(held, Ordering::Release);
+        self.phase.store(phase as u8, Ordering::Release);
     }
 
     /// Announces sleep. The thread must look once more at everything that others may have put down for it.

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
 
@@ -15,6 +16,7 @@ use crate::options::Idle;
 use crate::pipeline::Context;
 use headgate_net::clock::{Clock, Nanos};
 use headgate_net::fib::Fib;
+use headgate_net::phase::Phase;
 use headgate_net::record::{Loop, WorkerRecord};
 
 /// Turns without work before the thread sleeps: a short look-out saves the system call where packets come in a
@@ -36,6 +38,12 @@ pub(super) trait Work {
     /// Writes down what it holds now: at the end of a turn what costs nothing to know, and once in a while, and if `all`,
     /// which is before a sleep, the rest.
     fn note(&mut self, now: Nanos, all: bool);
+
+    /// The dataplane is so far with its end.
+    fn enter(&mut self, phase: Phase);
+
+    /// Clients and connections that would be broken off by the end of the thread.
+    fn held(&self) -> usize;
 
     /// Takes back frames that were sent, before a sleep.
     fn reap(&mut self);
@@ -67,8 +75,14 @@ struct Worker<W> {
     fib: Cache<Arc<ArcSwap<Fib>>, Arc<Fib>>,
     /// Generations of the last turn's tables and routes.
     seen: Option<(u64, u64)>,
+    phase: Phase,
+    /// When it was told last what is held, while the end is near.
+    told: Nanos,
     work: W,
 }
+
+/// How old what is held may be.
+const TELL: Duration = Duration::from_millis(20);
 
 /// Works until [`Shared::stop`].
 pub(super) async fn run(work: impl Work, idle: Idle, shared: Arc<Shared>, clock: Clock) -> io::Result<()> {
@@ -77,13 +91,19 @@ pub(super) async fn run(work: impl Work, idle: Idle, shared: Arc<Shared>, clock:
         fib: Cache::new(Arc::clone(&shared.fib)),
         work,
         seen: None,
+        phase: Phase::default(),
+        told: Nanos::default(),
         shared,
         clock,
     };
     let mut sleeper = Some(worker.sleeper()?);
     let (mut idle_turns, mut busy_turns) = (0_u32, 0_u32);
-    while !worker.shared.stopping() {
-        if worker.turn().await > 0 {
+    loop {
+        let phase = worker.shared.phase();
+        if phase == Phase::Over {
+            return Ok(());
+        }
+        if worker.turn(phase).await > 0 {
             idle_turns = 0;
             busy_turns = busy_turns.saturating_add(1);
             if busy_turns == BUSY_TURNS {
@@ -102,7 +122,6 @@ pub(super) async fn run(work: impl Work, idle: Idle, shared: Arc<Shared>, clock:
             idle_turns = 0;
         }
     }
-    Ok(())
 }
 
 impl<W: Work> Worker<W> {
@@ -112,7 +131,12 @@ impl<W: Work> Worker<W> {
     }
 
     /// One turn; returns how many frames moved.
-    async fn turn(&mut self) -> usize {
+    async fn turn(&mut self, phase: Phase) -> usize {
+        if phase != self.phase {
+            self.phase = phase;
+            self.told = Nanos::default();
+            self.work.enter(phase);
+        }
         let (tables, fib) = (self.tables.load(), self.fib.load());
         let ctx = Context {
             tables,
@@ -128,6 +152,10 @@ impl<W: Work> Worker<W> {
             self.shared.saw(self.work.subscriber(), tables.publication);
         }
         self.work.note(ctx.now, false);
+        if phase.is_draining() && ctx.now.since(self.told) >= TELL {
+            self.told = ctx.now;
+            self.work.subscriber().set_held(phase, self.work.held());
+        }
         moved
     }
 
@@ -135,13 +163,21 @@ impl<W: Work> Worker<W> {
         self.work.reap();
         self.work.note(self.clock.now(), true);
         self.work.record().turns.count(Loop::Sleeps);
-        let (work, shared, seen) = (&self.work, &self.shared, self.seen);
+        let (work, shared, seen, phase) = (&self.work, &self.shared, self.seen, self.phase);
         let look = || {
             work.subscriber().fall_asleep();
             let published = (shared.tables.load().publication, shared.fib.load().publication);
-            work.ready() || seen != Some(published) || shared.stopping()
+            work.ready() || seen != Some(published) || shared.phase() != phase
         };
-        let deadline = self.clock.instant(work.deadline(self.clock.now()));
+        let now = self.clock.now();
+        let due = work.deadline(now);
+        // What is held is to be told again soon, though nothing happens.
+        let due = if phase.is_draining() {
+            due.min(now.after(TELL))
+        } else {
+            due
+        };
+        let deadline = self.clock.instant(due);
         sleeper.wait(deadline.into(), work.woken(), look).await;
         self.work.subscriber().wake_up();
     }

@@ -158,6 +158,18 @@ impl Stack {
         self.shared.inner.borrow_mut().random()
     }
 
+    /// Connections that their streams have left, of which the peer has not acknowledged all yet. Looks at every connection.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.shared.inner.borrow_mut().unfinished()
+    }
+
+    /// Handshakes that clients have begun and not finished.
+    #[must_use]
+    pub fn half_open(&self) -> usize {
+        self.shared.inner.borrow().half_open()
+    }
+
     /// Writes down what the stack holds now; what happens it counts at once.
     pub fn note(&self) {
         self.shared.inner.borrow().note();

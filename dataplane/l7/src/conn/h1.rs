@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::pin::pin;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
 use futures_util::FutureExt;
 use http::header::CONNECTION;
@@ -11,30 +12,28 @@ use http::{HeaderValue, Response};
 use hyper::server::conn::http1::{Builder, Parts};
 use hyper::service::service_fn;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
-use tokio::sync::Notify;
 
 use super::scan::{MAX_HEAD, RefusedRequest, Scanner};
 use super::timer::TokioTimer;
-use super::{HeldUp, Server};
+use super::{Listed, Server};
 use crate::io::{Io, Transport, Watch};
 use crate::limits::Limits;
 use crate::net::Reset;
 use crate::request::{Answer, ClientConnection, Reply, ReplyBody, Then, Tunnel, handle};
-use crate::running::Cut;
+use crate::running::{Bell, Cut, Rung};
+use headgate_net::phase::Phase;
 
 /// What watches a client's connection: the scanner sees its bytes before hyper does.
-struct ClientWatch {
-    scanner: Rc<RefCell<Scanner>>,
-    held_up: HeldUp,
-}
+struct ClientWatch(Rc<RefCell<Scanner>>);
 
 impl Watch for ClientWatch {
     fn received(&mut self, bytes: &[u8]) {
-        self.scanner.borrow_mut().feed(bytes);
+        self.0.borrow_mut().feed(bytes);
     }
 
-    fn sent(&mut self, held_up: bool) {
-        self.held_up.set(held_up);
+    /// What the connection becomes is not hyper's to say.
+    fn keeps_open(&self) -> bool {
+        true
     }
 }
 
@@ -42,36 +41,47 @@ impl Watch for ClientWatch {
 pub(super) async fn speak(
     server: &Server,
     peer: ClientConnection,
+    came: Phase,
     transport: Transport,
 ) -> hyper::Result<()> {
     let peer = Rc::new(peer);
     let scanner = Rc::<RefCell<Scanner>>::default();
     // Nothing shows an HTTP/1 client that a response is not whole but the end of its connection.
-    let bell = Rc::new(Notify::new());
+    let bell = Rc::<Bell>::default();
+    let _listed = Listed::enter(server, &bell);
     let tunnel = RefCell::new(None);
-    let end = |reply| Ok::<_, Infallible>(finish(reply, &tunnel));
+    let end = |reply| Ok::<_, Infallible>(finish(reply, server.dismisses(came), &tunnel));
     let service = service_fn(|request| {
         let verdict = scanner.borrow_mut().verdict().map_err(Answer::from);
         let (gateway, cut) = (Rc::clone(&server.gateway), Cut::new(&bell));
         // Not a block that awaits it: that would have room for the future twice, and hyper moves it for each request.
         handle(gateway, Rc::clone(&peer), cut, verdict, request).map(end)
     });
-    let watch = ClientWatch {
-        scanner: Rc::clone(&scanner),
-        held_up: HeldUp::of(server),
-    };
-    let io = Io::watched(transport, watch);
+    let io = Io::watched(transport, ClientWatch(Rc::clone(&scanner)));
     let reset = io.transport.reset();
-    // Pinned here, so that it still holds the stream when that is reset.
-    let mut served = pin!(server.h1.serve_connection(io, service).without_shutdown());
-    let parts = tokio::select! {
-        biased;
-        () = bell.notified() => {
-            reset.now();
-            return Ok(());
+    // Out here, so that it still holds the stream when that is reset.
+    let mut served = server.h1.serve_connection(io, service);
+    loop {
+        tokio::select! {
+            biased;
+            rung = bell.rung() => match rung {
+                Rung::Cut => {
+                    reset.now();
+                    return Ok(());
+                }
+                Rung::Part => {
+                    // First what has arrived: a request that is here already is answered.
+                    let now = poll_fn(|cx| Poll::Ready(Pin::new(&mut served).poll(cx))).await;
+                    if let Poll::Ready(end) = now {
+                        break end?;
+                    }
+                    Pin::new(&mut served).graceful_shutdown();
+                }
+            },
+            end = &mut served => break end?,
         }
-        parts = &mut served => parts?,
-    };
+    }
+    let parts = served.into_parts();
     let tunnel = tunnel.borrow_mut().take();
     match tunnel {
         Some(tunnel) => {
@@ -90,12 +100,12 @@ impl From<RefusedRequest> for Answer {
     }
 }
 
-/// A reply as hyper sends it; a tunnel is put down until hyper has.
-fn finish(reply: Reply, tunnel: &RefCell<Option<Box<Tunnel>>>) -> Response<ReplyBody> {
+/// A reply as hyper sends it, with the client dismissed or not; a tunnel is put down until hyper has.
+fn finish(reply: Reply, dismissed: bool, tunnel: &RefCell<Option<Box<Tunnel>>>) -> Response<ReplyBody> {
     let mut response = reply.response;
     match reply.then {
-        Then::Continue => {}
-        Then::Close => {
+        Then::Continue if !dismissed => {}
+        Then::Continue | Then::Close => {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }
@@ -111,7 +121,7 @@ async fn close<W, S>(parts: Parts<Io<W>, S>) {
 }
 
 /// Carries bytes both ways until both sides have closed, one breaks, or policies no longer allow it.
-async fn carry(mut client: Transport, early: &[u8], tunnel: Tunnel, bell: &Notify) {
+async fn carry(mut client: Transport, early: &[u8], tunnel: Tunnel, bell: &Bell) {
     let Tunnel { upstream, ticket } = tunnel;
     let mut pod = upstream.io.transport;
     let resets = [client.reset(), pod.reset()];
@@ -122,7 +132,7 @@ async fn carry(mut client: Transport, early: &[u8], tunnel: Tunnel, bell: &Notif
     };
     tokio::select! {
         biased;
-        () = bell.notified() => resets.into_iter().for_each(Reset::now),
+        () = bell.to_be_cut() => resets.into_iter().for_each(Reset::now),
         // However it ended: there is nobody left to tell.
         _ = bytes => {}
     };

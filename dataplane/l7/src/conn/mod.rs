@@ -4,7 +4,7 @@ mod h1;
 mod scan;
 mod timer;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use headgate_ring::message::ListenerProtocol;
 use hyper::server::conn::http1::Builder;
 use rustls::HandshakeKind;
 use rustls::server::Acceptor;
+use slab::Slab;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 use tokio_rustls::LazyConfigAcceptor;
@@ -20,6 +21,8 @@ use super::headers::Client;
 use super::io::Transport;
 use super::net::Stream;
 use super::request::{ClientConnection, Gateway};
+use super::running::Bell;
+use headgate_net::phase::Phase;
 use headgate_net::record::HttpCount;
 
 /// A fatal TLS alert: unrecognized_name (RFC 6066 section 3).
@@ -42,8 +45,9 @@ pub(crate) struct Server {
     clients: Cell<usize>,
     /// Told when one of them ends.
     left: Notify,
-    /// Client connections that have no room for what is to be sent to them.
-    held_up: Rc<Cell<usize>>,
+    phase: Cell<Phase>,
+    /// Of the connections that speak HTTP.
+    bells: RefCell<Slab<Rc<Bell>>>,
 }
 
 impl Server {
@@ -53,18 +57,35 @@ impl Server {
             gateway,
             clients: Cell::default(),
             left: Notify::new(),
-            held_up: Rc::default(),
+            phase: Cell::default(),
+            bells: RefCell::default(),
         }
+    }
+
+    /// The dataplane is so far with its end. Connections are asked to end with their next response, and in the end those
+    /// that wait for a request are closed.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        if phase == Phase::Parting {
+            self.bells.borrow().iter().for_each(|(_, bell)| bell.part());
+        }
+    }
+
+    /// How far the dataplane is with its end.
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Whether a connection that came in a phase is to end with its next response. One that came while clients are still
+    /// taken may stay until they are not: whoever sends it here would send it again.
+    fn dismisses(&self, came: Phase) -> bool {
+        let phase = self.phase.get();
+        phase.is_draining() && (phase > came || phase.is_closed())
     }
 
     /// Client connections being served.
     pub(crate) fn clients(&self) -> usize {
         self.clients.get()
-    }
-
-    /// Client connections for which a part of an answer still waits.
-    pub(crate) fn held_up(&self) -> usize {
-        self.held_up.get()
     }
 
     /// Waits until fewer than `most` clients are being served.
@@ -93,6 +114,7 @@ async fn serve(server: &Server, stream: Stream) {
         return stream.abort();
     };
     gateway.tally.count(HttpCount::Connections);
+    let came = server.phase.get();
     let tls = protocol == ListenerProtocol::Https;
     let client = Client::new(stream.peer_addr(), stream.local_addr(), tls);
     let transport = if tls {
@@ -105,7 +127,7 @@ async fn serve(server: &Server, stream: Stream) {
     } else {
         Transport::Plain(stream)
     };
-    if let Err(error) = h1::speak(server, ClientConnection::new(client), transport).await {
+    if let Err(error) = h1::speak(server, ClientConnection::new(client), came, transport).await {
         tracing::debug!(%error, "a client's connection ended");
         gateway.tally.count(HttpCount::ClientErrors);
     }
@@ -154,31 +176,22 @@ async fn handshake(gateway: &Gateway, mut stream: Stream) -> Option<Transport> {
     }
 }
 
-/// Whether a client's connection has no room for what is to be sent, counted while that is so.
-struct HeldUp {
-    all: Rc<Cell<usize>>,
-    is: bool,
+/// A connection's bell among those that are rung at the end, until this is dropped.
+struct Listed<'a> {
+    server: &'a Server,
+    key: usize,
 }
 
-impl HeldUp {
-    fn of(server: &Server) -> Self {
-        Self {
-            all: Rc::clone(&server.held_up),
-            is: false,
-        }
-    }
-
-    fn set(&mut self, is: bool) {
-        if std::mem::replace(&mut self.is, is) != is {
-            let all = self.all.get();
-            self.all.set(if is { all + 1 } else { all - 1 });
-        }
+impl<'a> Listed<'a> {
+    fn enter(server: &'a Server, bell: &Rc<Bell>) -> Self {
+        let key = server.bells.borrow_mut().insert(Rc::clone(bell));
+        Self { server, key }
     }
 }
 
-impl Drop for HeldUp {
+impl Drop for Listed<'_> {
     fn drop(&mut self) {
-        self.set(false);
+        self.server.bells.borrow_mut().remove(self.key);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -104,6 +105,33 @@ pub(crate) async fn accept(socket: &TcpListener, listener: SocketAddr, net: &sup
         if !is_of_one_client(&error) {
             tokio::time::sleep(BACK_OFF).await;
             return Accepted::Failed(error);
+        }
+    }
+}
+
+/// A client that has connected already, if there is one; whatever the runtime has noticed of it.
+pub(crate) fn accept_waiting(
+    socket: &TcpListener,
+    listener: SocketAddr,
+    net: &super::Net,
+) -> Option<super::Stream> {
+    let super::Net::Kernel(net) = net else {
+        return None;
+    };
+    // A duplicate is the same socket to the kernel, and does not wait either.
+    let socket = std::net::TcpListener::from(socket.as_fd().try_clone_to_owned().ok()?);
+    loop {
+        match socket.accept() {
+            Ok((stream, _)) => {
+                let stream = stream
+                    .set_nonblocking(true)
+                    .and_then(|()| TcpStream::from_std(stream));
+                if let Ok(stream) = stream.and_then(|stream| KernelStream::new(stream, Some(listener), net)) {
+                    return Some(super::Stream::Kernel(stream));
+                }
+            }
+            Err(error) if is_of_one_client(&error) => {}
+            Err(_) => return None,
         }
     }
 }

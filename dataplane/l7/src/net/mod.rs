@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use headgate_net::clock::Nanos;
 use headgate_tcp::{Stack, TcpStream};
-pub(super) use kernel::{Accepted, KernelNet, accept};
+pub(super) use kernel::{Accepted, KernelNet, accept, accept_waiting};
 
 /// Where connections to pods are opened, with the clock and the random numbers that belong to it.
 pub(super) enum Net {

@@ -181,15 +181,15 @@ fn what_a_client_has_no_room_for_yet_is_still_to_be_waited_for() {
             let request = format!("GET /{length} HTTP/1.1\r\nhost: web.example\r\nconnection: close\r\n\r\n");
             stream.write_all(request.as_bytes()).await.unwrap();
             tokio::time::sleep(Duration::from_secs(2)).await;
-            let busy = world.stage.borrow().busy();
-            if busy > 0 && world.status().now[HttpGauge::Active] == 0 {
+            let held = world.stage.borrow().held();
+            if held > 0 && world.status().now[HttpGauge::Active] == 0 {
                 seen += 1;
             }
             let answer = read_to_end(&mut stream).await;
             assert_eq!(answer.split_once("\r\n\r\n").unwrap().1.len(), length);
             drop(stream);
             world.quiet().await;
-            assert_eq!(world.stage.borrow().busy(), 0);
+            assert_eq!(world.stage.borrow().held(), 0);
         }
         assert!(seen > 0);
     });

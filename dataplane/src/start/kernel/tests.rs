@@ -9,8 +9,10 @@ use headgate_ring::message::{
     VirtualHost, WeightedBackend,
 };
 use headgate_ring::{ControlSession, Operation, Transaction};
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::*;
+use crate::start::Ask;
 use crate::start::testing::{Home, PATIENCE, free, until};
 use headgate_net::record::{Class, HttpCount};
 
@@ -308,34 +310,129 @@ fn a_client_that_sends_more_than_is_read_still_gets_its_answer() {
     });
 }
 
-#[test]
-fn a_request_under_way_ends_before_the_process_does() {
-    let net = Loopback::new();
-    let to = free();
-    let pods = TcpListener::bind("127.0.0.2:0").unwrap();
-    let endpoint = pods.local_addr().unwrap();
-    let (client, pod) = std::sync::mpsc::channel();
-    net.with_dataplane(&[], || {
-        let mut session = net.connect();
-        publish(
-            &mut session,
-            1,
-            route(&[endpoint]).into_iter().chain([listener(to)]).collect(),
+/// A dataplane that serves one listener, whose requests go to a pod that the test is.
+struct Drained<'a> {
+    asks: &'a UnboundedSender<Ask>,
+    to: SocketAddr,
+    pods: TcpListener,
+    metrics: SocketAddr,
+}
+
+impl Drained<'_> {
+    /// Runs it with these flags while `test` runs.
+    fn with(flags: &[&str], test: impl FnOnce(&Drained<'_>) + Send) {
+        let net = Loopback::new();
+        let (to, metrics) = (free(), free());
+        let pods = TcpListener::bind("127.0.0.2:0").unwrap();
+        let endpoint = pods.local_addr().unwrap();
+        let at = metrics.to_string();
+        let words = [&["--port", KERNEL, "--metrics", &at][..], flags].concat();
+        net.home.with_dataplane_and_asks(
+            &words,
+            || {},
+            |asks| {
+                let mut session = net.connect();
+                let objects = route(&[endpoint]).into_iter().chain([listener(to)]);
+                publish(&mut session, 1, objects.collect());
+                test(&Drained {
+                    asks,
+                    to,
+                    pods,
+                    metrics,
+                });
+            },
         );
-        let asking = send(to);
-        let (mut answering, _) = pods.accept().unwrap();
+    }
+
+    /// A request on its way: the client's end, and the pod's, which has read it.
+    fn ask(&self) -> (TcpStream, TcpStream) {
+        let asking = send(self.to);
+        let (mut answering, _) = self.pods.accept().unwrap();
         let mut head = [0; 4096];
         assert!(answering.read(&mut head).unwrap() > 0);
-        std::thread::spawn(move || {
-            // Answered once nobody listens any more, which the stop begins with.
-            until("the listener is closed", || is_closed(to));
-            answering.write_all(HELLO.as_bytes()).unwrap();
-        });
-        client.send(asking).unwrap();
-    });
+        (asking, answering)
+    }
+
+    fn get(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(self.metrics).ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+}
+
+fn read(mut stream: TcpStream) -> String {
     let mut text = String::new();
-    pod.recv().unwrap().read_to_string(&mut text).unwrap();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn a_request_under_way_ends_before_the_process_does() {
+    let (client, asking) = std::sync::mpsc::channel();
+    Drained::with(&[], |drained| {
+        let (asking, mut answering) = drained.ask();
+        drained.asks.send(Ask::Terminate).unwrap();
+        // A second one takes nothing back.
+        drained.asks.send(Ask::Terminate).unwrap();
+        until("the listener is closed", || is_closed(drained.to));
+        answering.write_all(HELLO.as_bytes()).unwrap();
+        client.send(asking).unwrap();
+        until("the process ends by itself", || {
+            TcpStream::connect(drained.metrics).is_err().then_some(())
+        });
+    });
+    let text = read(asking.recv().unwrap());
     assert!(text.ends_with("hello"), "{text}");
+}
+
+#[test]
+fn who_drains_is_not_ready_serves_new_clients_for_the_delay_and_says_so() {
+    Drained::with(&["--drain-delay", "10s"], |drained| {
+        assert!(drained.get("/readyz").unwrap().starts_with("HTTP/1.1 200"));
+        drained.asks.send(Ask::Terminate).unwrap();
+        let ready = || {
+            drained
+                .get("/readyz")
+                .filter(|text| text.starts_with("HTTP/1.1 503"))
+        };
+        let text = until("it is not ready", ready);
+        assert!(text.contains("draining"), "{text}");
+        assert!(drained.get("/healthz").unwrap().starts_with("HTTP/1.1 200"));
+        let metrics = drained.get("/metrics").unwrap();
+        assert!(
+            metrics.lines().any(|line| line == "headgate_draining 1"),
+            "{metrics}"
+        );
+        let (asking, mut answering) = drained.ask();
+        answering.write_all(HELLO.as_bytes()).unwrap();
+        let text = read(asking);
+        assert!(text.ends_with("hello"), "{text}");
+    });
+}
+
+#[test]
+fn what_takes_longer_than_the_limit_is_cut() {
+    let started = std::time::Instant::now();
+    Drained::with(&["--drain-time", "500ms"], |drained| {
+        let (asking, answering) = drained.ask();
+        drained.asks.send(Ask::Terminate).unwrap();
+        until("the process ends", || {
+            TcpStream::connect(drained.metrics).is_err().then_some(())
+        });
+        drop(answering);
+        assert!(!read_what_there_is(asking).ends_with("hello"));
+    });
+    assert!(started.elapsed() >= Duration::from_millis(500));
+}
+
+/// Until the connection ends, in whatever way.
+fn read_what_there_is(mut stream: TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[test]
@@ -362,7 +459,10 @@ fn what_is_for_interfaces_is_refused() {
     ] {
         let options = net.options(&[&["--port", "kernel"][..], &flags].concat());
         let error = runtime
-            .block_on(super::super::run_until(&options, std::future::pending()))
+            .block_on(super::super::run_until(
+                &options,
+                &mut mpsc::unbounded_channel().1,
+            ))
             .expect_err("it is refused");
         assert!(error.to_string().contains(said), "{error}");
     }

@@ -18,8 +18,9 @@ use std::thread::JoinHandle;
 use headgate_xsk::Umem;
 use tokio::sync::mpsc;
 
+use super::drain::{DrainTimes, until_the_end};
 use super::report::desk;
-use super::{RunError, end, flow_log, serve_status, start_flow_log, thread_that_ended};
+use super::{Asks, RunError, end, flow_log, serve_status, start_flow_log, thread_that_ended};
 use crate::control::{Announce, Applier, Control};
 use crate::host::{ReservedPorts, RunDir, check_privileges};
 use crate::mirror::Mirror;
@@ -40,20 +41,15 @@ use routes::Routes;
 /// Questions for neighbours that may wait; a worker whose question finds no room asks again.
 const QUESTIONS: usize = 1024;
 
-/// Runs until `end` names a reason, and leaves the machine as it was.
-pub(super) async fn run_until(
-    options: &Options,
-    end: impl Future<Output = &'static str>,
-) -> Result<(), RunError> {
+/// Runs until the end is asked for and has come, and leaves the machine as it was.
+pub(super) async fn run_until(options: &Options, asks: &mut Asks) -> Result<(), RunError> {
     let (dataplane, routes) = Dataplane::start(options).await?;
-    let reason = tokio::select! {
-        reason = end => reason,
+    tokio::select! {
+        () = until_the_end(asks, DrainTimes::of(options), &dataplane.shared) => Ok(()),
         never = routes.keep() => match never {},
         error = dataplane.kernel_path.drain() => match error.map_err(RunError::Runtime)? {},
-        fault = thread_that_ended(&dataplane.workers, &dataplane.control) => return Err(fault),
-    };
-    tracing::info!("{reason}: stopping");
-    Ok(())
+        fault = thread_that_ended(&dataplane.workers, &dataplane.control) => Err(fault),
+    }
 }
 
 /// A running dataplane. Fields are dropped in this order.

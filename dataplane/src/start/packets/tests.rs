@@ -465,9 +465,11 @@ fn what_is_wrong_is_said() {
     let net = Net::new();
     let start = |flags: &[&str]| {
         let options = net.options(flags);
-        let error = net
-            .gateway
-            .block_on(async || run_until(&options, std::future::pending()).await.unwrap_err());
+        let error = net.gateway.block_on(async || {
+            run_until(&options, &mut tokio::sync::mpsc::unbounded_channel().1)
+                .await
+                .unwrap_err()
+        });
         error.to_string()
     };
     let cases: [(&[&str], &str); 8] = [

@@ -50,6 +50,11 @@ const ROWS: &[Row] = &[
         s.uptime_seconds as f64
     }),
     gauge(
+        "draining",
+        "Whether the dataplane is about to end, while what is under way comes to its end",
+        |s| f64::from(u8::from(s.draining)),
+    ),
+    gauge(
         "generation",
         "The state of the control plane that every worker works by",
         |s| s.generation as f64,

@@ -137,6 +137,20 @@ impl Inner {
         record.events.set(TcpCount::RepliesDropped, self.replies.dropped);
     }
 
+    /// As [`Stack::half_open`](super::Stack::half_open).
+    pub(super) fn half_open(&self) -> usize {
+        self.half_open.len()
+    }
+
+    /// As [`Stack::unfinished`](super::Stack::unfinished).
+    pub(super) fn unfinished(&mut self) -> usize {
+        let left = self.connections.iter_mut().map(|(_, connection)| connection);
+        let left = left.filter(|connection| connection.linger.is_some());
+        left.filter_map(|connection| connection.socket.as_mut())
+            .filter_map(|socket| (socket.left_to_send() > 0).then_some(()))
+            .count()
+    }
+
     /// Whether nothing of any connection is left.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
