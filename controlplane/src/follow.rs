@@ -13,8 +13,8 @@ use crate::feedback::{Outcome, Outcomes, Standing};
 use crate::model::Id;
 use crate::problem::{Problem, Reporter, Severity};
 use crate::publish::link::Publisher;
-use crate::source::Batch;
 use crate::source::store::Store;
+use crate::source::{Batch, Change};
 
 /// How far the control plane is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,6 +97,11 @@ impl Follower {
 
     /// Takes in a batch and publishes what it changes. `now` is in seconds since 1970, for the expiry of certificates.
     pub fn take(&mut self, batch: Batch, publisher: &Publisher, now: i64) {
+        if !batch.is_empty() && batch.iter().all(|change| matches!(change, Change::Inquiry(_))) {
+            // Nothing changes by it.
+            self.store.apply(batch);
+            return;
+        }
         let (start, units) = (Instant::now(), batch.len());
         let mut update = self.store.apply(batch);
         let objects = update.changed.len();

@@ -5,6 +5,7 @@
 //! last good state of it stays in force. `docs/manifests.md` says what is read and how it is understood.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod compile;
 pub mod feedback;
 pub mod follow;

@@ -62,7 +62,7 @@ pub enum RunError {
 /// As there.
 pub fn run_directory(options: Options) -> Result<(), RunError> {
     let manifests = options.manifests.clone();
-    run_source(options, || match manifests {
+    run_source(options, |_| match manifests {
         Some(manifests) => Ok(Directory::open(&manifests)?),
         None => Err(RunError::Flag {
             flag: "manifests",
@@ -71,7 +71,7 @@ pub fn run_directory(options: Options) -> Result<(), RunError> {
     })
 }
 
-/// Follows what `open` gives and keeps the dataplane up to date, until SIGTERM or SIGINT. Call it on the process's main
+/// Follows what `open` gives, which is told of the settings that flags make, and keeps the dataplane up to date, until SIGTERM or SIGINT. Call it on the process's main
 /// thread before others are started: it drops the capabilities of its thread.
 ///
 /// # Errors
@@ -79,14 +79,14 @@ pub fn run_directory(options: Options) -> Result<(), RunError> {
 /// What makes it impossible to start. Once it runs, it goes on whatever happens to the objects and the dataplane.
 pub fn run_source<S: Source + 'static>(
     options: Options,
-    open: impl FnOnce() -> Result<S, RunError>,
+    open: impl FnOnce(&Settings) -> Result<S, RunError>,
 ) -> Result<(), RunError> {
     let system = |what| move |source| RunError::System { what, source };
     privileges::drop_all().map_err(system("drop capabilities"))?;
     let (wake, woken) = channel();
     let (socket, strict) = (socket(&options.run_dir), options.strict_manifests);
     let settings = settings(options)?;
-    let source = open()?;
+    let source = open(&settings)?;
     stop_on_signals(wake.clone()).map_err(system("wait for signals"))?;
     drive(source, Follower::new(settings, strict), socket, (wake, woken))
 }

@@ -4,7 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod admission;
 mod backoff;
+mod call;
 mod health;
 mod intake;
 mod options;
@@ -20,7 +22,8 @@ mod troubles;
 mod writing;
 
 pub use access::{Access, AccessError};
-pub use options::{ClusterOptions, PlaneOptions, StatusOptions};
+pub use admission::{Admission, Rotation, ServerCertificate};
+pub use options::{AdmissionOptions, ClusterOptions, PlaneOptions, StatusOptions};
 pub use run::run;
 pub use source::{Kubernetes, StartError, Watching};
 pub use writing::{Publish, StatusAddress, WritingOptions};

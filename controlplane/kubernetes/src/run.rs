@@ -17,20 +17,24 @@ pub fn run(options: PlaneOptions) -> Result<(), RunError> {
         plane,
         cluster,
         status,
+        admission,
     } = options;
     let Some(access) = cluster.access() else {
         return run_directory(plane);
     };
-    let writing = status.writing(&Identity::of_environment(), &plane.ingress_addresses);
+    let identity = Identity::of_environment();
+    let writing = status.writing(&identity, &plane.ingress_addresses);
     let named = plane.default_certificate.iter();
-    let watching = Watching {
+    let mut watching = Watching {
         health: cluster.health(),
         access,
         namespaces: cluster.watch_namespaces,
         named: named.map(|name| Id::new(Kind::Secret, name.clone())).collect(),
         writing: Some(writing),
+        admission: None,
     };
-    run_source(plane, || {
+    run_source(plane, |settings| {
+        watching.admission = admission.admission(&identity, settings);
         Kubernetes::start(watching).map_err(|error| RunError::Source(error.into()))
     })
 }

@@ -10,18 +10,19 @@
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::api::{GetParams, Request};
 use serde_json::Value;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::access::ApiConnection;
 use crate::access::{Access, AccessError};
+use crate::admission::{self, Admission, Answering};
 use crate::backoff::Backoff;
 use crate::health;
 use crate::intake::{Intake, Order, Reaction};
@@ -32,7 +33,7 @@ use crate::writing::{Ears, Seen, WritingOptions, write};
 use headgate_controlplane::feedback::{Feedback, mailbox};
 use headgate_controlplane::model::Id;
 use headgate_controlplane::problem::Version;
-use headgate_controlplane::source::{Batch, Scope, Source, Stopper};
+use headgate_controlplane::source::{Batch, Change, Scope, Source, Stopper};
 
 /// Messages of streams that wait for the intake at most.
 const MESSAGES: usize = 512;
@@ -56,6 +57,8 @@ pub struct Watching {
     pub health: Option<SocketAddr>,
     /// What to write back; `None` for nothing.
     pub writing: Option<WritingOptions>,
+    /// How to answer whoever asks whether objects are good; `None` for not at all.
+    pub admission: Option<Admission>,
 }
 
 /// Why the source cannot start.
@@ -70,6 +73,22 @@ pub enum StartError {
     /// `--healthz-host` and `--healthz-port`.
     #[error("cannot listen at {0} for /healthz: {1}")]
     Health(SocketAddr, io::Error),
+    /// `--validating-webhook`.
+    #[error("cannot listen at {0} for the admission webhook: {1}")]
+    Admission(SocketAddr, io::Error),
+}
+
+impl Watching {
+    /// Listens for who asks whether this is healthy, and whether objects are good.
+    fn listen(&self) -> Result<(Option<TcpListener>, Option<Answering>), StartError> {
+        let health = self
+            .health
+            .map(|address| health::bind(address).map_err(|error| StartError::Health(address, error)));
+        let answering = self.admission.as_ref().map(|admission| {
+            admission::answer(admission).map_err(|error| StartError::Admission(admission.address, error))
+        });
+        Ok((health.transpose()?, answering.transpose()?))
+    }
 }
 
 /// Follows the objects of a cluster.
@@ -95,10 +114,7 @@ impl Kubernetes {
             .enable_all()
             .build()?;
         let connection = runtime.block_on(ApiConnection::open(options.access.clone()))?;
-        let health = match options.health {
-            Some(address) => Some(health::bind(address).map_err(|error| StartError::Health(address, error))?),
-            None => None,
-        };
+        let (health, answering) = options.listen()?;
         // One batch waits here, the next is gathered.
         let (give, batches) = mpsc::channel(1);
         let (stop, rung) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -113,6 +129,8 @@ impl Kubernetes {
             runtime.block_on(async {
                 let (tell, seen) = mpsc::unbounded_channel();
                 let end = Arc::new(Notify::new());
+                let (leads, leading) = watch::channel(false);
+                let answering = answering.inspect(|answering| answering.attend(&connection, leading));
                 if let Some(listener) = health {
                     tokio::spawn(health::serve(listener, mailbox.clone()));
                 }
@@ -122,11 +140,12 @@ impl Kubernetes {
                         mailbox,
                         rung,
                         end: end.clone(),
+                        leads,
                     };
                     tokio::spawn(write(writing, connection.clone(), ears))
                 });
                 tokio::select! {
-                    () = serve(&options, connection, patience, give.clone(), tell) => {}
+                    () = serve(&options, connection, patience, give.clone(), tell, answering) => {}
                     () = stop.notified() => {}
                 }
                 end.notify_one();
@@ -173,6 +192,7 @@ async fn serve(
     patience: Patience,
     give: mpsc::Sender<Batch>,
     tell: mpsc::UnboundedSender<Seen>,
+    mut answering: Option<Answering>,
 ) {
     let (say, mut heard) = mpsc::channel(MESSAGES);
     let mut streams = Streams {
@@ -203,6 +223,7 @@ async fn serve(
                 Some((scope, said)) => gathered.append(&mut streams.carry_out(intake.take(&scope, said))),
                 None => pending().await,
             },
+            inquiry = Answering::inquiry(&mut answering), if gathered.len() < BATCH => gathered.push(Change::Inquiry(inquiry)),
         }
         while streams.tasks.try_join_next().is_some() {}
     }

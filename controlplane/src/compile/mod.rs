@@ -40,6 +40,7 @@ pub use compiler::Compiler;
 pub(crate) use fit::stand_in;
 pub(crate) use origins::origins;
 pub use routing::IngressSelection;
+pub(crate) use routing::{Assignment, assign};
 
 /// The state that the dataplane shall have.
 pub type State = BTreeMap<Key, Arc<Object>>;

@@ -1,6 +1,8 @@
 //! Ingresses and their classes.
 
 use k8s_openapi::api::networking::v1 as k8s;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::Value;
 
 use super::address::parse_ip;
 use super::invalid::{Invalid, port};
@@ -46,6 +48,22 @@ pub enum ClassName {
     Field(String),
     /// The annotation `kubernetes.io/ingress.class`, where there is no such field.
     Annotation(String),
+}
+
+impl ClassName {
+    /// That of an Ingress of which nothing else need be readable.
+    pub(crate) fn of_manifest(value: &Value) -> Option<Self> {
+        let text = |value: &Value| {
+            value
+                .as_str()
+                .filter(|class| !class.is_empty())
+                .map(str::to_owned)
+        };
+        let annotation = || text(&value["metadata"]["annotations"][CLASS_ANNOTATION]);
+        text(&value["spec"]["ingressClassName"])
+            .map(Self::Field)
+            .or_else(|| annotation().map(Self::Annotation))
+    }
 }
 
 /// An Ingress.
@@ -158,6 +176,18 @@ pub struct TlsHost {
 }
 
 impl Ingress {
+    /// One of which the class alone is known.
+    pub(crate) fn unreadable(class: Option<ClassName>) -> Self {
+        Self {
+            age: age(&ObjectMeta::default()),
+            class,
+            default_backend: None,
+            rules: Vec::new(),
+            tls: Vec::new(),
+            annotations: Annotations::default(),
+        }
+    }
+
     /// Reads an Ingress; rules, paths, hosts and backends that are none are left out.
     ///
     /// # Errors

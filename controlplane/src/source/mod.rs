@@ -5,6 +5,7 @@
 
 pub mod decode;
 pub mod directory;
+mod inquiry;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod store;
@@ -20,6 +21,7 @@ use self::decode::{Document, Unreadable};
 use crate::feedback::Feedback;
 use crate::model::{Id, Kind, ObjectName};
 use crate::problem::{Problem, Version};
+pub use inquiry::Inquiry;
 
 /// Something that knows objects and follows their changes. It has a thread to itself.
 pub trait Source: Send {
@@ -70,6 +72,8 @@ pub enum Change {
     Troubles(Vec<Problem>),
     /// All that was there at the beginning has been given.
     Complete,
+    /// No change: somebody wants to know something of the state that its batch leaves.
+    Inquiry(Inquiry),
 }
 
 /// What is listed and watched at once. The scopes of one source do not overlap.

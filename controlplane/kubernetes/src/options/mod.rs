@@ -1,10 +1,12 @@
 //! Flags of the control plane: its own, and those about a cluster.
 
+mod admission;
 mod cluster;
 mod status;
 
 use headgate_controlplane::Options;
 
+pub use admission::AdmissionOptions;
 pub use cluster::ClusterOptions;
 pub(crate) use status::Identity;
 pub use status::StatusOptions;
@@ -23,4 +25,8 @@ pub struct PlaneOptions {
     /// What to write back to it.
     #[command(flatten)]
     pub status: StatusOptions,
+
+    /// Whether to answer an API server that asks.
+    #[command(flatten)]
+    pub admission: AdmissionOptions,
 }

@@ -71,6 +71,11 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// Where the gateway keeps what is its own.
+    pub(crate) fn namespace(&self) -> &str {
+        self.pod.as_ref().map_or("default", |pod| pod.namespace.as_str())
+    }
+
     /// As the environment has it.
     pub(crate) fn of_environment() -> Self {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -86,12 +91,8 @@ impl Identity {
 impl StatusOptions {
     /// What to write for a gateway whose Ingresses are served at `ingress`.
     pub(crate) fn writing(self, identity: &Identity, ingress: &[IpAddr]) -> WritingOptions {
-        let namespace = identity
-            .pod
-            .as_ref()
-            .map_or("default", |pod| pod.namespace.as_str());
         WritingOptions {
-            lease: ObjectName::new(namespace, &self.election_id),
+            lease: ObjectName::new(identity.namespace(), &self.election_id),
             identity: identity
                 .pod
                 .as_ref()

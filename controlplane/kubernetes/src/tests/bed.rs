@@ -2,8 +2,10 @@
 //! watchdog ends a wait in vain.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use headgate_apiserver::{ApiServer, Settings};
@@ -17,7 +19,7 @@ use headgate_controlplane::compile::compile;
 use headgate_controlplane::harness::{NOW, settings};
 use headgate_controlplane::model::{Id, Kind, ObjectName};
 use headgate_controlplane::source::store::Store;
-use headgate_controlplane::source::{Change, Contents, Source};
+use headgate_controlplane::source::{Change, Contents, Source, Stopper};
 
 /// How long a wait in vain takes.
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(60);
@@ -56,6 +58,7 @@ pub(crate) fn options(kubeconfig: &Path) -> Watching {
         named: Vec::new(),
         health: None,
         writing: None,
+        admission: None,
     }
 }
 
@@ -92,6 +95,30 @@ impl Bed {
             store: Store::default(),
             temporary,
             _alive: alive,
+        }
+    }
+
+    /// Takes in all that comes from now on, on a thread.
+    pub(crate) fn follow(self) -> Followed {
+        let Self {
+            server,
+            mut source,
+            mut store,
+            temporary,
+            _alive: alive,
+        } = self;
+        let stop = source.stopper();
+        let thread = std::thread::spawn(move || {
+            let _alive = alive;
+            while let Some(batch) = source.next() {
+                store.update(batch);
+            }
+        });
+        Followed {
+            server,
+            stop,
+            temporary,
+            thread: Some(thread),
         }
     }
 
@@ -170,6 +197,34 @@ impl Bed {
         store.apply(files);
         store
     }
+}
+
+/// A source whose batches are taken in as they come.
+pub(crate) struct Followed {
+    pub(crate) server: ApiServer,
+    stop: Stopper,
+    temporary: TempDir,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Followed {
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.temporary.path().join("kubeconfig")
+    }
+
+    /// Ends the source, and waits for that.
+    pub(crate) fn end(&mut self) {
+        (self.stop)();
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("no panic");
+        }
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_address() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address")
 }
 
 pub(crate) fn compiled(store: &Store) -> BTreeMap<Key, Object> {

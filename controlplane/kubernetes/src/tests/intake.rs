@@ -51,7 +51,7 @@ impl Bench {
                 }
                 Change::Object(version, _) => self.changes.push(format!("+ {}", version.id)),
                 Change::Deleted(id) => self.changes.push(format!("- {id}")),
-                Change::Listing(_) | Change::Listed(_) => {}
+                Change::Listing(_) | Change::Listed(_) | Change::Inquiry(_) => {}
                 Change::File(..) => panic!("a cluster has no files"),
             }
         }

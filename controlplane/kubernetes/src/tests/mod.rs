@@ -1,5 +1,6 @@
 //! The source without a server, and with one.
 
+mod admission;
 mod bed;
 mod cluster;
 mod credentials;

@@ -2,20 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use headgate_apiserver::{ApiServer, Fault, Rule};
 use serde_json::{Value, json};
 
-use super::bed::{Bed, ingress, namespace, server, service};
+use super::bed::{Bed, free_address, ingress, namespace, server, service};
 use crate::{Publish, StatusAddress, WritingOptions};
 use headgate_controlplane::feedback::{Outcome, Outcomes, Standing};
 use headgate_controlplane::model::{Id, Kind, ObjectName};
 use headgate_controlplane::problem::Problem;
 use headgate_controlplane::source::Source;
 
-fn options(identity: &str) -> WritingOptions {
+pub(super) fn options(identity: &str) -> WritingOptions {
     WritingOptions {
         publish: Some(Publish::Fixed(BTreeSet::from([StatusAddress::of("203.0.113.1")]))),
         clear_on_end: true,
@@ -54,7 +54,7 @@ fn tell(bed: &Bed, standing: &Standing, problems: &[&str]) {
 }
 
 /// Waits until what the server has is so.
-fn until(what: &str, server: &ApiServer, holds: impl Fn(&ApiServer) -> bool) {
+pub(super) fn until(what: &str, server: &ApiServer, holds: impl Fn(&ApiServer) -> bool) {
     let begun = Instant::now();
     while !holds(server) {
         assert!(begun.elapsed() < Duration::from_secs(30), "in vain: {what}");
@@ -242,12 +242,6 @@ fn it_is_ready_once_the_dataplane_has_acknowledged() {
         ask("POST /readyz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"),
         "HTTP/1.1 405 Method Not Allowed"
     );
-}
-
-/// A port that was free a moment ago.
-fn free_address() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
 }
 
 /// A role that lacks the status of Ingresses, or Events, keeps nobody from writing the other.

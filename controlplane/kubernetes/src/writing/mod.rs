@@ -15,17 +15,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, header};
+use http::Method;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use self::election::{Act, Election, Terms};
 use self::events::{Cause, Events};
 use self::status::{Statuses, patch};
 use super::access::ApiConnection;
 use super::backoff::Backoff;
+use super::call::send;
 use super::reply::Failure;
 pub use addresses::Publish;
 use addresses::serving_pods;
@@ -39,8 +40,6 @@ const LOOK_UP: Duration = Duration::from_secs(15);
 const REMIND: Duration = Duration::from_secs(60);
 /// Writes are this far apart, so that thousands of them leave the server room for others.
 const BETWEEN: Duration = Duration::from_millis(5);
-/// How long a write may take.
-const WRITE: Duration = Duration::from_secs(10);
 
 /// What to write, and as whom.
 #[derive(Clone, Debug)]
@@ -82,6 +81,8 @@ pub(crate) struct Ears {
     pub(crate) rung: Arc<Notify>,
     /// Rung when the process ends.
     pub(crate) end: Arc<Notify>,
+    /// Where this says whether it leads.
+    pub(crate) leads: watch::Sender<bool>,
 }
 
 /// Writes until `end` is rung.
@@ -89,6 +90,8 @@ pub(crate) async fn write(options: WritingOptions, connection: ApiConnection, mu
     let mut writer = Writer::new(options, connection);
     loop {
         let leads = writer.leads();
+        ears.leads
+            .send_if_modified(|before| std::mem::replace(before, leads) != leads);
         tokio::select! {
             biased;
             () = ears.end.notified() => break,
@@ -378,22 +381,6 @@ impl Writer {
         kind: &'static str,
         body: &Value,
     ) -> Result<Value, Failure> {
-        let body = if body.is_null() {
-            Vec::new()
-        } else {
-            body.to_string().into_bytes()
-        };
-        let mut request = http::Request::builder().method(method).uri(path);
-        if !kind.is_empty() {
-            request = request.header(header::CONTENT_TYPE, kind);
-        }
-        let request = request
-            .body(body)
-            .map_err(|error| Failure::Invalid(error.to_string()))?;
-        let client = self.connection.client().await;
-        match timeout(WRITE, client.request(request)).await {
-            Ok(answer) => answer.map_err(|error| Failure::of(&error)),
-            Err(_) => Err(Failure::Unreachable(format!("no answer within {WRITE:?}"))),
-        }
+        send(&self.connection, method, path, kind, body).await
     }
 }

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::compile::Settings;
-use crate::compile::world::World;
 use crate::model::ingress::{CONTROLLER, ClassName, Ingress, IngressClass};
-use crate::model::{Labels, ObjectName, Selector};
+use crate::model::{Labels, Model, ObjectName, Selector};
 
 /// What decides whether an Ingress is served. The flags of the same names say it as they do for ingress-nginx
 /// (`GetIngressClass`).
@@ -48,7 +47,7 @@ pub(super) struct Classes<'a> {
 
 /// What becomes of an Ingress.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Assignment {
+pub(crate) enum Assignment {
     /// It is served.
     Ours,
     /// It is for somebody else.
@@ -57,21 +56,25 @@ pub(super) enum Assignment {
     LeftOut(String),
 }
 
+/// What would become of an Ingress, by its class and its namespace.
+pub(crate) fn assign(model: &Model, settings: &Settings, name: &ObjectName, ingress: &Ingress) -> Assignment {
+    Classes::of(model, settings).assign(name, ingress)
+}
+
 impl<'a> Classes<'a> {
-    pub(super) fn of(world: &World<'a>, settings: &'a Settings) -> Self {
+    pub(super) fn of(model: &'a Model, settings: &'a Settings) -> Self {
         let selection = &settings.ingresses;
         let names = |(name, class): (&'a ObjectName, _)| (name.name.as_str(), class);
         let mut namespaces = BTreeMap::new();
         if !selection.namespaces.is_everything() {
             namespaces.extend(
-                world
-                    .model
+                model
                     .namespaces()
                     .map(|(name, labels)| (name.name.as_str(), labels)),
             );
         }
         Self {
-            by_name: world.model.classes().map(names).collect(),
+            by_name: model.classes().map(names).collect(),
             namespaces,
             selection,
         }

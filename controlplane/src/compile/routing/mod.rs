@@ -25,8 +25,9 @@ use crate::model::Ingress;
 use crate::model::{ObjectName, Secret};
 use crate::problem::Problem;
 use certificates::Certificates;
+use classes::Classes;
 pub use classes::IngressSelection;
-use classes::{Assignment, Classes};
+pub(crate) use classes::{Assignment, assign};
 use host::Host;
 use ingress::{Written, id};
 
@@ -110,7 +111,7 @@ impl Routing {
                 .extend(world.model.ingresses().map(|(name, _)| name.clone()));
         }
         let stale = std::mem::take(&mut self.stale);
-        let classes = Classes::of(world, settings);
+        let classes = Classes::of(world.model, settings);
         for name in &stale {
             let ingress = world.model.ingress(name);
             let ours = ingress.is_some_and(|ingress| self.is_ours(name, ingress, &classes));

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Change, Contents, Scope, Unit};
+use super::{Change, Contents, Inquiry, Scope, Unit};
 use crate::feedback::Standing;
 use crate::model::config_map::WantedConfigMaps;
 use crate::model::{Id, Kind, Model};
@@ -32,6 +32,8 @@ pub struct Store {
     /// What the source has said of itself.
     troubles: Vec<Problem>,
     complete: bool,
+    /// To be answered once the batch is taken in.
+    inquiries: Vec<Inquiry>,
     wanted: WantedConfigMaps,
     model: Model,
 }
@@ -90,6 +92,9 @@ impl Store {
                 changed.insert(id.clone());
             }
         }
+        for inquiry in std::mem::take(&mut self.inquiries) {
+            inquiry.answer(self.complete.then_some(&self.model));
+        }
         Update { changed, touched }
     }
 
@@ -120,6 +125,7 @@ impl Store {
             Change::Listed(scope) => self.listed(&scope, touched),
             Change::Troubles(troubles) => self.troubles = troubles,
             Change::Complete => self.complete = true,
+            Change::Inquiry(inquiry) => self.inquiries.push(inquiry),
         }
     }
 

@@ -1,0 +1,98 @@
+//! HTTPS for the API server: HTTP/2 or HTTP/1.1, and bounds for whoever else finds the port.
+
+use std::convert::Infallible;
+use std::net::TcpListener as StdListener;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use super::reviewer::Reviewer;
+
+/// At one time; others wait for these to end.
+const CONNECTIONS: usize = 128;
+/// Requests of one connection at one time.
+const STREAMS: u32 = 16;
+/// Of a request's head, in bytes.
+const HEAD: u32 = 32 << 10;
+/// For a handshake.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// For a head, which is also how long a connection may say nothing: the API server's stay open for 90 s.
+const SILENCE: Duration = Duration::from_secs(100);
+/// After this time a connection is asked to end, so that nobody has one for ever,
+const LIFE: Duration = Duration::from_secs(600);
+/// and after this it ends.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Answers for ever.
+pub(super) async fn serve(listener: StdListener, tls: Arc<ServerConfig>, reviewer: Arc<Reviewer>) {
+    let Ok(listener) = TcpListener::from_std(listener) else {
+        return;
+    };
+    let (acceptor, room) = (TlsAcceptor::from(tls), Arc::new(Semaphore::new(CONNECTIONS)));
+    loop {
+        let Ok(permit) = room.clone().acquire_owned().await else {
+            return;
+        };
+        let Ok((stream, _)) = listener.accept().await else {
+            // No descriptor is left, say.
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let (acceptor, reviewer) = (acceptor.clone(), reviewer.clone());
+        tokio::spawn(async move {
+            connection(stream, &acceptor, &reviewer).await;
+            drop(permit);
+        });
+    }
+}
+
+/// A client that goes away, or makes no sense, is no event.
+async fn connection(stream: TcpStream, acceptor: &TlsAcceptor, reviewer: &Arc<Reviewer>) {
+    let stream = match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!("admission webhook: {error}"),
+        Err(_) => return,
+    };
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let answer = service_fn(|request: Request<Incoming>| {
+        let reviewer = reviewer.clone();
+        async move { Ok::<Response<Full<Bytes>>, Infallible>(reviewer.respond(request).await) }
+    });
+    let stream = TokioIo::new(stream);
+    if is_http2 {
+        let mut http = http2::Builder::new(TokioExecutor::new());
+        http.timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(HEAD)
+            .keep_alive_interval(SILENCE)
+            .keep_alive_timeout(FAREWELL);
+        let mut connection = pin!(http.serve_connection(stream, answer));
+        if timeout(LIFE, connection.as_mut()).await.is_err() {
+            connection.as_mut().graceful_shutdown();
+            let _ = timeout(FAREWELL, connection).await;
+        }
+    } else {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .max_buf_size(HEAD as usize)
+            .header_read_timeout(SILENCE);
+        let mut connection = pin!(http.serve_connection(stream, answer));
+        if timeout(LIFE, connection.as_mut()).await.is_err() {
+            connection.as_mut().graceful_shutdown();
+            let _ = timeout(FAREWELL, connection).await;
+        }
+    }
+}
