@@ -125,6 +125,20 @@ fn ingress() -> SocketAddr {
     (Shop::INGRESS.0, 80).into()
 }
 
+/// Whether nobody answers for an address on the clients' link any more.
+fn is_left(clients: &Namespace, address: IpAddr) -> bool {
+    let known = || {
+        clients
+            .run_ok("ip", &["neigh", "show", &address.to_string()])
+            .unwrap()
+    };
+    assert!(known().contains("lladdr"), "it was answered for");
+    clients.ip(&[format!("neigh del {address} dev c0")]).unwrap();
+    // What cannot be sent has the kernel ask.
+    let sent = || TcpStream::connect_timeout(&(address, 7).into(), Duration::from_millis(500));
+    clients.enter(sent).unwrap().is_err() && !known().contains("lladdr")
+}
+
 /// An echo's connection, which its client keeps.
 struct Echo(TcpStream);
 
@@ -152,49 +166,10 @@ fn termination_under_load_fails_no_request_and_cuts_no_flow() {
         "--metrics",
         "192.0.2.1:9711",
     ];
-    for bed in Bed::on_each_with(&flags) {
-        let (clients, seen) = (&bed.lab.clients, Seen::default());
-        let mut echo = (!bed.on_sockets()).then(|| Echo::open(clients, Shop::ECHO.0));
-        std::thread::scope(|scope| {
-            let load = (0..8).map(|_| scope.spawn(|| clients.enter(|| seen.client(ingress())).unwrap()));
-            let load: Vec<_> = load.collect();
-            seen.wait_for_more(200);
-            let slow = scope.spawn(|| bed.curl().get("http://shop.example.com/slow/6000").unwrap());
-            wait_until("the slow request is under way", SOON, || {
-                bed.sum_of_workers("/l7/active") >= 1
-            })
-            .unwrap();
-            bed.gateway.signal(Signal::TERM).unwrap();
-            wait_until("it is not ready", SOON, || is_off(clients, [192, 0, 2, 1].into())).unwrap();
-            assert!(
-                probe(clients, [192, 0, 2, 1].into(), "/healthz")
-                    .unwrap()
-                    .starts_with("HTTP/1.1 200")
-            );
-            bed.gateway.signal(Signal::TERM).unwrap();
-            // New connections are served for the delay, in which whoever spreads clients sends them elsewhere.
-            seen.wait_for_more(100);
-            seen.stop.store(true, Ordering::Relaxed);
-            let ends: Vec<_> = load.into_iter().map(|client| client.join().unwrap()).collect();
-            assert!(ends.iter().all(Result::is_ok), "{ends:?}");
-            assert!(
-                seen.dismissed.load(Ordering::Relaxed) >= 8,
-                "clients that were there are dismissed"
-            );
-            let closed = || {
-                let new = || TcpStream::connect_timeout(&ingress(), Duration::from_millis(300));
-                clients.enter(new).unwrap().is_err()
-            };
-            wait_until("new clients are left to others", SOON, closed).unwrap();
-            assert!(echo.as_mut().is_none_or(Echo::works), "the flow goes on");
-            assert_eq!(slow.join().unwrap().status, 200, "the request is answered");
-        });
-        assert!(echo.as_mut().is_none_or(Echo::works), "it still does");
-        drop(echo);
-        assert!(
-            bed.gateway.ends_within(SOON).unwrap(),
-            "nothing is left to wait for"
-        );
+    let apart = [&flags[..], &["--workers", "2", "--l7-cores", "1"]].concat();
+    let apart = std::iter::once_with(|| Bed::make_with(|_| (), &apart));
+    for bed in Bed::on_each_with(&flags).chain(apart.flatten()) {
+        terminate_under_load(&bed);
         let log = bed.gateway.log();
         for line in [
             "SIGTERM: draining",
@@ -204,6 +179,56 @@ fn termination_under_load_fails_no_request_and_cuts_no_flow() {
             assert!(log.contains(line), "no {line:?} in\n{log}");
         }
     }
+}
+
+fn terminate_under_load(bed: &Bed) {
+    let (clients, seen) = (&bed.lab.clients, Seen::default());
+    let on_link = (!bed.on_sockets()).then_some(Shop::ECHO_ON_LINK.0);
+    assert!(on_link.is_none_or(|address| Echo::open(clients, address).works()));
+    let mut echo = (!bed.on_sockets()).then(|| Echo::open(clients, Shop::ECHO.0));
+    std::thread::scope(|scope| {
+        let load = (0..8).map(|_| scope.spawn(|| clients.enter(|| seen.client(ingress())).unwrap()));
+        let load: Vec<_> = load.collect();
+        seen.wait_for_more(200);
+        let slow = scope.spawn(|| bed.curl().get("http://shop.example.com/slow/6000").unwrap());
+        wait_until("the slow request is under way", SOON, || {
+            bed.sum_of_workers("/l7/active") >= 1
+        })
+        .unwrap();
+        bed.gateway.signal(Signal::TERM).unwrap();
+        wait_until("it is not ready", SOON, || is_off(clients, [192, 0, 2, 1].into())).unwrap();
+        assert!(
+            probe(clients, [192, 0, 2, 1].into(), "/healthz")
+                .unwrap()
+                .starts_with("HTTP/1.1 200")
+        );
+        if let Some(address) = on_link {
+            assert!(is_left(clients, address), "its ARP is left to others");
+        }
+        bed.gateway.signal(Signal::TERM).unwrap();
+        // New connections are served for the delay, in which whoever spreads clients sends them elsewhere.
+        seen.wait_for_more(100);
+        seen.stop.store(true, Ordering::Relaxed);
+        let ends: Vec<_> = load.into_iter().map(|client| client.join().unwrap()).collect();
+        assert!(ends.iter().all(Result::is_ok), "{ends:?}");
+        assert!(
+            seen.dismissed.load(Ordering::Relaxed) >= 8,
+            "clients that were there are dismissed"
+        );
+        let closed = || {
+            let new = || TcpStream::connect_timeout(&ingress(), Duration::from_millis(300));
+            clients.enter(new).unwrap().is_err()
+        };
+        wait_until("new clients are left to others", SOON, closed).unwrap();
+        assert!(echo.as_mut().is_none_or(Echo::works), "the flow goes on");
+        assert_eq!(slow.join().unwrap().status, 200, "the request is answered");
+    });
+    assert!(echo.as_mut().is_none_or(Echo::works), "it still does");
+    drop(echo);
+    assert!(
+        bed.gateway.ends_within(SOON).unwrap(),
+        "nothing is left to wait for"
+    );
 }
 
 #[test]
