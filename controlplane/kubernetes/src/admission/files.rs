@@ -11,10 +11,10 @@ use super::Shown;
 use super::pair::CertificatePair;
 
 /// Between two looks at the files.
-const LOOK: Duration = Duration::from_secs(5);
+pub(super) const LOOK: Duration = Duration::from_secs(5);
 
 /// Shows what the files hold, for ever. What cannot be used is told once, and the certificate of before stays.
-pub(super) async fn follow(certificate: PathBuf, key: PathBuf, shown: Arc<Shown>) {
+pub(super) async fn follow(certificate: PathBuf, key: PathBuf, look: Duration, shown: Arc<Shown>) {
     let mut last = None;
     loop {
         // Small files; a mount that hangs holds nothing up but this.
@@ -34,7 +34,7 @@ pub(super) async fn follow(certificate: PathBuf, key: PathBuf, shown: Arc<Shown>
             }
             last = Some(read);
         }
-        sleep(LOOK).await;
+        sleep(look).await;
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) async fn keep(task: KeeperTask) {
                 backoff.spread(keeper.task.rotation.look)
             }
             // Somebody else was faster: what they have written is as good.
-            Err(Failure::Conflict(_)) => Duration::ZERO,
+            Err(Failure::Conflict(_)) => backoff.pause(),
             Err(failure) => {
                 keeper.complain(&failure).await;
                 backoff.pause()
@@ -93,7 +93,12 @@ impl Keeping {
             Ok(secret) => secret,
             Err(Failure::Missing) => {
                 let stock = Stock::fresh(&host, now, &rotation).map_err(made)?;
-                return self.create(&stock).await;
+                self.create(&stock).await?;
+                return if leads {
+                    self.announce(&stock).await
+                } else {
+                    Ok(())
+                };
             }
             Err(failure) => return Err(failure),
         };

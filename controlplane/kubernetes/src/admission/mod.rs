@@ -128,7 +128,7 @@ impl Answering {
         let shown = self.shown.clone();
         match self.certificate.clone() {
             ServerCertificate::Files { certificate, key } => {
-                tokio::spawn(files::follow(certificate, key, shown));
+                tokio::spawn(files::follow(certificate, key, files::LOOK, shown));
             }
             ServerCertificate::Kept {
                 service,

@@ -92,10 +92,11 @@ impl Review {
         });
         if !judgement.refusals.is_empty() {
             // With 422 kubectl would look for causes by field, and say less.
+            let refusals = judgement.refusals.join("; ");
             response["status"] = json!({
                 "code": 400,
                 "reason": "BadRequest",
-                "message": judgement.refusals.join("; "),
+                "message": format!("it would not be in force as it is written: {refusals}"),
             });
         }
         if !judgement.warnings.is_empty() {

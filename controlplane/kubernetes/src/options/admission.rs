@@ -72,3 +72,18 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         .filter(|address| address.port() != 0)
         .ok_or_else(|| "must be an address and a port, as in [::]:8443, or a port, as in :8443".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn an_address_may_be_a_port_alone() {
+        let read = |text| address(text).map(|address| address.to_string());
+        assert_eq!(read(":8443"), Ok("[::]:8443".to_owned()));
+        assert_eq!(read("192.0.2.1:8443"), Ok("192.0.2.1:8443".to_owned()));
+        for wrong in ["", "8443", ":", ":0", ":x", "host:8443", "192.0.2.1"] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+    }
+}
