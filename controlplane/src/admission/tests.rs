@@ -7,6 +7,8 @@ use super::*;
 use crate::harness::manifests::any_change;
 use crate::harness::{NOW, settings};
 use crate::model::parse::{ManifestIdentity, identify};
+use crate::source::Inquiry;
+use crate::testing::pem;
 
 fn id_of(manifest: &Value) -> Id {
     match identify(manifest) {
@@ -141,6 +143,74 @@ fn what_was_wrong_before_may_stay_so() {
             "{judged:?}"
         );
     }
+}
+
+#[test]
+fn the_certificate_that_an_older_ingress_gives_a_host_is_kept() {
+    let mut store = Store::default();
+    put(&mut store, &service(&[], 80));
+    for name in ["a", "b"] {
+        let (certificate, key) = pem(&["a.example.com"]);
+        put(
+            &mut store,
+            &json!({
+                "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+                "metadata": {"namespace": "shop", "name": name},
+                "stringData": {"tls.crt": certificate, "tls.key": key},
+            }),
+        );
+    }
+    let with = |name: &str, created: &str, path: &str, secret: &str| {
+        let mut ingress = ingress(name, created, "a.example.com", path);
+        ingress["spec"]["tls"] = json!([{"hosts": ["a.example.com"], "secretName": secret}]);
+        ingress
+    };
+    put(&mut store, &with("first", EARLY, "/", "a"));
+    let same = judge(&store, &with("second", LATE, "/x", "a"), None);
+    assert_eq!(same, Judgement::default());
+    let other = judge(&store, &with("second", LATE, "/x", "b"), None);
+    assert_eq!(
+        other.refusals,
+        [
+            "spec.tls[0].secretName: \"a.example.com\" has the certificate of Secret shop/a by Ingress shop/first already"
+        ]
+    );
+    let none = judge(&store, &with("second", LATE, "/x", "c"), None);
+    assert_eq!(none.refusals, [""; 0]);
+    assert!(
+        none.warnings[0].contains("Secret shop/c does not exist"),
+        "{none:?}"
+    );
+}
+
+/// What is asked with a change is answered by the state with it, once all is known.
+#[test]
+fn inquiries_see_their_batch() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let ask = || {
+        let tell = tell.clone();
+        Change::Inquiry(Inquiry::new(move |model| {
+            tell.send(model.map(|model| model.ids().count()))
+                .expect("somebody who listens");
+        }))
+    };
+    let object = |name: &str| {
+        let manifest = ingress(name, EARLY, "a.example.com", "/");
+        let version = Version {
+            id: id_of(&manifest),
+            uid: "u".to_owned(),
+            resource_version: "1".to_owned(),
+        };
+        Change::Object(Arc::new(version), manifest)
+    };
+    let mut store = Store::default();
+    store.update([ask(), object("a")]);
+    assert_eq!(told.try_recv(), Ok(None));
+    store.update([ask(), Change::Complete, object("b")]);
+    assert_eq!(told.try_recv(), Ok(Some(2)));
+    let update = store.apply([ask()]);
+    assert_eq!(told.try_recv(), Ok(Some(2)));
+    assert!(update.changed.is_empty() && update.touched.is_empty());
 }
 
 #[test]
