@@ -75,7 +75,48 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::address;
+    use clap::{Args, Command, FromArgMatches};
+    use headgate_controlplane::harness::settings;
+
+    use super::{ServerCertificate, address};
+    use crate::options::{Identity, PlaneOptions};
+
+    fn parsed(flags: &[&str]) -> Result<PlaneOptions, String> {
+        let command = PlaneOptions::augment_args(Command::new("controlplane"));
+        let all = ["controlplane", "--kubernetes"].iter().chain(flags);
+        let matches = command
+            .try_get_matches_from(all)
+            .map_err(|error| error.to_string())?;
+        PlaneOptions::from_arg_matches(&matches).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn files_take_the_place_of_the_certificate_that_is_made() {
+        let identity = Identity {
+            pod: None,
+            host: "h".to_owned(),
+        };
+        let admission = |flags: &[&str]| {
+            let options = parsed(flags).expect("flags").admission;
+            options.admission(&identity, &settings())
+        };
+        assert!(admission(&[]).is_none());
+        let made = admission(&["--validating-webhook=:8443"])
+            .expect("a webhook")
+            .certificate;
+        assert!(
+            matches!(&made, ServerCertificate::Kept { service, .. } if service.to_string() == "default/headgate-admission")
+        );
+        let (certificate, key) = ("--validating-webhook-certificate=c", "--validating-webhook-key=k");
+        let files = admission(&["--validating-webhook=:8443", certificate, key]).expect("a webhook");
+        assert!(matches!(files.certificate, ServerCertificate::Files { .. }));
+        for wrong in [
+            &["--validating-webhook=:8443", certificate][..],
+            &[certificate, key],
+        ] {
+            assert!(parsed(wrong).is_err(), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn an_address_may_be_a_port_alone() {
