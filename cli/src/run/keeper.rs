@@ -25,6 +25,7 @@ pub(super) struct Plane {
     pub(super) name: &'static str,
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<OsString>,
+    pub(super) environment: &'static [(&'static str, &'static str)],
     /// How long it may take to end when asked to; then it is killed.
     pub(super) patience: Duration,
 }
@@ -112,6 +113,7 @@ fn start(plane: &Plane) -> Result<Child> {
     Command::new(&plane.program)
         .args(&plane.arguments)
         .env(SUPERVISOR, std::process::id().to_string())
+        .envs(plane.environment.iter().copied())
         // Ctrl-C is for the supervisor, which ends the planes in its own way.
         .process_group(0)
         .kill_on_drop(true)
@@ -198,6 +200,7 @@ mod tests {
             name: "plane",
             program: "/bin/sh".into(),
             arguments,
+            environment: &[],
             patience: Duration::from_secs(20),
         }
     }
@@ -251,6 +254,7 @@ mod tests {
             name: "dataplane",
             program: "/nonexistent/headgate".into(),
             arguments: Vec::new(),
+            environment: &[],
             patience: Duration::ZERO,
         };
         let error = QUICK.keep(plane, stopped).await.unwrap_err();

@@ -7,6 +7,7 @@ fn shell(name: &'static str, script: &str, patience: Duration) -> Plane {
         name,
         program: "/bin/sh".into(),
         arguments: vec!["-c".into(), script.into()],
+        environment: &[],
         patience,
     }
 }
