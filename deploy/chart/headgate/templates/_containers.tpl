@@ -112,10 +112,6 @@ livenessProbe:
   {{- toYaml (merge (dict "httpGet" (dict "path" "/healthz" "port" $controller.metrics.portName)) $controller.livenessProbe (dict "periodSeconds" 10 "timeoutSeconds" 5 "failureThreshold" 6)) | nindent 2 }}
 {{- if $controller.lifecycle }}
 lifecycle: {{- toYaml $controller.lifecycle | nindent 2 }}
-{{- else if not $packets }}
-# Clients are still sent here until load balancers know that the pod goes.
-lifecycle:
-  preStop: {exec: {command: [sleep, "5"]}}
 {{- end }}
 {{- with $controller.resources }}
 resources: {{- toYaml . | nindent 2 }}

@@ -11,6 +11,10 @@
 {{- $address := ternary "$(HOST_IP)" "0.0.0.0" (ne (include "headgate.hostNetwork" .) "") }}
 {{- /* There is no authentication: on the node's network, on the node's own address alone. */}}
 - --metrics={{ default $address .Values.controller.metrics.address }}:{{ .Values.controller.metrics.port }}
+{{- if not (hasKey (default dict .Values.dataplane.extraArgs) "drain-delay") }}
+{{- /* Clients are still sent here until those in front know that the pod goes. */}}
+- --drain-delay=5s
+{{- end }}
 {{- include "headgate.flags" .Values.dataplane.extraArgs }}
 {{- end -}}
 
