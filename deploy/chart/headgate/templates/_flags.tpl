@@ -69,6 +69,13 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- with $controller.admissionWebhooks }}
+{{- if .enabled }}
+- "--validating-webhook=:{{ .port }}"
+- --validating-webhook-service={{ include "headgate.admission" $ }}
+- --validating-webhook-configuration={{ include "headgate.admission" $ }}
+{{- end }}
+{{- end }}
 {{- include "headgate.flags" $controller.extraArgs }}
 {{- end -}}
 

@@ -14,6 +14,11 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Of all that the admission webhook needs. */}}
+{{- define "headgate.admission" -}}
+{{ include "headgate.fullname" . }}-admission
+{{- end -}}
+
 {{- define "headgate.namespace" -}}
 {{- default .Release.Namespace .Values.namespaceOverride -}}
 {{- end -}}

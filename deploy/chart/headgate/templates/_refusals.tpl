@@ -11,7 +11,7 @@ portNamePrefix: it is for ports of tcp and udp, which are not served yet
 serviceAccount.automountServiceAccountToken: the token is mounted into the control plane alone
 controller.name: fullnameOverride names all objects
 controller.addHeaders: headers for all responses are not there yet
-controller.admissionWebhooks: there is no admission webhook yet; set controller.admissionWebhooks.enabled to false
+controller.admissionWebhooks.certManager: the control plane makes its certificate itself
 controller.allowSnippetAnnotations: there is no nginx that could read snippets
 controller.autoscaling: bring a HorizontalPodAutoscaler of your own for the Deployment of mode sockets
 controller.autoscalingTemplate: bring a HorizontalPodAutoscaler of your own for the Deployment of mode sockets
