@@ -37,6 +37,9 @@ impl Default for IngressSelection {
     }
 }
 
+/// What annotations begin with that are read here.
+const OUR_ANNOTATIONS: [&str; 2] = ["nginx.ingress.kubernetes.io/", "headgate.dev/"];
+
 /// The IngressClasses as they are now.
 pub(super) struct Classes<'a> {
     by_name: BTreeMap<&'a str, &'a IngressClass>,
@@ -94,7 +97,15 @@ impl<'a> Classes<'a> {
                 "spec.defaultBackend: --disable-catch-all is given; the Ingress is not served".to_owned(),
             ),
             Some(true) => Assignment::Ours,
-            Some(false) => Assignment::Theirs,
+            Some(false) => match self.nobodys_class(ingress) {
+                Some(class) => Assignment::LeftOut(format!(
+                    "spec.ingressClassName: there is no IngressClass \"{class}\", so that nobody serves the Ingress, whose \
+                     annotations are such as are served here. Use \"{}\", or make that IngressClass with the controller {}",
+                    selection.class,
+                    selection.controllers.join(" or ")
+                )),
+                None => Assignment::Theirs,
+            },
             None => Assignment::LeftOut(format!(
                 "spec.ingressClassName: is missing and no IngressClass is the default; the Ingress is not \
                  served. Use \"{}\", or an IngressClass with the controller {}",
@@ -102,6 +113,16 @@ impl<'a> Classes<'a> {
                 selection.controllers.join(" or ")
             )),
         }
+    }
+
+    /// The class that an Ingress names, where there is none of that name and the Ingress looks like one of ours.
+    fn nobodys_class<'i>(&self, ingress: &'i Ingress) -> Option<&'i str> {
+        let Some(ClassName::Field(class)) = &ingress.class else {
+            return None;
+        };
+        let ours = |key: &String| OUR_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix));
+        let is_nobodys = !self.by_name.contains_key(class.as_str()) && ingress.annotations.keys().any(ours);
+        is_nobodys.then_some(class)
     }
 
     /// `None` where it names no class and there is no default one.

@@ -1,4 +1,5 @@
 mod certificates;
+mod classes;
 mod cluster_policies;
 pub(crate) mod incremental;
 mod limits;

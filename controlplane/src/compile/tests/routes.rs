@@ -19,7 +19,7 @@ spec:
 ";
 
 /// An Ingress in `default` for `host` (empty for none) with a Prefix path to the Service `name`.
-fn ingress(name: &str, metadata: &str, host: &str, path: &str, spec: &str) -> String {
+pub(super) fn ingress(name: &str, metadata: &str, host: &str, path: &str, spec: &str) -> String {
     let host = if host.is_empty() {
         String::new()
     } else {
@@ -33,7 +33,7 @@ fn ingress(name: &str, metadata: &str, host: &str, path: &str, spec: &str) -> St
 }
 
 /// A Service without endpoints for each name.
-fn services(names: &[&str]) -> String {
+pub(super) fn services(names: &[&str]) -> String {
     let one = |name: &&str| {
         format!(
             "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{ports: [{{port: 80}}]}}\n"
@@ -259,7 +259,7 @@ fn served(class: &str, classes: &str) -> (bool, Vec<String>) {
     (!result.hosts().is_empty(), result.lines)
 }
 
-fn class(name: &str, controller: &str, default: bool) -> String {
+pub(super) fn class(name: &str, controller: &str, default: bool) -> String {
     format!(
         "---\napiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {{name: {name}, annotations: \
          {{ingressclass.kubernetes.io/is-default-class: '{default}'}}}}\nspec: {{controller: {controller}}}\n"
