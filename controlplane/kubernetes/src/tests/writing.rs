@@ -256,3 +256,24 @@ fn what_is_forbidden_does_not_hold_up_the_rest() {
     until("an Event", &bed.server, |server| !events(server).is_empty());
     assert_eq!(status(&bed.server), Value::Null);
 }
+
+#[test]
+fn the_ingress_address_stands_where_nothing_is_known_of_the_pod() {
+    let pod = ObjectName::new("edge", "unknown");
+    let publish = Publish::Ingress {
+        addresses: BTreeSet::from([StatusAddress::of("203.0.113.1")]),
+        pod: pod.clone(),
+        internal: false,
+    };
+    let writing = WritingOptions {
+        publish: Some(publish),
+        pod: Some(pod),
+        ..options("a")
+    };
+    let mut bed = Bed::writing(filled(), writing);
+    bed.until_complete();
+    tell(&bed, &Standing::InForce, &[]);
+    until("an address", &bed.server, |server| {
+        status(server) == json!([{"ip": "203.0.113.1"}])
+    });
+}

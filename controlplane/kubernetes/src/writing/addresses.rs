@@ -55,7 +55,12 @@ impl Publish {
                 pod,
                 internal,
             } => {
-                let own = get(connection, &path("pods", pod)).await?;
+                let own = match get(connection, &path("pods", pod)).await {
+                    Ok(own) => own,
+                    // It is not known to be its node's: then it is what the flag says.
+                    Err(Failure::Missing | Failure::Forbidden(_)) => return Ok(addresses.clone()),
+                    Err(failure) => return Err(failure),
+                };
                 if addresses.is_subset(&of_host(&own)) {
                     nodes(connection, pod, *internal).await
                 } else {
