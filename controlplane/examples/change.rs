@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use headgate_controlplane::compile::{Compilation, IngressSelection, Settings};
+use headgate_controlplane::compile::{Compilation, Settings};
 use headgate_controlplane::source::Source;
 use headgate_controlplane::source::directory::Directory;
 use headgate_controlplane::source::store::Store;
@@ -53,13 +53,7 @@ fn fill(root: &Path, services: u16) -> Result<(), Box<dyn Error>> {
 fn settings() -> Settings {
     Settings {
         addresses: vec![std::net::Ipv4Addr::new(203, 0, 113, 1).into()],
-        http_port: 80,
-        https_port: 443,
-        ssl_redirect: true,
-        ingresses: IngressSelection::default(),
-        default_certificate: None,
-        fallback_certificate: None,
-        loopback_endpoints: false,
+        ..Settings::default()
     }
 }
 

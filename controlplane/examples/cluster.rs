@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headgate_controlplane::compile::{Compiler, IngressSelection, Settings, State};
+use headgate_controlplane::compile::{Compiler, Settings, State};
 use headgate_controlplane::model::Id;
 use headgate_controlplane::publish::link::Publisher;
 use headgate_controlplane::source::decode::Document;
@@ -171,19 +171,6 @@ const CHANGES: [(&str, Make); 9] = [
     }),
 ];
 
-fn settings() -> Settings {
-    Settings {
-        addresses: Vec::new(),
-        http_port: 80,
-        https_port: 443,
-        ssl_redirect: true,
-        ingresses: IngressSelection::default(),
-        default_certificate: None,
-        fallback_certificate: None,
-        loopback_endpoints: false,
-    }
-}
-
 /// The control plane without its source, and the other end of the ring.
 struct Bed {
     store: Store,
@@ -253,7 +240,7 @@ impl Bed {
             model - before
         );
         let core = on_core()?;
-        let mut compiler = Compiler::new(settings());
+        let mut compiler = Compiler::new(Settings::default());
         let changes = compiler.update(&State::new(), self.store.model(), &changed, 0);
         println!(
             "from nothing: {} objects compiled in {:.2?} on a core; {} MiB more",
@@ -294,7 +281,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let socket = temporary.path().join("control.sock");
     let mut bed = Bed {
         store: Store::default(),
-        compiler: Compiler::new(settings()),
+        compiler: Compiler::new(Settings::default()),
         listener: SessionListener::bind(&socket)?,
         publisher: Publisher::start(socket, None)?,
         session: None,

@@ -79,6 +79,22 @@ pub struct Settings {
     pub loopback_endpoints: bool,
 }
 
+/// No addresses, and what flags say where they are not given.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            addresses: Vec::new(),
+            http_port: 80,
+            https_port: 443,
+            ingresses: IngressSelection::default(),
+            ssl_redirect: true,
+            default_certificate: None,
+            fallback_certificate: None,
+            loopback_endpoints: false,
+        }
+    }
+}
+
 /// How much of Services, routes and certificates the last update looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {

@@ -2,7 +2,7 @@
 
 pub mod manifests;
 
-use crate::compile::{IngressSelection, Settings};
+use crate::compile::Settings;
 use crate::source::store::Store;
 
 /// 2026-11-22T00:00:00Z.
@@ -13,13 +13,7 @@ pub const NOW: i64 = 1_795_305_600;
 pub fn settings() -> Settings {
     Settings {
         addresses: vec![std::net::Ipv4Addr::new(203, 0, 113, 1).into()],
-        http_port: 80,
-        https_port: 443,
-        ssl_redirect: true,
-        ingresses: IngressSelection::default(),
-        default_certificate: None,
-        fallback_certificate: None,
-        loopback_endpoints: false,
+        ..Settings::default()
     }
 }
 
