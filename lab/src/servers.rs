@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Result;
+use rustix::process::Signal;
 
 #[cfg(target_os = "linux")]
 use crate::address;
@@ -49,7 +50,7 @@ impl PodSpec {
 pub struct Pod {
     name: String,
     addresses: Vec<IpAddr>,
-    _process: Process,
+    process: Process,
 }
 
 impl Pod {
@@ -80,8 +81,18 @@ impl Pod {
         Ok(Self {
             name: spec.name.clone(),
             addresses,
-            _process: process,
+            process,
         })
+    }
+
+    /// Sends SIGTERM and waits for the end: it does nothing about it, whatever is under way.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end.
+    pub fn terminate(self) -> Result<()> {
+        self.process.signal(Signal::TERM)?;
+        self.process.finish(START).map(drop)
     }
 
     /// What it answers with.

@@ -49,7 +49,7 @@ impl Seen {
                 Some(stream) => stream,
                 None => connect(to)?,
             };
-            match request(&mut stream) {
+            match exchange(&mut stream, GET) {
                 Ok(dismissed) => {
                     self.served.fetch_add(1, Ordering::Relaxed);
                     self.dismissed.fetch_add(u64::from(dismissed), Ordering::Relaxed);
@@ -67,18 +67,19 @@ impl Seen {
     }
 }
 
-fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+pub(crate) fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&to, CONNECT)?;
     stream.set_read_timeout(Some(SOON))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-/// Whether the response asks for the end of the connection; an error says whether a part of the response had come.
-fn request(stream: &mut TcpStream) -> Result<bool, (io::Error, bool)> {
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nHost: shop.example.com\r\n\r\n")
-        .map_err(|error| (error, false))?;
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: shop.example.com\r\n\r\n";
+
+/// Whether the response, which must be 200, asks for the end of the connection; an error says whether a part of the response
+/// had come.
+pub(crate) fn exchange(stream: &mut TcpStream, request: &[u8]) -> Result<bool, (io::Error, bool)> {
+    stream.write_all(request).map_err(|error| (error, false))?;
     let mut got = Vec::new();
     loop {
         let mut part = [0; 4096];

@@ -20,6 +20,7 @@ mod policy_tools;
 mod probe;
 mod random_walk;
 mod resilience;
+mod rolling;
 mod services;
 mod support;
 mod tls;

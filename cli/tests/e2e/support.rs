@@ -17,6 +17,11 @@ use serde_json::Value;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_headgate");
 
+/// What is tested: another build of it, such as a release, where the environment names one.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("HEADGATE_E2E_PROGRAM").map_or_else(|| PROGRAM.into(), PathBuf::from)
+}
+
 /// A lab with the shop of `examples/` and Headgate in front of it. Fields are dropped in this order.
 pub(crate) struct Bed {
     pub(crate) gateway: Gateway,
@@ -41,7 +46,7 @@ pub(crate) fn lab() -> Option<(Lab, MutexGuard<'static, ()>)> {
 /// How every test starts Headgate.
 pub(crate) fn options(manifests: &Path) -> GatewayOptions {
     GatewayOptions {
-        program: PROGRAM.into(),
+        program: program(),
         ports: Lab::PORTS.map(str::to_owned).to_vec(),
         objects: Objects::Directory(manifests.to_owned()),
         ingress: vec![Shop::INGRESS.0, Shop::INGRESS.1],
@@ -64,7 +69,8 @@ pub(crate) fn options_on_sockets(lab: &Lab, manifests: &Path) -> GatewayOptions 
 fn without_capabilities(lab: &Lab) -> PathBuf {
     let wrapper = lab.directory().join("without-capabilities");
     let script = format!(
-        "#!/bin/sh\nexec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all {PROGRAM} \"$@\"\n"
+        "#!/bin/sh\nexec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all {} \"$@\"\n",
+        program().display()
     );
     std::fs::write(&wrapper, script).expect("a script");
     std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).expect("a script");

@@ -166,7 +166,7 @@ impl Delivery<'_> {
     /// Sends the request over a link and waits for the head of the response.
     async fn exchange(&self, mut ticket: Ticket, request: Request<Upload>) -> Result<Exchanged, Answer> {
         let gateway = self.gateway;
-        let spare = ticket.reused.then(|| spare(&request)).flatten();
+        let spare = spare(&request);
         let progress = match request.body() {
             Upload::Client(_, progress) => Some(progress.clone()),
             Upload::Empty => None,
@@ -175,7 +175,11 @@ impl Delivery<'_> {
         match patiently(gateway.limits.response, progress, answer).await {
             _ if ticket.running.is_cut() => Err(self.candidates.denied().last()),
             Ok(Ok(response)) => Ok(Exchanged::Answer(response, ticket)),
-            Ok(Err(mut error)) => match error.take_message().or(spare) {
+            // An answer that is none would be none again.
+            Ok(Err(mut error)) => match error
+                .take_message()
+                .or(spare.filter(|_| !error.error().is_parse()))
+            {
                 Some(again) => Ok(Exchanged::Unsent(again)),
                 None => {
                     tracing::debug!(error = %error.error(), "no response from a pod");

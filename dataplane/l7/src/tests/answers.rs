@@ -13,6 +13,8 @@ use crate::Limits;
 use headgate_net::record::{Class, HttpCount, HttpGauge};
 use headgate_tcp::network::run;
 
+/// Must not be sent twice.
+const POST: &str = "POST / HTTP/1.1\r\nhost: web.example\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi";
 const CLOSE: &str = "GET / HTTP/1.1\r\nhost: web.example\r\nconnection: close\r\n\r\n";
 
 #[test]
@@ -193,9 +195,47 @@ fn a_pod_that_talks_nonsense_or_hangs_up_is_a_bad_gateway() {
             }
         });
         for turn in 1..=4 {
-            assert!(world.raw(CLOSE).await.starts_with("HTTP/1.1 502 "), "{turn}");
+            assert!(world.raw(POST).await.starts_with("HTTP/1.1 502 "), "{turn}");
         }
         assert_eq!(world.status().counters.events[HttpCount::BadResponses], 4);
+        world.quiet().await;
+    });
+}
+
+/// As where pods end in the midst of requests: who asks for nothing but an answer gets it from another one.
+#[test]
+fn a_request_that_may_be_repeated_goes_to_another_pod_when_one_hangs_up() {
+    run(async {
+        let world = World::new(Limits::default());
+        let (hang_up, asked) = (Rc::new(Cell::new(2)), Rc::new(Cell::new(0)));
+        let (left, count) = (Rc::clone(&hang_up), Rc::clone(&asked));
+        world.script(move |mut stream| {
+            count.set(count.get() + 1);
+            let hangs_up = left.get() > 0;
+            left.set(left.get() - usize::from(hangs_up));
+            async move {
+                drop(stream.read(&mut [0; 4096]).await);
+                if hangs_up {
+                    return stream.abort();
+                }
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+                    .await
+                    .unwrap();
+            }
+        });
+        assert!(world.raw(CLOSE).await.starts_with("HTTP/1.1 200 "));
+        assert_eq!(
+            (asked.get(), world.status().counters.events[HttpCount::Retries]),
+            (3, 2)
+        );
+        // Not for ever.
+        hang_up.set(100);
+        assert!(world.raw(CLOSE).await.starts_with("HTTP/1.1 502 "));
+        assert_eq!(asked.get(), 6);
+        // Nor what may have been done.
+        assert!(world.raw(POST).await.starts_with("HTTP/1.1 502 "));
+        assert_eq!(asked.get(), 7);
         world.quiet().await;
     });
 }
