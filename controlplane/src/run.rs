@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use headgate_ring::message::{Certificate, PrivateKey};
 use rcgen::{CertificateParams, KeyPair};
@@ -22,6 +22,7 @@ use crate::source::directory::{Directory, DirectoryError};
 
 /// How often a control plane that does not serve yet says why.
 const REMINDER: Duration = Duration::from_secs(30);
+
 /// Why the control plane cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -84,10 +85,14 @@ pub fn run_source<S: Source + 'static>(
     let system = |what| move |source| RunError::System { what, source };
     privileges::drop_all().map_err(system("drop capabilities"))?;
     let (wake, woken) = channel();
-    let (socket, strict) = (socket(&options.run_dir), options.strict_manifests);
+    let (socket, strict, wait) = (
+        socket(&options.run_dir),
+        options.strict_manifests,
+        options.wait_for_dataplane,
+    );
     let settings = settings(options)?;
     let source = open(&settings)?;
-    stop_on_signals(wake.clone()).map_err(system("wait for signals"))?;
+    stop_on_signals(wake.clone(), wait).map_err(system("wait for signals"))?;
     drive(source, Follower::new(settings, strict), socket, (wake, woken))
 }
 
@@ -96,12 +101,16 @@ pub fn run_source<S: Source + 'static>(
 pub enum Wake {
     /// It was asked to end.
     Stop,
+    /// It was asked to end once the dataplane has, and no later than in this time.
+    Leave(Duration),
+    /// There is no session with the dataplane any more: comes by [`drive`] itself, after [`Self::Leave`].
+    Alone,
     /// The source has ended.
     SourceEnded,
 }
 
 /// Drives any source, on a thread of its own, until [`Wake::Stop`] comes; then it ends, whatever the source, the compiler
-/// and the publisher are at.
+/// and the publisher are at. After [`Wake::Leave`] it goes on as long as the dataplane does.
 ///
 /// # Errors
 ///
@@ -117,8 +126,9 @@ pub fn drive(
         source,
     };
     let publisher = Arc::new(Publisher::start(socket, source.feedback()).map_err(system)?);
-    let (stop, farewell, progress) = (source.stopper(), source.farewell(), follower.progress());
-    let publishing = publisher.clone();
+    let (stop, leaving) = (source.stopper(), source.leaving());
+    let (farewell, progress) = (source.farewell(), follower.progress());
+    let (publishing, alone) = (publisher.clone(), wake.clone());
     let follow = move || {
         // Also where it panics.
         let _ended = OnDrop(wake);
@@ -130,25 +140,57 @@ pub fn drive(
         .name("follow".to_owned())
         .spawn(follow)
         .map_err(system)?;
-    let woken_by = loop {
-        match woken.recv_timeout(REMINDER) {
-            Ok(wake) => break wake,
-            Err(RecvTimeoutError::Disconnected) => break Wake::SourceEnded,
-            Err(RecvTimeoutError::Timeout) => match progress.now() {
-                Readiness::Serving => {}
-                waits => tracing::warn!("{waits}"),
-            },
-        }
+    let leave = || {
+        leaving();
+        let alone = alone.clone();
+        publisher.when_alone(move || {
+            // Where nobody waits any more, the process ends.
+            let _ = alone.send(Wake::Alone);
+        });
     };
+    let ended = wait_for_the_end(&woken, leave, || match progress.now() {
+        Readiness::Serving => {}
+        waits => tracing::warn!("{waits}"),
+    });
     stop();
     publisher.stop();
-    if woken_by == Wake::SourceEnded {
-        return Err(RunError::SourceEnded);
+    match ended {
+        Wake::SourceEnded => return Err(RunError::SourceEnded),
+        Wake::Alone => tracing::info!("stopping: the dataplane has ended"),
+        Wake::Stop | Wake::Leave(_) => tracing::info!("stopping; the dataplane goes on with what it has"),
     }
-    tracing::info!("stopping; the dataplane goes on with what it has");
     // It ends at once, or with the process.
-    let _ = woken.recv_timeout(farewell);
+    let end = Instant::now() + farewell;
+    while let Some(left) = end.checked_duration_since(Instant::now()) {
+        if matches!(woken.recv_timeout(left), Ok(Wake::SourceEnded) | Err(_)) {
+            break;
+        }
+    }
     Ok(())
+}
+
+/// Why it ends; calls `leave` where that is not to be at once, and `remind` now and then.
+fn wait_for_the_end(woken: &Receiver<Wake>, leave: impl Fn(), remind: impl Fn()) -> Wake {
+    let mut limit: Option<Instant> = None;
+    loop {
+        let left = limit.map_or(REMINDER, |limit| limit.saturating_duration_since(Instant::now()));
+        match woken.recv_timeout(left.min(REMINDER)) {
+            Ok(wake @ Wake::Leave(time)) if limit.is_none() && time.is_zero() => return wake,
+            Ok(Wake::Leave(time)) if limit.is_none() => {
+                tracing::info!("asked to end: going on until the dataplane has ended, for {time:?} at most");
+                limit = Some(Instant::now() + time);
+                leave();
+            }
+            // Whoever asks again has not forgotten the dataplane: it drains for as long as it was told to.
+            Ok(Wake::Leave(_)) => {}
+            Ok(wake) => return wake,
+            Err(RecvTimeoutError::Disconnected) => return Wake::SourceEnded,
+            Err(RecvTimeoutError::Timeout) if limit.is_some_and(|limit| limit <= Instant::now()) => {
+                return Wake::Stop;
+            }
+            Err(RecvTimeoutError::Timeout) => remind(),
+        }
+    }
 }
 
 /// Says when the source's thread ends.
@@ -217,8 +259,8 @@ fn self_signed() -> Result<Certificate, rcgen::Error> {
     })
 }
 
-/// A thread that turns the first SIGTERM or SIGINT into [`Wake::Stop`].
-fn stop_on_signals(sender: Sender<Wake>) -> io::Result<()> {
+/// A thread that turns SIGTERM into [`Wake::Leave`], and SIGINT into [`Wake::Stop`].
+fn stop_on_signals(sender: Sender<Wake>, wait: Duration) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -227,15 +269,22 @@ fn stop_on_signals(sender: Sender<Wake>) -> io::Result<()> {
         let _inside = runtime.enter();
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
     };
-    let wait = move || {
+    let pass_on = move || {
         runtime.block_on(async {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            loop {
+                let wake = tokio::select! {
+                    _ = terminate.recv() => Wake::Leave(wait),
+                    _ = interrupt.recv() => Wake::Stop,
+                };
+                // Where the process ends already there is nobody left to wake.
+                if sender.send(wake).is_err() {
+                    return;
+                }
+            }
         });
-        // Where the process ends already there is nobody left to wake.
-        let _ = sender.send(Wake::Stop);
     };
     std::thread::Builder::new()
         .name("signals".to_owned())
-        .spawn(wait)?;
+        .spawn(pass_on)?;
     Ok(())
 }

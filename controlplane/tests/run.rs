@@ -21,6 +21,7 @@ fn service(port: u16) -> String {
 
 fn options(root: &Path) -> Options {
     Options {
+        wait_for_dataplane: Duration::ZERO,
         manifests: Some(root.join("manifests")),
         run_dir: root.to_owned(),
         ingress_addresses: vec!["203.0.113.1".parse().expect("an address")],

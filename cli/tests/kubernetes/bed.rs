@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use headgate_apiserver::{ApiServer, Settings};
 use headgate_lab::{Gateway, GatewayOptions, Namespace, Objects, free_port};
 use serde_json::{Value, json};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_headgate");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_headgate");
 /// Where Ingresses are served; no other test uses it.
 pub(crate) const ADDRESS: &str = "127.0.0.78";
 /// How long anything may take.
@@ -33,7 +33,32 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
+    /// With one process that keeps both planes.
     pub(crate) fn new(settings: Settings) -> Self {
+        let bed = Self::without_gateway(settings);
+        let options = GatewayOptions {
+            program: PROGRAM.into(),
+            ports: vec!["kernel".to_owned()],
+            objects: Objects::Cluster(bed.kubeconfig()),
+            ingress: vec![bed.http.ip()],
+            log: "info".to_owned(),
+            arguments: [
+                "--http-port",
+                &bed.http.port().to_string(),
+                "--https-port",
+                "0",
+                "--election-ttl",
+                "4s",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+        };
+        *bed.gateway.borrow_mut() = Some(Gateway::start_in(&HERE, bed.directory(), &options).unwrap());
+        bed
+    }
+
+    /// Whoever wants one starts it.
+    pub(crate) fn without_gateway(settings: Settings) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let directory = tempfile::tempdir().unwrap();
         let server = ApiServer::start(settings).unwrap();
@@ -57,7 +82,7 @@ impl Bed {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let bed = Self {
+        Self {
             gateway: RefCell::new(None),
             server,
             http: SocketAddr::from((address, http)),
@@ -65,29 +90,14 @@ impl Bed {
             pod,
             directory,
             _turn: turn,
-        };
-        let options = GatewayOptions {
-            program: PROGRAM.into(),
-            ports: vec!["kernel".to_owned()],
-            objects: Objects::Cluster(bed.kubeconfig()),
-            ingress: vec![address.into()],
-            log: "info".to_owned(),
-            arguments: [
-                "--http-port",
-                &http.to_string(),
-                "--https-port",
-                "0",
-                "--election-ttl",
-                "4s",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
-        };
-        *bed.gateway.borrow_mut() = Some(Gateway::start_in(&HERE, bed.directory.path(), &options).unwrap());
-        bed
+        }
     }
 
-    fn kubeconfig(&self) -> PathBuf {
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.directory.path().join("kubeconfig")
     }
 
@@ -141,7 +151,7 @@ impl Bed {
     }
 
     /// The status that curl gets.
-    fn curl(&self, host: &str, path: &str) -> String {
+    pub(crate) fn curl(&self, host: &str, path: &str) -> String {
         let output = Command::new("curl")
             .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "5"])
             .args(["--connect-to", &format!("::{}", self.http)])

@@ -1,6 +1,7 @@
 //! The whole of Headgate behind the API of a cluster: kubectl writes, curl asks, and the API server has bad days. On this
 //! machine's loopback, without privileges.
 
+mod apart;
 mod bed;
 mod load;
 

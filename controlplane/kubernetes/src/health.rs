@@ -13,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 /// At one time; others wait, each no longer than for these to end.
@@ -29,7 +29,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 /// Answers for ever.
-pub(crate) async fn serve(listener: std::net::TcpListener, mailbox: Mailbox) {
+pub(crate) async fn serve(listener: std::net::TcpListener, mailbox: Mailbox, leaving: watch::Receiver<bool>) {
     let Ok(listener) = TcpListener::from_std(listener) else {
         return;
     };
@@ -43,10 +43,11 @@ pub(crate) async fn serve(listener: std::net::TcpListener, mailbox: Mailbox) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let mailbox = mailbox.clone();
+        let (mailbox, leaving) = (mailbox.clone(), leaving.clone());
         tokio::spawn(async move {
             let answer = service_fn(|request: Request<Incoming>| {
-                let answer = answer(request.method(), request.uri().path(), &mailbox);
+                let leaving = *leaving.borrow();
+                let answer = answer(request.method(), request.uri().path(), &mailbox, leaving);
                 async { Ok::<_, Infallible>(answer) }
             });
             let mut http = http1::Builder::new();
@@ -60,9 +61,13 @@ pub(crate) async fn serve(listener: std::net::TcpListener, mailbox: Mailbox) {
     }
 }
 
-fn answer(method: &Method, path: &str, mailbox: &Mailbox) -> Response<String> {
+fn answer(method: &Method, path: &str, mailbox: &Mailbox, leaving: bool) -> Response<String> {
     let (status, line) = match (method, path) {
         (&Method::GET | &Method::HEAD, "/healthz" | "/livez") => (StatusCode::OK, "ok\n"),
+        (&Method::GET | &Method::HEAD, "/readyz") if leaving => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "draining: it ends with the dataplane\n",
+        ),
         (&Method::GET | &Method::HEAD, "/readyz") if mailbox.acknowledged() > 0 => (StatusCode::OK, "ok\n"),
         (&Method::GET | &Method::HEAD, "/readyz") => (
             StatusCode::SERVICE_UNAVAILABLE,

@@ -96,6 +96,7 @@ impl Watching {
 pub struct Kubernetes {
     batches: mpsc::Receiver<Batch>,
     stop: Arc<Notify>,
+    leave: watch::Sender<bool>,
     feedback: Option<Feedback>,
 }
 
@@ -118,11 +119,13 @@ impl Kubernetes {
         // One batch waits here, the next is gathered.
         let (give, batches) = mpsc::channel(1);
         let (stop, rung) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (leave, leaving) = watch::channel(false);
         let bell = rung.clone();
         let (feedback, mailbox) = mailbox(move || bell.notify_one());
         let source = Self {
             batches,
             stop: stop.clone(),
+            leave,
             feedback: (options.writing.is_some() || health.is_some()).then_some(feedback),
         };
         let thread = move || {
@@ -132,7 +135,7 @@ impl Kubernetes {
                 let (leads, leading) = watch::channel(false);
                 let answering = answering.inspect(|answering| answering.attend(&connection, leading));
                 if let Some(listener) = health {
-                    tokio::spawn(health::serve(listener, mailbox.clone()));
+                    tokio::spawn(health::serve(listener, mailbox.clone(), leaving.clone()));
                 }
                 let writer = options.writing.clone().map(|writing| {
                     let ears = Ears {
@@ -140,6 +143,7 @@ impl Kubernetes {
                         mailbox,
                         rung,
                         end: end.clone(),
+                        leaving,
                         leads,
                     };
                     tokio::spawn(write(writing, connection.clone(), ears))
@@ -174,6 +178,13 @@ impl Source for Kubernetes {
     fn stopper(&self) -> Stopper {
         let stop = self.stop.clone();
         Box::new(move || stop.notify_one())
+    }
+
+    fn leaving(&self) -> Stopper {
+        let leave = self.leave.clone();
+        Box::new(move || {
+            leave.send_replace(true);
+        })
     }
 
     fn feedback(&self) -> Option<Feedback> {

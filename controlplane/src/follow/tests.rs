@@ -448,3 +448,61 @@ fn it_ends_at_once_while_a_peer_says_nothing() {
         drop(session);
     }
 }
+
+/// With the first state in force.
+fn leaving(limit: Duration) -> (Bed, Cluster, DataSession) {
+    let bed = Bed::new();
+    let mut cluster = Cluster::default();
+    cluster.apply(&service("198.51.100.1"));
+    let mut all = cluster.list_all();
+    all.push(Change::Complete);
+    bed.script.give(all);
+    let mut session = bed.accept();
+    ack_next(&mut session);
+    bed.wake.send(Wake::Leave(limit)).expect("a control plane");
+    (bed, cluster, session)
+}
+
+const LONG: Duration = Duration::from_secs(600);
+
+/// As in a pod of two containers, which get SIGTERM at once: what changes while the dataplane drains is in force there.
+#[test]
+fn who_is_asked_to_leave_goes_on_until_the_dataplane_has_ended() {
+    let (bed, mut cluster, mut session) = leaving(LONG);
+    for (n, address) in ["198.51.100.2", "198.51.100.3"].iter().enumerate() {
+        bed.script.give(vec![cluster.apply(&service(address))]);
+        let transaction = receive(&mut session);
+        assert!(!transaction.full && !transaction.operations.is_empty(), "{n}");
+        ack(&mut session, transaction.generation);
+        // Asked once more.
+        bed.wake
+            .send(Wake::Leave(Duration::ZERO))
+            .expect("a control plane");
+    }
+    assert!(!bed.control.is_finished());
+    drop(session);
+    bed.control.join().expect("no panic").expect("a clean end");
+}
+
+#[test]
+fn it_ends_at_once_where_it_is_told_to_or_there_is_no_dataplane() {
+    let (bed, _, session) = leaving(Duration::ZERO);
+    bed.control.join().expect("no panic").expect("a clean end");
+    drop(session);
+    let (bed, _, session) = leaving(LONG);
+    bed.stop();
+    drop(session);
+    let bed = Bed::new();
+    bed.wake.send(Wake::Leave(LONG)).expect("a control plane");
+    bed.control.join().expect("no panic").expect("a clean end");
+}
+
+#[test]
+fn it_does_not_wait_for_the_dataplane_beyond_the_limit() {
+    let limit = Duration::from_millis(300);
+    let begun = Instant::now();
+    let (bed, _, session) = leaving(limit);
+    bed.control.join().expect("no panic").expect("a clean end");
+    assert!(begun.elapsed() >= limit);
+    drop(session);
+}

@@ -4,6 +4,7 @@ mod ingresses;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::model::ObjectName;
 pub use ingresses::IngressOptions;
@@ -25,6 +26,11 @@ pub struct Options {
     /// Directory of the sockets by which the two planes and `headgate status` meet
     #[arg(long, value_name = "DIR", default_value_os_t = headgate_ring::default_run_dir())]
     pub run_dir: PathBuf,
+
+    /// At SIGTERM, go on until the dataplane has ended, but no longer than this: for where both are asked at once, as in a pod
+    /// of two containers. Pods come and go while it drains. 0s: end at once
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = wait_time)]
+    pub wait_for_dataplane: Duration,
 
     /// Address where Ingresses are served; may be given several times, for IPv4 and IPv6
     #[arg(long = "ingress-address", value_name = "ADDR")]
@@ -55,6 +61,21 @@ pub struct Options {
     /// TLS Secret for clients that name no host or an unknown one, instead of a self-signed certificate
     #[arg(long, alias = "default-ssl-certificate", value_name = "NAMESPACE/NAME", value_parser = object_name)]
     pub default_certificate: Option<ObjectName>,
+}
+
+/// A time such as `30s`, `5m` or `0s`.
+fn wait_time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.trim_end_matches(char::is_alphabetic).len());
+    let seconds = match unit {
+        "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3600),
+        _ => None,
+    };
+    let time = seconds.and_then(|unit| number.parse::<u64>().ok()?.checked_mul(unit));
+    time.filter(|seconds| *seconds <= 24 * 3600)
+        .map(Duration::from_secs)
+        .ok_or_else(|| "must be a time from 0s to 24h, as in 30s".to_owned())
 }
 
 /// `NAMESPACE/NAME`, as flags give it.

@@ -1,6 +1,7 @@
 //! Where the state is kept, for the compiler that changes it and for the thread that sends it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,6 +44,16 @@ struct Inner {
     /// Ends the session with it.
     hang_up: Option<HangUp>,
     awaiting: Awaiting,
+    alone: Option<Alone>,
+}
+
+/// Called when there is no peer any more.
+struct Alone(Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for Alone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Alone")
+    }
 }
 
 /// What became of a transaction that was refused.
@@ -133,6 +144,19 @@ impl Desk {
         inner.journal = None;
         inner.hang_up = None;
         inner.awaiting.part();
+        if let Some(Alone(call)) = inner.alone.take() {
+            call();
+        }
+    }
+
+    /// Calls this once there is no peer: at once, or when the one that there is goes.
+    pub(super) fn when_alone(&self, call: Box<dyn FnOnce() + Send>) {
+        let mut inner = self.lock();
+        if inner.hang_up.is_some() {
+            inner.alone = Some(Alone(call));
+        } else {
+            call();
+        }
     }
 
     /// What is to be sent to the peer now.

@@ -79,6 +79,11 @@ impl Publisher {
         self.desk.publish(changes, outcomes);
     }
 
+    /// Calls this once there is no session: at once, or when the one that there is ends. It must not wait.
+    pub fn when_alone(&self, call: impl FnOnce() + Send + 'static) {
+        self.desk.when_alone(Box::new(call));
+    }
+
     /// Ends the session; the dataplane goes on with what it has. Whatever the thread waits for, it ends, at once or,
     /// in the midst of a handshake, within half a second: that is not waited for.
     pub fn stop(&self) {

@@ -35,6 +35,12 @@ pub trait Source: Send {
     /// What makes [`Self::next`] give `None` soon, called on another thread.
     fn stopper(&self) -> Stopper;
 
+    /// What tells the source, on another thread, that the process has been asked to end and goes on for a while: it is not ready
+    /// any more, and still gives what changes.
+    fn leaving(&self) -> Stopper {
+        Box::new(|| {})
+    }
+
     /// How long [`Self::next`] may take to give `None` once it was stopped: it may be in the midst of a large file, and then
     /// ends with the process.
     fn farewell(&self) -> Duration {

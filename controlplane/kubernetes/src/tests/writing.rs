@@ -164,24 +164,25 @@ fn of_two_one_writes_and_the_other_when_it_is_gone() {
     second.stopper()();
 }
 
-/// Two pods on two nodes, of which one ends.
-#[test]
-fn the_addresses_are_those_of_the_nodes_and_stay_while_one_is_left() {
+/// A pod of the gateway on a node.
+fn gateway(name: &str, node: &str, ready: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"namespace": "edge", "name": name, "labels": {"app": "headgate", "pod-template-hash": name}},
+        "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i"}]},
+        "status": {"phase": "Running", "hostIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": ready}]},
+    })
+}
+
+/// Follows the pods of the gateway `a` and `b`, of which `a` is this one.
+fn on_two_nodes() -> Bed {
     let server = filled();
-    let gateway = |name: &str, node: &str| {
-        json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"namespace": "edge", "name": name, "labels": {"app": "headgate", "pod-template-hash": name}},
-            "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i"}]},
-            "status": {"phase": "Running", "hostIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]},
-        })
-    };
     let node = |name: &str, addresses: Value| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": {"addresses": addresses}});
     let internal = |ip: &str| json!({"type": "InternalIP", "address": ip});
     for object in [
         namespace("edge"),
-        gateway("a", "n1"),
-        gateway("b", "n2"),
+        gateway("a", "n1", "True"),
+        gateway("b", "n2", "True"),
         node(
             "n1",
             json!([internal("10.0.0.1"), {"type": "ExternalIP", "address": "203.0.113.1"}]),
@@ -209,10 +210,73 @@ fn the_addresses_are_those_of_the_nodes_and_stay_while_one_is_left() {
     tell(&bed, &Standing::InForce, &[]);
     let both = json!([{"ip": "10.0.0.2"}, {"ip": "203.0.113.1"}]);
     until("two addresses", &bed.server, |server| status(server) == both);
+    bed
+}
+
+/// Two pods on two nodes, of which one ends.
+#[test]
+fn the_addresses_are_those_of_the_nodes_and_stay_while_one_is_left() {
+    let mut bed = on_two_nodes();
+    let both = status(&bed.server);
     bed.source.stopper()();
     while bed.source.next().is_some() {}
     assert_eq!(status(&bed.server), both, "another pod serves still");
     assert_eq!(holder(&bed.server), "");
+}
+
+/// While it drains clients are sent elsewhere, and what was written last is taken back only at the end.
+#[test]
+fn who_leaves_takes_its_own_address_out_at_once_and_the_last_one_at_the_end() {
+    let mut bed = on_two_nodes();
+    let apply = |pod: &Value| bed.server.store().apply(pod).expect("a pod");
+    let begun = Instant::now();
+    apply(&gateway("a", "n1", "False"));
+    bed.source.leaving()();
+    until("the other's", &bed.server, |server| {
+        status(server) == json!([{"ip": "10.0.0.2"}])
+    });
+    assert!(begun.elapsed() < Duration::from_secs(10), "at once, not in turn");
+    assert_eq!(holder(&bed.server), "a", "it goes on to write");
+    apply(&gateway("b", "n2", "False"));
+    bed.source.stopper()();
+    while bed.source.next().is_some() {}
+    assert_eq!(status(&bed.server), json!([]));
+    assert_eq!(holder(&bed.server), "");
+}
+
+/// A gateway of one pod, which is not ready any more while it drains.
+#[test]
+fn the_only_one_is_there_until_the_end() {
+    let mut bed = on_two_nodes();
+    let both = status(&bed.server);
+    for (name, node) in [("a", "n1"), ("b", "n2")] {
+        bed.server
+            .store()
+            .apply(&gateway(name, node, "False"))
+            .expect("a pod");
+    }
+    let lists = |entry: &headgate_apiserver::Entry| {
+        entry.verb == "list" && entry.resource == "pods" && entry.query.contains("labelSelector")
+    };
+    let so_far = bed.server.journal().count(lists);
+    bed.source.leaving()();
+    assert!(
+        bed.server
+            .journal()
+            .wait(so_far + 1, Duration::from_secs(10), lists)
+    );
+    // Whatever it does about that is done before the next heartbeat of its Lease.
+    let renewed = |entry: &headgate_apiserver::Entry| entry.verb == "update" && entry.resource == "leases";
+    let so_far = bed.server.journal().count(renewed);
+    assert!(
+        bed.server
+            .journal()
+            .wait(so_far + 2, Duration::from_secs(20), renewed)
+    );
+    assert_eq!(status(&bed.server), both);
+    bed.source.stopper()();
+    while bed.source.next().is_some() {}
+    assert_eq!(status(&bed.server), json!([]));
 }
 
 #[test]
@@ -237,6 +301,9 @@ fn it_is_ready_once_the_dataplane_has_acknowledged() {
         .expect("somebody who asks")
         .tell(1, 1, Outcomes::new());
     assert_eq!(get("/readyz"), "HTTP/1.1 200 OK");
+    bed.source.leaving()();
+    assert_eq!(get("/readyz"), "HTTP/1.1 503 Service Unavailable");
+    assert_eq!(get("/healthz"), "HTTP/1.1 200 OK");
     assert_eq!(get("/"), "HTTP/1.1 404 Not Found");
     assert_eq!(
         ask("POST /readyz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"),

@@ -81,6 +81,8 @@ pub(crate) struct Ears {
     pub(crate) rung: Arc<Notify>,
     /// Rung when the process ends.
     pub(crate) end: Arc<Notify>,
+    /// Whether the process was asked to end, and goes on for a while.
+    pub(crate) leaving: watch::Receiver<bool>,
     /// Where this says whether it leads.
     pub(crate) leads: watch::Sender<bool>,
 }
@@ -98,6 +100,8 @@ pub(crate) async fn write(options: WritingOptions, connection: ApiConnection, mu
             Some(seen) = ears.seen.recv() => writer.hear(seen),
             () = ears.rung.notified() => writer.take(&ears.mailbox),
             _ = writer.campaign.tick() => writer.campaign().await,
+            // Clients are to be sent elsewhere now, where there are others.
+            Ok(()) = ears.leaving.changed() => writer.look_up.reset_immediately(),
             _ = writer.look_up.tick(), if leads => writer.look_up().await,
             _ = writer.remind.tick(), if leads => writer.remind(),
             () = sleep_until(writer.next), if leads && writer.has_work => writer.work().await,
@@ -196,6 +200,8 @@ impl Writer {
             return;
         };
         match publish.find(&self.connection).await {
+            // Of a gateway that ends and is the last; or it is not known yet. What was written stays until the end.
+            Ok(addresses) if addresses.is_empty() => {}
             Ok(addresses) => {
                 self.statuses.publish(addresses);
                 self.has_work = true;

@@ -62,6 +62,10 @@
 - --election-ttl={{ . }}
 {{- end }}
 {{- if eq .Values.planes "apart" }}
+{{- if not (hasKey (default dict $controller.extraArgs) "wait-for-dataplane") }}
+{{- /* SIGTERM reaches both containers at once. The API is told of the end afterwards, which may take 5 s. */}}
+- --wait-for-dataplane={{ max 0 (sub (int $controller.terminationGracePeriodSeconds) 7) }}s
+{{- end }}
 {{- with .Values.controlplane.healthzPort }}
 - --healthz-port={{ . }}
 {{- if include "headgate.hostNetwork" $ }}
