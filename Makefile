@@ -12,7 +12,7 @@ SUDO_KEEP := $(if $(SUDO),$(SUDO) -E,)
 # Test programs are built as the user and started by sudo.
 CARGO := cargo$(if $(SUDO), --config 'target."cfg(unix)".runner = ["sudo"$(comma) "-E"]')
 
-.PHONY: all demo bench test test-quick fmt lint house deny chart unit instructions e2e privileges check-xdp check-portable unit-portable doc sweep setup install clean
+.PHONY: all demo bench test test-quick fmt lint house deny chart unit instructions e2e privileges check-xdp check-portable unit-portable doc sweep setup install clean image image-check
 
 all:
 	cargo build --release
@@ -21,7 +21,7 @@ demo: setup
 	cargo build --release -p headgate
 	$(SUDO_KEEP) target/release/headgate demo
 
-test: setup fmt lint house deny chart check-xdp doc unit instructions e2e privileges
+test: setup fmt lint house deny chart check-xdp doc unit instructions e2e privileges image-check
 
 # Without namespaces, packages or the eBPF toolchain: what an editor's save is worth.
 test-quick: fmt lint house
@@ -83,6 +83,15 @@ e2e:
 privileges:
 	$(CARGO) test --workspace --locked --no-run
 	$(SUDO_KEEP) scripts/check-privileges
+
+# An OCI archive, target/headgate-image.tar, without base image, engine or network.
+image:
+	cargo build --release --locked -p headgate
+	scripts/image
+
+# The image's processes in containers, where runc or crun is to be had; the program is the newest build that there is.
+image-check:
+	$(SUDO_KEEP) scripts/check-image
 
 # Every figure of bench/README.md, in one run of some ten minutes; wants a machine with nothing else to do.
 bench:
