@@ -53,6 +53,9 @@ pub struct Outcome {
     pub origin: Option<Origin>,
     /// What is wrong with it now, also where that does not keep it from being in force.
     pub problems: Vec<Problem>,
+    /// Whether it is a Service of type LoadBalancer that is ours and that clients reach where the status of Ingresses says,
+    /// or at the address that it wants.
+    pub balanced: bool,
 }
 
 impl Outcome {

@@ -79,7 +79,7 @@ impl Follower {
     #[must_use]
     pub fn new(settings: Settings, strict: bool) -> Self {
         Self {
-            store: Store::default(),
+            store: Store::keeping(settings.port_maps.each().map(|(_, map)| map.clone()).collect()),
             compiler: Compiler::new(settings),
             reporter: Reporter::default(),
             strict,
@@ -184,6 +184,7 @@ impl Follower {
             standing,
             origin: self.store.origin(id),
             problems,
+            balanced: self.compiler.balances(id),
         }
     }
 }

@@ -21,5 +21,5 @@ pub mod source;
 #[cfg(test)]
 mod testing;
 
-pub use options::{IngressOptions, Options, object_name};
+pub use options::{IngressOptions, Options, ServiceOptions, object_name};
 pub use run::{RunError, Wake, drive, run_directory, run_source};

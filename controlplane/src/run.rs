@@ -11,10 +11,10 @@ use headgate_ring::message::{Certificate, PrivateKey};
 use rcgen::{CertificateParams, KeyPair};
 use zeroize::Zeroizing;
 
-use crate::compile::Settings;
+use crate::compile::{LoadBalancerSelection, PortMaps, Settings};
 use crate::follow::{Follower, Readiness};
 use crate::model::address::is_unicast;
-use crate::options::Options;
+use crate::options::{Options, ServiceOptions};
 use crate::privileges;
 use crate::publish::link::{Publisher, socket};
 use crate::source::Source;
@@ -230,6 +230,7 @@ fn settings(options: Options) -> Result<Settings, RunError> {
         .ingresses
         .selection()
         .map_err(|reason| flag("ingress-class", reason))?;
+    let load_balancers = balancers(&options.services, options.loopback_endpoints);
     Ok(Settings {
         addresses: options.ingress_addresses,
         http_port: options.http_port,
@@ -239,7 +240,25 @@ fn settings(options: Options) -> Result<Settings, RunError> {
         default_certificate: options.default_certificate,
         fallback_certificate: Some(self_signed()?),
         loopback_endpoints: options.loopback_endpoints,
+        default_backend: options.services.default_backend_service,
+        port_maps: PortMaps {
+            tcp: options.services.tcp_services_configmap,
+            udp: options.services.udp_services_configmap,
+        },
+        load_balancers,
+        reserved_ports: options.services.reserved_ports,
     })
+}
+
+/// The kernel's sockets balance nobody: there no Service is told that it is.
+fn balancers(services: &ServiceOptions, on_sockets: bool) -> LoadBalancerSelection {
+    if on_sockets {
+        return LoadBalancerSelection::default();
+    }
+    LoadBalancerSelection {
+        class: Some(services.load_balancer_class.clone()).filter(|class| !class.is_empty()),
+        without_class: services.load_balancer_without_class,
+    }
 }
 
 /// A certificate that nobody trusts, so that a client of an unknown host gets an answer and not a failed handshake.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use headgate_controlplane::compile::{Compiled, IngressSelection, Settings, compile};
+use headgate_controlplane::compile::{Compiled, Settings, compile};
 use headgate_controlplane::source::decode::{Syntax, decode};
 use headgate_controlplane::source::{Contents, store::Store};
 use headgate_ring::message::Object;
@@ -29,13 +29,7 @@ fn outcome(files: &[(&str, &[u8])]) -> Outcome {
     }));
     let settings = Settings {
         addresses: vec!["203.0.113.1".parse().expect("an address")],
-        http_port: 80,
-        https_port: 443,
-        ssl_redirect: true,
-        ingresses: IngressSelection::default(),
-        default_certificate: None,
-        fallback_certificate: None,
-        loopback_endpoints: false,
+        ..Settings::default()
     };
     let Compiled { state, problems } = compile(store.model(), &settings, NOW);
     let all = store.problems().into_iter().chain(problems);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use headgate_controlplane::{IngressOptions, Options, run_directory as run};
+use headgate_controlplane::{IngressOptions, Options, ServiceOptions, run_directory as run};
 use headgate_ring::message::{Key, Object, ToControl};
 use headgate_ring::{DataSession, Operation, SessionListener, Transaction};
 
@@ -28,6 +28,7 @@ fn options(root: &Path) -> Options {
         http_port: 80,
         https_port: 443,
         ingresses: IngressOptions::default(),
+        services: ServiceOptions::default(),
         ssl_redirect: true,
         loopback_endpoints: false,
         default_certificate: None,

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use headgate_controlplane::compile::{IngressSelection, Settings};
+use headgate_controlplane::compile::Settings;
 use headgate_controlplane::follow::{Follower, Progress, Readiness};
 use headgate_controlplane::source::directory::Directory;
 use headgate_controlplane::{RunError, Wake, drive};
@@ -47,13 +47,7 @@ fn drive_strictly(root: &Path) -> Driven {
     let directory = Directory::open(&root.join("manifests")).expect("a directory");
     let settings = Settings {
         addresses: vec!["203.0.113.1".parse().expect("an address")],
-        http_port: 80,
-        https_port: 443,
-        ssl_redirect: true,
-        ingresses: IngressSelection::default(),
-        default_certificate: None,
-        fallback_certificate: None,
-        loopback_endpoints: false,
+        ..Settings::default()
     };
     let follower = Follower::new(settings, true);
     let progress = follower.progress();

@@ -26,7 +26,7 @@ pub use route::{
 };
 
 /// Version of the messages and of the layout of the ring; peers with different versions part at the handshake.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// Counts the states that a control plane has published; 0 is the empty state before the first.
 pub type Generation = u64;

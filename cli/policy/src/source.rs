@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use headgate_controlplane::compile::{IngressSelection, Settings, compile};
+use headgate_controlplane::compile::{Settings, compile};
 use headgate_controlplane::model::{Kind, Model};
 use headgate_controlplane::problem::Problem;
 use headgate_controlplane::source::directory;
@@ -125,14 +125,9 @@ pub(super) fn gateway(run_dir: &Path) -> Result<PolicySnapshot> {
 /// Nothing of it matters to policies.
 fn settings() -> Settings {
     Settings {
-        addresses: Vec::new(),
         http_port: 0,
         https_port: 0,
-        ssl_redirect: true,
-        ingresses: IngressSelection::default(),
-        default_certificate: None,
-        fallback_certificate: None,
-        loopback_endpoints: false,
+        ..Settings::default()
     }
 }
 

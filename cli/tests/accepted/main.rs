@@ -22,13 +22,7 @@ fn settings() -> Settings {
             "198.51.100.1".parse().expect("an address"),
             "2001:db8::1".parse().expect("an address"),
         ],
-        http_port: 80,
-        https_port: 443,
-        ssl_redirect: true,
-        ingresses: headgate_controlplane::compile::IngressSelection::default(),
-        default_certificate: None,
-        fallback_certificate: None,
-        loopback_endpoints: false,
+        ..Settings::default()
     }
 }
 

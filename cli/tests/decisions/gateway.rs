@@ -113,13 +113,8 @@ impl Gateway {
 
 fn settings() -> Settings {
     Settings {
-        addresses: Vec::new(),
         http_port: 0,
         https_port: 0,
-        ssl_redirect: true,
-        ingresses: headgate_controlplane::compile::IngressSelection::default(),
-        default_certificate: None,
-        fallback_certificate: None,
-        loopback_endpoints: false,
+        ..Settings::default()
     }
 }

@@ -108,3 +108,46 @@ fn udp_of_every_length_that_fits_is_echoed() {
         }
     }
 }
+
+/// Ports of the ingress address by `--tcp-services-configmap` and its like, and what no rule matches by
+/// `--default-backend-service`.
+#[test]
+fn flags_give_services_ports_of_the_ingress_address_and_what_no_rule_matches() {
+    const MAPS: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {namespace: edge, name: tcp}\n\
+        data: {'9007': 'shop/echo:tcp', '80': 'shop/echo:7'}\n---\n\
+        apiVersion: v1\nkind: ConfigMap\nmetadata: {namespace: edge, name: udp}\ndata: {'9008': 'shop/echo:7'}\n";
+    let flags = [
+        "--tcp-services-configmap=edge/tcp",
+        "--udp-services-configmap=edge/udp",
+        "--default-backend-service=shop/blog",
+    ];
+    let write = |shop: &Shop| shop.write("maps.yaml", MAPS).unwrap();
+    let Some(bed) = Bed::make_with(write, &flags) else {
+        return;
+    };
+    for address in [Shop::INGRESS.0, Shop::INGRESS.1] {
+        let tally = tally(24, || {
+            let answer = nc_tcp(&bed.lab.clients, address, 9007, "hello").unwrap();
+            answer.lines().next().unwrap().to_owned()
+        });
+        assert_eq!(names(&tally), ECHOES, "{tally:?}");
+        let answer = nc_udp(&bed.lab.clients, address, 9008, "hello").unwrap();
+        assert!(
+            answer.starts_with("echo-") && answer.ends_with(" hello"),
+            "{answer}"
+        );
+        for url in ["http://nobody.example.com/any", "http://shop.example.com/archive"] {
+            let answer = bed.curl_to(address).get(url).unwrap();
+            // The Service behind the rule that matches has nobody, which is 503 with or without a default backend.
+            match url.ends_with("/archive") {
+                true => assert_eq!(answer.status, 503),
+                false => assert_eq!(answer.seen().unwrap().pod, "blog-1"),
+            }
+        }
+    }
+    let log = bed.gateway.log();
+    assert!(
+        log.contains("data[80]: TCP") && log.contains("belongs to an ingress listener"),
+        "{log}"
+    );
+}

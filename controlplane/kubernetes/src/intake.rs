@@ -137,7 +137,9 @@ impl Intake {
             Said::Deleted(id) => {
                 if id.kind == Kind::Ingress {
                     self.refers(&id.name, &BTreeSet::new(), reaction);
-                    reaction.seen.push(Seen::Gone(id.name.clone()));
+                }
+                if matches!(id.kind, Kind::Ingress | Kind::Service) {
+                    reaction.seen.push(Seen::Gone(id.clone()));
                 }
                 self.fetching.remove(&id);
                 if id.kind != Kind::Secret || self.wanted.contains_key(&id) {
@@ -147,7 +149,7 @@ impl Intake {
             Said::Listed => {
                 for name in self.unseen.remove(scope).unwrap_or_default() {
                     self.refers(&name, &BTreeSet::new(), reaction);
-                    reaction.seen.push(Seen::Gone(name));
+                    reaction.seen.push(Seen::Gone(Id::new(Kind::Ingress, name)));
                 }
                 reaction.changes.push(Change::Listed(scope.clone()));
                 self.settled(scope);
@@ -167,8 +169,9 @@ impl Intake {
                 }
                 let names = references::of_ingress(&id.name.namespace, &value);
                 self.refers(&id.name, &names, reaction);
-                reaction.seen.push(Seen::ingress(&id.name, &value));
+                reaction.seen.push(Seen::object(id, &value));
             }
+            Kind::Service => reaction.seen.push(Seen::object(id, &value)),
             Kind::Secret if !self.wanted.contains_key(id) => return,
             Kind::Secret => {
                 // What is asked for is no newer than what a watch says later.

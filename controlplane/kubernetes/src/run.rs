@@ -14,7 +14,7 @@ use crate::source::{Kubernetes, Watching};
 /// What makes it impossible to start. Once it runs, it goes on whatever happens to the objects and the dataplane.
 pub fn run(options: PlaneOptions) -> Result<(), RunError> {
     let PlaneOptions {
-        plane,
+        mut plane,
         cluster,
         status,
         admission,
@@ -24,12 +24,23 @@ pub fn run(options: PlaneOptions) -> Result<(), RunError> {
     };
     let identity = Identity::of_environment();
     let writing = status.writing(&identity, &plane.ingress_addresses);
-    let named = plane.default_certificate.iter();
+    let (secrets, services) = (plane.default_certificate.iter(), &plane.services);
+    let maps = [&services.tcp_services_configmap, &services.udp_services_configmap];
+    let named = secrets.map(|name| Id::new(Kind::Secret, name.clone()));
+    let named = named.chain(
+        maps.into_iter()
+            .flatten()
+            .map(|name| Id::new(Kind::ConfigMap, name.clone())),
+    );
+    let named = named.collect();
+    let health = cluster.health().map(|at| (at.port(), "--healthz-port"));
+    let webhook = admission.port().map(|port| (port, "--validating-webhook"));
+    plane.services.reserved_ports = health.into_iter().chain(webhook).collect();
     let mut watching = Watching {
         health: cluster.health(),
         access,
         namespaces: cluster.watch_namespaces,
-        named: named.map(|name| Id::new(Kind::Secret, name.clone())).collect(),
+        named,
         writing: Some(writing),
         admission: None,
     };

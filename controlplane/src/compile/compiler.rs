@@ -46,19 +46,27 @@ impl Compiler {
         }
     }
 
-    /// Whether an object is made use of: not an Ingress of somebody else's class.
+    /// Whether an object is made use of: not an Ingress of somebody else's class, nor such a class whose Ingresses look like
+    /// ours.
     #[must_use]
     pub fn serves(&self, id: &Id) -> bool {
-        id.kind != Kind::Ingress || self.traffic.serves(&id.name)
+        match id.kind {
+            Kind::Ingress => self.traffic.serves(&id.name),
+            Kind::IngressClass => !self.traffic.is_look_alike(&id.name.name),
+            _ => true,
+        }
     }
 
-    /// The Ingresses that have become served, or are no longer, since the last call.
+    /// Whether an object is a Service of type LoadBalancer that is ours, and clients reach it at the ingress addresses or at
+    /// the one that it wants.
+    #[must_use]
+    pub fn balances(&self, id: &Id) -> bool {
+        id.kind == Kind::Service && self.traffic.balances(&id.name)
+    }
+
+    /// The objects of which [`Self::serves`] or [`Self::balances`] may say something else than at the last call.
     pub fn take_reassigned(&mut self) -> BTreeSet<Id> {
-        let names = self.traffic.take_reassigned();
-        names
-            .into_iter()
-            .map(|name| Id::new(Kind::Ingress, name))
-            .collect()
+        self.traffic.take_reassigned()
     }
 
     /// Takes in those objects of the model that have changed, came or went since the last call, and gives what that
@@ -76,7 +84,7 @@ impl Compiler {
                 Kind::Namespace => {
                     self.namespace(&id.name, object);
                     if !self.settings.ingresses.namespaces.is_everything() {
-                        self.traffic.object_changed(id, object);
+                        self.traffic.object_changed(id, object, &self.settings);
                     }
                 }
                 Kind::Pod => {
@@ -98,10 +106,9 @@ impl Compiler {
                     let service = self.slices.set_mirrored(&id.name, object);
                     self.traffic.endpoints_changed(vec![service]);
                 }
-                // Nothing is made of them yet.
-                Kind::ConfigMap => {}
-                Kind::Service | Kind::IngressClass | Kind::Ingress | Kind::Secret => {
-                    self.traffic.object_changed(id, object);
+                Kind::ConfigMap if !self.settings.port_maps.contains(&id.name) => {}
+                Kind::Service | Kind::IngressClass | Kind::Ingress | Kind::Secret | Kind::ConfigMap => {
+                    self.traffic.object_changed(id, object, &self.settings);
                 }
             }
         }

@@ -44,6 +44,11 @@ impl Feeds {
         self.stale.extend(services);
     }
 
+    /// Whether this Service has changed, or may have others behind it now, since they were put last.
+    pub(super) fn is_stale(&self, service: &ObjectName) -> bool {
+        self.stale.contains(service)
+    }
+
     /// Puts what the Services that changed feed. Gives how many objects that were.
     pub(super) fn settle(&mut self, world: &World<'_>, ledger: &mut Ledger<'_>) -> usize {
         let mut put = 0;

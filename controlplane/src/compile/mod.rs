@@ -19,6 +19,7 @@ mod ledger;
 mod notes;
 mod origins;
 mod policies;
+mod port_maps;
 mod routing;
 mod services;
 mod slab;
@@ -31,8 +32,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use headgate_ring::message::{Certificate, Key, Object};
+use headgate_ring::message::{Certificate, Key, Object, Protocol};
 
+use crate::model::service::LoadBalancer;
 use crate::model::{Model, ObjectName};
 use crate::problem::Problem;
 pub use compilation::Compilation;
@@ -77,6 +79,56 @@ pub struct Settings {
     pub fallback_certificate: Option<Certificate>,
     /// Whether the dataplane reaches endpoints on loopback, as one on the kernel's sockets does.
     pub loopback_endpoints: bool,
+    /// `--default-backend-service`: the first port of this Service takes what no rule matches.
+    pub default_backend: Option<ObjectName>,
+    /// ConfigMaps that give ports of the ingress addresses to Services.
+    pub port_maps: PortMaps,
+    /// Which Services of type LoadBalancer are served at the ingress addresses.
+    pub load_balancers: LoadBalancerSelection,
+    /// Ports of the control plane's own, with what each is for: no ConfigMap gives them away.
+    pub reserved_ports: Vec<(u16, &'static str)>,
+}
+
+/// Which Services of type LoadBalancer are ours; by default none.
+#[derive(Clone, Debug, Default)]
+pub struct LoadBalancerSelection {
+    /// `--load-balancer-class`: those with this `spec.loadBalancerClass`.
+    pub class: Option<String>,
+    /// `--load-balancer-without-class`: those with none.
+    pub without_class: bool,
+}
+
+impl LoadBalancerSelection {
+    fn contains(&self, balancer: &LoadBalancer) -> bool {
+        match &balancer.class {
+            Some(_) => balancer.class == self.class,
+            None => self.without_class,
+        }
+    }
+}
+
+/// `--tcp-services-configmap` and `--udp-services-configmap`.
+#[derive(Clone, Debug, Default)]
+pub struct PortMaps {
+    /// Of TCP.
+    pub tcp: Option<ObjectName>,
+    /// Of UDP.
+    pub udp: Option<ObjectName>,
+}
+
+impl PortMaps {
+    /// Those that are given, each with its protocol.
+    pub fn each(&self) -> impl Iterator<Item = (Protocol, &ObjectName)> {
+        let both = [(Protocol::Tcp, &self.tcp), (Protocol::Udp, &self.udp)];
+        both.into_iter()
+            .filter_map(|(protocol, map)| Some((protocol, map.as_ref()?)))
+    }
+
+    /// Whether this ConfigMap is one of them.
+    #[must_use]
+    pub fn contains(&self, name: &ObjectName) -> bool {
+        self.each().any(|(_, map)| map == name)
+    }
 }
 
 /// No addresses, and what flags say where they are not given.
@@ -91,6 +143,10 @@ impl Default for Settings {
             default_certificate: None,
             fallback_certificate: None,
             loopback_endpoints: false,
+            default_backend: None,
+            port_maps: PortMaps::default(),
+            load_balancers: LoadBalancerSelection::default(),
+            reserved_ports: Vec::new(),
         }
     }
 }

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Age, ObjectName};
+use crate::model::{Age, Id, Kind, ObjectName};
 use crate::problem::Problem;
 
 /// What a problem is about; problems are told by these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum About {
     Frontend,
+    PortMap,
     Class,
     Rule,
     Tls,
     DefaultCertificate,
+    DefaultBackend,
     Validity,
 }
 
@@ -27,6 +29,17 @@ pub(super) struct Place {
 
 /// A problem and its place.
 pub(super) type Note = (Place, Problem);
+
+/// About a ConfigMap of ports, by the port of the entry.
+pub(super) fn of_port_map(map: &ObjectName, port: u16, text: String) -> Note {
+    let place = Place {
+        about: About::PortMap,
+        age: Age::UNKNOWN,
+        object: map.clone(),
+        field: [port.into(), 0, 0],
+    };
+    (place, Problem::error(Id::new(Kind::ConfigMap, map.clone()), text))
+}
 
 /// Notes by what they were made for, so that what is looked at again has its notes replaced.
 #[derive(Debug)]

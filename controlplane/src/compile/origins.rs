@@ -15,6 +15,7 @@ pub(crate) fn origins(object: &Object) -> BTreeSet<Id> {
             let origins = host.routes.iter().map(|route| &route.origin);
             let kind = |kind| match kind {
                 RouteKind::Ingress => Kind::Ingress,
+                RouteKind::Service => Kind::Service,
             };
             origins
                 .flat_map(|origin| named(kind(origin.kind), &origin.name))

@@ -1,19 +1,42 @@
 //! Services at L4: who has which frontend.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use headgate_ring::message::{Frontend, Key, Protocol};
 
+use super::Settings;
 use super::feeds::Feeds;
 use super::ledger::Ledger;
-use super::notes::{About, Note, Notes, Place};
-use crate::model::service::{Service, ServiceKind};
+use super::notes::{About, Note, Notes, Place, of_port_map};
+use crate::model::service::{LoadBalancer, Service, ServiceKind};
 use crate::model::{Age, Id, Kind, ObjectName};
 use crate::problem::Problem;
 
-/// Who claims a frontend, the older first: with which of its ports.
-type FrontendClaim = (Age, ObjectName, usize);
+/// What a load balancer of ours lacks.
+const NOWHERE: &str =
+    "spec.loadBalancerClass: without --ingress-address there is no address where it could be served";
+
+/// Why somebody may have a frontend; the first goes before the others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Title {
+    /// This ConfigMap, which a flag names, gives it away: who runs the gateway goes before the owners of Services.
+    Map(ObjectName),
+    /// The Service says so itself; the older first.
+    Own(Age),
+}
+
+/// Who claims a frontend: a Service, with which of its ports.
+type FrontendClaim = (Title, ObjectName, usize);
+
+/// A port of a Service that a ConfigMap gives a frontend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mapped {
+    pub(super) map: ObjectName,
+    pub(super) service: ObjectName,
+    pub(super) port: usize,
+}
 
 /// Frontends by who claims them. A change of a Service is a matter of the frontends that it claims.
 #[derive(Debug, Default)]
@@ -24,6 +47,10 @@ pub(super) struct Frontends {
     /// Who has it: the Service and its port.
     held: BTreeMap<Frontend, (ObjectName, usize)>,
     stale: BTreeSet<Frontend>,
+    /// Services of type LoadBalancer that are ours.
+    ours: BTreeSet<ObjectName>,
+    /// Services that have got a frontend, or lost one.
+    regarded: BTreeSet<ObjectName>,
     /// Of Services that claim nothing, or not with all ports.
     refused: Notes<ObjectName>,
     contested: Notes<Frontend>,
@@ -46,29 +73,90 @@ fn refused(service: &Service) -> Option<&'static str> {
     }
 }
 
+/// Where a Service is served, and whether it is ours: then at the gateway's own addresses, or at the one that it wants, and
+/// not where its status says, which is what we have written for all gateways.
+fn addresses<'a>(service: &'a Service, settings: &Settings) -> (Cow<'a, [IpAddr]>, bool) {
+    let ours = |balancer: &&LoadBalancer| settings.load_balancers.contains(balancer);
+    let Some(balancer) = service.load_balancer.as_deref().filter(ours) else {
+        return (Cow::Borrowed(&service.addresses), false);
+    };
+    if balancer.wanted.is_some() {
+        return (Cow::Borrowed(&balancer.written), true);
+    }
+    let all: BTreeSet<_> = balancer.written.iter().chain(&settings.addresses).collect();
+    (all.into_iter().copied().collect(), true)
+}
+
 impl Frontends {
     /// Takes in a Service as it is now.
-    pub(super) fn set(&mut self, name: &ObjectName, service: Option<&Service>) {
+    pub(super) fn set(&mut self, name: &ObjectName, service: Option<&Service>, settings: &Settings) {
         for (frontend, claim) in self.of_service.remove(name).unwrap_or_default() {
-            if let Some(claims) = self.claims.get_mut(&frontend) {
-                claims.remove(&claim);
-                if claims.is_empty() {
-                    self.claims.remove(&frontend);
-                }
-            }
-            self.stale.insert(frontend);
+            self.remove(frontend, &claim);
         }
+        self.ours.remove(name);
         let mut notes = Vec::new();
-        if let Some(service) = service.filter(|service| !service.addresses.is_empty()) {
+        if let Some(service) = service {
+            let (addresses, ours) = addresses(service, settings);
             match refused(service) {
+                _ if addresses.is_empty() && ours => notes.push(note(name, service.age, 0, NOWHERE)),
+                _ if addresses.is_empty() => {}
                 Some(reason) => notes.push(note(name, service.age, 0, reason)),
-                None => self.claim(name, service, &mut notes),
+                None => self.claim(name, service, &addresses, &mut notes),
+            }
+            if ours {
+                self.ours.insert(name.clone());
             }
         }
         self.refused.set(name.clone(), notes);
     }
 
-    fn claim(&mut self, name: &ObjectName, service: &Service, notes: &mut Vec<Note>) {
+    /// A ConfigMap gives this away from now on.
+    pub(super) fn map(&mut self, frontend: Frontend, to: &Mapped) {
+        self.insert(frontend, to.claim(), 0);
+    }
+
+    /// And no longer.
+    pub(super) fn unmap(&mut self, frontend: Frontend, to: &Mapped) {
+        self.remove(frontend, &to.claim());
+    }
+
+    fn insert(&mut self, frontend: Frontend, claim: FrontendClaim, place: usize) {
+        self.claims.entry(frontend).or_default().insert(claim, place);
+        self.stale.insert(frontend);
+    }
+
+    fn remove(&mut self, frontend: Frontend, claim: &FrontendClaim) {
+        if let Some(claims) = self.claims.get_mut(&frontend) {
+            claims.remove(claim);
+            if claims.is_empty() {
+                self.claims.remove(&frontend);
+            }
+        }
+        self.stale.insert(frontend);
+    }
+
+    /// Whether a Service is a load balancer of ours and clients reach it.
+    pub(super) fn balances(&self, name: &ObjectName) -> bool {
+        let held = |(frontend, claim): &(Frontend, FrontendClaim)| {
+            self.held
+                .get(frontend)
+                .is_some_and(|(service, port)| *service == claim.1 && *port == claim.2)
+        };
+        self.ours.contains(name) && self.of_service.get(name).is_some_and(|all| all.iter().any(held))
+    }
+
+    /// The load balancers of ours that have got a frontend, or lost one, since the last call.
+    pub(super) fn take_regarded(&mut self) -> BTreeSet<ObjectName> {
+        std::mem::take(&mut self.regarded)
+    }
+
+    fn regard(&mut self, name: &ObjectName) {
+        if self.ours.contains(name) {
+            self.regarded.insert(name.clone());
+        }
+    }
+
+    fn claim(&mut self, name: &ObjectName, service: &Service, addresses: &[IpAddr], notes: &mut Vec<Note>) {
         let mut claimed = Vec::new();
         for (index, port) in service.ports.iter().enumerate() {
             if port.protocol == Protocol::Sctp {
@@ -76,16 +164,14 @@ impl Frontends {
                 notes.push(note(name, service.age, port.place, text));
                 continue;
             }
-            for address in &service.addresses {
+            for address in addresses {
                 let frontend = Frontend {
                     address: *address,
                     protocol: port.protocol,
                     port: port.port,
                 };
-                let claim = (service.age, name.clone(), index);
-                let claims = self.claims.entry(frontend).or_default();
-                claims.insert(claim.clone(), port.place);
-                self.stale.insert(frontend);
+                let claim = (Title::Own(service.age), name.clone(), index);
+                self.insert(frontend, claim.clone(), port.place);
                 claimed.push((frontend, claim));
             }
         }
@@ -109,18 +195,21 @@ impl Frontends {
                         holder = Some(claim);
                         continue;
                     }
-                    Some((_, other, _)) => format!("Service {other}, which is older"),
+                    Some((Title::Map(map), other, _)) => {
+                        format!("Service {other}, to which ConfigMap {map} gives it")
+                    }
+                    Some((Title::Own(_), other, _)) => format!("Service {other}, which is older"),
                 };
-                let text = format!(
-                    "spec.ports[{place}].port: {} {at} belongs to {text}",
-                    frontend.protocol
-                );
-                notes.push(note(&claim.1, claim.0, *place, text));
+                let text = format!("{} {at} belongs to {text}", frontend.protocol);
+                notes.push(contested(claim, *place, frontend.port, &text));
             }
             let key = Key::Service(frontend);
             let now = holder.map(|(_, name, port)| (name.clone(), *port));
             let before = self.held.get(&frontend).cloned();
             if before != now {
+                for (service, _) in before.iter().chain(&now) {
+                    self.regard(service);
+                }
                 if let Some((service, port)) = before {
                     feeds.remove(&service, port, key.clone());
                 }
@@ -144,6 +233,20 @@ impl Frontends {
     }
 }
 
+impl Mapped {
+    fn claim(&self) -> FrontendClaim {
+        (Title::Map(self.map.clone()), self.service.clone(), self.port)
+    }
+}
+
+/// The line of a claim to what is somebody else's.
+fn contested((title, service, _): &FrontendClaim, place: usize, port: u16, text: &str) -> Note {
+    match title {
+        Title::Own(age) => note(service, *age, place, format!("spec.ports[{place}].port: {text}")),
+        Title::Map(map) => of_port_map(map, port, format!("data[{port}]: {text}")),
+    }
+}
+
 fn note(name: &ObjectName, age: Age, port: usize, text: impl Into<String>) -> Note {
     let place = Place {
         about: About::Frontend,
@@ -157,6 +260,10 @@ fn note(name: &ObjectName, age: Age, port: usize, text: impl Into<String>) -> No
 #[cfg(test)]
 impl Frontends {
     pub(super) fn is_empty(&self) -> bool {
-        self.claims.is_empty() && self.of_service.is_empty() && self.held.is_empty() && self.stale.is_empty()
+        self.claims.is_empty()
+            && self.of_service.is_empty()
+            && self.held.is_empty()
+            && self.stale.is_empty()
+            && self.ours.is_empty()
     }
 }

@@ -15,6 +15,7 @@ use super::feeds::Feeds;
 use super::index::{PodChange, SelectorMap};
 use super::ledger::Ledger;
 use super::notes::Note;
+use super::port_maps::MappedPorts;
 use super::routing::Routing;
 use super::services::Frontends;
 use super::world::World;
@@ -28,6 +29,7 @@ pub(super) struct Traffic {
     selecting: HashMap<String, SelectorMap<ObjectName>>,
     services: HashMap<ObjectName, Arc<Object>>,
     frontends: Frontends,
+    mapped: MappedPorts,
     routing: Routing,
     feeds: Feeds,
     /// Whether anything but endpoints has changed.
@@ -37,14 +39,15 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// Takes in a Service, Ingress, IngressClass or Secret.
-    pub(super) fn object_changed(&mut self, id: &Id, new: Option<&Arc<Object>>) {
+    /// Takes in a Service, Ingress, IngressClass or Secret, or a ConfigMap that a flag names.
+    pub(super) fn object_changed(&mut self, id: &Id, new: Option<&Arc<Object>>, settings: &Settings) {
         self.outdated = true;
         match id.kind {
-            Kind::Service => self.service_changed(&id.name, new),
+            Kind::Service => self.service_changed(&id.name, new, settings),
             Kind::Ingress => self.routing.ingress_changed(&id.name),
             Kind::IngressClass | Kind::Namespace => self.routing.classes_changed(),
             Kind::Secret => self.routing.secret_changed(&id.name),
+            Kind::ConfigMap => self.mapped.map_changed(),
             _ => {}
         }
     }
@@ -54,9 +57,24 @@ impl Traffic {
         self.routing.serves(ingress)
     }
 
-    /// The Ingresses that have become served, or are no longer, since the last call.
-    pub(super) fn take_reassigned(&mut self) -> BTreeSet<ObjectName> {
-        self.routing.take_reassigned()
+    /// Whether Ingresses of a class look like ours, which it is not.
+    pub(super) fn is_look_alike(&self, class: &str) -> bool {
+        self.routing.is_look_alike(class)
+    }
+
+    /// Whether a Service is a load balancer of ours and clients reach it.
+    pub(super) fn balances(&self, service: &ObjectName) -> bool {
+        self.frontends.balances(service)
+    }
+
+    /// The Ingresses that have become served, or are no longer, since the last call, and the load balancers that may.
+    pub(super) fn take_reassigned(&mut self) -> BTreeSet<Id> {
+        let ingresses = self.routing.take_reassigned().into_iter();
+        let services = self.frontends.take_regarded().into_iter();
+        let ingresses = ingresses.map(|name| Id::new(Kind::Ingress, name));
+        ingresses
+            .chain(services.map(|name| Id::new(Kind::Service, name)))
+            .collect()
     }
 
     /// Takes in that these Services have other EndpointSlices.
@@ -64,7 +82,7 @@ impl Traffic {
         self.feeds.changed(services);
     }
 
-    fn service_changed(&mut self, name: &ObjectName, new: Option<&Arc<Object>>) {
+    fn service_changed(&mut self, name: &ObjectName, new: Option<&Arc<Object>>, settings: &Settings) {
         let old = match new {
             Some(object) => self.services.insert(name.clone(), object.clone()),
             None => self.services.remove(name),
@@ -79,7 +97,9 @@ impl Traffic {
         if selecting.is_empty() {
             self.selecting.remove(&name.namespace);
         }
-        self.frontends.set(name, new.map(Arc::as_ref).and_then(service));
+        self.frontends
+            .set(name, new.map(Arc::as_ref).and_then(service), settings);
+        self.mapped.service_changed(name);
         self.routing.service_changed(name);
         self.feeds.changed([name.clone()]);
     }
@@ -111,7 +131,11 @@ impl Traffic {
             listeners(settings, ledger);
         }
         let mut work = Work::default();
+        // Whether a default backend takes anything depends on who stands behind it.
+        let default = settings.default_backend.as_ref();
+        self.outdated |= default.is_some_and(|service| self.feeds.is_stale(service));
         if std::mem::take(&mut self.outdated) || first || now >= self.routing.valid_until() {
+            self.mapped.settle(world, settings, first, &mut self.frontends);
             self.frontends.settle(&mut self.feeds, ledger);
             work = self.routing.settle(world, settings, now, &mut self.feeds, ledger);
         }
@@ -121,7 +145,8 @@ impl Traffic {
 
     /// What is wrong now.
     pub(super) fn problems(&self) -> Vec<Problem> {
-        let notes = self.frontends.notes().cloned().chain(self.routing.notes());
+        let l4 = self.frontends.notes().chain(self.mapped.notes());
+        let notes = l4.cloned().chain(self.routing.notes());
         let mut notes: Vec<Note> = notes.collect();
         notes.sort_by(|a, b| a.0.cmp(&b.0));
         let problems = notes.into_iter().map(|(_, problem)| problem);
@@ -164,6 +189,7 @@ impl Traffic {
         self.selecting.is_empty()
             && self.services.is_empty()
             && self.frontends.is_empty()
+            && self.mapped.is_empty()
             && self.routing.is_empty()
             && self.feeds.is_empty()
     }

@@ -12,6 +12,7 @@ fn outcome(standing: Standing) -> Outcome {
         standing,
         origin: None,
         problems: Vec::new(),
+        balanced: false,
     }
 }
 

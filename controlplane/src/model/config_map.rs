@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1 as k8s;
 
 use super::name::ObjectName;
 
-/// A ConfigMap's data. Nothing reads it yet.
+/// A ConfigMap's data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigMap {
     /// `data`.

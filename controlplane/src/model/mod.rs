@@ -46,6 +46,11 @@ pub use slice::Slice;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Age(bool, Option<Timestamp>);
 
+impl Age {
+    /// Of what has no time of its own.
+    pub const UNKNOWN: Self = Self(true, None);
+}
+
 /// The age of an object.
 #[must_use]
 pub fn age(metadata: &ObjectMeta) -> Age {
@@ -228,6 +233,15 @@ impl Model {
     pub fn ingress(&self, name: &ObjectName) -> Option<&Ingress> {
         match self.get(&Id::new(Kind::Ingress, name.clone())).map(Arc::as_ref) {
             Some(Object::Ingress(ingress)) => Some(ingress),
+            _ => None,
+        }
+    }
+
+    /// What a ConfigMap holds, if something names it.
+    #[must_use]
+    pub fn config_map(&self, name: &ObjectName) -> Option<&ConfigMap> {
+        match self.get(&Id::new(Kind::ConfigMap, name.clone())).map(Arc::as_ref) {
+            Some(Object::ConfigMap(map)) => map.as_ref(),
             _ => None,
         }
     }

@@ -34,6 +34,8 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// Where clients outside reach it, sorted, without duplicates.
     pub addresses: Vec<IpAddr>,
+    /// Of one of type LoadBalancer: who is to balance it.
+    pub load_balancer: Option<Box<LoadBalancer>>,
     /// `spec.loadBalancerSourceRanges`, or the annotation that it was before, restricts who may connect.
     pub source_ranges: bool,
     /// Whether `spec.ipFamilies` names IPv6 first; `None` where it names none.
@@ -42,6 +44,17 @@ pub struct Service {
     pub affinity_seconds: Option<u32>,
     /// `spec.publishNotReadyAddresses`.
     pub publish_not_ready: bool,
+}
+
+/// What a Service of type LoadBalancer asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadBalancer {
+    /// `spec.loadBalancerClass`.
+    pub class: Option<String>,
+    /// `spec.loadBalancerIP`.
+    pub wanted: Option<IpAddr>,
+    /// The Service's addresses without those that its status says it was given, sorted, without duplicates.
+    pub written: Vec<IpAddr>,
 }
 
 /// `spec.type` as far as it matters here.
@@ -89,6 +102,7 @@ impl Service {
         let spec = service.spec.clone().unwrap_or_default();
         let kind = kind(&spec)?;
         let ports = ports(spec.ports.as_deref().unwrap_or_default(), kind, sieve)?;
+        let (addresses, load_balancer) = addresses(&spec, service.status.as_ref(), sieve);
         Ok(Self {
             age: age(&service.metadata),
             kind,
@@ -98,7 +112,8 @@ impl Service {
                 .filter(|s| !s.is_empty())
                 .map(Selector::of_labels),
             ports,
-            addresses: addresses(&spec, service.status.as_ref(), sieve),
+            addresses,
+            load_balancer,
             source_ranges: restricts_sources(service, &spec),
             prefers_ipv6: spec
                 .ip_families
@@ -190,17 +205,22 @@ fn ports(
     })
 }
 
-/// `externalIPs`, and what a load balancer has been given.
-fn addresses(spec: &k8s::ServiceSpec, status: Option<&k8s::ServiceStatus>, sieve: &mut Sieve) -> Vec<IpAddr> {
-    let mut addresses = BTreeSet::new();
-    if spec.type_.as_deref() == Some("LoadBalancer") {
+/// `externalIPs`, and what a load balancer has been given; and what it was asked for.
+fn addresses(
+    spec: &k8s::ServiceSpec,
+    status: Option<&k8s::ServiceStatus>,
+    sieve: &mut Sieve,
+) -> (Vec<IpAddr>, Option<Box<LoadBalancer>>) {
+    let balanced = spec.type_.as_deref() == Some("LoadBalancer");
+    let (mut wanted, mut given) = (None, BTreeSet::new());
+    if balanced {
         if let Some(ip) = spec.load_balancer_ip.as_deref().filter(|ip| !ip.is_empty()) {
-            addresses.extend(sieve.part("spec.loadBalancerIP", |_| public_address("", ip)));
+            wanted = sieve.part("spec.loadBalancerIP", |_| public_address("", ip));
         }
         let balancer = status
             .and_then(|s| s.load_balancer.as_ref())
             .and_then(|b| b.ingress.as_deref());
-        let given = sieve.each(
+        let read = sieve.each(
             "status.loadBalancer.ingress",
             balancer.unwrap_or_default(),
             |ingress, _| {
@@ -208,20 +228,31 @@ fn addresses(spec: &k8s::ServiceSpec, status: Option<&k8s::ServiceStatus>, sieve
                 ip.map(|ip| public_address("ip", ip)).transpose()
             },
         );
-        addresses.extend(given.into_iter().flatten());
+        given.extend(read.into_iter().flatten());
     }
     let external = spec.external_ips.as_deref().unwrap_or_default();
     let read = |ip: &String, _: &mut Sieve| public_address("", ip);
-    if !addresses.is_empty() {
-        addresses.extend(sieve.each("spec.externalIPs", external, read));
-        return addresses.into_iter().collect();
-    }
-    match sieve.some("spec.externalIPs", external, read) {
-        Ok(external) => addresses.extend(external),
+    let external = if wanted.is_some() || !given.is_empty() {
+        sieve.each("spec.externalIPs", external, read)
+    } else {
         // Ingresses may have backends in it, whatever its addresses are.
-        Err(reason) => sieve.prefer_last_good(reason),
-    }
-    addresses.into_iter().collect()
+        sieve
+            .some("spec.externalIPs", external, read)
+            .unwrap_or_else(|reason| {
+                sieve.prefer_last_good(reason);
+                Vec::new()
+            })
+    };
+    let written: BTreeSet<_> = external.into_iter().chain(wanted).collect();
+    given.extend(&written);
+    let load_balancer = balanced.then(|| {
+        Box::new(LoadBalancer {
+            class: spec.load_balancer_class.clone().filter(|class| !class.is_empty()),
+            wanted,
+            written: written.into_iter().collect(),
+        })
+    });
+    (given.into_iter().collect(), load_balancer)
 }
 
 /// `validateClientIPAffinityConfig`; what the API server fills in where it is missing is filled in here.

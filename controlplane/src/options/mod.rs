@@ -1,6 +1,7 @@
 //! Flags of the control plane.
 
 mod ingresses;
+mod services;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use crate::model::ObjectName;
 pub use ingresses::IngressOptions;
+pub use services::ServiceOptions;
 
 /// What the control plane needs to know.
 #[derive(Clone, Debug, clap::Args)]
@@ -47,6 +49,10 @@ pub struct Options {
     /// Which Ingresses to serve.
     #[command(flatten)]
     pub ingresses: IngressOptions,
+
+    /// What Services get besides Ingresses.
+    #[command(flatten)]
+    pub services: ServiceOptions,
 
     /// Whether HTTP requests to hosts with TLS are sent to HTTPS where their Ingress has no annotation
     /// nginx.ingress.kubernetes.io/ssl-redirect

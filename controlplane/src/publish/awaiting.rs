@@ -98,6 +98,7 @@ impl Awaiting {
             standing: Standing::InForce,
             origin: None,
             problems: Vec::new(),
+            balanced: false,
         };
         let outcome = |id: &Id| known(id).unwrap_or_else(|| unchanged.clone());
         objects.into_iter().map(|id| (id.clone(), outcome(&id))).collect()

@@ -14,7 +14,7 @@ use headgate_net::record::{
     UpstreamGauge, WorkerRecord,
 };
 use headgate_net::routes::{Route, Routes};
-use headgate_ring::message::{PathMatch, RouteMatch, TextMatch, ValueMatch};
+use headgate_ring::message::{PathMatch, RouteKind, RouteMatch, TextMatch, ValueMatch};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Tables;
@@ -132,7 +132,11 @@ fn of_route(route: &Route, records: &Records) -> HttpRouteStatus {
     };
     let backends = definition.backends.iter().map(|backend| backend.upstream.clone());
     let mut status = HttpRouteStatus {
-        ingress: definition.origin.name.clone(),
+        ingress: match definition.origin.kind {
+            RouteKind::Ingress => definition.origin.name.clone(),
+            // No Ingress asks for it.
+            RouteKind::Service => String::new(),
+        },
         host: route.host().to_owned(),
         path: path.clone(),
         path_type: path_type.to_owned(),

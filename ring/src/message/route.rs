@@ -148,7 +148,7 @@ pub struct RouteOrigin {
     pub kind: RouteKind,
     /// `namespace/name` of the object.
     pub name: String,
-    /// The field, as `spec.rules[0].http.paths[1]`.
+    /// The field, as `spec.rules[0].http.paths[1]`, or the flag.
     pub rule: String,
 }
 
@@ -157,12 +157,15 @@ pub struct RouteOrigin {
 pub enum RouteKind {
     /// `networking.k8s.io/v1`.
     Ingress,
+    /// `v1`: a Service that a flag names, for what no rule matches.
+    Service,
 }
 
 impl std::fmt::Display for RouteKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Ingress => "Ingress",
+            Self::Service => "Service",
         })
     }
 }

@@ -39,6 +39,11 @@ pub struct AdmissionOptions {
 }
 
 impl AdmissionOptions {
+    /// Where it answers, if it does.
+    pub(crate) fn port(&self) -> Option<u16> {
+        self.validating_webhook.map(|address| address.port())
+    }
+
     pub(crate) fn admission(self, identity: &Identity, settings: &Settings) -> Option<Admission> {
         let files = self
             .validating_webhook_certificate

@@ -48,6 +48,7 @@ fn tell(bed: &Bed, standing: &Standing, problems: &[&str]) {
             .iter()
             .map(|text| Problem::error(id.clone(), *text))
             .collect(),
+        balanced: false,
     };
     let feedback = bed.source.feedback().expect("somebody who writes");
     feedback.tell(1, 1, Outcomes::from([(id, outcome)]));
@@ -343,4 +344,51 @@ fn the_ingress_address_stands_where_nothing_is_known_of_the_pod() {
     until("an address", &bed.server, |server| {
         status(server) == json!([{"ip": "203.0.113.1"}])
     });
+}
+
+/// Of Services those that are ours have a status, and lose it with the last gateway; others keep theirs.
+#[test]
+fn load_balancers_of_ours_have_a_status_and_those_of_others_keep_theirs() {
+    let server = filled();
+    let balancer = |name: &str, class: &str, given: Value| {
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "shop", "name": name},
+            "spec": {"type": "LoadBalancer", "loadBalancerClass": class, "ports": [{"port": 5432}]},
+            "status": {"loadBalancer": {"ingress": given}},
+        })
+    };
+    let here = json!([{"ip": "203.0.113.1"}]);
+    for object in [
+        balancer("ours", "headgate.dev/load-balancer", json!([])),
+        balancer("theirs", "example.com/metal", here),
+    ] {
+        server.store().apply(&object).expect("an object");
+    }
+    let mut bed = Bed::writing(server, options("a"));
+    bed.until_complete();
+    for (name, balanced) in [("ours", true), ("theirs", false), ("web", false)] {
+        let id = Id::new(Kind::Service, ObjectName::new("shop", name));
+        let outcome = Outcome {
+            standing: Standing::InForce,
+            origin: bed.store.origin(&id),
+            problems: Vec::new(),
+            balanced,
+        };
+        let feedback = bed.source.feedback().expect("somebody who writes");
+        feedback.tell(1, 1, Outcomes::from([(id, outcome)]));
+    }
+    let given = |server: &ApiServer, name: &str| {
+        let service = server.store().get("Service", "shop", name).expect("a Service");
+        service["status"]["loadBalancer"]["ingress"].clone()
+    };
+    until("an address", &bed.server, |server| {
+        given(server, "ours")[0]["ip"] == "203.0.113.1"
+    });
+    bed.source.stopper()();
+    while bed.source.next().is_some() {}
+    assert_eq!(given(&bed.server, "ours"), json!([]));
+    assert_eq!(given(&bed.server, "theirs")[0]["ip"], "203.0.113.1");
+    let written =
+        |entry: &headgate_apiserver::Entry| entry.resource == "services/status" && entry.verb == "patch";
+    assert_eq!(bed.server.journal().count(written), 2);
 }

@@ -1,4 +1,4 @@
-//! What is written back to the cluster: the status of Ingresses, and Events about what is wrong.
+//! What is written back to the cluster: the status of Ingresses and Services, and Events about what is wrong.
 //!
 //! Of several gateways one does it, the holder of a Lease. What is to be written is kept apart from the writing
 //! ([`status`], [`events`], [`election`] know neither network nor clock), so that an API server that is slow or away
@@ -28,10 +28,11 @@ use super::access::ApiConnection;
 use super::backoff::Backoff;
 use super::call::send;
 use super::reply::Failure;
+use super::resource::resources;
 pub use addresses::Publish;
 use addresses::serving_pods;
 use headgate_controlplane::feedback::Mailbox;
-use headgate_controlplane::model::{Kind, ObjectName};
+use headgate_controlplane::model::{Id, Kind, ObjectName};
 pub use status::StatusAddress;
 
 /// How often the addresses are looked up.
@@ -58,18 +59,37 @@ pub struct WritingOptions {
     pub pod: Option<ObjectName>,
 }
 
-/// What the API has of an Ingress.
+/// What the API has of an Ingress or a Service.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Seen {
-    /// It is there, with these addresses in its status.
-    There(ObjectName, BTreeSet<StatusAddress>),
-    /// It is gone.
-    Gone(ObjectName),
+    /// It is there.
+    There {
+        id: Id,
+        /// In its status.
+        addresses: BTreeSet<StatusAddress>,
+        /// `spec.loadBalancerIP` of a Service.
+        wish: Option<StatusAddress>,
+    },
+    /// It is gone, or a Service that nobody balances.
+    Gone(Id),
 }
 
 impl Seen {
-    pub(crate) fn ingress(name: &ObjectName, value: &Value) -> Self {
-        Self::There(name.clone(), StatusAddress::of_status(value))
+    pub(crate) fn object(id: &Id, value: &Value) -> Self {
+        let addresses = StatusAddress::of_status(value);
+        let spec = &value["spec"];
+        let balanced = id.kind != Kind::Service || spec["type"] == "LoadBalancer";
+        if !balanced && addresses.is_empty() {
+            return Self::Gone(id.clone());
+        }
+        let wish = spec["loadBalancerIP"]
+            .as_str()
+            .filter(|ip| balanced && !ip.is_empty());
+        Self::There {
+            id: id.clone(),
+            addresses,
+            wish: wish.map(StatusAddress::of),
+        }
     }
 }
 
@@ -111,11 +131,20 @@ pub(crate) async fn write(options: WritingOptions, connection: ApiConnection, mu
     writer.farewell().await;
 }
 
+/// The same for all of a kind, so that it is told once.
+fn status_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Service => "write the status of a Service",
+        _ => "write the status of an Ingress",
+    }
+}
+
 struct Writer {
     options: WritingOptions,
     connection: ApiConnection,
     election: Election,
-    statuses: Statuses,
+    ingresses: Statuses,
+    services: Statuses,
     events: Events,
     led: bool,
     backoff: Backoff,
@@ -141,7 +170,8 @@ impl Writer {
             election: Election::new(options.identity.clone(), terms),
             options,
             connection,
-            statuses: Statuses::default(),
+            ingresses: Statuses::default(),
+            services: Statuses::of_services(),
             events: Events::default(),
             led: false,
             backoff: Backoff::between((Duration::from_millis(200), Duration::from_secs(15))),
@@ -161,7 +191,8 @@ impl Writer {
             if leads {
                 tracing::info!("{} writes status and Events from now on", self.options.identity);
                 // Who did until now may have written something else, or ended in the midst of it.
-                self.statuses.review();
+                self.ingresses.review();
+                self.services.review();
                 self.look_up.reset_immediately();
                 self.has_work = true;
             } else {
@@ -174,17 +205,41 @@ impl Writer {
     fn hear(&mut self, seen: Seen) {
         self.has_work = true;
         match seen {
-            Seen::There(name, addresses) => self.statuses.seen(&name, addresses),
-            Seen::Gone(name) => self.statuses.gone(&name),
+            Seen::There { id, addresses, wish } => {
+                let statuses = self.statuses(id.kind);
+                statuses.wishes(&id.name, wish);
+                statuses.seen(&id.name, addresses);
+            }
+            Seen::Gone(id) => self.statuses(id.kind).gone(&id.name),
         }
+    }
+
+    fn statuses(&mut self, kind: Kind) -> &mut Statuses {
+        match kind {
+            Kind::Service => &mut self.services,
+            _ => &mut self.ingresses,
+        }
+    }
+
+    /// A status that says something else than it is to say, and what.
+    fn next_status(&mut self) -> Option<(Id, BTreeSet<StatusAddress>)> {
+        self.options.publish.as_ref()?;
+        for kind in [Kind::Ingress, Kind::Service] {
+            if let Some((name, addresses)) = self.statuses(kind).next() {
+                return Some((Id::new(kind, name), addresses));
+            }
+        }
+        None
     }
 
     fn take(&mut self, mailbox: &Mailbox) {
         self.has_work = true;
         let outcomes = mailbox.take().map(|report| report.outcomes).unwrap_or_default();
         for (id, (_, outcome)) in outcomes {
-            if id.kind == Kind::Ingress {
-                self.statuses.became(&id.name, &outcome.standing);
+            match id.kind {
+                Kind::Ingress => self.ingresses.became(&id.name, &outcome.standing),
+                Kind::Service => self.services.service_became(&id.name, &outcome),
+                _ => {}
             }
             self.events.became(&id, &outcome);
         }
@@ -203,28 +258,32 @@ impl Writer {
             // Of a gateway that ends and is the last; or it is not known yet. What was written stays until the end.
             Ok(addresses) if addresses.is_empty() => {}
             Ok(addresses) => {
-                self.statuses.publish(addresses);
+                self.services.publish(addresses.clone());
+                self.ingresses.publish(addresses);
                 self.has_work = true;
             }
-            Err(failure) => self.complain("find the addresses for the status of Ingresses", &failure),
+            Err(failure) => self.complain(
+                "find the addresses for the status of Ingresses and Services",
+                &failure,
+            ),
         }
     }
 
     /// Writes one thing.
     async fn work(&mut self) {
-        let publishes = self.options.publish.is_some();
-        if let Some((name, addresses)) = publishes.then(|| self.statuses.next()).flatten() {
-            match self.write_status(&name, &addresses).await {
-                Ok(()) => self.statuses.written(&name, addresses),
+        if let Some((id, addresses)) = self.next_status() {
+            let what = status_of(id.kind);
+            match self.write_status(&id, &addresses).await {
+                Ok(()) => self.statuses(id.kind).written(&id.name, addresses),
                 Err(Failure::Missing) => {}
                 // What RBAC does not allow keeps nobody from the rest.
                 Err(failure @ (Failure::Forbidden(_) | Failure::Invalid(_))) => {
-                    self.complain("write the status of an Ingress", &failure);
+                    self.complain(what, &failure);
                     return;
                 }
                 Err(failure) => {
-                    self.statuses.again(name);
-                    return self.failed("write the status of an Ingress", &failure).await;
+                    self.statuses(id.kind).again(id.name);
+                    return self.failed(what, &failure).await;
                 }
             }
         } else if let Some(cause) = self.events.next() {
@@ -274,13 +333,11 @@ impl Writer {
 
     async fn write_status(
         &self,
-        name: &ObjectName,
+        Id { kind, name }: &Id,
         addresses: &BTreeSet<StatusAddress>,
     ) -> Result<(), Failure> {
-        let path = format!(
-            "/apis/networking.k8s.io/v1/namespaces/{}/ingresses/{}/status",
-            name.namespace, name.name
-        );
+        let objects = resources(*kind)[0].path(Some(&name.namespace));
+        let path = format!("{objects}/{}/status", name.name);
         self.send(
             Method::PATCH,
             &path,
@@ -364,10 +421,16 @@ impl Writer {
             return;
         }
         if self.is_last().await && self.options.clear_on_end && self.options.publish.is_some() {
-            for name in self.statuses.farewell() {
-                if let Err(failure) = self.write_status(&name, &BTreeSet::new()).await {
-                    self.complain("take back the status of an Ingress", &failure);
-                    break;
+            let ingresses = self.ingresses.farewell().into_iter();
+            let ingresses = ingresses.map(|name| Id::new(Kind::Ingress, name));
+            let services = self.services.farewell().into_iter();
+            for id in ingresses.chain(services.map(|name| Id::new(Kind::Service, name))) {
+                match self.write_status(&id, &BTreeSet::new()).await {
+                    Ok(()) | Err(Failure::Missing) => {}
+                    Err(failure) => {
+                        self.complain(status_of(id.kind), &failure);
+                        break;
+                    }
                 }
             }
         }

@@ -1,10 +1,10 @@
-//! `status.loadBalancer` of Ingresses: where clients reach them.
+//! `status.loadBalancer` of Ingresses and Services: where clients reach them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use headgate_controlplane::feedback::Standing;
+use headgate_controlplane::feedback::{Outcome, Standing};
 use headgate_controlplane::model::ObjectName;
 
 /// Where clients connect: an element of `status.loadBalancer.ingress`.
@@ -51,9 +51,14 @@ pub(crate) fn patch(addresses: &BTreeSet<StatusAddress>) -> Value {
     json!({ "status": { "loadBalancer": { "ingress": elements } } })
 }
 
-/// Which Ingresses say what, and what they are to say.
+/// Which objects of a kind say what, and what they are to say.
 #[derive(Debug, Default)]
 pub(crate) struct Statuses {
+    /// What those of them say that are ours, or were, where that alone is taken back; `None` where whatever says the
+    /// published addresses has them from us. A Service of somebody else's may say the same: by it clients get here.
+    said: Option<BTreeMap<ObjectName, BTreeSet<StatusAddress>>>,
+    /// What some of them want to say instead of the published addresses.
+    wishes: BTreeMap<ObjectName, BTreeSet<StatusAddress>>,
     /// As the API has them.
     there: BTreeMap<ObjectName, BTreeSet<StatusAddress>>,
     /// Whether each is served here.
@@ -65,33 +70,90 @@ pub(crate) struct Statuses {
 }
 
 impl Statuses {
-    /// The API has this Ingress.
+    /// Those of Services, of which most are nobody's business here.
+    pub(crate) fn of_services() -> Self {
+        Self {
+            said: Some(BTreeMap::new()),
+            ..Self::default()
+        }
+    }
+
+    /// The API has this object, with these addresses in its status.
     pub(crate) fn seen(&mut self, name: &ObjectName, addresses: BTreeSet<StatusAddress>) {
         if self.there.get(name) != Some(&addresses) {
             self.there.insert(name.clone(), addresses);
             self.due.insert(name.clone());
+            self.note(name);
         }
     }
 
-    /// There is no such Ingress any more.
+    /// What it wants to say, if it is ours.
+    pub(crate) fn wishes(&mut self, name: &ObjectName, wish: Option<StatusAddress>) {
+        let before = match wish {
+            Some(wish) => self.wishes.insert(name.clone(), BTreeSet::from([wish])),
+            None => self.wishes.remove(name),
+        };
+        if before.as_ref() != self.wishes.get(name) {
+            self.due.insert(name.clone());
+        }
+    }
+
+    /// There is no such object any more.
     pub(crate) fn gone(&mut self, name: &ObjectName) {
         self.there.remove(name);
+        self.wishes.remove(name);
         self.ours.remove(name);
         self.due.remove(name);
+        if let Some(said) = &mut self.said {
+            said.remove(name);
+        }
     }
 
     /// What became of an Ingress.
     pub(crate) fn became(&mut self, name: &ObjectName, standing: &Standing) {
-        let ours = match standing {
+        match standing {
             Standing::Gone => {
                 self.ours.remove(name);
-                return;
             }
-            Standing::Foreign | Standing::LeftOut => false,
-            _ => true,
-        };
+            Standing::Foreign | Standing::LeftOut => self.is_ours(name, false),
+            _ => self.is_ours(name, true),
+        }
+    }
+
+    /// What became of a Service.
+    pub(crate) fn service_became(&mut self, name: &ObjectName, outcome: &Outcome) {
+        let refused = matches!(outcome.standing, Standing::Refused { .. });
+        match outcome.standing {
+            Standing::Gone => self.gone(name),
+            _ if outcome.balanced && !refused => self.is_ours(name, true),
+            _ if self.ours.contains_key(name) => self.is_ours(name, false),
+            _ => {}
+        }
+    }
+
+    fn is_ours(&mut self, name: &ObjectName, ours: bool) {
         if self.ours.insert(name.clone(), ours) != Some(ours) {
             self.due.insert(name.clone());
+            self.note(name);
+        }
+    }
+
+    fn wanted(&self, name: &ObjectName) -> &BTreeSet<StatusAddress> {
+        self.wishes.get(name).unwrap_or(&self.published)
+    }
+
+    /// Whether it says what it is to say, and is ours.
+    fn says_ours(&self, name: &ObjectName) -> bool {
+        self.ours.get(name) == Some(&true) && self.there.get(name) == Some(self.wanted(name))
+    }
+
+    /// Remembers what an object of ours says, whoever of the gateways has written it.
+    fn note(&mut self, name: &ObjectName) {
+        if self.says_ours(name)
+            && let Some(said) = &mut self.said
+            && let Some(there) = self.there.get(name)
+        {
+            said.insert(name.clone(), there.clone());
         }
     }
 
@@ -108,20 +170,22 @@ impl Statuses {
         self.due.extend(self.there.keys().cloned());
     }
 
-    /// What an Ingress is to say, where it says something else.
+    /// What an object is to say, where it says something else.
     pub(crate) fn next(&mut self) -> Option<(ObjectName, BTreeSet<StatusAddress>)> {
         while let Some(name) = self.due.pop_first() {
             let (Some(there), Some(ours)) = (self.there.get(&name), self.ours.get(&name)) else {
                 continue;
             };
-            if self.published.is_empty() {
-                continue;
+            let wanted = self.wanted(&name);
+            if *ours && there != wanted && !wanted.is_empty() {
+                return Some((name.clone(), wanted.clone()));
             }
-            // Of an Ingress that is not ours, only what we have said is taken back.
-            if *ours && *there != self.published {
-                return Some((name, self.published.clone()));
-            }
-            if !*ours && *there == self.published {
+            // Of what is not ours, only what we have said is taken back.
+            let said = match &self.said {
+                Some(said) => said.get(&name),
+                None => Some(wanted),
+            };
+            if !*ours && Some(there) == said && !there.is_empty() {
                 return Some((name, BTreeSet::new()));
             }
         }
@@ -133,6 +197,7 @@ impl Statuses {
         if let Some(there) = self.there.get_mut(name) {
             *there = addresses;
         }
+        self.note(name);
     }
 
     /// It could not be written.
@@ -140,12 +205,12 @@ impl Statuses {
         self.due.insert(name);
     }
 
-    /// The Ingresses that say where we are, when nobody is left to serve them.
+    /// The objects that say where we are, when nobody is left to serve them.
     pub(crate) fn farewell(&self) -> Vec<ObjectName> {
-        let ours = |name: &&ObjectName| self.ours.get(*name) == Some(&true);
-        let ours = self.there.keys().filter(ours);
-        ours.filter(|name| self.there.get(*name) == Some(&self.published))
-            .cloned()
-            .collect()
+        let ours = self
+            .there
+            .iter()
+            .filter(|(name, there)| !there.is_empty() && self.says_ours(name));
+        ours.map(|(name, _)| name.clone()).collect()
     }
 }

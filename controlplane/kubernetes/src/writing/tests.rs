@@ -205,6 +205,7 @@ fn outcome(problems: &[&str], resource_version: &str) -> (Id, Outcome) {
             .iter()
             .map(|text| Problem::error(id.clone(), *text))
             .collect(),
+        balanced: false,
     };
     (id, outcome)
 }
@@ -260,4 +261,57 @@ fn an_event_says_what_kubectl_describe_shows() {
     assert_eq!(event["firstTimestamp"], "1970-01-01T00:00:00Z");
     assert_eq!(event["metadata"]["namespace"], "shop");
     assert!(event["message"].as_str().is_some_and(|text| text.len() <= 1024));
+}
+
+/// What became of a Service that is ours and reached, or not.
+fn balanced(yes: bool) -> Outcome {
+    Outcome {
+        standing: Standing::InForce,
+        balanced: yes,
+        ..outcome(&[], "1").1
+    }
+}
+
+#[test]
+fn of_a_service_only_what_was_said_of_it_is_taken_back() {
+    let mut statuses = Statuses::of_services();
+    let here = addresses(&["203.0.113.1"]);
+    statuses.publish(here.clone());
+    // By it clients get here: --publish-service has these addresses of it.
+    statuses.seen(&name("front"), here.clone());
+    statuses.service_became(&name("front"), &balanced(false));
+    statuses.seen(&name("a"), addresses(&[]));
+    statuses.service_became(&name("a"), &balanced(true));
+    assert_eq!(statuses.next(), Some((name("a"), here.clone())));
+    statuses.written(&name("a"), here);
+    assert_eq!(statuses.next(), None);
+    assert_eq!(statuses.farewell(), [name("a")]);
+    statuses.service_became(&name("a"), &balanced(false));
+    assert_eq!(statuses.next(), Some((name("a"), addresses(&[]))));
+    statuses.written(&name("a"), addresses(&[]));
+    assert_eq!((statuses.next(), statuses.farewell()), (None, Vec::new()));
+    // What the dataplane does not take is not said either.
+    let refused = balanced(true).refused(&"no room".into(), "it is left out");
+    statuses.service_became(&name("a"), &refused);
+    assert_eq!(statuses.next(), None);
+}
+
+#[test]
+fn a_service_may_wish_for_an_address_and_another_gateway_may_have_written_it() {
+    let mut statuses = Statuses::of_services();
+    let wish = addresses(&["198.51.100.9"]);
+    statuses.wishes(&name("a"), Some(StatusAddress::of("198.51.100.9")));
+    statuses.seen(&name("a"), addresses(&[]));
+    statuses.service_became(&name("a"), &balanced(true));
+    // It needs no published address.
+    assert_eq!(statuses.next(), Some((name("a"), wish.clone())));
+    statuses.seen(&name("a"), wish.clone());
+    assert_eq!(statuses.next(), None);
+    // Now it is a ClusterIP, and wishes for nothing.
+    statuses.wishes(&name("a"), None);
+    statuses.service_became(&name("a"), &balanced(false));
+    assert_eq!(statuses.next(), Some((name("a"), addresses(&[]))));
+    statuses.gone(&name("a"));
+    statuses.seen(&name("a"), wish);
+    assert_eq!(statuses.next(), None, "another of that name");
 }

@@ -120,9 +120,15 @@ impl<'a> Classes<'a> {
         let Some(ClassName::Field(class)) = &ingress.class else {
             return None;
         };
-        let ours = |key: &String| OUR_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix));
-        let is_nobodys = !self.by_name.contains_key(class.as_str()) && ingress.annotations.keys().any(ours);
-        is_nobodys.then_some(class)
+        (!self.by_name.contains_key(class.as_str()) && looks_like_ours(ingress)).then_some(class)
+    }
+
+    /// Name and controller of the class that an Ingress names, where it is somebody else's and the Ingress looks like one
+    /// of ours.
+    pub(super) fn of_look_alike<'i>(&self, ingress: &'i Ingress) -> Option<(&'i str, &'a str)> {
+        let (ClassName::Field(name) | ClassName::Annotation(name)) = ingress.class.as_ref()?;
+        let class = self.by_name.get(name.as_str())?;
+        looks_like_ours(ingress).then_some((name, &class.controller))
     }
 
     /// `None` where it names no class and there is no default one.
@@ -150,4 +156,9 @@ impl<'a> Classes<'a> {
         self.selection.controllers.contains(&class.controller)
             || (self.selection.by_name && name == self.selection.class)
     }
+}
+
+fn looks_like_ours(ingress: &Ingress) -> bool {
+    let ours = |key: &String| OUR_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix));
+    ingress.annotations.keys().any(ours)
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use foldhash::{HashMap, HashMapExt};
-use headgate_ring::message::{PathMatch, RouteMatch, RouteOrigin, VirtualHost};
+use headgate_ring::message::{PathMatch, Route, RouteMatch, RouteOrigin, VirtualHost};
 use headgate_ring::path::of_rule;
 
 use super::ingress::{Candidate, id};
@@ -47,11 +47,13 @@ impl Host {
     }
 
     /// The routes in their order. Of two for the same requests the first has them: what is written down before a default
-    /// backend, the older object before the younger.
+    /// backend, the older object before the younger. Where none takes all that is left, `fallback` does, redirected as the
+    /// oldest object of the host wants it.
     pub(super) fn compile(
         &mut self,
         name: &str,
         has_tls: bool,
+        fallback: Option<Route>,
         settings: &Settings,
     ) -> (VirtualHost, Vec<Note>) {
         let mut taken: HashMap<Cow<'_, RouteMatch>, &RouteOrigin> = HashMap::new();
@@ -70,6 +72,12 @@ impl Host {
             }
             let mut route = candidate.route.clone();
             route.filters = candidate.wish.filters(&matches.path, has_tls, settings);
+            routes.push(route);
+        }
+        if let (Some(mut route), None) = (fallback, &self.root) {
+            let oldest = self.candidates.values().min_by_key(|c| (c.age, &c.object));
+            let wish = oldest.map(|candidate| candidate.wish).unwrap_or_default();
+            route.filters = wish.filters(&route.matches.path, has_tls, settings);
             routes.push(route);
         }
         let host = name.to_owned();

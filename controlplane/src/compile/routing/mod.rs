@@ -7,8 +7,10 @@
 mod backend;
 mod certificates;
 mod classes;
+mod fallback;
 mod host;
 mod ingress;
+mod lookalikes;
 mod rank;
 mod tls_redirect;
 
@@ -28,8 +30,10 @@ use certificates::Certificates;
 use classes::Classes;
 pub use classes::IngressSelection;
 pub(crate) use classes::{Assignment, assign};
+use fallback::Fallback;
 use host::Host;
 use ingress::{Written, id};
+use lookalikes::LookAlikes;
 
 /// Ingresses by what they name.
 type Users = BTreeMap<ObjectName, BTreeSet<ObjectName>>;
@@ -44,7 +48,10 @@ pub(super) struct Routing {
     /// How many Ingresses give each host TLS.
     tls_hosts: BTreeMap<String, usize>,
     certificates: Certificates,
+    /// Of the flag, once it was looked at.
+    fallback: Option<Fallback>,
     unclassed: Notes<ObjectName>,
+    look_alikes: LookAlikes,
     contested: Notes<String>,
     /// Ingresses to be read again.
     stale: BTreeSet<ObjectName>,
@@ -81,6 +88,11 @@ impl Routing {
 
     pub(super) fn classes_changed(&mut self) {
         self.reclassed = true;
+    }
+
+    /// Whether Ingresses of a class look like ours, which it is not.
+    pub(super) fn is_look_alike(&self, class: &str) -> bool {
+        self.look_alikes.contains(class)
     }
 
     /// Whether an Ingress is served.
@@ -120,9 +132,11 @@ impl Routing {
                 .map(|ingress| Written::read(world, settings, name, ingress));
             if ingress.is_none() {
                 self.unclassed.set(name.clone(), Vec::new());
+                self.look_alikes.set(name, None);
             }
             self.replace(name, written, feeds, ledger);
         }
+        self.settle_fallback(world, settings, feeds, ledger);
         let hosts = std::mem::take(&mut self.stale_hosts);
         for host in &hosts {
             self.put_host(host, settings, ledger);
@@ -133,6 +147,35 @@ impl Routing {
             hosts: hosts.len(),
             fed: 0,
         }
+    }
+
+    /// The default backend of all hosts: as long as it can take anything, each host ends with it.
+    fn settle_fallback(
+        &mut self,
+        world: &World<'_>,
+        settings: &Settings,
+        feeds: &mut Feeds,
+        ledger: &mut Ledger<'_>,
+    ) {
+        let Some(name) = &settings.default_backend else {
+            return;
+        };
+        if self.fallback.is_some() && !feeds.is_stale(name) {
+            return;
+        }
+        let now = Fallback::of(world, name);
+        let before = self.fallback.take().unwrap_or_default();
+        if before.upstream() != now.upstream() {
+            if let Some((upstream, fed_by)) = now.upstream() {
+                self.use_upstream(upstream, Some(fed_by), feeds, ledger);
+            }
+            if let Some((upstream, _)) = before.upstream() {
+                self.leave_upstream(upstream, feeds, ledger);
+            }
+            self.stale_hosts.extend(self.hosts.keys().cloned());
+            self.stale_hosts.insert(String::new());
+        }
+        self.fallback = Some(now);
     }
 
     /// Whether an Ingress is served; one that is probably meant to be and is not gets a line.
@@ -151,6 +194,8 @@ impl Routing {
             }
         };
         self.unclassed.set(name.clone(), notes);
+        let theirs = (assignment == Assignment::Theirs).then(|| classes.of_look_alike(ingress));
+        self.look_alikes.set(name, theirs.flatten());
         assignment == Assignment::Ours
     }
 
@@ -264,16 +309,21 @@ impl Routing {
     fn put_host(&mut self, name: &str, settings: &Settings, ledger: &mut Ledger<'_>) {
         let has_tls = self.has_tls(name);
         let key = Key::VirtualHost(name.to_owned());
-        let Some(host) = self.hosts.get_mut(name) else {
-            return;
-        };
-        if host.is_empty() {
+        if self.hosts.get(name).is_some_and(Host::is_empty) {
             self.hosts.remove(name);
-            self.contested.set(name.to_owned(), Vec::new());
-            ledger.delete(&key);
-            return;
         }
-        let (made, notes) = host.compile(name, has_tls, settings);
+        let fallback = self.fallback.as_ref().and_then(Fallback::route);
+        let mut nobodys = Host::default();
+        let host = match self.hosts.get_mut(name) {
+            Some(host) => host,
+            None if name.is_empty() && fallback.is_some() => &mut nobodys,
+            None => {
+                self.contested.set(name.to_owned(), Vec::new());
+                ledger.delete(&key);
+                return;
+            }
+        };
+        let (made, notes) = host.compile(name, has_tls, fallback, settings);
         self.contested.set(name.to_owned(), notes);
         ledger.put(Object::VirtualHost(made));
     }
@@ -334,8 +384,9 @@ impl Routing {
             .values()
             .flat_map(|w| w.notes.iter().chain(&w.tls.notes));
         let kept = self.unclassed.iter().chain(self.contested.iter()).chain(written);
-        let kept = kept.chain(self.certificates.notes()).cloned();
-        kept.chain(
+        let fallback = self.fallback.iter().flat_map(|fallback| &fallback.note);
+        let kept = kept.chain(self.certificates.notes()).chain(fallback).cloned();
+        kept.chain(self.look_alikes.notes()).chain(
             self.served
                 .iter()
                 .filter_map(|(name, written)| self.unused_default(name, written)),
@@ -415,6 +466,7 @@ impl Routing {
             && self.by_secret.is_empty()
             && self.tls_hosts.is_empty()
             && self.certificates.is_empty()
+            && self.look_alikes.is_empty()
             && self.stale.is_empty()
             && self.stale_hosts.is_empty()
     }

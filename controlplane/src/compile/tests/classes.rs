@@ -1,9 +1,9 @@
 //! Which Ingresses are ours.
 
 use super::routes::{class, ingress, services};
-use crate::compile::{IngressSelection, Settings};
-use crate::model::Selector;
-use crate::testing::{compiled, compiled_store, put, settings};
+use crate::compile::{Compiler, IngressSelection, Settings, State, apply};
+use crate::model::{Id, Kind, ObjectName, Selector};
+use crate::testing::{NOW, compiled, compiled_store, put, settings};
 
 #[test]
 fn a_class_that_nobody_has_is_told_where_its_ingress_looks_like_ours() {
@@ -20,9 +20,53 @@ fn a_class_that_nobody_has_is_told_where_its_ingress_looks_like_ours() {
         ]
     );
     let theirs = class("nginx", "k8s.io/ingress-nginx", false);
-    for text in [nginx(text("")), nginx(text(annotated)) + &theirs] {
+    for text in [nginx(text("")), nginx(text("")) + &theirs] {
         assert_eq!(compiled(&text).lines, Vec::<String>::new());
     }
+}
+
+/// On the class and not on each Ingress, and the same words whoever of them comes and goes.
+#[test]
+fn a_class_of_somebody_elses_whose_ingresses_look_like_ours_is_told_once() {
+    let annotated = ", annotations: {nginx.ingress.kubernetes.io/ssl-redirect: 'false'}";
+    let one = |name: &str, annotations: &str| {
+        ingress(name, annotations, "h.test", "/", "")
+            .replace("ingressClassName: headgate", "ingressClassName: nginx")
+    };
+    let theirs = class("nginx", "k8s.io/ingress-nginx", false);
+    let told = "IngressClass nginx: spec.controller: Ingresses of this class have annotations such as are served here, and \
+                \"k8s.io/ingress-nginx\" is none of the controllers that are. If nobody else serves them, \
+                --controller-class=k8s.io/ingress-nginx does";
+    let mut store = Default::default();
+    let mut compiler = Compiler::new(settings());
+    let mut state = State::new();
+    let mut after = |file: &str, text: &str| {
+        let changed = put(&mut store, &[(file, text)]);
+        let changes = compiler.update(&state, store.model(), &changed, NOW);
+        apply(&mut state, changes);
+        let lines: Vec<_> = compiler.problems().iter().map(ToString::to_string).collect();
+        (
+            lines,
+            compiler.serves(&Id::new(Kind::IngressClass, ObjectName::new("", "nginx"))),
+        )
+    };
+    let silent = (Vec::new(), true);
+    assert_eq!(after("class.yaml", &theirs), silent);
+    assert_eq!(after("plain.yaml", &one("plain", "")), silent);
+    assert_eq!(
+        after("a.yaml", &one("a", annotated)),
+        (vec![told.to_owned()], false)
+    );
+    assert_eq!(after("b.yaml", &one("b", annotated)).0, [told]);
+    assert_eq!(after("a.yaml", &one("a", "")).0, [told]);
+    assert_eq!(after("b.yaml", ""), silent);
+    assert_eq!(after("b.yaml", &one("b", annotated)).0, [told]);
+    let ours = class("nginx", "headgate.dev/ingress", false);
+    let lines = after("class.yaml", &ours).0;
+    assert!(
+        lines.iter().all(|line| !line.starts_with("IngressClass")),
+        "{lines:?}"
+    );
 }
 
 /// Whether an Ingress is served beside an IngressClass of ingress-nginx, in a namespace of the team "web".

@@ -1,12 +1,14 @@
 mod certificates;
 mod classes;
 mod cluster_policies;
+mod default_backend;
 pub(crate) mod incremental;
 mod limits;
 mod mirrored;
 mod parts;
 mod pods;
 mod policies;
+mod port_maps;
 mod redirects;
 mod routes;
 mod services;

@@ -1,6 +1,9 @@
-use crate::compile::Settings;
+use std::collections::BTreeSet;
+
+use crate::compile::{Compiler, LoadBalancerSelection, Settings, State, apply};
+use crate::model::{Id, Kind, ObjectName};
 use crate::source::store::Store;
-use crate::testing::{compiled, compiled_store, put, settings};
+use crate::testing::{NOW, compiled, compiled_store, put, settings};
 
 /// A dual-stack Service with a named target port, and three pods: two with the port under different numbers, one
 /// that is not ready.
@@ -306,4 +309,114 @@ fn endpoints_on_loopback_are_left_out_with_a_line_unless_sockets_reach_them() {
         ["Tcp 198.51.100.1:80 default/s -> 10.0.0.1:80 127.0.0.2:80"]
     );
     assert_eq!(result.lines, Vec::<String>::new());
+}
+
+/// A Service of a class at port 5432, and what its status says.
+fn balancer(name: &str, spec: &str, given: &str) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{type: LoadBalancer, {spec} \
+         ports: [{{port: 5432}}]}}\nstatus: {{loadBalancer: {{ingress: [{given}]}}}}\n"
+    )
+}
+
+/// Where each is served, with flags; and what it says.
+fn of_class(text: &str, addresses: &[&str], without_class: bool) -> (Vec<String>, Vec<String>) {
+    let settings = Settings {
+        addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+        load_balancers: LoadBalancerSelection {
+            class: Some("headgate.dev/load-balancer".to_owned()),
+            without_class,
+        },
+        ..settings()
+    };
+    let mut store = Store::default();
+    put(&mut store, &[("a.yaml", text)]);
+    let result = compiled_store(&store, &settings);
+    (result.balanced(), result.lines)
+}
+
+#[test]
+fn load_balancers_of_our_class_are_served_at_the_ingress_addresses() {
+    let ours = balancer(
+        "ours",
+        "loadBalancerClass: headgate.dev/load-balancer,",
+        "{ip: 198.51.100.7}",
+    );
+    let two = ["203.0.113.1", "2001:db8::1"];
+    assert_eq!(
+        of_class(&ours, &two, false).0,
+        [
+            "Tcp 203.0.113.1:5432 default/ours ->",
+            "Tcp [2001:db8::1]:5432 default/ours ->"
+        ],
+        "and not where its status says, which is what is written for all gateways"
+    );
+    let wish = "loadBalancerClass: headgate.dev/load-balancer, loadBalancerIP: 198.51.100.9,";
+    let wishing = balancer("ours", wish, "{ip: 198.51.100.7}");
+    assert_eq!(
+        of_class(&wishing, &two, false).0,
+        ["Tcp 198.51.100.9:5432 default/ours ->"]
+    );
+    // Somebody else gives these their addresses.
+    for (spec, without_class) in [("loadBalancerClass: example.com/metal,", true), ("", false)] {
+        let theirs = balancer("theirs", spec, "{ip: 198.51.100.7}");
+        assert_eq!(
+            of_class(&theirs, &two, without_class).0,
+            ["Tcp 198.51.100.7:5432 default/theirs ->"]
+        );
+    }
+    let classless = balancer("classless", "", "{ip: 198.51.100.7}");
+    assert_eq!(
+        of_class(&classless, &two[..1], true).0,
+        ["Tcp 203.0.113.1:5432 default/classless ->"]
+    );
+    assert_eq!(
+        of_class(&ours, &[], false),
+        (
+            Vec::new(),
+            vec![
+                "Service default/ours: spec.loadBalancerClass: without --ingress-address there is no address where it could \
+                 be served"
+                    .to_owned()
+            ]
+        )
+    );
+}
+
+/// A compiler that knows which load balancers clients reach.
+#[test]
+fn a_load_balancer_that_has_no_frontend_is_not_balanced() {
+    let settings = Settings {
+        load_balancers: LoadBalancerSelection {
+            class: None,
+            without_class: true,
+        },
+        ..settings()
+    };
+    let id = |name: &str| Id::new(Kind::Service, ObjectName::new("default", name));
+    let (mut store, mut compiler, mut state) = (Store::default(), Compiler::new(settings), State::new());
+    let mut update = |file: &str, text: &str| {
+        let changed = put(&mut store, &[(file, text)]);
+        let changes = compiler.update(&state, store.model(), &changed, NOW);
+        apply(&mut state, changes);
+        let reassigned = compiler.take_reassigned();
+        (reassigned, ["a", "b"].map(|name| compiler.balances(&id(name))))
+    };
+    let b = balancer("b", "", "");
+    assert_eq!(update("b.yaml", &b), (BTreeSet::from([id("b")]), [false, true]));
+    // The first by name has the port.
+    let reassigned = BTreeSet::from([id("a"), id("b")]);
+    assert_eq!(
+        update("a.yaml", &balancer("a", "", "")),
+        (reassigned, [true, false])
+    );
+    let (reassigned, balanced) = update(
+        "a.yaml",
+        &balancer("a", "loadBalancerSourceRanges: [192.0.2.0/24],", ""),
+    );
+    assert_eq!((reassigned.contains(&id("b")), balanced), (true, [false, true]));
+    assert_eq!(
+        update("b.yaml", &b.replace("LoadBalancer", "ClusterIP")).1,
+        [false, false]
+    );
 }

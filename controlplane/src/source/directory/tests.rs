@@ -502,6 +502,7 @@ fn a_refusal_is_said_once_as_long_as_it_lasts() {
         standing: Standing::InForce,
         origin: Some(origin),
         problems: Vec::new(),
+        balanced: false,
     };
     let refused = good.refused(&"no room".into(), "until it changes it is left out");
     let mut lines = |outcome: &Outcome| {

@@ -51,6 +51,19 @@
 {{- with $controller.scope.namespaceSelector }}
 - {{ printf "--watch-namespace-selector=%s" . | quote }}
 {{- end }}
+{{- with $controller.defaultBackendService }}
+- --default-backend-service={{ . }}
+{{- end }}
+{{- range $of := list "tcp" "udp" }}
+{{- if get $.Values $of }}
+- --{{ $of }}-services-configmap={{ include "headgate.portMap" (dict "root" $ "of" $of) }}
+{{- end }}
+{{- end }}
+{{- /* The kernel's sockets balance no Services. */}}
+- {{ printf "--load-balancer-class=%s" (ternary $controller.loadBalancerClass "" (ne (include "headgate.packets" .) "")) | quote }}
+{{- if and $controller.loadBalancerWithoutClass (include "headgate.packets" .) }}
+- --load-balancer-without-class
+{{- end }}
 {{- with include "headgate.publishService" . }}
 - --publish-service={{ . }}
 {{- end }}

@@ -79,6 +79,21 @@ app.kubernetes.io/component: gateway
 {{- end -}}
 {{- end -}}
 
+{{/* NAMESPACE/NAME of the ConfigMap of ports, of tcp or udp: a dict of root and of which. */}}
+{{- define "headgate.portMap" -}}
+{{- $namespace := (get .root.Values.controller .of).configMapNamespace -}}
+{{- printf "%s/%s-%s" (default (include "headgate.namespace" .root) $namespace) (include "headgate.fullname" .root) .of -}}
+{{- end -}}
+
+{{/* The ConfigMaps that the control plane reads, as a list of YAML. */}}
+{{- define "headgate.configMaps" -}}
+{{- $all := .Values.rbac.configMaps -}}
+{{- range $of := list "tcp" "udp" -}}
+{{- if get $.Values $of }}{{ $all = append $all (include "headgate.portMap" (dict "root" $ "of" $of)) }}{{ end -}}
+{{- end -}}
+{{- toYaml $all -}}
+{{- end -}}
+
 {{- define "headgate.electionID" -}}
 {{- default (printf "%s-leader" (include "headgate.fullname" .)) .Values.controller.electionID -}}
 {{- end -}}

@@ -13,7 +13,7 @@
   verbs: [get, list, watch]
 {{- end -}}
 
-{{/* Kinds that are in namespaces, the status of Ingresses, and Events about all of them. */}}
+{{/* Kinds that are in namespaces, the status of Ingresses and Services, and Events about all of them. */}}
 {{- define "headgate.namespacedRules" -}}
 - apiGroups: [""]
   resources: [pods, services]
@@ -27,6 +27,11 @@
 - apiGroups: [networking.k8s.io]
   resources: [ingresses/status]
   verbs: [patch]
+{{- if include "headgate.packets" . }}
+- apiGroups: [""]
+  resources: [services/status]
+  verbs: [patch]
+{{- end }}
 {{ include "headgate.eventRules" . }}
 {{- if eq .Values.rbac.secrets "cluster" }}
 {{ include "headgate.secretRules" (list) }}

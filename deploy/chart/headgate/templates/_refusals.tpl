@@ -3,11 +3,9 @@ Values of the ingress-nginx chart that nothing here honours, and what to do inst
 words; one that is empty, false, or off by `enabled: false` asks for nothing and is let through.
 */}}
 {{- define "headgate.refusals" -}}
-tcp: TCP ports of a ConfigMap are not served yet; a Service of type LoadBalancer is, in mode packets
-udp: UDP ports of a ConfigMap are not served yet; a Service of type LoadBalancer is, in mode packets
-defaultBackend: there is none to install; an Ingress with spec.defaultBackend names one
+defaultBackend: there is none to install; controller.defaultBackendService names one
 dhParam: TLS here has no finite-field Diffie-Hellman
-portNamePrefix: it is for ports of tcp and udp, which are not served yet
+portNamePrefix: it is for ports of a Service, and those of tcp and udp have none, since clients connect to the addresses themselves
 serviceAccount.automountServiceAccountToken: the token is mounted into the control plane alone
 controller.name: fullnameOverride names all objects
 controller.addHeaders: headers for all responses are not there yet
@@ -38,11 +36,9 @@ controller.proxySetHeaders: headers for all requests are not there yet
 controller.resizePolicy: worker threads are counted at the start
 controller.service.external: there is one Service; controller.service is it
 controller.service.internal: there is one Service; a second is made by hand, for the same pods
-controller.service.nodePorts.tcp: TCP ports of a ConfigMap are not served yet
-controller.service.nodePorts.udp: UDP ports of a ConfigMap are not served yet
+controller.service.nodePorts.tcp: ports of tcp are served in mode packets, where there is no Service
+controller.service.nodePorts.udp: ports of udp are served in mode packets, where there is no Service
 controller.shareProcessNamespace: the planes must not see each other's processes
-controller.tcp: TCP ports of a ConfigMap are not served yet
-controller.udp: UDP ports of a ConfigMap are not served yet
 {{- end -}}
 
 {{/* Fails with all that cannot be honoured, each by its name. */}}
@@ -63,6 +59,11 @@ controller.udp: UDP ports of a ConfigMap are not served yet
 {{- if eq (include "headgate.kind" .) "Deployment" }}{{ $wrong = append $wrong "controller.kind: mode packets is a DaemonSet, since interfaces are of a node; mode sockets can be a Deployment" }}{{ end -}}
 {{- if and (kindIs "bool" $controller.hostNetwork) (not $controller.hostNetwork) }}{{ $wrong = append $wrong "controller.hostNetwork: mode packets needs the node's network; mode sockets does without" }}{{ end -}}
 {{- if $controller.service.enabled }}{{ $wrong = append $wrong "controller.service.enabled: in mode packets clients connect to the addresses themselves, which a Service would lead past; mode sockets has one" }}{{ end -}}
+{{- end -}}
+{{- if not (include "headgate.packets" .) -}}
+{{- range $name := list "tcp" "udp" -}}
+{{- if get $.Values $name }}{{ $wrong = append $wrong (printf "%s: ports are given to Services in mode packets; the kernel's sockets serve Ingresses alone" $name) }}{{ end -}}
+{{- end -}}
 {{- end -}}
 {{- if and (eq .Values.rbac.secrets "namespaces") (not .Values.rbac.secretNamespaces) }}{{ $wrong = append $wrong "rbac.secretNamespaces: rbac.secrets is namespaces, and none is named" }}{{ end -}}
 {{- if and .Values.rbac.scope (not $controller.scope.enabled) }}{{ $wrong = append $wrong "rbac.scope: without a ClusterRole nothing outside of a scope can be served; set controller.scope.enabled" }}{{ end -}}
