@@ -12,7 +12,11 @@ use anyhow::{Context, Result};
 use crate::Lab;
 use crate::{Namespace, Pod, PodSpec, tls::Authority};
 
-const MANIFESTS: [(&str, &str); 4] = [
+const MANIFESTS: [(&str, &str); 5] = [
+    (
+        "00-namespace.yaml",
+        include_str!("../../examples/00-namespace.yaml"),
+    ),
     ("pods.yaml", include_str!("../../examples/pods.yaml")),
     ("services.yaml", include_str!("../../examples/services.yaml")),
     ("ingress.yaml", include_str!("../../examples/ingress.yaml")),

@@ -269,11 +269,10 @@ fn small_objects_are_made_changed_and_deleted() {
 fn the_examples_are_applied() {
     each(&Settings::default(), |server, kubectl| {
         server.store().apply(&cluster_network_policies()).expect("stored");
-        // The namespace stands with the pods, and must be there before what lives in it.
-        kubectl.run(&format!("apply -f {ROOT}/examples/pods.yaml"));
         let applied = kubectl.run(&format!("apply -f {ROOT}/examples"));
         assert!(
-            applied.contains("clusternetworkpolicy.policy.networking.k8s.io/")
+            applied.contains("namespace/shop created")
+                && applied.contains("clusternetworkpolicy.policy.networking.k8s.io/")
                 && applied.contains("ingress.networking.k8s.io/")
         );
         // All is found as it was left, but where a manifest has a status: that is not kubectl's to write.
