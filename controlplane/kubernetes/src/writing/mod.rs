@@ -41,6 +41,8 @@ const LOOK_UP: Duration = Duration::from_secs(15);
 const REMIND: Duration = Duration::from_secs(60);
 /// Writes are this far apart, so that thousands of them leave the server room for others.
 const BETWEEN: Duration = Duration::from_millis(5);
+/// What a clock of milliseconds and a server that hesitates have held up is made good as far as this.
+const ARREARS: Duration = Duration::from_millis(50);
 
 /// What to write, and as whom.
 #[derive(Clone, Debug)]
@@ -271,6 +273,7 @@ impl Writer {
 
     /// Writes one thing.
     async fn work(&mut self) {
+        let begun = Instant::now();
         if let Some((id, addresses)) = self.next_status() {
             let what = status_of(id.kind);
             match self.write_status(&id, &addresses).await {
@@ -308,7 +311,8 @@ impl Writer {
         }
         self.complaint = None;
         self.backoff.reset();
-        self.next = Instant::now() + BETWEEN;
+        let earliest = begun.checked_sub(ARREARS).unwrap_or(begun);
+        self.next = self.next.max(earliest) + BETWEEN;
     }
 
     async fn failed(&mut self, what: &str, failure: &Failure) {
