@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use headgate_apiserver::{ApiServer, Settings};
+use headgate_apiserver::{ApiServer, Entry, Settings};
 use headgate_lab::free_port;
 use serde_json::json;
 
@@ -72,9 +72,13 @@ pub(crate) fn run(options: &KubernetesOptions) -> Result<()> {
         Row::new("MiB of the dataplane"),
     ];
     let mut idle = Row::new("transactions by 1,000 heartbeats of nodes and conditions of pods");
-    for _ in 0..options.rounds {
+    let mut written = Row::new("s from then until the status of each Ingress is written, the first time");
+    for round in 0..options.rounds {
         let gateway = Planes::start(&options.headgate, &server)?;
         sync.push(gateway.sync.as_secs_f64() * 1e3);
+        if round == 0 {
+            written.push(statuses(&server, size.ingresses)?.as_secs_f64());
+        }
         let mut probe = Probe::open(gateway.http, gateway.metrics)?;
         for change in 0..options.changes {
             routes.push(probe.route(&server, change)?);
@@ -94,13 +98,23 @@ pub(crate) fn run(options: &KubernetesOptions) -> Result<()> {
         options.rounds,
         std::thread::available_parallelism()?
     );
-    table(&title, &[sync]);
+    table(&title, &[sync, written]);
     for changes in [routes, endpoints] {
         changes.print();
     }
     table("Resident at the end of each round", &memory);
     table("What does not count", &[idle]);
     Ok(())
+}
+
+/// How long it takes from now until so many statuses of Ingresses are written.
+fn statuses(server: &ApiServer, count: usize) -> Result<Duration> {
+    let begun = Instant::now();
+    let written = |entry: &Entry| entry.resource == "ingresses/status" && entry.status == 200;
+    if !server.journal().wait(count, PATIENCE, written) {
+        bail!("not all {count} statuses are written after {PATIENCE:?}");
+    }
+    Ok(begun.elapsed())
 }
 
 /// Times of changes, from the API server's taking one until each worker answers by it.

@@ -35,26 +35,36 @@ pub(crate) struct Bed {
 impl Bed {
     /// With one process that keeps both planes.
     pub(crate) fn new(settings: Settings) -> Self {
+        Self::with(settings, &[])
+    }
+
+    /// And these flags.
+    pub(crate) fn with(settings: Settings, flags: &[&str]) -> Self {
         let bed = Self::without_gateway(settings);
+        let gateway = bed.start(bed.directory(), bed.kubeconfig(), bed.http, flags);
+        *bed.gateway.borrow_mut() = Some(gateway);
+        bed
+    }
+
+    /// Both planes, kept by one process.
+    pub(crate) fn start(
+        &self,
+        directory: &Path,
+        kubeconfig: PathBuf,
+        http: SocketAddr,
+        flags: &[&str],
+    ) -> Gateway {
+        let port = http.port().to_string();
+        let own = ["--http-port", &port, "--https-port", "0", "--election-ttl", "4s"];
         let options = GatewayOptions {
             program: PROGRAM.into(),
             ports: vec!["kernel".to_owned()],
-            objects: Objects::Cluster(bed.kubeconfig()),
-            ingress: vec![bed.http.ip()],
+            objects: Objects::Cluster(kubeconfig),
+            ingress: vec![http.ip()],
             log: "info".to_owned(),
-            arguments: [
-                "--http-port",
-                &bed.http.port().to_string(),
-                "--https-port",
-                "0",
-                "--election-ttl",
-                "4s",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
+            arguments: own.iter().chain(flags).map(|&flag| flag.to_owned()).collect(),
         };
-        *bed.gateway.borrow_mut() = Some(Gateway::start_in(&HERE, bed.directory(), &options).unwrap());
-        bed
+        Gateway::start_in(&HERE, directory, &options).unwrap()
     }
 
     /// Whoever wants one starts it.

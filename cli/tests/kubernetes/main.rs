@@ -3,6 +3,8 @@
 
 mod apart;
 mod bed;
+mod flags;
+mod leaders;
 mod load;
 
 use std::time::{Duration, Instant};
