@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Prop};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
@@ -31,6 +31,8 @@ pub struct Device {
     pub link: Link,
     /// `IFLA_IFNAME`.
     pub name: String,
+    /// `IFLA_ALT_IFNAME`, of which there may be several.
+    pub other_names: Vec<String>,
     /// `IFF_LOWER_UP`: there is a carrier.
     pub carrier: bool,
     /// `IFLA_INFO_KIND` is `veth`.
@@ -98,6 +100,7 @@ pub(super) fn device(message: &LinkMessage) -> Device {
     let mut device = Device {
         link,
         name: String::new(),
+        other_names: Vec::new(),
         carrier: message.header.flags.contains(LinkFlags::LowerUp),
         veth: false,
         rx_queues: 1,
@@ -105,6 +108,9 @@ pub(super) fn device(message: &LinkMessage) -> Device {
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => device.name.clone_from(name),
+            LinkAttribute::PropList(properties) => {
+                device.other_names = properties.iter().filter_map(other_name).collect();
+            }
             LinkAttribute::Address(bytes) => device.link.mac = bytes.as_slice().try_into().ok(),
             LinkAttribute::Mtu(mtu) => device.link.mtu = *mtu,
             LinkAttribute::NumRxQueues(count) => device.rx_queues = *count,
@@ -117,6 +123,13 @@ pub(super) fn device(message: &LinkMessage) -> Device {
         }
     }
     device
+}
+
+fn other_name(property: &Prop) -> Option<String> {
+    match property {
+        Prop::AltIfName(name) => Some(name.clone()),
+        _ => None,
+    }
 }
 
 /// `None` for families other than IP.

@@ -121,6 +121,12 @@ impl Mirror {
         &self.kernel
     }
 
+    /// What speaks to the kernel, by the same socket.
+    #[must_use]
+    pub fn handle(&self) -> rtnetlink::Handle {
+        self.handle.clone()
+    }
+
     /// What asks the kernel to resolve neighbours.
     #[must_use]
     pub fn asker(&self) -> Asker {

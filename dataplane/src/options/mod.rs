@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-pub use values::{Cores, PortRange};
+pub use values::{Cores, PortChoice, PortRange};
 
 use crate::telemetry::flow_log;
 use crate::telemetry::metrics::Detail;
@@ -21,8 +21,10 @@ use crate::telemetry::metrics::Detail;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Dataplane")]
 pub struct Options {
-    /// An interface that packets come from and go to; give it once for each. Or "kernel" alone: Ingresses are served on the
-    /// kernel's sockets, without interfaces and without privileges
+    /// An interface that packets come from and go to; give it once for each: by its name or another of its names (ip link
+    /// property), by a pattern that one of them fits, as in 'ens*', or "default-route" for that of the default route, of IPv4
+    /// where there is one ("default-route-v6" of IPv6). Or "kernel" alone: Ingresses are served on the kernel's sockets,
+    /// without interfaces and without privileges
     #[arg(long = "port", value_name = "IF", required = true, value_parser = values::interface)]
     pub ports: Vec<String>,
 

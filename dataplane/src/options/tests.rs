@@ -98,7 +98,7 @@ fn values_are_taken() {
 #[test]
 fn wrong_values_say_what_is_right() {
     let cases: [(&[&str], &str); 13] = [
-        (&["--port", "an-interface-name"], "at most 15 bytes"),
+        (&["--port", &"long-".repeat(26)], "at most 15 bytes"),
         (&["--port", "a b"], "no space"),
         (&["--cores", "1,x"], "\"x\" is not the number of a core"),
         (&["--cores", "1,0-2"], "core 1 stands there twice"),

@@ -36,13 +36,39 @@ impl std::fmt::Display for PortRange {
     }
 }
 
-/// A name that can be an interface: `IFNAMSIZ` (`linux/if.h`) counts its terminating zero.
+/// What a value of `--port` means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortChoice {
+    /// The name of an interface, or another name of it.
+    Name,
+    /// A pattern that the name of one interface fits.
+    Pattern,
+    /// The interface of the default route, of IPv4 where there is one.
+    DefaultRoute,
+    /// The interface of IPv6's.
+    DefaultRouteV6,
+}
+
+impl PortChoice {
+    /// Of a value that has been checked.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        match text {
+            "default-route" => Self::DefaultRoute,
+            "default-route-v6" => Self::DefaultRouteV6,
+            _ if text.contains(['*', '?']) => Self::Pattern,
+            _ => Self::Name,
+        }
+    }
+}
+
+/// What can name an interface: `ALTIFNAMSIZ` (`linux/if.h`), which is longer than `IFNAMSIZ`, counts its terminating zero.
 pub(super) fn interface(text: &str) -> Result<String, String> {
     let bad = |c: char| c.is_whitespace() || c == '/' || c == ':';
     match text {
         "" => Err("an interface name is not empty".into()),
         "." | ".." => Err("not a name of an interface".into()),
-        _ if text.len() > 15 => Err("an interface name has at most 15 bytes".into()),
+        _ if text.len() > 127 => Err("an interface name has at most 15 bytes, another name of it 127".into()),
         _ if text.contains(bad) => Err("an interface name has no space, slash or colon".into()),
         _ => Ok(text.into()),
     }

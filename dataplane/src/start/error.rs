@@ -47,6 +47,24 @@ pub enum RunError {
         /// The interfaces of this network namespace.
         have: Vec<String>,
     },
+    /// A word for a port that may mean several.
+    #[error("--port \"{word}\" may mean {}: say which", .have.join(", "))]
+    Ambiguous {
+        /// `--port`.
+        word: String,
+        /// What it may mean.
+        have: Vec<String>,
+    },
+    /// A port by a route that is not there.
+    #[error(
+        "--port {word}: there is no default route of {families} (`ip route`); it may come later, or name an interface"
+    )]
+    NoDefaultRoute {
+        /// `--port`.
+        word: String,
+        /// Where it was looked for.
+        families: &'static str,
+    },
     /// A port that is given twice.
     #[error("interface \"{0}\" is given twice with --port")]
     Twice(String),

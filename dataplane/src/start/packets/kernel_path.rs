@@ -9,10 +9,11 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use headgate_xsk::tap::{Tap, TapError};
+use rtnetlink::Handle;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::host::Sysctl;
+use super::tap_settings;
 use crate::telemetry::KernelPathStatus;
 use crate::worker::KernelPath;
 
@@ -26,7 +27,7 @@ pub(super) struct TapPath {
 }
 
 impl TapPath {
-    pub(super) fn create() -> Result<Self, TapError> {
+    pub(super) async fn create(netlink: &Handle) -> Result<Self, TapError> {
         let mut result = Tap::create("headgate0");
         for number in NAMES.skip(1) {
             if !matches!(result, Err(TapError::Busy { .. })) {
@@ -35,7 +36,7 @@ impl TapPath {
             result = Tap::create(&format!("headgate{number}"));
         }
         let tap = result?;
-        set_up(tap.name());
+        tap_settings::set(&tap, netlink).await;
         Ok(Self {
             tap,
             ignored: AtomicU64::new(0),
@@ -76,38 +77,4 @@ impl KernelPath for TapPath {
         }
         self.tap.write(frame).is_ok()
     }
-}
-
-fn set_up(name: &str) {
-    // The kernel takes the stricter of this and the setting for all: 1 there is relaxed by 2 here, not by 0.
-    let all = Sysctl::new("net/ipv4/conf/all/rp_filter").read();
-    let reverse_path = if all.is_ok_and(|value| value == "0") {
-        "0"
-    } else {
-        "2"
-    };
-    let v4 = [
-        ("rp_filter", reverse_path),
-        ("accept_local", "1"),
-        ("forwarding", "1"),
-    ];
-    // No addresses of its own: going down and up again forgets the link-local one.
-    let v6 = [
-        ("disable_ipv6", "1"),
-        ("addr_gen_mode", "1"),
-        ("accept_ra", "0"),
-        ("disable_ipv6", "0"),
-    ];
-    let v4 = v4.map(|(key, value)| (format!("net/ipv4/conf/{name}/{key}"), value));
-    let v6 = v6.map(|(key, value)| (format!("net/ipv6/conf/{name}/{key}"), value));
-    for (key, value) in v4.iter().chain(&v6) {
-        let setting = Sysctl::new(key);
-        if let Err(error) = setting.write(value) {
-            tracing::warn!(
-                "{setting} could not be set to {value} ({error}); packets for the host itself may be lost"
-            );
-        }
-    }
-    // Linux 6.17 and later: forwarding of IPv6 from this device alone. Before, it is all devices or none.
-    let _ = Sysctl::new(&format!("net/ipv6/conf/{name}/force_forwarding")).write("1");
 }

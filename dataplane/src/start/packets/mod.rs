@@ -1,10 +1,12 @@
 //! A dataplane on packets of interfaces.
 
+mod choice;
 mod cores;
 mod kernel_path;
 mod ports;
 mod report;
 mod routes;
+mod tap_settings;
 mod workers;
 
 #[cfg(test)]
@@ -23,7 +25,7 @@ use super::report::desk;
 use super::{Asks, RunError, end, flow_log, serve_status, start_flow_log, thread_that_ended};
 use crate::control::{Announce, Applier, Control};
 use crate::host::{ReservedPorts, RunDir, check_privileges};
-use crate::mirror::Mirror;
+use crate::mirror::{Device, Mirror};
 use crate::options::Options;
 use crate::steering::Steerer;
 use crate::telemetry;
@@ -68,9 +70,10 @@ struct Dataplane {
     run_dir: RunDir,
 }
 
-fn say_that_it_runs(options: &Options, plan: &workers::Plan) {
+fn say_that_it_runs(devices: &[Device], plan: &workers::Plan) {
+    let ports: Vec<&str> = devices.iter().map(|device| device.name.as_str()).collect();
     tracing::info!(
-        ports = options.ports.join(","),
+        ports = ports.join(","),
         workers = plan.workers,
         l7_stages = plan.cores.stages.len(),
         frames = plan.frames,
@@ -83,11 +86,11 @@ impl Dataplane {
         check_privileges()?;
         let run_dir = RunDir::take(&options.run_dir)?;
         let mirror = Mirror::open().await?;
-        let devices = ports::find(&options.ports, mirror.kernel())?;
+        let devices = choice::find(&options.ports, mirror.kernel())?;
         let plan = workers::plan(options, &devices)?;
         let reserved = ReservedPorts::reserve(options.source_ports, run_dir.file("source-ports.saved"))?;
         let umem = Umem::mapped(plan.frames, options.huge_pages)?;
-        let kernel_path = Arc::new(TapPath::create()?);
+        let kernel_path = Arc::new(TapPath::create(&mirror.handle()).await?);
         let mut opened = ports::open(options, &devices, umem)?;
 
         let programs = opened.iter_mut().map(OpenPort::take_steering).collect();
@@ -115,7 +118,7 @@ impl Dataplane {
         let control = Control::start(&run_dir.file("control.sock"), applier)?;
         let answers = desk(reporter, &control, &flows);
         let (server, metrics) = serve_status(options, &run_dir, answers)?;
-        say_that_it_runs(options, &plan);
+        say_that_it_runs(&devices, &plan);
         let dataplane = Self {
             _server: server,
             _metrics: metrics,

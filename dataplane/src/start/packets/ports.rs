@@ -4,10 +4,9 @@ use std::path::Path;
 
 use headgate_xsk::{BusyPoll, Queue, QueueConfig, Steering, Umem, XdpMode};
 
-use crate::mirror::{Device, Kernel};
+use crate::mirror::Device;
 use crate::options::{Mode, Options, ZeroCopy};
 use crate::start::RunError;
-use crate::start::error::MOST_PORTS;
 use crate::steering::Rules;
 
 /// Packets that the driver is polled for at a time.
@@ -25,35 +24,6 @@ impl OpenPort {
     pub(super) fn take_steering(&mut self) -> Box<dyn Rules> {
         Box::new(self.steering.take().expect("the steering is taken once"))
     }
-}
-
-/// The devices of these names, in this order.
-pub(super) fn find(names: &[String], kernel: &Kernel) -> Result<Vec<Device>, RunError> {
-    if names.len() > MOST_PORTS {
-        return Err(RunError::TooMany(names.len()));
-    }
-    if let Some((_, twice)) = names
-        .iter()
-        .enumerate()
-        .find(|(i, name)| names[..*i].contains(name))
-    {
-        return Err(RunError::Twice(twice.clone()));
-    }
-    let find = |name: &String| {
-        let device = kernel.device(name).ok_or_else(|| RunError::NoInterface {
-            name: name.clone(),
-            have: kernel
-                .devices
-                .values()
-                .map(|device| device.name.clone())
-                .collect(),
-        })?;
-        if device.link.mac.is_none_or(|mac| mac == [0; 6]) {
-            return Err(RunError::NotEthernet(name.clone()));
-        }
-        Ok(device.clone())
-    };
-    names.iter().map(find).collect()
 }
 
 /// How many queues are in use. The driver's own number, which netlink tells, may be higher; `/sys` knows, if it shows
