@@ -109,13 +109,16 @@ fn udp_of_every_length_that_fits_is_echoed() {
     }
 }
 
-/// Ports of the ingress address by `--tcp-services-configmap` and its like, and what no rule matches by
+/// Ports of the ingress address by `--tcp-services-configmap`, its like, and `--load-balancer-class`; and what no rule matches by
 /// `--default-backend-service`.
 #[test]
 fn flags_give_services_ports_of_the_ingress_address_and_what_no_rule_matches() {
     const MAPS: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {namespace: edge, name: tcp}\n\
         data: {'9007': 'shop/echo:tcp', '80': 'shop/echo:7'}\n---\n\
-        apiVersion: v1\nkind: ConfigMap\nmetadata: {namespace: edge, name: udp}\ndata: {'9008': 'shop/echo:7'}\n";
+        apiVersion: v1\nkind: ConfigMap\nmetadata: {namespace: edge, name: udp}\ndata: {'9008': 'shop/echo:7'}\n---\n\
+        apiVersion: v1\nkind: Service\nmetadata: {namespace: shop, name: balanced}\n\
+        spec: {type: LoadBalancer, loadBalancerClass: headgate.dev/load-balancer, selector: {app: echo}, \
+        ports: [{port: 9010, targetPort: 9000}]}\n";
     let flags = [
         "--tcp-services-configmap=edge/tcp",
         "--udp-services-configmap=edge/udp",
@@ -126,11 +129,14 @@ fn flags_give_services_ports_of_the_ingress_address_and_what_no_rule_matches() {
         return;
     };
     for address in [Shop::INGRESS.0, Shop::INGRESS.1] {
-        let tally = tally(24, || {
-            let answer = nc_tcp(&bed.lab.clients, address, 9007, "hello").unwrap();
-            answer.lines().next().unwrap().to_owned()
-        });
-        assert_eq!(names(&tally), ECHOES, "{tally:?}");
+        // By the ConfigMap, and by the class of a load balancer.
+        for port in [9007, 9010] {
+            let tally = tally(24, || {
+                let answer = nc_tcp(&bed.lab.clients, address, port, "hello").unwrap();
+                answer.lines().next().unwrap().to_owned()
+            });
+            assert_eq!(names(&tally), ECHOES, "{port}: {tally:?}");
+        }
         let answer = nc_udp(&bed.lab.clients, address, 9008, "hello").unwrap();
         assert!(
             answer.starts_with("echo-") && answer.ends_with(" hello"),

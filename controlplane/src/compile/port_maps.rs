@@ -189,6 +189,12 @@ impl Entry {
                 "Service {service} is an ExternalName, which has no endpoints"
             ));
         }
+        // As for a Service that claims it itself: to let everybody in where it names a few would be worse.
+        if found.source_ranges {
+            return Err(format!(
+                "Service {service} has loadBalancerSourceRanges, which are not supported"
+            ));
+        }
         let number = target.parse::<u16>();
         let is_wanted = |port: &ServicePort| match number {
             Ok(number) => port.port == number,

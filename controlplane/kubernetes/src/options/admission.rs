@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use headgate_controlplane::compile::Settings;
+use headgate_controlplane::compile::{PortMaps, Settings};
 use headgate_controlplane::model::ObjectName;
 
 use super::Identity;
@@ -59,7 +59,12 @@ impl AdmissionOptions {
         Some(Admission {
             address: self.validating_webhook?,
             certificate,
-            settings: Arc::new(settings.clone()),
+            // What these say of a Service depends on more than is looked at before it is written.
+            settings: Arc::new(Settings {
+                default_backend: None,
+                port_maps: PortMaps::default(),
+                ..settings.clone()
+            }),
         })
     }
 }

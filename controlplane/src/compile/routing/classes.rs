@@ -85,11 +85,7 @@ impl<'a> Classes<'a> {
 
     pub(super) fn assign(&self, name: &ObjectName, ingress: &Ingress) -> Assignment {
         let selection = self.selection;
-        let watched = || {
-            let labels = self.namespaces.get(name.namespace.as_str());
-            labels.is_some_and(|labels| selection.namespaces.matches(labels))
-        };
-        if !selection.namespaces.is_everything() && !watched() {
+        if !self.watches(name) {
             return Assignment::Theirs;
         }
         match self.of_our_class(ingress) {
@@ -115,6 +111,13 @@ impl<'a> Classes<'a> {
         }
     }
 
+    /// Whether an Ingress is in a namespace that is looked at.
+    fn watches(&self, name: &ObjectName) -> bool {
+        let wanted = &self.selection.namespaces;
+        let labels = || self.namespaces.get(name.namespace.as_str());
+        wanted.is_everything() || labels().is_some_and(|labels| wanted.matches(labels))
+    }
+
     /// The class that an Ingress names, where there is none of that name and the Ingress looks like one of ours.
     fn nobodys_class<'i>(&self, ingress: &'i Ingress) -> Option<&'i str> {
         let Some(ClassName::Field(class)) = &ingress.class else {
@@ -125,10 +128,15 @@ impl<'a> Classes<'a> {
 
     /// Name and controller of the class that an Ingress names, where it is somebody else's and the Ingress looks like one
     /// of ours.
-    pub(super) fn of_look_alike<'i>(&self, ingress: &'i Ingress) -> Option<(&'i str, &'a str)> {
-        let (ClassName::Field(name) | ClassName::Annotation(name)) = ingress.class.as_ref()?;
-        let class = self.by_name.get(name.as_str())?;
-        looks_like_ours(ingress).then_some((name, &class.controller))
+    pub(super) fn of_look_alike<'i>(
+        &self,
+        name: &ObjectName,
+        ingress: &'i Ingress,
+    ) -> Option<(&'i str, &'a str)> {
+        let (ClassName::Field(named) | ClassName::Annotation(named)) = ingress.class.as_ref()?;
+        let class = self.by_name.get(named.as_str())?;
+        let is_one = looks_like_ours(ingress) && !self.is_ours(named, class) && self.watches(name);
+        is_one.then_some((named, &class.controller))
     }
 
     /// `None` where it names no class and there is no default one.

@@ -194,8 +194,7 @@ impl Routing {
             }
         };
         self.unclassed.set(name.clone(), notes);
-        let theirs = (assignment == Assignment::Theirs).then(|| classes.of_look_alike(ingress));
-        self.look_alikes.set(name, theirs.flatten());
+        self.look_alikes.set(name, classes.of_look_alike(name, ingress));
         assignment == Assignment::Ours
     }
 

@@ -69,6 +69,26 @@ fn a_class_of_somebody_elses_whose_ingresses_look_like_ours_is_told_once() {
     );
 }
 
+#[test]
+fn ingresses_of_namespaces_that_are_not_looked_at_say_nothing_of_their_class() {
+    let annotated = ", annotations: {nginx.ingress.kubernetes.io/ssl-redirect: 'false'}";
+    let ours = ingress("a", annotated, "h.test", "/", "");
+    let theirs = ours.replace("ingressClassName: headgate", "ingressClassName: nginx");
+    let classes =
+        class("nginx", "k8s.io/ingress-nginx", false) + &class("headgate", "headgate.dev/ingress", false);
+    let settings = Settings {
+        ingresses: with(|selection| {
+            selection.namespaces = Selector::from_text("team=web").expect("a selector");
+        }),
+        ..settings()
+    };
+    for ingress in [ours, theirs] {
+        let mut store = Default::default();
+        put(&mut store, &[("a.yaml", &(ingress + &classes))]);
+        assert_eq!(compiled_store(&store, &settings).lines, Vec::<String>::new());
+    }
+}
+
 /// Whether an Ingress is served beside an IngressClass of ingress-nginx, in a namespace of the team "web".
 fn is_served(ingress: &str, selection: IngressSelection) -> bool {
     let theirs = class("nginx", "k8s.io/ingress-nginx", false);

@@ -30,6 +30,11 @@ metadata: {name: elsewhere, namespace: infra}
 spec: {type: ExternalName, externalName: db.example.com}
 ---
 apiVersion: v1
+kind: Service
+metadata: {name: few, namespace: infra}
+spec: {type: LoadBalancer, loadBalancerSourceRanges: [192.0.2.0/24], ports: [{port: 53}]}
+---
+apiVersion: v1
 kind: Pod
 metadata: {name: dns-1, namespace: infra, labels: {app: dns}}
 status: {podIP: 10.0.0.1}
@@ -99,7 +104,7 @@ fn ports_of_the_ingress_addresses_go_to_services() {
 }
 
 /// What is refused, and with which words.
-const REFUSED: [(&str, &str); 13] = [
+const REFUSED: [(&str, &str); 14] = [
     ("http: infra/dns:53", "data[http]: is not a port, 1 to 65535"),
     ("'65536': infra/dns:53", "data[65536]: is not a port, 1 to 65535"),
     (
@@ -138,6 +143,10 @@ const REFUSED: [(&str, &str); 13] = [
     (
         "'2': 'infra/dns:53::proxy'",
         "data[2]: \"infra/dns:53::proxy\": the PROXY protocol is not supported",
+    ),
+    (
+        "'2': infra/few:53",
+        "data[2]: Service infra/few has loadBalancerSourceRanges, which are not supported",
     ),
     (
         "'9711': infra/dns:53",
