@@ -69,7 +69,9 @@ pub(crate) fn run(options: &KubernetesOptions) -> Result<()> {
     let mut endpoints = Changes::new("an EndpointSlice");
     let mut memory = [
         Row::new("MiB of the control plane"),
+        Row::new("the most that it ever had"),
         Row::new("MiB of the dataplane"),
+        Row::new("the most that it ever had"),
     ];
     let mut idle = Row::new("transactions by 1,000 heartbeats of nodes and conditions of pods");
     let mut written = Row::new("s from then until the status of each Ingress is written, the first time");
@@ -85,8 +87,11 @@ pub(crate) fn run(options: &KubernetesOptions) -> Result<()> {
             endpoints.push(probe.endpoint(&server, change)?);
         }
         idle.push(probe.heartbeats(&server)? as f64);
-        for (row, process) in memory.iter_mut().zip([&gateway.controlplane, &gateway.dataplane]) {
-            row.push(resident(process.0.id())? / 1024.0);
+        let fields = [&gateway.controlplane, &gateway.dataplane]
+            .into_iter()
+            .flat_map(|process| ["VmRSS:", "VmHWM:"].map(|field| (process.0.id(), field)));
+        for (row, (process, field)) in memory.iter_mut().zip(fields) {
+            row.push(kib(process, field)? / 1024.0);
         }
     }
     let title = format!(
@@ -229,13 +234,13 @@ impl Planes {
     }
 }
 
-/// KiB that a process has resident.
-fn resident(process: u32) -> Result<f64> {
+/// KiB that a field of proc(5)'s `status` says: `VmRSS:` is what a process has resident, `VmHWM:` the most it ever had.
+fn kib(process: u32, field: &str) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     match line.and_then(|line| line.trim().split(' ').next()?.parse().ok()) {
         Some(kib) => Ok(kib),
-        None => bail!("process {process} has no VmRSS"),
+        None => bail!("process {process} has no {field}"),
     }
 }
 
