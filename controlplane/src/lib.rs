@@ -8,6 +8,7 @@
 pub mod admission;
 pub mod compile;
 pub mod feedback;
+mod few;
 pub mod follow;
 #[cfg(any(test, feature = "harness"))]
 pub mod harness;

@@ -1,6 +1,5 @@
 //! Which backends the endpoints of a Service are to the frontends and upstreams that it feeds.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use headgate_ring::limits::SERVICE_BACKENDS;
@@ -8,6 +7,7 @@ use headgate_ring::message::Key;
 
 use super::endpoints::{Endpoints, endpoints};
 use super::world::World;
+use crate::few::FewSet;
 use crate::model::service::{Service, TargetPort};
 use crate::model::{Id, Kind, ObjectName};
 use crate::problem::Problem;
@@ -30,7 +30,7 @@ pub(super) struct Filling {
 }
 
 /// Looks who stands behind the ports of a Service that feed something.
-pub(super) fn fill(world: &World<'_>, name: &ObjectName, service: &Service, fed: &BTreeSet<Fed>) -> Filling {
+pub(super) fn fill(world: &World<'_>, name: &ObjectName, service: &Service, fed: &FewSet<Fed>) -> Filling {
     let mut filling = Filling::default();
     for (index, port) in service.ports.iter().enumerate() {
         let of_port: Vec<&Key> = fed.iter().filter(|f| f.port == index).map(|f| &f.key).collect();
@@ -91,13 +91,20 @@ fn at_most(
 /// Those of the frontend's address family.
 fn of_family(ipv6: bool, found: &Endpoints) -> Vec<SocketAddr> {
     let of_family = found.usable.iter().filter(|backend| backend.is_ipv6() == ipv6);
-    of_family.copied().collect()
+    let mut backends: Vec<_> = of_family.copied().collect();
+    // They are kept.
+    backends.shrink_to_fit();
+    backends
 }
 
 /// One address family for HTTP, so that a pod of two families is not two endpoints: the first of `spec.ipFamilies`,
 /// IPv4 where it is missing; the other where there is no endpoint of that one.
 fn one_family(service: &Service, found: &Endpoints) -> Vec<SocketAddr> {
     let ipv6 = service.prefers_ipv6.unwrap_or(false);
-    let (preferred, other): (Vec<_>, Vec<_>) = found.usable.iter().partition(|e| e.is_ipv6() == ipv6);
-    if preferred.is_empty() { other } else { preferred }
+    let preferred = of_family(ipv6, found);
+    if preferred.is_empty() {
+        of_family(!ipv6, found)
+    } else {
+        preferred
+    }
 }

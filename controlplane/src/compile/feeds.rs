@@ -8,14 +8,15 @@ use headgate_ring::message::{Key, Object, Service as Balanced, Upstream};
 use super::backends::{Fed, Filling, fill};
 use super::ledger::Ledger;
 use super::world::World;
+use crate::few::FewSet;
 use crate::model::{ObjectName, Service};
 use crate::problem::Problem;
 
 #[derive(Debug, Default)]
 pub(super) struct Feeds {
-    fed: BTreeMap<ObjectName, BTreeSet<Fed>>,
-    /// With what each Service feeds them.
-    filled: BTreeMap<ObjectName, Filling>,
+    fed: BTreeMap<ObjectName, FewSet<Fed>>,
+    /// What is wrong with Services that feed them.
+    problems: BTreeMap<ObjectName, Vec<Problem>>,
     /// Services that feed others now, or have others behind them.
     stale: BTreeSet<ObjectName>,
 }
@@ -55,35 +56,39 @@ impl Feeds {
         for name in std::mem::take(&mut self.stale) {
             let service = world.model.service(&name);
             let (Some(service), Some(fed)) = (service, self.fed.get(&name)) else {
-                self.filled.remove(&name);
+                self.problems.remove(&name);
                 continue;
             };
-            let filling = fill(world, &name, service, fed);
-            put += filling.backends.len();
-            for (key, backends) in &filling.backends {
+            let Filling { backends, problems } = fill(world, &name, service, fed);
+            put += backends.len();
+            for (key, backends) in backends {
                 ledger.put(object(key, &name, service, backends));
             }
-            self.filled.insert(name, filling);
+            if problems.is_empty() {
+                self.problems.remove(&name);
+            } else {
+                self.problems.insert(name, problems);
+            }
         }
         put
     }
 
     pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.filled.values().flat_map(|filling| &filling.problems)
+        self.problems.values().flatten()
     }
 }
 
-fn object(key: &Key, name: &ObjectName, service: &Service, backends: &[SocketAddr]) -> Object {
+fn object(key: Key, name: &ObjectName, service: &Service, backends: Vec<SocketAddr>) -> Object {
     match key {
         Key::Service(frontend) => Object::Service(Balanced {
-            frontend: *frontend,
+            frontend,
             name: name.to_string(),
-            backends: backends.to_vec(),
+            backends,
             affinity_seconds: service.affinity_seconds,
         }),
         Key::Upstream(name) => Object::Upstream(Upstream {
-            name: name.clone(),
-            endpoints: backends.to_vec(),
+            name,
+            endpoints: backends,
         }),
         _ => unreachable!("only frontends and upstreams are fed"),
     }
@@ -92,6 +97,6 @@ fn object(key: &Key, name: &ObjectName, service: &Service, backends: &[SocketAdd
 #[cfg(test)]
 impl Feeds {
     pub(super) fn is_empty(&self) -> bool {
-        self.fed.is_empty() && self.filled.is_empty() && self.stale.is_empty()
+        self.fed.is_empty() && self.problems.is_empty() && self.stale.is_empty()
     }
 }

@@ -77,6 +77,7 @@ impl<'a> NetworkPolicyCompiler<'_, '_, 'a> {
                 }
             }
         }
+        compiled.shrink_to_fit();
         compiled
     }
 

@@ -1,11 +1,11 @@
 //! The model, and what is indexed of it, for the questions that Services and routes ask.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foldhash::HashMap;
 
 use super::index::Index;
+use crate::few::FewMap;
 use crate::model::slice::Slice;
 use crate::model::{Model, Object, ObjectName, Pod, Selector, Service};
 
@@ -39,7 +39,7 @@ impl<'a> World<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Slices {
     all: HashMap<ObjectName, Arc<Object>>,
-    of_service: HashMap<ObjectName, BTreeMap<ObjectName, Arc<Object>>>,
+    of_service: HashMap<ObjectName, FewMap<ObjectName, Arc<Object>>>,
     /// Endpoints objects, which have their Services' names.
     mirrored: HashMap<ObjectName, Arc<Object>>,
 }
@@ -88,7 +88,7 @@ impl Slices {
         }
         if let Some(service) = before
             .as_ref()
-            .filter(|s| self.of_service.get(s).is_some_and(BTreeMap::is_empty))
+            .filter(|s| self.of_service.get(s).is_some_and(FewMap::is_empty))
         {
             self.of_service.remove(service);
         }

@@ -120,6 +120,8 @@ fn ports(spec: &k8s::PodSpec, sieve: &mut Sieve) -> Vec<(String, Protocol, u16)>
             Ok(())
         });
     }
+    // There are tens of thousands of pods.
+    ports.shrink_to_fit();
     ports
 }
 

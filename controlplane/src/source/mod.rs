@@ -167,7 +167,7 @@ pub enum Unit {
     /// By its path, relative to the directory of manifests.
     File(Arc<Path>),
     /// An object of a cluster.
-    Object(Arc<Id>),
+    Object(Id),
 }
 
 /// As lines name it.

@@ -11,14 +11,15 @@ use super::selection::{NamedPort, PortName};
 use super::{Definition, Groups, Members, Use, definition};
 use crate::compile::index::Index;
 use crate::compile::slab::Slot;
+use crate::few::FewSet;
 use crate::model::{Id, Selector};
 
 /// What a compiled policy holds on to.
 #[derive(Debug, Default)]
 pub(in crate::compile) struct Refs {
-    groups: BTreeSet<GroupId>,
-    ports: BTreeSet<(Slot, PortName)>,
-    asks: BTreeSet<Ask>,
+    groups: FewSet<GroupId>,
+    ports: FewSet<(Slot, PortName)>,
+    asks: FewSet<Ask>,
 }
 
 /// The groups as a policy sees them that is being compiled.

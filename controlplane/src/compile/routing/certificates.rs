@@ -10,6 +10,7 @@ use crate::compile::Settings;
 use crate::compile::ledger::Ledger;
 use crate::compile::notes::{About, Note, Notes, Place};
 use crate::compile::world::World;
+use crate::few::FewSet;
 use crate::model::{Age, Id, Ingress, Kind, ObjectName, Secret, TlsSecret, age};
 use crate::problem::Problem;
 
@@ -25,8 +26,8 @@ pub(super) struct IngressCertificates {
     /// Hosts and their Secrets.
     claims: Vec<(String, HostClaim, ObjectName)>,
     /// Hosts that have TLS by it, with whatever certificate.
-    pub(super) hosts: BTreeSet<String>,
-    pub(super) secrets: BTreeSet<ObjectName>,
+    pub(super) hosts: FewSet<String>,
+    pub(super) secrets: FewSet<ObjectName>,
     pub(super) notes: Vec<Note>,
 }
 
@@ -47,7 +48,9 @@ impl IngressCertificates {
         tls: &crate::model::ingress::IngressTls,
     ) {
         let index = tls.place;
-        self.hosts.extend(tls.hosts.iter().map(|host| host.name.clone()));
+        for host in &tls.hosts {
+            self.hosts.insert(host.name.clone());
+        }
         // Without a Secret the default certificate serves.
         let Some(secret_name) = tls.secret.as_deref().map(|s| name.sibling(s)) else {
             return;

@@ -1,7 +1,7 @@
 //! One host: the routes that objects want to have there, and who gets them.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 use headgate_ring::message::{PathMatch, Route, RouteMatch, RouteOrigin, VirtualHost};
@@ -11,18 +11,19 @@ use super::ingress::{Candidate, id};
 use super::rank::Rank;
 use crate::compile::Settings;
 use crate::compile::notes::{About, Note, Place};
+use crate::few::FewMap;
 use crate::model::ObjectName;
 use crate::problem::Problem;
 
 #[derive(Debug, Default)]
 pub(super) struct Host {
-    candidates: BTreeMap<Rank, Candidate>,
+    candidates: FewMap<Rank, Arc<Candidate>>,
     /// Who takes what no other route takes, and whether by a default backend.
     root: Option<(ObjectName, bool)>,
 }
 
 impl Host {
-    pub(super) fn insert(&mut self, candidate: Candidate) {
+    pub(super) fn insert(&mut self, candidate: Arc<Candidate>) {
         self.candidates.insert(candidate.rank.clone(), candidate);
     }
 
@@ -80,6 +81,8 @@ impl Host {
             route.filters = wish.filters(&route.matches.path, has_tls, settings);
             routes.push(route);
         }
+        // It is kept, and mostly one.
+        routes.shrink_to_fit();
         let host = name.to_owned();
         (VirtualHost { host, routes }, notes)
     }

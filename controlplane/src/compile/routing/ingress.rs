@@ -1,6 +1,7 @@
 //! What an Ingress says, as neutral routes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use headgate_ring::message::{PathMatch, Route, RouteKind, RouteMatch, RouteOrigin, WeightedBackend};
 
@@ -11,6 +12,7 @@ use super::tls_redirect::Wish;
 use crate::compile::Settings;
 use crate::compile::notes::{About, Note, Place};
 use crate::compile::world::World;
+use crate::few::{FewMap, FewSet};
 use crate::model::ingress::{Backend, Ingress, PathKind};
 use crate::model::{Age, Id, Kind, ObjectName};
 use crate::problem::Problem;
@@ -32,12 +34,13 @@ pub(super) struct Candidate {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Written {
     pub(super) age: Age,
-    pub(super) hosts: BTreeMap<String, Vec<Candidate>>,
+    /// What it wants to have at each host, shared with the host.
+    pub(super) hosts: FewMap<String, Vec<Arc<Candidate>>>,
     pub(super) has_default: bool,
     /// With what feeds them.
-    pub(super) upstreams: BTreeMap<String, Option<(ObjectName, usize)>>,
+    pub(super) upstreams: FewMap<String, Option<(ObjectName, usize)>>,
     /// Services that it names.
-    pub(super) services: BTreeSet<ObjectName>,
+    pub(super) services: FewSet<ObjectName>,
     pub(super) tls: IngressCertificates,
     pub(super) notes: Vec<Note>,
     wish: Wish,
@@ -53,10 +56,10 @@ impl Written {
         let wish = Wish::read(&ingress.annotations, settings, &id(name), ingress.age, &mut notes);
         let mut written = Self {
             age: ingress.age,
-            hosts: BTreeMap::new(),
+            hosts: FewMap::default(),
             has_default: ingress.default_backend.is_some(),
-            upstreams: BTreeMap::new(),
-            services: BTreeSet::new(),
+            upstreams: FewMap::default(),
+            services: FewSet::default(),
             tls: IngressCertificates::read(world, name, ingress),
             notes,
             wish,
@@ -171,7 +174,9 @@ impl Written {
             age: self.age,
             object: name.clone(),
         };
-        self.hosts.entry(host.to_owned()).or_default().push(candidate);
+        let at = self.hosts.get_or_default(host.to_owned());
+        at.reserve_exact(1);
+        at.push(Arc::new(candidate));
     }
 
     fn note(&mut self, name: &ObjectName, field: [usize; 3], problem: Problem) {

@@ -23,6 +23,7 @@ use super::ledger::Ledger;
 use super::notes::{About, Note, Notes, Place};
 use super::world::World;
 use super::{Settings, Work};
+use crate::few::FewSet;
 use crate::model::Ingress;
 use crate::model::{ObjectName, Secret};
 use crate::problem::Problem;
@@ -36,7 +37,7 @@ use ingress::{Written, id};
 use lookalikes::LookAlikes;
 
 /// Ingresses by what they name.
-type Users = BTreeMap<ObjectName, BTreeSet<ObjectName>>;
+type Users = BTreeMap<ObjectName, FewSet<ObjectName>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Routing {
@@ -77,12 +78,12 @@ impl Routing {
 
     pub(super) fn service_changed(&mut self, name: &ObjectName) {
         self.stale
-            .extend(self.by_service.get(name).into_iter().flatten().cloned());
+            .extend(self.by_service.get(name).into_iter().flat_map(FewSet::iter).cloned());
     }
 
     pub(super) fn secret_changed(&mut self, name: &ObjectName) {
         self.stale
-            .extend(self.by_secret.get(name).into_iter().flatten().cloned());
+            .extend(self.by_secret.get(name).into_iter().flat_map(FewSet::iter).cloned());
         self.certificates.secret_changed(name);
     }
 
@@ -226,7 +227,7 @@ impl Routing {
             for upstream in old.upstreams.keys() {
                 self.leave_upstream(upstream, feeds, ledger);
             }
-            let kept = |set: fn(&Written) -> &BTreeSet<ObjectName>| new.as_ref().map(set);
+            let kept = |set: fn(&Written) -> &FewSet<ObjectName>| new.as_ref().map(set);
             leave_all(&mut self.by_service, &old.services, kept(|w| &w.services), name);
             leave_all(
                 &mut self.by_secret,
@@ -270,14 +271,14 @@ impl Routing {
 
     fn replace_tls_hosts(&mut self, old: Option<&Written>, new: Option<&Written>) {
         let (old, new) = (old.map(|w| &w.tls.hosts), new.map(|w| &w.tls.hosts));
-        for host in new.into_iter().flatten() {
+        for host in new.into_iter().flat_map(FewSet::iter) {
             let users = self.tls_hosts.entry(host.clone()).or_default();
             *users += 1;
             if *users == 1 {
                 self.tls_changed(host);
             }
         }
-        for host in old.into_iter().flatten() {
+        for host in old.into_iter().flat_map(FewSet::iter) {
             let Some(users) = self.tls_hosts.get_mut(host) else {
                 continue;
             };
@@ -420,16 +421,16 @@ fn wildcard_of(host: &str) -> Option<String> {
     (first != "*").then(|| format!("*.{parent}"))
 }
 
-fn use_all(users: &mut Users, named: &BTreeSet<ObjectName>, by: &ObjectName) {
-    for name in named {
+fn use_all(users: &mut Users, named: &FewSet<ObjectName>, by: &ObjectName) {
+    for name in named.iter() {
         users.entry(name.clone()).or_default().insert(by.clone());
     }
 }
 
 fn leave_all(
     users: &mut Users,
-    named: &BTreeSet<ObjectName>,
-    kept: Option<&BTreeSet<ObjectName>>,
+    named: &FewSet<ObjectName>,
+    kept: Option<&FewSet<ObjectName>>,
     by: &ObjectName,
 ) {
     for name in named

@@ -1,5 +1,7 @@
 //! What a unit defines, and what is wrong with it.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,11 +14,11 @@ use crate::model::{ClusterPolicy, Id, Kind, NetworkPolicy, Object};
 use crate::problem::{Origin, Problem, Severity, Version};
 use crate::source::decode::{Document, Unreadable};
 
-/// A unit as it was read last.
+/// A file as it was read last.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
-    /// Sorted by id. No map: a unit of a cluster has one, and there may be many of these.
-    definitions: Box<[(Id, Definition)]>,
+    /// Sorted by id.
+    definitions: Box<[(Id, FileDefinition)]>,
     /// Problems of the unit as such, and of documents that define nothing.
     pub(super) problems: Vec<Problem>,
     /// Definitions of which something has to be said: most are good, and thousands of them cost nothing.
@@ -25,15 +27,59 @@ pub(super) struct Entry {
     pub(super) unknown: bool,
 }
 
-/// What a unit says of one object.
+/// The line where a document begins, and what it says.
+type FileDefinition = (u64, Definition);
+
+/// What a unit says of one object. Most are good, and there may be tens of thousands of them: what is to be said of the
+/// others stands elsewhere.
 #[derive(Debug)]
 pub(super) struct Definition {
-    pub(super) origin: Origin,
-    pub(super) object: Result<Arc<Object>, Broken>,
+    pub(super) object: Result<Arc<Object>, Box<Broken>>,
+    remarks: Option<Box<Remarks>>,
+}
+
+#[derive(Debug)]
+struct Remarks {
     /// Fields that the kind does not have.
-    pub(super) unknown: Vec<String>,
+    unknown: Vec<String>,
     /// Parts of a good object that are not in force as they are written, each with what is instead.
-    pub(super) closed: Vec<String>,
+    closed: Vec<String>,
+}
+
+/// A version of a cluster's object, in the place that its id gives it.
+#[derive(Debug)]
+pub(super) struct Versioned(pub(super) Arc<Version>);
+
+impl Versioned {
+    pub(super) fn version(&self) -> &Arc<Version> {
+        &self.0
+    }
+}
+
+impl Borrow<Id> for Versioned {
+    fn borrow(&self) -> &Id {
+        &self.0.id
+    }
+}
+
+impl PartialEq for Versioned {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for Versioned {}
+
+impl PartialOrd for Versioned {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Versioned {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.id.cmp(&other.0.id)
+    }
 }
 
 /// An object that is refused.
@@ -49,18 +95,14 @@ impl Entry {
         self.definitions.iter().map(|(id, _)| id)
     }
 
-    pub(super) fn get(&self, id: &Id) -> Option<&Definition> {
+    /// The line where an object stands, and what is said of it.
+    pub(super) fn get(&self, id: &Id) -> Option<(u64, &Definition)> {
         let at = self
             .definitions
             .binary_search_by(|(other, _)| other.cmp(id))
             .ok()?;
-        Some(&self.definitions[at].1)
-    }
-
-    /// Whether this version of the cluster's object is what was read.
-    pub(super) fn is_of(&self, version: &Version) -> bool {
-        let is_it = |origin: &Origin| matches!(origin, Origin::Cluster(read) if **read == *version);
-        matches!(&*self.definitions, [(_, definition)] if is_it(&definition.origin))
+        let (_, (line, definition)) = &self.definitions[at];
+        Some((*line, definition))
     }
 
     /// A file that cannot be read now; `old` is what it was before. `holds` says that files below it, a directory, are
@@ -114,26 +156,8 @@ impl Entry {
         }
     }
 
-    /// An object of a cluster.
-    pub(super) fn of_object(version: &Arc<Version>, mut value: Value, wanted: &WantedConfigMaps) -> Self {
-        let id = version.id.clone();
-        if let Some(fields) = value.as_object_mut() {
-            // The items of a list leave out what the list says for all of them.
-            for (field, text) in [("apiVersion", id.kind.api_version()), ("kind", id.kind.as_str())] {
-                fields.entry(field).or_insert_with(|| text.into());
-            }
-        }
-        let mut definition = Definition::read(Origin::Cluster(version.clone()), &id, &mut value, wanted);
-        // Its API server has checked what the object may hold, and a newer one knows more fields than we do and fills them in
-        // by itself. Of a policy, one that is not known may forbid something.
-        if !matches!(id.kind, Kind::NetworkPolicy | Kind::ClusterNetworkPolicy) {
-            definition.unknown.clear();
-        }
-        Self::of(Box::new([(id, definition)]))
-    }
-
-    fn of(definitions: Box<[(Id, Definition)]>) -> Self {
-        let suspect = definitions.iter().filter(|(_, d)| d.is_suspect());
+    fn of(definitions: Box<[(Id, FileDefinition)]>) -> Self {
+        let suspect = definitions.iter().filter(|(_, (_, d))| d.is_suspect());
         Self {
             suspect: suspect.map(|(id, _)| id.clone()).collect(),
             definitions,
@@ -145,7 +169,7 @@ impl Entry {
 /// A file that is being read.
 #[derive(Default)]
 struct Reading {
-    definitions: BTreeMap<Id, Definition>,
+    definitions: BTreeMap<Id, FileDefinition>,
     problems: Vec<Problem>,
     /// Whether of some document it cannot be told which object it is.
     anonymous: bool,
@@ -171,13 +195,17 @@ impl Reading {
             }
             Ok(ManifestIdentity::Other(what)) => tracing::debug!("{origin}: {what} is not read"),
             Ok(ManifestIdentity::Known(id)) => match self.definitions.get(&id) {
-                Some(first) => {
-                    let text = format!("is defined in {} already, which has precedence", first.origin);
+                Some((line, _)) => {
+                    let first = Origin::File {
+                        path: path.clone(),
+                        line: Some(*line),
+                    };
+                    let text = format!("is defined in {first} already, which has precedence");
                     self.problem(origin, Some(id), text);
                 }
                 None => {
-                    let definition = Definition::read(origin, &id, &mut document.value, wanted);
-                    self.definitions.insert(id, definition);
+                    let definition = Definition::read(&id, &mut document.value, wanted, true);
+                    self.definitions.insert(id, (document.line, definition));
                 }
             },
         }
@@ -194,11 +222,36 @@ impl Reading {
 }
 
 impl Definition {
-    fn is_suspect(&self) -> bool {
-        self.object.is_err() || !self.unknown.is_empty() || !self.closed.is_empty()
+    pub(super) fn is_suspect(&self) -> bool {
+        self.object.is_err() || self.remarks.is_some()
     }
 
-    fn read(origin: Origin, id: &Id, value: &mut Value, wanted: &WantedConfigMaps) -> Self {
+    /// Fields that the kind does not have.
+    pub(super) fn unknown(&self) -> &[String] {
+        self.remarks.as_ref().map_or(&[], |remarks| &remarks.unknown)
+    }
+
+    /// Parts of a good object that are not in force as they are written, each with what is instead.
+    pub(super) fn closed(&self) -> &[String] {
+        self.remarks.as_ref().map_or(&[], |remarks| &remarks.closed)
+    }
+
+    /// Of an object of a cluster.
+    pub(super) fn of_object(id: &Id, mut value: Value, wanted: &WantedConfigMaps) -> Self {
+        if let Some(fields) = value.as_object_mut() {
+            // The items of a list leave out what the list says for all of them.
+            for (field, text) in [("apiVersion", id.kind.api_version()), ("kind", id.kind.as_str())] {
+                fields.entry(field).or_insert_with(|| text.into());
+            }
+        }
+        // Its API server has checked what the object may hold, and a newer one knows more fields than we do and fills them in
+        // by itself. Of a policy, one that is not known may forbid something.
+        let strict = matches!(id.kind, Kind::NetworkPolicy | Kind::ClusterNetworkPolicy);
+        Self::read(id, &mut value, wanted, strict)
+    }
+
+    /// `strict` says that fields that are not known are to be told of.
+    fn read(id: &Id, value: &mut Value, wanted: &WantedConfigMaps, strict: bool) -> Self {
         let Parsed {
             object,
             remains,
@@ -210,15 +263,21 @@ impl Definition {
             (Err(_), None) => Vec::new(),
             _ => closed,
         };
-        let object = object.map(Arc::new).map_err(|invalid| Broken {
-            reason: invalid.to_string(),
-            instead: remains.or_else(|| stand_in(id.kind, value)).map(Arc::new),
+        let object = object.map(Arc::new).map_err(|invalid| {
+            Box::new(Broken {
+                reason: invalid.to_string(),
+                instead: remains.or_else(|| stand_in(id.kind, value)).map(Arc::new),
+            })
         });
-        Self {
-            origin,
-            object,
+        let unknown = if strict { unknown } else { Vec::new() };
+        let remarks = Remarks {
             unknown,
             closed: closed.iter().map(ToString::to_string).collect(),
+        };
+        let remarkable = !remarks.unknown.is_empty() || !remarks.closed.is_empty();
+        Self {
+            object,
+            remarks: remarkable.then(|| Box::new(remarks)),
         }
     }
 }

@@ -5,24 +5,30 @@ mod entry;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::{Change, Contents, Inquiry, Scope, Unit};
+use crate::few::FewSet;
 use crate::feedback::Standing;
 use crate::model::config_map::WantedConfigMaps;
 use crate::model::{Id, Kind, Model};
-use crate::problem::{Origin, Problem, Severity};
-use entry::{Broken, Definition, Entry};
+use crate::problem::{Origin, Problem, Severity, Version};
+use entry::{Broken, Definition, Entry, Versioned};
 
 /// The units, and the model that they make.
 #[derive(Debug, Default)]
 pub struct Store {
-    units: BTreeMap<Unit, Entry>,
-    /// Those of which something has to be said.
+    files: BTreeMap<Arc<Path>, Entry>,
+    /// Of a cluster; each is a unit, and defines itself.
+    objects: BTreeMap<Versioned, Definition>,
+    /// Units of which something has to be said.
     suspect: BTreeSet<Unit>,
-    /// The units that define an object, in their order: the first has precedence.
-    definers: BTreeMap<Id, BTreeSet<Unit>>,
+    /// The files that define an object, in their order: the first has precedence, and all of them have it over a cluster.
+    definers: BTreeMap<Id, FewSet<Arc<Path>>>,
     /// Objects that more than one unit defines.
     contested: BTreeSet<Id>,
     /// Policies in the model that stand in for one that was never good.
@@ -36,6 +42,45 @@ pub struct Store {
     inquiries: Vec<Inquiry>,
     wanted: WantedConfigMaps,
     model: Model,
+}
+
+/// What a unit says of an object, and where.
+#[derive(Clone, Copy)]
+enum Defined<'a> {
+    InFile {
+        path: &'a Arc<Path>,
+        line: Option<u64>,
+        definition: &'a Definition,
+    },
+    InCluster {
+        version: &'a Versioned,
+        definition: &'a Definition,
+    },
+}
+
+impl<'a> Defined<'a> {
+    fn definition(self) -> &'a Definition {
+        match self {
+            Self::InFile { definition, .. } | Self::InCluster { definition, .. } => definition,
+        }
+    }
+
+    fn origin(self) -> Origin {
+        match self {
+            Self::InFile { path, line, .. } => Origin::File {
+                path: path.clone(),
+                line,
+            },
+            Self::InCluster { version, .. } => Origin::Cluster(version.version().clone()),
+        }
+    }
+
+    fn unit(self) -> Unit {
+        match self {
+            Self::InFile { path, .. } => Unit::File(path.clone()),
+            Self::InCluster { version, .. } => Unit::Object(version.version().id.clone()),
+        }
+    }
 }
 
 /// What a batch has done.
@@ -82,10 +127,11 @@ impl Store {
         }
         let mut changed = BTreeSet::new();
         for id in &touched {
-            match self.definers.get(id) {
-                Some(definers) if definers.len() > 1 => self.contested.insert(id.clone()),
-                _ => self.contested.remove(id),
-            };
+            if self.definitions(id).nth(1).is_some() {
+                self.contested.insert(id.clone());
+            } else {
+                self.contested.remove(id);
+            }
             let before = self.model.get(id).cloned();
             self.resolve(id.clone());
             if before.as_ref() != self.model.get(id) {
@@ -101,23 +147,12 @@ impl Store {
     fn take(&mut self, change: Change, touched: &mut BTreeSet<Id>) {
         match change {
             Change::File(path, contents) => self.file(&path, contents, touched),
-            Change::Object(version, value) => {
-                if let Some(listed) = self.listing_of(&version.id) {
-                    listed.insert(version.id.clone());
-                }
-                let unit = Unit::Object(Arc::new(version.id.clone()));
-                if self.units.get(&unit).is_some_and(|entry| entry.is_of(&version)) {
-                    return;
-                }
-                self.withdraw(&unit, touched);
-                let entry = Entry::of_object(&version, value, &self.wanted);
-                self.put(unit, entry, touched);
-            }
+            Change::Object(version, value) => self.object(version, value, touched),
             Change::Deleted(id) => {
                 if let Some(listed) = self.listing_of(&id) {
                     listed.remove(&id);
                 }
-                self.withdraw(&Unit::Object(Arc::new(id)), touched);
+                self.withdraw_object(&id, touched);
             }
             Change::Listing(scope) => {
                 self.listings.insert(scope, BTreeSet::new());
@@ -129,9 +164,26 @@ impl Store {
         }
     }
 
+    fn object(&mut self, version: Arc<Version>, value: Value, touched: &mut BTreeSet<Id>) {
+        let id = version.id.clone();
+        if let Some(listed) = self.listing_of(&id) {
+            listed.insert(id.clone());
+        }
+        let known = self.objects.get_key_value(&id);
+        if known.is_some_and(|(known, _)| *known.version() == version) {
+            return;
+        }
+        self.withdraw_object(&id, touched);
+        let definition = Definition::of_object(&id, value, &self.wanted);
+        if definition.is_suspect() {
+            self.suspect.insert(Unit::Object(id.clone()));
+        }
+        self.objects.insert(Versioned(version), definition);
+        touched.insert(id);
+    }
+
     fn file(&mut self, path: &Arc<Path>, contents: Contents, touched: &mut BTreeSet<Id>) {
-        let unit = Unit::File(path.clone());
-        let old = self.withdraw(&unit, touched);
+        let old = self.withdraw_file(path, touched);
         let entry = match contents {
             Contents::Gone => return,
             Contents::Unreadable(error) => {
@@ -140,15 +192,14 @@ impl Store {
             }
             Contents::Documents(documents) => Entry::of_documents(path, documents, old, &self.wanted),
         };
-        self.put(unit, entry, touched);
+        self.put_file(path, entry, touched);
     }
 
     /// Whether a file below this directory is known.
     fn holds(&self, directory: &Path) -> bool {
         // What is below a directory follows it directly in the order of paths.
-        let mut from = self.units.range(Unit::File(Arc::from(directory))..);
-        let next = from.next().map(|(unit, _)| unit);
-        matches!(next, Some(Unit::File(path)) if path.starts_with(directory))
+        let mut from = self.files.range::<Path, _>((Bound::Included(directory), Bound::Unbounded));
+        from.next().is_some_and(|(path, _)| path.starts_with(directory))
     }
 
     /// The list that an object would be among.
@@ -163,41 +214,46 @@ impl Store {
         let Some(there) = self.listings.remove(scope) else {
             return;
         };
-        let gone = |unit: &&Unit| match unit {
-            Unit::Object(id) => scope.covers(id) && !there.contains(&**id),
-            Unit::File(_) => false,
-        };
-        let gone: Vec<_> = match scope.single() {
+        let gone: Vec<Id> = match scope.single() {
             // There may be thousands of such scopes.
-            Some(id) => vec![Unit::Object(Arc::new(id))]
-                .into_iter()
-                .filter(|unit| gone(&unit))
-                .collect(),
-            None => self.units.keys().filter(gone).cloned().collect(),
+            Some(id) if there.contains(&id) => Vec::new(),
+            Some(id) => vec![id],
+            None => {
+                let known = self.objects.keys().map(|versioned| &versioned.version().id);
+                let gone = known.filter(|id| scope.covers(id) && !there.contains(*id));
+                gone.cloned().collect()
+            }
         };
-        for unit in gone {
-            self.withdraw(&unit, touched);
+        for id in gone {
+            self.withdraw_object(&id, touched);
         }
     }
 
-    fn put(&mut self, unit: Unit, entry: Entry, touched: &mut BTreeSet<Id>) {
+    fn withdraw_object(&mut self, id: &Id, touched: &mut BTreeSet<Id>) {
+        if self.objects.remove(id).is_some() {
+            self.suspect.remove(&Unit::Object(id.clone()));
+            touched.insert(id.clone());
+        }
+    }
+
+    fn put_file(&mut self, path: &Arc<Path>, entry: Entry, touched: &mut BTreeSet<Id>) {
         for id in entry.ids() {
-            self.definers.entry(id.clone()).or_default().insert(unit.clone());
+            self.definers.entry(id.clone()).or_default().insert(path.clone());
             touched.insert(id.clone());
         }
         if !entry.problems.is_empty() || !entry.suspect.is_empty() {
-            self.suspect.insert(unit.clone());
+            self.suspect.insert(Unit::File(path.clone()));
         }
-        self.units.insert(unit, entry);
+        self.files.insert(path.clone(), entry);
     }
 
-    /// Removes a unit and gives what it was.
-    fn withdraw(&mut self, unit: &Unit, touched: &mut BTreeSet<Id>) -> Entry {
-        let old = self.units.remove(unit).unwrap_or_default();
-        self.suspect.remove(unit);
+    /// Removes a file and gives what it was.
+    fn withdraw_file(&mut self, path: &Arc<Path>, touched: &mut BTreeSet<Id>) -> Entry {
+        let old = self.files.remove(path).unwrap_or_default();
+        self.suspect.remove(&Unit::File(path.clone()));
         for id in old.ids() {
             if let Some(definers) = self.definers.get_mut(id) {
-                definers.remove(unit);
+                definers.remove(path);
                 if definers.is_empty() {
                     self.definers.remove(id);
                 }
@@ -208,7 +264,7 @@ impl Store {
     }
 
     fn resolve(&mut self, id: Id) {
-        let Some((_, definition)) = self.definition(&id) else {
+        let Some(definition) = self.definition(&id) else {
             self.closed.remove(&id);
             self.model.remove(&id);
             return;
@@ -219,40 +275,54 @@ impl Store {
                 self.closed.remove(&id);
                 self.model.insert(id, object);
             }
-            Err(Broken {
-                instead: Some(instead),
-                ..
-            }) if !self.model.contains(&id) || self.closed.contains(&id) => {
-                let instead = instead.clone();
-                self.closed.insert(id.clone());
-                self.model.insert(id, instead);
+            Err(broken) => {
+                let Broken { instead, .. } = &**broken;
+                if let Some(instead) = instead
+                    && (!self.model.contains(&id) || self.closed.contains(&id))
+                {
+                    let instead = instead.clone();
+                    self.closed.insert(id.clone());
+                    self.model.insert(id, instead);
+                }
             }
-            Err(_) => {}
         }
     }
 
-    fn definition(&self, id: &Id) -> Option<(&Unit, &Definition)> {
-        let unit = self.definers.get(id)?.first()?;
-        Some((unit, self.units.get(unit)?.get(id)?))
+    /// What units say of an object, the first that has precedence.
+    fn definitions(&self, id: &Id) -> impl Iterator<Item = Defined<'_>> {
+        let paths = self.definers.get(id).into_iter().flat_map(FewSet::iter);
+        let id = id.clone();
+        let of_cluster = self.objects.get_key_value(&id);
+        let of_files = paths.filter_map(move |path| {
+            let (line, definition) = self.files.get(path)?.get(&id)?;
+            let line = Some(line);
+            Some(Defined::InFile { path, line, definition })
+        });
+        let of_cluster = of_cluster.map(|(version, definition)| Defined::InCluster { version, definition });
+        of_files.chain(of_cluster)
+    }
+
+    fn definition(&self, id: &Id) -> Option<&Definition> {
+        self.definitions(id).next().map(|defined| defined.definition())
     }
 
     /// Where an object stands.
     #[must_use]
     pub fn origin(&self, id: &Id) -> Option<Origin> {
-        Some(self.definition(id)?.1.origin.clone())
+        self.definitions(id).next().map(|defined| defined.origin())
     }
 
     /// How an object stands as far as it can be told from itself.
     #[must_use]
     pub fn standing(&self, id: &Id) -> Standing {
-        let Some((_, definition)) = self.definition(id) else {
+        let Some(definition) = self.definition(id) else {
             return Standing::Gone;
         };
         match &definition.object {
             _ if self.closed.contains(id) => Standing::Closed,
             _ if !self.model.contains(id) => Standing::LeftOut,
             Err(_) => Standing::LastGood,
-            Ok(_) if !definition.closed.is_empty() => Standing::Partly,
+            Ok(_) if !definition.closed().is_empty() => Standing::Partly,
             Ok(_) => Standing::InForce,
         }
     }
@@ -260,7 +330,10 @@ impl Store {
     /// Files of which it is not known what they hold, or not of all of it, and never was.
     pub fn unknown(&self) -> impl Iterator<Item = &Unit> {
         let suspect = self.suspect.iter();
-        suspect.filter(|unit| self.units.get(unit).is_some_and(|entry| entry.unknown))
+        suspect.filter(|unit| match unit {
+            Unit::File(path) => self.files.get(path).is_some_and(|entry| entry.unknown),
+            Unit::Object(_) => false,
+        })
     }
 
     /// All that is wrong with the source and its units now, in their order.
@@ -268,15 +341,19 @@ impl Store {
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = self.troubles.clone();
         for unit in &self.suspect {
-            let Some(entry) = self.units.get(unit) else {
-                continue;
+            let ids = match unit {
+                Unit::Object(id) => std::slice::from_ref(id),
+                Unit::File(path) => {
+                    let Some(entry) = self.files.get(path) else { continue };
+                    problems.extend(entry.problems.iter().cloned());
+                    &entry.suspect[..]
+                }
             };
-            problems.extend(entry.problems.iter().cloned());
-            for id in &entry.suspect {
+            for id in ids {
                 // One that has no precedence gets the line that says so, and no other.
-                let first = self.definers.get(id).and_then(BTreeSet::first);
-                if let (Some(definition), true) = (entry.get(id), first == Some(unit)) {
-                    self.definition_problems(id, definition, &mut problems);
+                let first = self.definitions(id).next();
+                if let Some(defined) = first.filter(|defined| defined.unit() == *unit) {
+                    self.definition_problems(id, &defined, &mut problems);
                 }
             }
         }
@@ -286,20 +363,21 @@ impl Store {
         problems
     }
 
-    fn definition_problems(&self, id: &Id, definition: &Definition, out: &mut Vec<Problem>) {
+    fn definition_problems(&self, id: &Id, defined: &Defined<'_>, out: &mut Vec<Problem>) {
+        let definition = defined.definition();
         let problem = |severity, text| Problem {
             severity,
-            origin: Some(definition.origin.clone()),
+            origin: Some(defined.origin()),
             object: Some(id.clone()),
             text,
         };
-        for field in &definition.unknown {
+        for field in definition.unknown() {
             out.push(problem(
                 Severity::Warning,
                 format!("{field}: unknown field, ignored"),
             ));
         }
-        for text in &definition.closed {
+        for text in definition.closed() {
             out.push(problem(Severity::Error, text.clone()));
         }
         if let Err(broken) = &definition.object {
@@ -318,13 +396,12 @@ impl Store {
     }
 
     fn contest_problems(&self, id: &Id, out: &mut Vec<Problem>) {
-        let mut units = self.definers.get(id).into_iter().flatten();
-        let Some(first) = units.next() else { return };
-        for unit in units {
-            let definition = self.units.get(unit).and_then(|entry| entry.get(id));
-            let text = format!("is defined in {first} already, which has precedence");
+        let mut all = self.definitions(id);
+        let Some(first) = all.next() else { return };
+        for defined in all {
+            let text = format!("is defined in {} already, which has precedence", first.unit());
             out.push(Problem {
-                origin: definition.map(|definition| definition.origin.clone()),
+                origin: Some(defined.origin()),
                 ..Problem::error(id.clone(), text)
             });
         }
