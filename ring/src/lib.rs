@@ -50,4 +50,4 @@ pub use run_dir::default_run_dir;
 pub use session::{ControlSession, DataSession, HangUp, Session, SessionError, put_bytes};
 pub use sizes::Sizes;
 pub use thread_bell::ThreadBell;
-pub use transaction::{Operation, Transaction, TransactionError};
+pub use transaction::{Operation, OperationRef, Transaction, TransactionError};

@@ -28,7 +28,7 @@ use crate::message::{Generation, Key, Object, ToControl, ToData};
 use crate::record::Corruption;
 use crate::ring::{Reader, RingWriter, Towards};
 use crate::sockets;
-use crate::transaction::{Collector, Operation, ToDataRef, Transaction, TransactionError, check_generation};
+use crate::transaction::{Collector, OperationRef, ToDataRef, Transaction, TransactionError, check_generation};
 
 /// The control plane's end.
 pub type ControlSession = Session<ToData, ToControl>;
@@ -84,51 +84,64 @@ impl ControlSession {
         transaction: &Transaction,
         timeout: Option<Duration>,
     ) -> Result<(), SessionError> {
-        self.check_open()?;
-        let generation = transaction.generation;
-        check_sendable(transaction, self.sent)?;
-        let deadline = Deadline::after(timeout);
-        let result = self.write_transaction(transaction, deadline);
-        self.sent = generation;
-        self.close_on_error(timed_out(result, timeout))
-    }
-
-    fn write_transaction(
-        &mut self,
-        transaction: &Transaction,
-        deadline: Deadline,
-    ) -> Result<(), Interrupted> {
         let Transaction {
             generation,
             full,
             ref operations,
         } = *transaction;
+        let operations = operations.iter().map(OperationRef::from);
+        self.send_operations(generation, full, operations, timeout)
+    }
+
+    /// As [`Self::send_transaction`], of objects that stand elsewhere: a whole state is sent without a copy of it.
+    pub fn send_operations<'a>(
+        &mut self,
+        generation: Generation,
+        full: bool,
+        operations: impl ExactSizeIterator<Item = OperationRef<'a>> + Clone,
+        timeout: Option<Duration>,
+    ) -> Result<(), SessionError> {
+        self.check_open()?;
+        check_generation(generation, self.sent)?;
+        check_sendable(generation, operations.clone())?;
+        let deadline = Deadline::after(timeout);
+        let result = self.write_transaction(generation, full, operations, deadline);
+        self.sent = generation;
+        self.close_on_error(timed_out(result, timeout))
+    }
+
+    fn write_transaction<'a>(
+        &mut self,
+        generation: Generation,
+        full: bool,
+        operations: impl ExactSizeIterator<Item = OperationRef<'a>>,
+        deadline: Deadline,
+    ) -> Result<(), Interrupted> {
+        let count = operations.len() as u32;
         self.write_message(&encode(&ToDataRef::Begin { generation, full })?, deadline)?;
         for operation in operations {
             self.write_message(&encode(&ToDataRef::from(operation))?, deadline)?;
         }
-        let operations = operations.len() as u32;
-        self.write_message(
-            &encode(&ToDataRef::Commit {
-                generation,
-                operations,
-            })?,
-            deadline,
-        )?;
+        let commit = ToDataRef::Commit {
+            generation,
+            operations: count,
+        };
+        self.write_message(&encode(&commit)?, deadline)?;
         self.wake_reader()?;
         Ok(())
     }
 }
 
 /// Checks before the first byte is sent what would otherwise tear a transaction apart.
-fn check_sendable(transaction: &Transaction, last: Generation) -> Result<(), SessionError> {
-    let generation = transaction.generation;
-    check_generation(generation, last)?;
-    if transaction.operations.len() > TRANSACTION_OPERATIONS {
+fn check_sendable<'a>(
+    generation: Generation,
+    operations: impl ExactSizeIterator<Item = OperationRef<'a>>,
+) -> Result<(), SessionError> {
+    if operations.len() > TRANSACTION_OPERATIONS {
         return Err(TransactionError::Operations(generation).into());
     }
     let mut total = 0;
-    for operation in &transaction.operations {
+    for operation in operations {
         let bytes = encoded_size(&ToDataRef::from(operation))?;
         if bytes > MESSAGE_BYTES {
             return Err(SessionError::TooLarge {
@@ -144,10 +157,10 @@ fn check_sendable(transaction: &Transaction, last: Generation) -> Result<(), Ses
     Ok(())
 }
 
-fn operation_key(operation: &Operation) -> Key {
+fn operation_key(operation: OperationRef<'_>) -> Key {
     match operation {
-        Operation::Put(object) => object.key(),
-        Operation::Delete(key) => key.clone(),
+        OperationRef::Put(object) => object.key(),
+        OperationRef::Delete(key) => key.clone(),
     }
 }
 

@@ -26,6 +26,24 @@ pub enum Operation {
     Delete(Key),
 }
 
+/// An [`Operation`] on an object that stands elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationRef<'a> {
+    /// As [`Operation::Put`].
+    Put(&'a Object),
+    /// As [`Operation::Delete`].
+    Delete(&'a Key),
+}
+
+impl<'a> From<&'a Operation> for OperationRef<'a> {
+    fn from(operation: &'a Operation) -> Self {
+        match operation {
+            Operation::Put(object) => Self::Put(object),
+            Operation::Delete(key) => Self::Delete(key),
+        }
+    }
+}
+
 /// [`ToData`] by reference, so that a transaction is sent without a copy of its objects (and of their keys).
 /// Variants stand in the same order, since the encoding numbers them; a test compares the bytes.
 #[derive(Serialize)]
@@ -36,11 +54,11 @@ pub(crate) enum ToDataRef<'a> {
     Commit { generation: Generation, operations: u32 },
 }
 
-impl<'a> From<&'a Operation> for ToDataRef<'a> {
-    fn from(operation: &'a Operation) -> Self {
+impl<'a> From<OperationRef<'a>> for ToDataRef<'a> {
+    fn from(operation: OperationRef<'a>) -> Self {
         match operation {
-            Operation::Put(object) => Self::Put(object),
-            Operation::Delete(key) => Self::Delete(key),
+            OperationRef::Put(object) => Self::Put(object),
+            OperationRef::Delete(key) => Self::Delete(key),
         }
     }
 }

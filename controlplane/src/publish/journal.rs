@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use headgate_ring::Operation;
+use headgate_ring::OperationRef;
 use headgate_ring::message::{Key, Object};
 
 use crate::compile::State;
@@ -48,9 +48,8 @@ impl Wanted<'_> {
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = (&Key, &Arc<Object>)> {
-        let keys = self.state.keys();
-        keys.filter_map(|key| Some((key, self.get(key)?)))
+    fn all(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.state.keys().filter_map(|key| self.get(key))
     }
 }
 
@@ -60,7 +59,14 @@ pub(super) struct Due {
     /// Whether `changes` are a whole state.
     pub(super) full: bool,
     /// First what goes, then what comes or changes, each in the order of keys.
-    changes: Vec<(Key, Option<Arc<Object>>)>,
+    changes: Vec<DueChange>,
+}
+
+/// Shares the objects with the state: a whole state to be sent is no second one.
+#[derive(Debug)]
+enum DueChange {
+    Delete(Key),
+    Put(Arc<Object>),
 }
 
 impl Journal {
@@ -78,17 +84,15 @@ impl Journal {
         }
         let mut before = std::mem::take(&mut self.before);
         let full = !self.has_state;
-        let changes = if full {
+        let changes: Vec<_> = if full {
             before.clear();
-            let all = wanted.all();
-            all.map(|(key, object)| (key.clone(), Some(object.clone())))
-                .collect()
+            wanted.all().cloned().map(DueChange::Put).collect()
         } else {
             before.retain(|key, old| wanted.get(key) != old.as_ref());
-            let now = |key: &Key| (key.clone(), wanted.get(key).cloned());
-            let mut changes: Vec<_> = before.keys().map(now).collect();
-            changes.sort_by_key(|(_, object)| object.is_some());
-            changes
+            let gone = before.keys().filter(|key| wanted.get(key).is_none());
+            let there = before.keys().filter_map(|key| wanted.get(key));
+            let puts = there.cloned().map(DueChange::Put);
+            gone.cloned().map(DueChange::Delete).chain(puts).collect()
         };
         if changes.is_empty() && !full {
             return None;
@@ -120,11 +124,10 @@ impl Journal {
 
 impl Due {
     /// As the ring takes them.
-    pub(super) fn operations(self) -> Vec<Operation> {
-        let operation = |(key, object): (Key, Option<Arc<Object>>)| match object {
-            Some(object) => Operation::Put(Arc::unwrap_or_clone(object)),
-            None => Operation::Delete(key),
-        };
-        self.changes.into_iter().map(operation).collect()
+    pub(super) fn operations(&self) -> impl ExactSizeIterator<Item = OperationRef<'_>> + Clone {
+        self.changes.iter().map(|change| match change {
+            DueChange::Put(object) => OperationRef::Put(object),
+            DueChange::Delete(key) => OperationRef::Delete(key),
+        })
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use headgate_ring::message::{Generation, ToControl};
-use headgate_ring::{ControlSession, HandshakeError, SessionError, Transaction, connect};
+use headgate_ring::{ControlSession, HandshakeError, SessionError, connect};
 
 use super::desk::Desk;
 use crate::compile::{Changes, State};
@@ -204,16 +204,13 @@ impl SessionLoop {
             return Ok(());
         };
         self.generation += 1;
-        let transaction = Transaction {
-            generation: self.generation,
-            full: due.full,
-            operations: due.operations(),
-        };
-        match session.send_transaction(&transaction, Some(SEND_TIMEOUT)) {
+        let operations = due.operations();
+        let count = operations.len();
+        match session.send_operations(self.generation, due.full, operations, Some(SEND_TIMEOUT)) {
             Ok(()) => {
                 peer.sent = Some(InFlight {
                     generation: self.generation,
-                    operations: transaction.operations.len(),
+                    operations: count,
                     at: Instant::now(),
                     told: false,
                 });

@@ -7,7 +7,7 @@ use headgate_ring::message::{
     Action, Direction, GroupId, Key, Listener, Object, Policy, PolicyRule, PortRange, Protocol, Tier,
     ToControl, Upstream,
 };
-use headgate_ring::{DataSession, Operation, Transaction};
+use headgate_ring::{DataSession, Operation, OperationRef, Transaction};
 use proptest::prelude::*;
 
 use super::journal::{Before, Journal, Wanted};
@@ -120,19 +120,19 @@ impl Simulated {
         assert!(self.under_way.is_none(), "one at a time");
         assert_eq!(due.full, self.has.is_none());
         let mut made = self.has.clone().unwrap_or_default();
-        let operations = due.operations();
+        let operations: Vec<_> = due.operations().collect();
         assert!(due_is_sorted(&operations), "{operations:?}");
         for operation in operations {
             match operation {
-                Operation::Put(object) => {
+                OperationRef::Put(object) => {
                     let before = made.insert(object.key(), Arc::new(object.clone()));
                     assert_ne!(
                         before.as_deref(),
-                        Some(&object),
+                        Some(object),
                         "nothing is sent that is the same"
                     );
                 }
-                Operation::Delete(key) => assert!(made.remove(&key).is_some(), "{key:?} was there"),
+                OperationRef::Delete(key) => assert!(made.remove(key).is_some(), "{key:?} was there"),
             }
         }
         assert_eq!(made, self.state);
@@ -158,10 +158,10 @@ fn begin(journal: &mut Journal, state: &State) -> Option<super::journal::Due> {
     journal.begin(Wanted { state, instead })
 }
 
-fn due_is_sorted(operations: &[Operation]) -> bool {
+fn due_is_sorted(operations: &[OperationRef<'_>]) -> bool {
     operations.is_sorted_by_key(|operation| match operation {
-        Operation::Delete(key) => (false, key.clone()),
-        Operation::Put(object) => (true, object.key()),
+        OperationRef::Delete(key) => (false, Key::clone(key)),
+        OperationRef::Put(object) => (true, object.key()),
     })
 }
 

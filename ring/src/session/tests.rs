@@ -4,6 +4,7 @@ use super::*;
 use crate::listener::{SessionListener, connect, pair, pair_with};
 use crate::message::{Certificate, Listener as ListenerObject, Object, PrivateKey, Upstream};
 use crate::sizes::Sizes;
+use crate::transaction::Operation;
 
 /// Long enough that only a hang reaches it.
 const LONG: Option<Duration> = Some(Duration::from_secs(30));
