@@ -12,6 +12,7 @@
 #![deny(unsafe_code)]
 
 mod bell;
+mod encoding;
 mod handshake;
 #[cfg(any(test, feature = "harness"))]
 #[doc(hidden)]
@@ -43,6 +44,7 @@ mod sockets;
 mod thread_bell;
 mod transaction;
 
+pub use encoding::{EncodeError, PackedObject};
 pub use handshake::{HandshakeError, PeerProcess};
 pub use listener::{SessionListener, connect, pair, pair_with};
 pub use record::Corruption;

@@ -22,13 +22,14 @@ use zeroize::Zeroizing;
 pub use self::error::SessionError;
 use self::error::io_failed;
 use crate::bell::{Bell, Connected, Deadline};
+use crate::encoding::{ToDataRef, encode, encoded_size};
 use crate::handshake::{HandshakeError, PeerProcess, SessionParts};
 use crate::limits::{MESSAGE_BYTES, TRANSACTION_BYTES, TRANSACTION_OPERATIONS};
 use crate::message::{Generation, Key, Object, ToControl, ToData};
 use crate::record::Corruption;
 use crate::ring::{Reader, RingWriter, Towards};
 use crate::sockets;
-use crate::transaction::{Collector, OperationRef, ToDataRef, Transaction, TransactionError, check_generation};
+use crate::transaction::{Collector, OperationRef, Transaction, TransactionError, check_generation};
 
 /// The control plane's end.
 pub type ControlSession = Session<ToData, ToControl>;
@@ -120,7 +121,15 @@ impl ControlSession {
         let count = operations.len() as u32;
         self.write_message(&encode(&ToDataRef::Begin { generation, full })?, deadline)?;
         for operation in operations {
-            self.write_message(&encode(&ToDataRef::from(operation))?, deadline)?;
+            let encoded = match operation {
+                OperationRef::PutPacked(packed) => {
+                    self.write_message(packed.message(), deadline)?;
+                    continue;
+                }
+                OperationRef::Put(object) => encode(&ToDataRef::Put(object))?,
+                OperationRef::Delete(key) => encode(&ToDataRef::Delete(key))?,
+            };
+            self.write_message(&encoded, deadline)?;
         }
         let commit = ToDataRef::Commit {
             generation,
@@ -142,7 +151,11 @@ fn check_sendable<'a>(
     }
     let mut total = 0;
     for operation in operations {
-        let bytes = encoded_size(&ToDataRef::from(operation))?;
+        let bytes = match operation {
+            OperationRef::Put(object) => encoded_size(&ToDataRef::Put(object))?,
+            OperationRef::PutPacked(packed) => packed.message().len(),
+            OperationRef::Delete(key) => encoded_size(&ToDataRef::Delete(key))?,
+        };
         if bytes > MESSAGE_BYTES {
             return Err(SessionError::TooLarge {
                 what: operation_key(operation).to_string(),
@@ -160,6 +173,7 @@ fn check_sendable<'a>(
 fn operation_key(operation: OperationRef<'_>) -> Key {
     match operation {
         OperationRef::Put(object) => object.key(),
+        OperationRef::PutPacked(packed) => packed.object().key(),
         OperationRef::Delete(key) => key.clone(),
     }
 }
@@ -440,25 +454,6 @@ fn timed_out(result: Result<(), Interrupted>, timeout: Option<Duration>) -> Resu
 pub fn put_bytes(object: &Object) -> usize {
     // What cannot be encoded cannot be sent either.
     encoded_size(&ToDataRef::Put(object)).unwrap_or(usize::MAX)
-}
-
-fn encoded_size<T: Serialize>(message: &T) -> Result<usize, SessionError> {
-    postcard::experimental::serialized_size(message).map_err(SessionError::Encode)
-}
-
-/// The size is known before the bytes are written: growing would leave copies of a private key behind.
-fn encode<T: Serialize>(message: &T) -> Result<Zeroizing<Vec<u8>>, SessionError> {
-    let bytes = encoded_size(message)?;
-    if bytes > MESSAGE_BYTES {
-        return Err(SessionError::TooLarge {
-            what: "a message".into(),
-            bytes,
-        });
-    }
-    let buffer = Vec::with_capacity(bytes);
-    postcard::to_extend(message, buffer)
-        .map(Zeroizing::new)
-        .map_err(SessionError::Encode)
 }
 
 /// The message that `bytes` are, all of them.

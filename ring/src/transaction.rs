@@ -1,8 +1,8 @@
 //! A change of the state, whole or not at all.
 
-use serde::Serialize;
 use thiserror::Error;
 
+use crate::encoding::PackedObject;
 use crate::limits::{TRANSACTION_BYTES, TRANSACTION_OPERATIONS};
 use crate::message::{Generation, Key, Object, ToData};
 
@@ -31,6 +31,8 @@ pub enum Operation {
 pub enum OperationRef<'a> {
     /// As [`Operation::Put`].
     Put(&'a Object),
+    /// Likewise.
+    PutPacked(&'a PackedObject),
     /// As [`Operation::Delete`].
     Delete(&'a Key),
 }
@@ -40,25 +42,6 @@ impl<'a> From<&'a Operation> for OperationRef<'a> {
         match operation {
             Operation::Put(object) => Self::Put(object),
             Operation::Delete(key) => Self::Delete(key),
-        }
-    }
-}
-
-/// [`ToData`] by reference, so that a transaction is sent without a copy of its objects (and of their keys).
-/// Variants stand in the same order, since the encoding numbers them; a test compares the bytes.
-#[derive(Serialize)]
-pub(crate) enum ToDataRef<'a> {
-    Begin { generation: Generation, full: bool },
-    Put(&'a Object),
-    Delete(&'a Key),
-    Commit { generation: Generation, operations: u32 },
-}
-
-impl<'a> From<OperationRef<'a>> for ToDataRef<'a> {
-    fn from(operation: OperationRef<'a>) -> Self {
-        match operation {
-            OperationRef::Put(object) => Self::Put(object),
-            OperationRef::Delete(key) => Self::Delete(key),
         }
     }
 }

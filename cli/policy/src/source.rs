@@ -157,7 +157,7 @@ fn absent(model: &Model) -> BTreeMap<String, Absent> {
             (false, true) => Absent::HostNetwork {
                 addresses: pod.addresses.clone(),
                 ports: pod.ports.iter().map(port).collect(),
-                labels: pod.labels.clone().into_iter().collect(),
+                labels: pod.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             },
             (false, false) => return None,
         };

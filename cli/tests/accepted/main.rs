@@ -10,7 +10,7 @@ use headgate_controlplane::compile::{Changes, Compilation, Settings};
 use headgate_controlplane::source::decode::Document;
 use headgate_controlplane::source::{Contents, store::Store};
 use headgate_dataplane::config::{ConfigError, State, Tables};
-use headgate_ring::{Operation, Transaction};
+use headgate_ring::{Operation, PackedObject, Transaction};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -59,8 +59,8 @@ impl Bed {
     }
 
     fn publish(&mut self, changes: Changes) -> Result<(), ConfigError> {
-        let operation = |(key, object): (_, Option<Arc<_>>)| match object {
-            Some(object) => Operation::Put(Arc::unwrap_or_clone(object)),
+        let operation = |(key, object): (_, Option<PackedObject>)| match object {
+            Some(object) => Operation::Put(object.object()),
             None => Operation::Delete(key),
         };
         // First what goes, as the publisher sends it.
@@ -122,7 +122,7 @@ fn a_certificate_that_cannot_be_used_is_named() {
         key: PrivateKey(b"no key".to_vec().into()),
     });
     let key = wrong.key();
-    let changes = Changes::from([(key.clone(), Some(Arc::new(wrong)))]);
+    let changes = Changes::from([(key.clone(), Some(PackedObject::of(&wrong).expect("small enough")))]);
     let refused = bed.publish(changes).expect_err("a refusal");
     assert_eq!(refused.key.as_deref(), Some(&key), "{refused}");
     assert!(refused.to_string().contains("shop/wrong"), "{refused}");
@@ -137,7 +137,7 @@ fn the_dataplane_does_refuse_what_is_wrong_and_names_it() {
         text: String::new(),
     });
     let key = wrong.key();
-    let changes = Changes::from([(key.clone(), Some(Arc::new(wrong)))]);
+    let changes = Changes::from([(key.clone(), Some(PackedObject::of(&wrong).expect("small enough")))]);
     let refused = bed.publish(changes).expect_err("a refusal");
     assert_eq!(
         (refused.field.as_str(), refused.key.as_deref()),

@@ -10,7 +10,7 @@ use headgate_controlplane::source::{Contents, store::Store};
 use headgate_dataplane::config::{State, Tables};
 use headgate_net::policy::{Decision, Explanation};
 use headgate_ring::message::Protocol;
-use headgate_ring::{Operation, Transaction};
+use headgate_ring::{Operation, PackedObject, Transaction};
 
 /// A gateway that has read some manifests.
 pub(crate) struct Gateway {
@@ -54,8 +54,8 @@ impl Gateway {
         };
         let changed = self.store.update(files.into_iter().map(contents));
         let changes = self.compiler.update(self.store.model(), &changed, 0);
-        let operation = |(key, object): (_, Option<Arc<_>>)| match object {
-            Some(object) => Operation::Put(Arc::unwrap_or_clone(object)),
+        let operation = |(key, object): (_, Option<PackedObject>)| match object {
+            Some(object) => Operation::Put(object.object()),
             None => Operation::Delete(key),
         };
         let transaction = Transaction {

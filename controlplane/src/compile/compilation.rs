@@ -1,7 +1,6 @@
 //! A compiler with a state of its own.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use super::{Changes, Compiled, Compiler, Settings, State, apply};
 use crate::model::{Id, Model};
@@ -47,13 +46,10 @@ impl Compilation {
     #[must_use]
     pub fn into_compiled(self) -> Compiled {
         let problems = self.problems();
-        // Nobody else holds the objects once the changes are gone.
         let objects = self.state.into_iter();
         Compiled {
             problems,
-            state: objects
-                .map(|(key, object)| (key, Arc::unwrap_or_clone(object)))
-                .collect(),
+            state: objects.map(|(key, object)| (key, object.object())).collect(),
         }
     }
 }

@@ -3,17 +3,17 @@
 
 use headgate_ring::limits::MESSAGE_BYTES;
 use headgate_ring::message::{Action, Endpoint, Object, Policy, PolicyRule, Tier};
-use headgate_ring::put_bytes;
+use headgate_ring::{PackedObject, put_bytes};
 
 use super::origins;
 use crate::problem::{Problem, Severity};
 
 /// The object as it can be sent, `None` where it cannot; and what is wrong with it, if anything is.
-pub(super) fn fit(object: Object) -> (Option<Object>, Option<Problem>) {
-    let bytes = put_bytes(&object);
-    if bytes <= MESSAGE_BYTES {
-        return (Some(object), None);
+pub(super) fn fit(object: Object) -> (Option<PackedObject>, Option<Problem>) {
+    if let Ok(packed) = PackedObject::of(&object) {
+        return (Some(packed), None);
     }
+    let bytes = put_bytes(&object);
     let id = origins(&object).pop_first();
     let (smaller, consequence) = match object {
         Object::Policy(policy) => {
@@ -31,7 +31,7 @@ pub(super) fn fit(object: Object) -> (Option<Object>, Option<Problem>) {
         ),
         _ => (None, "it is left out"),
     };
-    let smaller = smaller.filter(|object| put_bytes(object) <= MESSAGE_BYTES);
+    let smaller = smaller.and_then(|object| PackedObject::of(&object).ok());
     let consequence = if smaller.is_some() {
         consequence
     } else {

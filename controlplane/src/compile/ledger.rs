@@ -1,8 +1,8 @@
 //! What an update changes in a state that somebody else keeps.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
+use headgate_ring::PackedObject;
 use headgate_ring::message::{Key, Object};
 
 use super::fit::fit;
@@ -30,7 +30,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    pub(super) fn get(&self, key: &Key) -> Option<&Arc<Object>> {
+    pub(super) fn get(&self, key: &Key) -> Option<&PackedObject> {
         match self.changes.get(key) {
             Some(changed) => changed.as_ref(),
             None => self.state.get(key),
@@ -38,13 +38,7 @@ impl<'a> Ledger<'a> {
     }
 
     pub(super) fn put(&mut self, object: Object) {
-        self.put_at(object.key(), object);
-    }
-
-    fn put_at(&mut self, key: Key, object: Object) {
-        if !self.oversized.contains_key(&key) && self.get(&key).is_some_and(|old| **old == object) {
-            return;
-        }
+        let key = object.key();
         let (object, problem) = fit(object);
         match problem {
             Some(problem) => {
@@ -55,14 +49,14 @@ impl<'a> Ledger<'a> {
             }
         }
         match object {
-            Some(object) if self.get(&key).is_some_and(|old| **old == object) => {}
-            Some(object) => self.change(key, Some(Arc::new(object))),
+            Some(object) if self.get(&key) == Some(&object) => {}
+            Some(object) => self.change(key, Some(object)),
             None => self.remove(&key),
         }
     }
 
     /// What an update changes and changes back is no change either.
-    fn change(&mut self, key: Key, object: Option<Arc<Object>>) {
+    fn change(&mut self, key: Key, object: Option<PackedObject>) {
         if self.state.get(&key) == object.as_ref() {
             self.changes.remove(&key);
         } else {

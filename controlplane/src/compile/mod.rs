@@ -30,8 +30,8 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 
+use headgate_ring::PackedObject;
 use headgate_ring::message::{Certificate, Key, Object, Protocol};
 
 use crate::model::service::LoadBalancer;
@@ -45,10 +45,10 @@ pub use routing::IngressSelection;
 pub(crate) use routing::{Assignment, assign};
 
 /// The state that the dataplane shall have.
-pub type State = BTreeMap<Key, Arc<Object>>;
+pub type State = BTreeMap<Key, PackedObject>;
 
 /// What changes a state: the objects that are put, and `None` for those that are removed.
-pub type Changes = BTreeMap<Key, Option<Arc<Object>>>;
+pub type Changes = BTreeMap<Key, Option<PackedObject>>;
 
 /// Makes the changes.
 pub fn apply(state: &mut State, changes: Changes) {

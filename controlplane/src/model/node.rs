@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1 as k8s;
 
 use super::address::address;
 use super::invalid::Invalid;
-use super::selector::Labels;
+use super::labels::Labels;
 use super::sieve::Sieve;
 
 /// A Node as far as policies are concerned.
@@ -35,7 +35,7 @@ impl Node {
             }
         })?;
         Ok(Self {
-            labels: node.metadata.labels.clone().unwrap_or_default(),
+            labels: Labels::of(node.metadata.labels.as_ref()),
             addresses: addresses.into_iter().flatten().collect(),
         })
     }

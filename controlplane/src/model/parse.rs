@@ -9,8 +9,8 @@ use super::name::{Id, Kind, ObjectName, is_label};
 use super::sieve::Sieve;
 use super::typed::{Notes, sifted, typed};
 use super::{
-    ClusterPolicy, ConfigMap, Ingress, IngressClass, Mirrored, NetworkPolicy, Node, Object, Pod, Secret,
-    Service, Slice,
+    ClusterPolicy, ConfigMap, Ingress, IngressClass, Labels, Mirrored, NetworkPolicy, Node, Object, Pod,
+    Secret, Service, Slice,
 };
 
 /// What a manifest's value turned out to be.
@@ -167,7 +167,7 @@ fn object(
     match id.kind {
         Kind::Namespace => {
             let labels = |n: &core::Namespace, _: &mut Sieve| Ok(n.metadata.labels.clone());
-            sifted(value, notes, labels).map(|labels| Object::Namespace(labels.unwrap_or_default()))
+            sifted(value, notes, labels).map(|labels| Object::Namespace(Labels::of(labels.as_ref())))
         }
         Kind::Pod => sifted(value, notes, Pod::parse).map(Object::Pod),
         Kind::Service => sifted(value, notes, Service::parse).map(Object::Service),

@@ -1,13 +1,14 @@
 //! Pods: who stands behind Services and whom NetworkPolicies guard.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use headgate_ring::message::Protocol;
 use k8s_openapi::api::core::v1 as k8s;
 
 use super::address::address;
 use super::invalid::{Invalid, port, protocol};
-use super::selector::Labels;
+use super::labels::Labels;
 use super::sieve::Sieve;
 
 /// A Pod as far as traffic is concerned.
@@ -27,7 +28,7 @@ pub struct Pod {
     pub terminating: bool,
     /// The ports of its containers, each with its name, empty where it has none; of those of one name and protocol the
     /// first counts.
-    pub ports: Vec<(String, Protocol, u16)>,
+    pub ports: Arc<[(String, Protocol, u16)]>,
 }
 
 impl Pod {
@@ -41,7 +42,7 @@ impl Pod {
         let status = pod.status.clone().unwrap_or_default();
         let finished = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
         Ok(Self {
-            labels: pod.metadata.labels.clone().unwrap_or_default(),
+            labels: Labels::of(pod.metadata.labels.as_ref()),
             addresses: if finished {
                 Vec::new()
             } else {
@@ -53,6 +54,15 @@ impl Pod {
             terminating: pod.metadata.deletion_timestamp.is_some(),
             ports: ports(&spec, sieve),
         })
+    }
+
+    /// Takes labels and ports of another, where they are the same: pods of a Deployment differ in little else than names
+    /// and addresses.
+    pub(crate) fn share(&mut self, other: &Self) {
+        self.labels.share(&other.labels);
+        if self.ports == other.ports {
+            self.ports = other.ports.clone();
+        }
     }
 
     /// The number of its port of that name.
@@ -104,7 +114,7 @@ fn ready(status: &k8s::PodStatus) -> bool {
 }
 
 /// Ports of containers, then of sidecars (init containers that are restarted always), as Kubernetes looks them up.
-fn ports(spec: &k8s::PodSpec, sieve: &mut Sieve) -> Vec<(String, Protocol, u16)> {
+fn ports(spec: &k8s::PodSpec, sieve: &mut Sieve) -> Arc<[(String, Protocol, u16)]> {
     let init = spec.init_containers.as_deref().unwrap_or_default();
     let mut ports = Vec::new();
     for (list, containers) in [
@@ -120,9 +130,7 @@ fn ports(spec: &k8s::PodSpec, sieve: &mut Sieve) -> Vec<(String, Protocol, u16)>
             Ok(())
         });
     }
-    // There are tens of thousands of pods.
-    ports.shrink_to_fit();
-    ports
+    ports.into()
 }
 
 /// `validateContainerPorts`, but for the port's name, which nothing refers to if it is none.

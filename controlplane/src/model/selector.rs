@@ -5,11 +5,9 @@ use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
+use super::Labels;
 use super::invalid::{Invalid, each};
 use super::name::{is_label_key, is_label_value};
-
-/// `metadata.labels`.
-pub type Labels = BTreeMap<String, String>;
 
 /// Selects objects by their labels: every requirement must hold; none at all selects everything.
 ///
@@ -33,7 +31,7 @@ impl Selector {
 
     /// A selector of `matchLabels` alone, as `spec.selector` of a Service is.
     #[must_use]
-    pub fn of_labels(labels: &Labels) -> Self {
+    pub fn of_labels(labels: &BTreeMap<String, String>) -> Self {
         Self(
             labels
                 .iter()

@@ -5,11 +5,11 @@ use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use headgate_ring::message::{Generation, Key};
-use headgate_ring::{ControlSession, HangUp, ThreadBell};
+use headgate_ring::{ControlSession, HangUp, PackedObject, ThreadBell};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
@@ -228,7 +228,10 @@ impl Desk {
                 told: false,
             };
         };
-        let remains = stand_in(&object).map(Arc::new);
+        let packed = object;
+        let object = packed.object();
+        // What is less than something that could be sent can be sent.
+        let remains = stand_in(&object).and_then(|remains| PackedObject::of(&remains).ok());
         let consequence = match remains {
             Some(_) => "until it changes nothing of it is allowed; all else is sent again",
             None => "until it changes it is left out; all else is sent again",
@@ -243,7 +246,7 @@ impl Desk {
             inner.awaiting.refuse(generation, &refusal, false, feedback);
         }
         if let Some(journal) = &mut inner.journal {
-            journal.note(key.clone(), Some(object));
+            journal.note(key.clone(), Some(packed));
         }
         inner.instead.insert(key.clone(), remains);
         inner.refusals.insert(key, refusal);

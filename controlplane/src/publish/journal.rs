@@ -1,15 +1,14 @@
 //! What separates the state that a peer has from the one that it shall have.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use headgate_ring::OperationRef;
-use headgate_ring::message::{Key, Object};
+use headgate_ring::message::Key;
+use headgate_ring::{OperationRef, PackedObject};
 
 use crate::compile::State;
 
 /// Objects as they were, `None` for those that were not there.
-pub(super) type Before = BTreeMap<Key, Option<Arc<Object>>>;
+pub(super) type Before = BTreeMap<Key, Option<PackedObject>>;
 
 /// Follows the changes of a state and the answers of one peer, so that each transaction is the difference between what
 /// the peer has acknowledged and the state as it then is. It costs what has changed, not what there is.
@@ -41,14 +40,14 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    pub(super) fn get(&self, key: &Key) -> Option<&Arc<Object>> {
+    pub(super) fn get(&self, key: &Key) -> Option<&PackedObject> {
         match self.instead.get(key) {
             Some(instead) => instead.as_ref(),
             None => self.state.get(key),
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = &Arc<Object>> {
+    fn all(&self) -> impl Iterator<Item = &PackedObject> {
         self.state.keys().filter_map(|key| self.get(key))
     }
 }
@@ -66,12 +65,12 @@ pub(super) struct Due {
 #[derive(Debug)]
 enum DueChange {
     Delete(Key),
-    Put(Arc<Object>),
+    Put(PackedObject),
 }
 
 impl Journal {
     /// The object at `key` was `old` and is to be another.
-    pub(super) fn note(&mut self, key: Key, old: Option<Arc<Object>>) {
+    pub(super) fn note(&mut self, key: Key, old: Option<PackedObject>) {
         self.nothing_new = false;
         self.before.entry(key).or_insert(old);
     }
@@ -126,7 +125,7 @@ impl Due {
     /// As the ring takes them.
     pub(super) fn operations(&self) -> impl ExactSizeIterator<Item = OperationRef<'_>> + Clone {
         self.changes.iter().map(|change| match change {
-            DueChange::Put(object) => OperationRef::Put(object),
+            DueChange::Put(object) => OperationRef::PutPacked(object),
             DueChange::Delete(key) => OperationRef::Delete(key),
         })
     }

@@ -1,13 +1,12 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use headgate_ring::message::{
     Action, Direction, GroupId, Key, Listener, Object, Policy, PolicyRule, PortRange, Protocol, Tier,
     ToControl, Upstream,
 };
-use headgate_ring::{DataSession, Operation, OperationRef, Transaction};
+use headgate_ring::{DataSession, Operation, OperationRef, PackedObject, Transaction};
 use proptest::prelude::*;
 
 use super::journal::{Before, Journal, Wanted};
@@ -32,8 +31,12 @@ fn listener(port: u16) -> Object {
     })
 }
 
+fn packed(object: &Object) -> PackedObject {
+    PackedObject::of(object).expect("small enough")
+}
+
 fn state(objects: impl IntoIterator<Item = Object>) -> State {
-    objects.into_iter().map(|o| (o.key(), Arc::new(o))).collect()
+    objects.into_iter().map(|o| (o.key(), packed(&o))).collect()
 }
 
 /// What makes `new` of `old`.
@@ -124,13 +127,10 @@ impl Simulated {
         assert!(due_is_sorted(&operations), "{operations:?}");
         for operation in operations {
             match operation {
-                OperationRef::Put(object) => {
-                    let before = made.insert(object.key(), Arc::new(object.clone()));
-                    assert_ne!(
-                        before.as_deref(),
-                        Some(object),
-                        "nothing is sent that is the same"
-                    );
+                OperationRef::Put(_) => panic!("the state is packed"),
+                OperationRef::PutPacked(object) => {
+                    let before = made.insert(object.object().key(), object.clone());
+                    assert_ne!(before.as_ref(), Some(object), "nothing is sent that is the same");
                 }
                 OperationRef::Delete(key) => assert!(made.remove(key).is_some(), "{key:?} was there"),
             }
@@ -162,6 +162,7 @@ fn due_is_sorted(operations: &[OperationRef<'_>]) -> bool {
     operations.is_sorted_by_key(|operation| match operation {
         OperationRef::Delete(key) => (false, Key::clone(key)),
         OperationRef::Put(object) => (true, object.key()),
+        OperationRef::PutPacked(object) => (true, object.object().key()),
     })
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::encoding::EncodeError;
 use crate::limits::MESSAGE_BYTES;
 use crate::record::Corruption;
 use crate::transaction::TransactionError;
@@ -48,6 +49,18 @@ pub enum SessionError {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+impl From<EncodeError> for SessionError {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::TooLarge(bytes) => Self::TooLarge {
+                what: "a message".into(),
+                bytes,
+            },
+            EncodeError::Encode(error) => Self::Encode(error),
+        }
+    }
 }
 
 /// Names what was attempted.

@@ -1,6 +1,7 @@
 use std::thread;
 
 use super::*;
+use crate::encoding::{EncodeError, PackedObject};
 use crate::listener::{SessionListener, connect, pair, pair_with};
 use crate::message::{Certificate, Listener as ListenerObject, Object, PrivateKey, Upstream};
 use crate::sizes::Sizes;
@@ -330,4 +331,36 @@ fn the_end_wakes_a_blocked_receiver_and_a_blocked_sender() {
     let sender = thread::spawn(move || control.send(&ToData::Put(upstream("a", 9000)), None).unwrap_err());
     drop(data);
     assert!(matches!(sender.join().unwrap(), SessionError::PeerGone));
+}
+
+#[test]
+fn what_is_packed_arrives_as_what_it_was() {
+    let (mut control, mut data) = pair().unwrap();
+    let (kept, gone) = (upstream("default/web:80", 3), upstream("default/old:80", 1).key());
+    let certificate = Object::Certificate(Certificate {
+        name: "shop/cert".into(),
+        hosts: vec!["shop.example".into()],
+        chain: vec![vec![1, 2, 3]],
+        key: PrivateKey(Zeroizing::new(vec![4, 5, 6])),
+    });
+    let packed = [&kept, &certificate].map(|object| PackedObject::of(object).unwrap());
+    assert_eq!(
+        packed.each_ref().map(PackedObject::object),
+        [kept.clone(), certificate.clone()]
+    );
+    assert_ne!(packed[0], packed[1]);
+    let puts = packed.iter().map(OperationRef::PutPacked);
+    let operations: Vec<_> = puts.chain([OperationRef::Delete(&gone)]).collect();
+    control
+        .send_operations(1, false, operations.into_iter(), LONG)
+        .unwrap();
+    let received = data.receive_transaction(LONG).unwrap().unwrap();
+    let expected = [
+        Operation::Put(kept),
+        Operation::Put(certificate),
+        Operation::Delete(gone),
+    ];
+    assert_eq!(received.operations, expected);
+    let huge = upstream("default/huge:80", 700_000);
+    assert!(matches!(PackedObject::of(&huge), Err(EncodeError::TooLarge(_))));
 }

@@ -1,6 +1,5 @@
 //! Pods of the host's network, whose labels selectors ask for in vain. Known of manifests alone.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use headgate_controlplane::model::cluster_policy;
@@ -113,16 +112,16 @@ impl<'a> Hosts<'a> {
         meant.map(|(name, _)| name.to_string()).collect()
     }
 
-    fn labels(&self, namespace: &str) -> Cow<'a, Labels> {
-        let mut labels = self
+    fn labels(&self, namespace: &str) -> Labels {
+        let labels = self
             .namespaces
             .get(namespace)
-            .map_or_else(Cow::default, |labels| Cow::Borrowed(*labels));
-        if !labels.contains_key(NAMESPACE_NAME_LABEL) {
-            labels
-                .to_mut()
-                .insert(NAMESPACE_NAME_LABEL.to_owned(), namespace.to_owned());
+            .copied()
+            .cloned()
+            .unwrap_or_default();
+        if labels.contains_key(NAMESPACE_NAME_LABEL) {
+            return labels;
         }
-        labels
+        labels.with(NAMESPACE_NAME_LABEL, namespace)
     }
 }

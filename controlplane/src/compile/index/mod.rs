@@ -108,7 +108,7 @@ impl Index {
         });
         if !self.namespaces.contains_key(&name.namespace) {
             let namespace = Namespace {
-                labels: with_name(&name.namespace, Labels::new()),
+                labels: with_name(&name.namespace, Labels::default()),
                 ..Namespace::default()
             };
             self.namespaces.insert(name.namespace.clone(), namespace);
@@ -197,7 +197,7 @@ impl Index {
             .into_iter()
             .chain(namespace.map(|n| &mut n.labelled))
         {
-            for (key, value) in labels {
+            for (key, value) in labels.iter() {
                 labelled.insert(key, value, id);
             }
         }
@@ -209,7 +209,7 @@ impl Index {
             .into_iter()
             .chain(namespace.map(|n| &mut n.labelled))
         {
-            for (key, value) in labels {
+            for (key, value) in labels.iter() {
                 labelled.remove(key, value, &id);
             }
         }
@@ -242,7 +242,7 @@ impl Index {
     pub(super) fn labels(&self, namespace: &str) -> std::borrow::Cow<'_, Labels> {
         match self.namespaces.get(namespace) {
             Some(namespace) => std::borrow::Cow::Borrowed(&namespace.labels),
-            None => std::borrow::Cow::Owned(with_name(namespace, Labels::new())),
+            None => std::borrow::Cow::Owned(with_name(namespace, Labels::default())),
         }
     }
 
@@ -324,11 +324,11 @@ fn rarest<'a>(labelled: &'a LabelMap<PodId>, selector: &Selector) -> Option<&'a 
     with.min_by_key(|pods| pods.len())
 }
 
-fn with_name(name: &str, mut labels: Labels) -> Labels {
-    if labels.get(NAMESPACE_NAME_LABEL).is_none_or(|value| value != name) {
-        labels.insert(NAMESPACE_NAME_LABEL.to_owned(), name.to_owned());
+fn with_name(name: &str, labels: Labels) -> Labels {
+    match labels.get(NAMESPACE_NAME_LABEL) {
+        Some(value) if value == name => labels,
+        _ => labels.with(NAMESPACE_NAME_LABEL, name),
     }
-    labels
 }
 
 #[cfg(test)]

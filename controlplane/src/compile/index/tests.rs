@@ -3,7 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::Index;
-use crate::model::{Object, ObjectName, Pod, Selector};
+use crate::model::{Labels, Object, ObjectName, Pod, Selector};
 
 fn pod(labels: &[(u8, u8)], number: u8) -> Pod {
     Pod {
@@ -61,7 +61,7 @@ proptest! {
             let namespace = if number % 4 == 3 { "there" } else { "here" };
             let name = ObjectName::new(namespace, format!("p{number:02}"));
             // It comes with other labels, and some pods go again.
-            let first = Pod { labels: [("k0".to_owned(), "v0".to_owned())].into(), ..pod.clone() };
+            let first = Pod { labels: Labels::default().with("k0", "v0"), ..pod.clone() };
             index.set_pod(&name, Some(&Arc::new(Object::Pod(first))));
             if number % 5 == 4 {
                 index.set_pod(&name, None);

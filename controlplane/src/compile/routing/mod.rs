@@ -77,13 +77,23 @@ impl Routing {
     }
 
     pub(super) fn service_changed(&mut self, name: &ObjectName) {
-        self.stale
-            .extend(self.by_service.get(name).into_iter().flat_map(FewSet::iter).cloned());
+        self.stale.extend(
+            self.by_service
+                .get(name)
+                .into_iter()
+                .flat_map(FewSet::iter)
+                .cloned(),
+        );
     }
 
     pub(super) fn secret_changed(&mut self, name: &ObjectName) {
-        self.stale
-            .extend(self.by_secret.get(name).into_iter().flat_map(FewSet::iter).cloned());
+        self.stale.extend(
+            self.by_secret
+                .get(name)
+                .into_iter()
+                .flat_map(FewSet::iter)
+                .cloned(),
+        );
         self.certificates.secret_changed(name);
     }
 

@@ -147,8 +147,11 @@ fn what_comes_and_goes_is_followed() {
         let changed = store.update([(Arc::from(Path::new(file)), contents)]);
         compilation.update(store.model(), &changed, NOW);
         let fresh = compiled_store(&store, &with_fallback());
-        let kept = compilation.state().iter().map(|(key, object)| (key, &**object));
-        assert!(kept.eq(fresh.state.iter()), "after {file}");
+        let kept = compilation
+            .state()
+            .iter()
+            .map(|(key, object)| (key.clone(), object.object()));
+        assert!(kept.eq(fresh.state), "after {file}");
         let problems: Vec<_> = compilation.problems().iter().map(ToString::to_string).collect();
         assert_eq!(problems, fresh.lines, "after {file}");
     }

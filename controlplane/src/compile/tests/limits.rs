@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use headgate_ring::limits::MESSAGE_BYTES;
 use headgate_ring::message::{Action, Direction, Key, Object as RingObject, PolicyRule};
-use headgate_ring::put_bytes;
+use headgate_ring::{PackedObject, put_bytes};
 use ipnet::{IpNet, Ipv6Net};
 use serde_json::json;
 
@@ -39,7 +39,7 @@ impl Bed {
         let sendable = changes
             .values()
             .flatten()
-            .all(|object| headgate_ring::put_bytes(object) <= MESSAGE_BYTES);
+            .all(|object| put_bytes(&object.object()) <= MESSAGE_BYTES);
         assert!(sendable);
         changes.into_keys().collect()
     }
@@ -56,14 +56,14 @@ impl Bed {
         self.compiler.problems().iter().map(ToString::to_string).collect()
     }
 
-    fn rules(&self, name: &str, direction: Direction) -> &[PolicyRule] {
+    fn rules(&self, name: &str, direction: Direction) -> Vec<PolicyRule> {
         match self
             .compiler
             .state()
             .get(&Key::Policy(name.to_owned(), direction))
-            .map(|o| &**o)
+            .map(PackedObject::object)
         {
-            Some(RingObject::Policy(policy)) => &policy.rules,
+            Some(RingObject::Policy(policy)) => policy.rules,
             other => panic!("no policy {name}: {other:?}"),
         }
     }
@@ -197,7 +197,8 @@ fn a_pod_with_too_long_labels_is_an_endpoint_without_them() {
         "status": {"podIP": "10.0.0.1"},
     }));
     let key = Key::Endpoint("shop/a".to_owned());
-    let Some(RingObject::Endpoint(endpoint)) = bed.compiler.state().get(&key).map(|o| &**o) else {
+    let Some(RingObject::Endpoint(endpoint)) = bed.compiler.state().get(&key).map(PackedObject::object)
+    else {
         panic!("an endpoint");
     };
     assert_eq!((endpoint.labels.len(), endpoint.addresses.len()), (0, 1));
@@ -228,7 +229,7 @@ fn a_selector_of_any_length_has_a_text_that_can_be_read() {
         .compiler
         .state()
         .values()
-        .filter_map(|object| match &**object {
+        .filter_map(|object| match object.object() {
             RingObject::Group(group) => Some(group.text.len()),
             _ => None,
         });
@@ -253,7 +254,7 @@ fn a_host_has_room_for_tens_of_thousands_of_paths() {
             "spec": {"ingressClassName": "headgate", "rules": [{"host": "a.example", "http": {"paths": paths}}]},
         }));
         let host = &bed.compiler.state()[&Key::VirtualHost("a.example".to_owned())];
-        put_bytes(host)
+        put_bytes(&host.object())
     };
     let (few, more) = (bytes(100), bytes(1_100));
     let most = MESSAGE_BYTES / ((more - few) / 1_000);

@@ -1,5 +1,6 @@
 //! Pods as they come, change and go, and who is told of them.
 
+use headgate_ring::PackedObject;
 use headgate_ring::message::{Endpoint, EndpointPort, Key, Object, Protocol};
 
 use crate::compile::{Changes, Compilation};
@@ -47,8 +48,8 @@ impl Bed {
         };
         let objects = self.compiler.state().values();
         objects
-            .filter_map(|object| match &**object {
-                Object::Endpoint(endpoint) => Some(text(endpoint)),
+            .filter_map(|object| match object.object() {
+                Object::Endpoint(endpoint) => Some(text(&endpoint)),
                 _ => None,
             })
             .collect()
@@ -170,7 +171,7 @@ fn endpoints_name_all_ports_of_all_containers() {
                 [{containerPort: 1}]}, {name: e, restartPolicy: Always, ports: [{name: proxy, containerPort: 2}]}]";
     bed.put("a", &pod("a", "", spec, "podIP: 10.0.0.1"));
     let key = Key::Endpoint("shop/a".to_owned());
-    let Some(Object::Endpoint(endpoint)) = bed.compiler.state().get(&key).map(|o| &**o) else {
+    let Some(Object::Endpoint(endpoint)) = bed.compiler.state().get(&key).map(PackedObject::object) else {
         panic!("an endpoint");
     };
     let port = |name: &str, protocol, number| EndpointPort {

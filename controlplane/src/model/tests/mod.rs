@@ -190,8 +190,11 @@ fn nodes() {
     assert_eq!(lines(&store), Vec::<String>::new());
     let (name, node) = store.model().nodes().next().expect("a node");
     assert_eq!(
-        (name.to_string().as_str(), node.labels["role"].as_str()),
-        ("edge-1", "edge")
+        (
+            name.to_string().as_str(),
+            node.labels.get("role").map(String::as_str)
+        ),
+        ("edge-1", Some("edge"))
     );
     let addresses: Vec<_> = node.addresses.iter().map(ToString::to_string).collect();
     assert_eq!(addresses, ["192.0.2.1", "2001:db8::1"]);

@@ -263,8 +263,8 @@ fn labels_and_annotations() {
     put(&mut store, &[("f.yaml", text)]);
     let pod = only(store.model().pods());
     assert_eq!(
-        pod.labels.into_iter().collect::<Vec<_>>(),
-        [("app".to_owned(), "web".to_owned())]
+        pod.labels.iter().collect::<Vec<_>>(),
+        [(&"app".to_owned(), &"web".to_owned())]
     );
     let mut told = lines(&store);
     told.sort();

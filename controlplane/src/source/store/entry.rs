@@ -236,6 +236,15 @@ impl Definition {
         self.remarks.as_ref().map_or(&[], |remarks| &remarks.closed)
     }
 
+    /// Takes what another says in the same words.
+    pub(super) fn share(&mut self, other: &Self) {
+        if let (Ok(object), Ok(other)) = (&mut self.object, &other.object)
+            && let (Some(Object::Pod(pod)), Object::Pod(other)) = (Arc::get_mut(object), &**other)
+        {
+            pod.share(other);
+        }
+    }
+
     /// Of an object of a cluster.
     pub(super) fn of_object(id: &Id, mut value: Value, wanted: &WantedConfigMaps) -> Self {
         if let Some(fields) = value.as_object_mut() {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Change, Contents, Inquiry, Scope, Unit};
-use crate::few::FewSet;
 use crate::feedback::Standing;
+use crate::few::FewSet;
 use crate::model::config_map::WantedConfigMaps;
 use crate::model::{Id, Kind, Model};
 use crate::problem::{Origin, Problem, Severity, Version};
@@ -174,7 +174,11 @@ impl Store {
             return;
         }
         self.withdraw_object(&id, touched);
-        let definition = Definition::of_object(&id, value, &self.wanted);
+        let mut definition = Definition::of_object(&id, value, &self.wanted);
+        // Of most pods the neighbour in the order of names is of the same Deployment.
+        if let Some((_, neighbour)) = self.objects.range::<Id, _>(..&id).next_back() {
+            definition.share(neighbour);
+        }
         if definition.is_suspect() {
             self.suspect.insert(Unit::Object(id.clone()));
         }
@@ -198,7 +202,9 @@ impl Store {
     /// Whether a file below this directory is known.
     fn holds(&self, directory: &Path) -> bool {
         // What is below a directory follows it directly in the order of paths.
-        let mut from = self.files.range::<Path, _>((Bound::Included(directory), Bound::Unbounded));
+        let mut from = self
+            .files
+            .range::<Path, _>((Bound::Included(directory), Bound::Unbounded));
         from.next().is_some_and(|(path, _)| path.starts_with(directory))
     }
 
@@ -296,7 +302,11 @@ impl Store {
         let of_files = paths.filter_map(move |path| {
             let (line, definition) = self.files.get(path)?.get(&id)?;
             let line = Some(line);
-            Some(Defined::InFile { path, line, definition })
+            Some(Defined::InFile {
+                path,
+                line,
+                definition,
+            })
         });
         let of_cluster = of_cluster.map(|(version, definition)| Defined::InCluster { version, definition });
         of_files.chain(of_cluster)
@@ -344,7 +354,9 @@ impl Store {
             let ids = match unit {
                 Unit::Object(id) => std::slice::from_ref(id),
                 Unit::File(path) => {
-                    let Some(entry) = self.files.get(path) else { continue };
+                    let Some(entry) = self.files.get(path) else {
+                        continue;
+                    };
                     problems.extend(entry.problems.iter().cloned());
                     &entry.suspect[..]
                 }

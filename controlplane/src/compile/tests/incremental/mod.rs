@@ -41,7 +41,7 @@ impl Bed {
         for (key, object) in self.compiler.update(&self.model, &changed, NOW) {
             match object {
                 Some(object) => {
-                    assert_eq!(object.key(), key);
+                    assert_eq!(object.object().key(), key);
                     let before = self.copy.insert(key, object.clone());
                     assert_ne!(before, Some(object), "a change changes something");
                 }
@@ -67,8 +67,10 @@ impl Bed {
     fn check(&self) {
         let fresh = compile(&self.model, &settings(), NOW);
         let state = self.compiler.state().iter();
-        let state: Vec<_> = state.map(|(key, object)| (key, &**object)).collect();
-        assert_eq!(state, fresh.state.iter().collect::<Vec<_>>());
+        let state: Vec<_> = state
+            .map(|(key, object)| (key.clone(), object.object()))
+            .collect();
+        assert_eq!(state, fresh.state.into_iter().collect::<Vec<_>>());
         assert_eq!(self.compiler.problems(), fresh.problems);
         assert_eq!(&self.copy, self.compiler.state());
     }

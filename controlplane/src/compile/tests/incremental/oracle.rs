@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use headgate_ring::PackedObject;
 use headgate_ring::message::{
     Direction, Endpoint, GroupId, Key, Object, Peer as RingPeer, Policy, PolicyRule, Protocol,
 };
@@ -32,8 +33,10 @@ pub(super) fn check(model: &Model, state: &State) {
             (Direction::Ingress, &policy.ingress),
             (Direction::Egress, &policy.egress),
         ] {
-            let made = state.get(&Key::Policy(name.to_string(), direction)).map(|o| &**o);
-            let (rules, made) = match (rules, made) {
+            let made = state
+                .get(&Key::Policy(name.to_string(), direction))
+                .map(PackedObject::object);
+            let (rules, made) = match (rules, &made) {
                 (Some(rules), Some(Object::Policy(made))) => (rules, made),
                 (rules, made) => {
                     assert!(rules.is_none() && made.is_none(), "{name} {direction:?}");
@@ -91,9 +94,8 @@ impl<'a> Cluster<'a> {
 
     fn namespace_labels(&self, namespace: &str) -> Labels {
         let found = self.model.namespaces().find(|(name, _)| name.name == namespace);
-        let mut labels = found.map(|(_, labels)| labels.clone()).unwrap_or_default();
-        labels.insert("kubernetes.io/metadata.name".to_owned(), namespace.to_owned());
-        labels
+        let labels = found.map(|(_, labels)| labels.clone()).unwrap_or_default();
+        labels.with("kubernetes.io/metadata.name", namespace)
     }
 
     fn subjects(&self, name: &ObjectName, policy: &NetworkPolicy) -> Vec<(&ObjectName, &Pod)> {
@@ -179,19 +181,19 @@ fn is_port(port: &NetworkPolicyPort, destination: Option<&Pod>, protocol: Protoc
 }
 
 /// The state, as the contract says it is read.
-struct Compiled<'a> {
-    endpoints: BTreeMap<String, &'a Endpoint>,
+struct Compiled {
+    endpoints: BTreeMap<String, Endpoint>,
     groups: BTreeSet<GroupId>,
 }
 
-impl<'a> Compiled<'a> {
-    fn of(state: &'a State) -> Self {
+impl Compiled {
+    fn of(state: &State) -> Self {
         let mut compiled = Self {
             endpoints: BTreeMap::new(),
             groups: BTreeSet::new(),
         };
         for object in state.values() {
-            match &**object {
+            match object.object() {
                 Object::Endpoint(endpoint) => {
                     compiled.endpoints.insert(endpoint.name.clone(), endpoint);
                 }
