@@ -221,9 +221,10 @@ fn service() -> impl Strategy<Value = Value> {
         prop::option::of(labels()),
         target,
         prop::collection::vec(select(&["198.51.100.1", "198.51.100.2", "2001:db8::1"][..]), 0..3),
+        select(&["ClusterIP", "LoadBalancer", "headgate.dev/load-balancer"][..]),
     )
-        .prop_map(|(namespace, number, selector, target, addresses)| {
-            json!({
+        .prop_map(|(namespace, number, selector, target, addresses, kind)| {
+            let mut service = json!({
                 "apiVersion": "v1", "kind": "Service",
                 "metadata": {"name": format!("s{number}"), "namespace": namespace},
                 "spec": {
@@ -233,7 +234,14 @@ fn service() -> impl Strategy<Value = Value> {
                         {"name": "b", "port": 53, "protocol": "UDP"},
                     ],
                 },
-            })
+            });
+            if kind != "ClusterIP" {
+                service["spec"]["type"] = json!("LoadBalancer");
+            }
+            if kind.contains('/') {
+                service["spec"]["loadBalancerClass"] = json!(kind);
+            }
+            service
         })
 }
 

@@ -8,13 +8,51 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use serde_json::Value;
+use proptest::sample::select;
+use serde_json::{Value, json};
 
-use crate::compile::{Compilation, State, compile};
+use crate::compile::{Compilation, LoadBalancerSelection, PortMaps, Settings, State, compile};
 use crate::harness::manifests::{Change, any_change, any_policy_change};
-use crate::model::parse::{ManifestIdentity, identify, parse};
-use crate::model::{Id, Model};
+use crate::model::parse::{ManifestIdentity, identify, parse_keeping};
+use crate::model::{Id, Model, ObjectName};
 use crate::testing::{NOW, settings};
+
+/// With all flags by which objects depend on each other.
+fn with_flags() -> Settings {
+    Settings {
+        default_backend: Some(ObjectName::new("red", "s0")),
+        port_maps: PortMaps {
+            tcp: Some(ObjectName::new("red", "tcp")),
+            udp: Some(ObjectName::new("red", "udp")),
+        },
+        load_balancers: LoadBalancerSelection {
+            class: Some("headgate.dev/load-balancer".to_owned()),
+            without_class: false,
+        },
+        ..settings()
+    }
+}
+
+/// A change of a ConfigMap that gives ports to Services.
+fn any_map_change() -> impl Strategy<Value = Change> {
+    let target = select(
+        &[
+            "red/s0:a",
+            "red/s1:80",
+            "green/s0:b",
+            "blue/s1:53",
+            "red/s0:80:PROXY",
+            "nobody",
+        ][..],
+    );
+    let data = prop::collection::btree_map(select(&["53", "80", "81", "443", "x"][..]), target, 0..4);
+    (select(&["tcp", "udp"][..]), data, prop::bool::weighted(0.25)).prop_map(|(name, data, gone)| Change {
+        manifest: json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "red"}, "data": data,
+        }),
+        gone,
+    })
+}
 
 /// A model, what follows it, and a copy of the state that is kept by changes alone.
 struct Bed {
@@ -27,7 +65,7 @@ impl Bed {
     fn new() -> Self {
         Self {
             model: Model::default(),
-            compiler: Compilation::new(settings()),
+            compiler: Compilation::new(with_flags()),
             copy: State::new(),
         }
     }
@@ -57,7 +95,12 @@ impl Bed {
         if gone {
             self.model.remove(&id);
         } else {
-            let parsed = parse(&id, &mut manifest.clone());
+            let wanted = with_flags()
+                .port_maps
+                .each()
+                .map(|(_, map)| map.clone())
+                .collect();
+            let parsed = parse_keeping(&id, &mut manifest.clone(), &wanted);
             let object = parsed.object.unwrap_or_else(|e| panic!("{e} in {manifest}"));
             self.model.insert(id.clone(), Arc::new(object));
         }
@@ -65,7 +108,7 @@ impl Bed {
     }
 
     fn check(&self) {
-        let fresh = compile(&self.model, &settings(), NOW);
+        let fresh = compile(&self.model, &with_flags(), NOW);
         let state = self.compiler.state().iter();
         let state: Vec<_> = state
             .map(|(key, object)| (key.clone(), object.object()))
@@ -87,7 +130,7 @@ impl Bed {
 proptest! {
     #[test]
     fn changes_end_where_a_compile_from_nothing_does(
-        steps in prop::collection::vec(prop::collection::vec(any_change(), 1..5), 1..20),
+        steps in prop::collection::vec(prop::collection::vec(prop_oneof![8 => any_change(), 1 => any_map_change()], 1..5), 1..20),
     ) {
         let mut bed = Bed::new();
         bed.change(&[]);
