@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Proposal;
+use crate::compile::{Settings, served_at};
 use crate::model::{Id, Ingress, Kind, Model, Object, ObjectName, Service};
 
 /// The objects that a proposed one meets, without itself.
@@ -14,11 +15,12 @@ pub struct Surroundings(Model);
 impl Surroundings {
     /// Those of `model`. Looks through the Ingresses or Services once.
     #[must_use]
-    pub fn of(model: &Model, proposal: &Proposal) -> Self {
+    pub fn of(model: &Model, settings: &Settings, proposal: &Proposal) -> Self {
         let readings = [Some(&proposal.new), proposal.old.as_ref()];
         let objects = readings.into_iter().flatten().filter_map(|r| r.object.as_deref());
         let mut gathering = Gathering {
             all: model,
+            settings,
             found: Model::default(),
         };
         let own = &proposal.id.name;
@@ -68,6 +70,7 @@ impl Surroundings {
 /// What has been found so far.
 struct Gathering<'a> {
     all: &'a Model,
+    settings: &'a Settings,
     found: Model,
 }
 
@@ -95,16 +98,14 @@ impl Gathering<'_> {
     /// All who want the same addresses, and the Ingresses that name it.
     fn about_service(&mut self, name: &ObjectName, readings: &[&Service]) {
         self.classes();
-        let all = self.all;
-        let addresses: BTreeSet<IpAddr> = readings
-            .iter()
-            .flat_map(|s| s.addresses.iter().copied())
-            .collect();
+        let (all, settings) = (self.all, self.settings);
+        let addresses = |service: &Service| served_at(service, settings).0.into_owned();
+        let own: BTreeSet<IpAddr> = readings.iter().flat_map(|service| addresses(service)).collect();
         for (other, service) in all.services() {
-            if service
-                .addresses
+            if served_at(service, settings)
+                .0
                 .iter()
-                .any(|address| addresses.contains(address))
+                .any(|address| own.contains(address))
             {
                 self.keep(Kind::Service, other);
             }

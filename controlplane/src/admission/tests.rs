@@ -4,11 +4,23 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::compile::LoadBalancerSelection;
+use crate::harness::NOW;
 use crate::harness::manifests::any_change;
-use crate::harness::{NOW, settings};
 use crate::model::parse::{ManifestIdentity, identify};
 use crate::source::Inquiry;
 use crate::testing::pem;
+
+/// Those of a gateway with load balancers of its own.
+fn settings() -> Settings {
+    Settings {
+        load_balancers: LoadBalancerSelection {
+            class: Some("headgate.dev/load-balancer".to_owned()),
+            without_class: false,
+        },
+        ..crate::harness::settings()
+    }
+}
 
 fn id_of(manifest: &Value) -> Id {
     match identify(manifest) {
@@ -30,7 +42,7 @@ fn put(store: &mut Store, manifest: &Value) {
 
 fn judge(store: &Store, new: &Value, old: Option<&Value>) -> Judgement {
     let proposal = Proposal::new(id_of(new), new.clone(), old.cloned());
-    let around = Surroundings::of(store.model(), &proposal);
+    let around = Surroundings::of(store.model(), &settings(), &proposal);
     proposal.judge(&around, &settings(), NOW)
 }
 

@@ -43,6 +43,7 @@ pub(crate) use fit::stand_in;
 pub(crate) use origins::origins;
 pub use routing::IngressSelection;
 pub(crate) use routing::{Assignment, assign};
+pub(crate) use services::served_at;
 
 /// The state that the dataplane shall have.
 pub type State = BTreeMap<Key, PackedObject>;

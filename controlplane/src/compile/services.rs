@@ -75,7 +75,7 @@ fn refused(service: &Service) -> Option<&'static str> {
 
 /// Where a Service is served, and whether it is ours: then at the gateway's own addresses, or at the one that it wants, and
 /// not where its status says, which is what we have written for all gateways.
-fn addresses<'a>(service: &'a Service, settings: &Settings) -> (Cow<'a, [IpAddr]>, bool) {
+pub(crate) fn served_at<'a>(service: &'a Service, settings: &Settings) -> (Cow<'a, [IpAddr]>, bool) {
     let ours = |balancer: &&LoadBalancer| settings.load_balancers.contains(balancer);
     let Some(balancer) = service.load_balancer.as_deref().filter(ours) else {
         return (Cow::Borrowed(&service.addresses), false);
@@ -96,7 +96,7 @@ impl Frontends {
         self.ours.remove(name);
         let mut notes = Vec::new();
         if let Some(service) = service {
-            let (addresses, ours) = addresses(service, settings);
+            let (addresses, ours) = served_at(service, settings);
             match refused(service) {
                 _ if addresses.is_empty() && ours => notes.push(note(name, service.age, 0, NOWHERE)),
                 _ if addresses.is_empty() => {}

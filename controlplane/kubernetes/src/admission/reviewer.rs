@@ -143,11 +143,11 @@ impl Reviewer {
     /// What the object meets, or why that is not known.
     async fn look(&self, proposal: &Arc<Proposal>) -> Result<Surroundings, &'static str> {
         let (tell, told) = oneshot::channel();
-        let proposal = proposal.clone();
+        let (proposal, settings) = (proposal.clone(), self.settings.clone());
         let inquiry = Inquiry::new(move |model| {
             // Whoever has given up waiting costs nothing more.
             if !tell.is_closed() {
-                let _ = tell.send(model.map(|model| Surroundings::of(model, &proposal)));
+                let _ = tell.send(model.map(|model| Surroundings::of(model, &settings, &proposal)));
             }
         });
         if self.ask.try_send(inquiry).is_err() {
