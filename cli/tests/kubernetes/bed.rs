@@ -27,7 +27,7 @@ pub(crate) struct Bed {
     pub(crate) server: ApiServer,
     pub(crate) http: SocketAddr,
     files: Child,
-    pod: u16,
+    pub(crate) pod: u16,
     directory: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
@@ -55,7 +55,10 @@ impl Bed {
         flags: &[&str],
     ) -> Gateway {
         let port = http.port().to_string();
-        let own = ["--http-port", &port, "--https-port", "0", "--election-ttl", "4s"];
+        let mut own = vec!["--http-port", &port, "--election-ttl", "4s"];
+        if !flags.contains(&"--https-port") {
+            own.extend(["--https-port", "0"]);
+        }
         let options = GatewayOptions {
             program: PROGRAM.into(),
             ports: vec!["kernel".to_owned()],

@@ -3,6 +3,7 @@
 
 mod apart;
 mod bed;
+mod certificates;
 mod flags;
 mod leaders;
 mod load;
