@@ -4,6 +4,7 @@
 
 mod changes;
 mod cluster;
+mod cni;
 mod commands;
 mod counts;
 mod draining;
