@@ -24,10 +24,23 @@ enum Way {
     Vxlan,
     Bridge,
     HostRoute,
+    /// A pod on the network of the gateway's own node.
+    HostNetwork,
+}
+
+/// What Headgate has of the pods' devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ports {
+    /// They are ports.
+    All,
+    /// None of them is.
+    None,
+    /// There are no ports: the kernel's sockets.
+    Sockets,
 }
 
 impl Way {
-    const ALL: [Self; 3] = [Self::Vxlan, Self::Bridge, Self::HostRoute];
+    const ALL: [Self; 4] = [Self::Vxlan, Self::Bridge, Self::HostRoute, Self::HostNetwork];
 
     /// The device on the gateway's node.
     fn device(self) -> &'static str {
@@ -35,6 +48,7 @@ impl Way {
             Self::Vxlan => "flannel.1",
             Self::Bridge => "cni0",
             Self::HostRoute => "cali1",
+            Self::HostNetwork => "node",
         }
     }
 
@@ -43,6 +57,7 @@ impl Way {
             Self::Vxlan => Ipv4Addr::new(10, 245, 2, 11),
             Self::Bridge => Ipv4Addr::new(10, 246, 1, 11),
             Self::HostRoute => Ipv4Addr::new(10, 247, 1, 11),
+            Self::HostNetwork => Ipv4Addr::new(10, 244, 1, 1),
         }
     }
 
@@ -76,6 +91,7 @@ impl Way {
                     .unwrap();
                 lab.pods.ip(&["addr add 10.246.1.11/24 dev eb0"]).unwrap();
             }
+            Self::HostNetwork => {}
             Self::HostRoute => {
                 pair(lab, "cali1", "ec0");
                 // Of a pod of its own namespace the table would be main.
@@ -107,7 +123,12 @@ impl Way {
     }
 
     fn server(self, lab: &Lab) -> Process {
-        let mut command = lab.pods.command(program());
+        let namespace = if self == Self::HostNetwork {
+            &lab.gateway
+        } else {
+            &lab.pods
+        };
+        let mut command = namespace.command(program());
         let at = format!("{}:{PORT}", self.pod());
         command.args(["lab", "pod", "--name", &self.name(), "--http", &at]);
         Process::spawn_until("a pod", command, READY, SOON).unwrap()
@@ -181,13 +202,14 @@ fn pair(lab: &Lab, node: &str, pod: &str) {
 struct Bed {
     gateway: Gateway,
     _servers: Vec<Process>,
+    ports: Ports,
     lab: Lab,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Bed {
-    /// With pods that are reached in these ways; on packets their devices are ports.
-    fn make(ways: &[Way], on_sockets: bool) -> Option<Self> {
+    /// With pods that are reached in these ways.
+    fn make(ways: &[Way], ports: Ports) -> Option<Self> {
         let (lab, turn) = lab()?;
         let mut objects = vec![
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}),
@@ -209,15 +231,14 @@ impl Bed {
         fs::create_dir(&manifests).unwrap();
         let text: String = objects.iter().map(|object| format!("{object}\n")).collect();
         fs::write(manifests.join("all.json"), text).unwrap();
-        let options = if on_sockets {
-            options_on_sockets(&lab, &manifests)
-        } else {
-            let mut options = options(&manifests);
-            options
-                .ports
-                .extend(ways.iter().map(|way| way.device().to_owned()));
-            options
+        let mut options = match ports {
+            Ports::Sockets => options_on_sockets(&lab, &manifests),
+            Ports::All | Ports::None => options(&manifests),
         };
+        if ports == Ports::All {
+            let devices = ways.iter().map(|way| way.device().to_owned());
+            options.ports.extend(devices);
+        }
         let options = GatewayOptions {
             ingress: vec![Shop::INGRESS.0],
             ..options
@@ -226,6 +247,7 @@ impl Bed {
         Some(Self {
             gateway,
             _servers: servers,
+            ports,
             lab,
             _turn: turn,
         })
@@ -263,7 +285,7 @@ impl Bed {
             403,
             "{way:?}"
         );
-        if self.gateway.status().unwrap()["mode"] == "sockets" {
+        if self.ports != Ports::All {
             return;
         }
         let service = format!("http://{}:{PORT}/", way.service());
@@ -291,7 +313,7 @@ impl Bed {
 
 #[test]
 fn pods_behind_an_overlay_device_are_reached_and_policies_hold() {
-    let Some(bed) = Bed::make(&[Way::Vxlan], false) else {
+    let Some(bed) = Bed::make(&[Way::Vxlan], Ports::All) else {
         return;
     };
     bed.check(Way::Vxlan);
@@ -299,7 +321,7 @@ fn pods_behind_an_overlay_device_are_reached_and_policies_hold() {
 
 #[test]
 fn pods_of_this_node_behind_a_bridge_are_reached_and_policies_hold() {
-    let Some(bed) = Bed::make(&[Way::Bridge], false) else {
+    let Some(bed) = Bed::make(&[Way::Bridge], Ports::All) else {
         return;
     };
     bed.check(Way::Bridge);
@@ -307,7 +329,7 @@ fn pods_of_this_node_behind_a_bridge_are_reached_and_policies_hold() {
 
 #[test]
 fn pods_by_a_route_of_the_host_each_are_reached_and_policies_hold() {
-    let Some(bed) = Bed::make(&[Way::HostRoute], false) else {
+    let Some(bed) = Bed::make(&[Way::HostRoute], Ports::All) else {
         return;
     };
     bed.check(Way::HostRoute);
@@ -316,7 +338,18 @@ fn pods_by_a_route_of_the_host_each_are_reached_and_policies_hold() {
 /// No interface is named: the kernel's routes, whatever they are.
 #[test]
 fn on_the_kernels_sockets_pods_are_reached_however_the_kernel_reaches_them() {
-    let Some(bed) = Bed::make(&Way::ALL, true) else {
+    let Some(bed) = Bed::make(&Way::ALL, Ports::Sockets) else {
+        return;
+    };
+    for way in Way::ALL {
+        bed.check(way);
+    }
+}
+
+/// Devices of pods come and go with them, and nobody names them: Ingresses then go by the kernel's sockets.
+#[test]
+fn ingresses_reach_pods_whose_devices_are_no_ports() {
+    let Some(bed) = Bed::make(&Way::ALL, Ports::None) else {
         return;
     };
     for way in Way::ALL {

@@ -41,6 +41,7 @@ pub use config::{Changes, Config};
 pub use current::Allows;
 pub use http::{Http, HttpConfig};
 pub use limits::Limits;
+pub use net::ByKernel;
 pub use sockets::{DescriptorShare, Sockets};
 pub use stage::{Stage, StageConfig};
 

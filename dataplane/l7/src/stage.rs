@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::current::Allows;
 use super::http::{Http, HttpConfig};
-use super::net::{Net, Stream};
+use super::net::{ByKernel, Net, Stream};
 use super::{Config, Limits};
 use headgate_net::clock::Nanos;
 use headgate_net::phase::Phase;
@@ -26,10 +26,12 @@ pub struct StageConfig {
     pub recorder: Recorder,
     /// Where the stage counts: it alone writes there. Its TCP stack writes to `tcp.record`.
     pub record: Arc<L7Record>,
+    /// Which pods are reached by the kernel's sockets.
+    pub by_kernel: ByKernel,
 }
 
 impl StageConfig {
-    /// With the default timeouts and limits of HTTP; nothing is recorded.
+    /// With the default timeouts and limits of HTTP; nothing is recorded, and all pods are reached by packets.
     #[must_use]
     pub fn new(tcp: StackConfig) -> Self {
         let record = L7Record {
@@ -41,6 +43,7 @@ impl StageConfig {
             tcp,
             limits: Limits::default(),
             recorder: Recorder::off(),
+            by_kernel: ByKernel::new(|_| false),
         }
     }
 }
@@ -62,7 +65,7 @@ impl Stage {
             record: config.record,
         };
         Self {
-            http: Http::new(Net::User(stack.clone()), http),
+            http: Http::new(Net::user(stack.clone(), config.by_kernel), http),
             stack,
         }
     }

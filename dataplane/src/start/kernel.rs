@@ -187,7 +187,7 @@ fn share_out(descriptors: Option<u64>, workers: u8) -> DescriptorShare {
 const ENOUGH: usize = 4096;
 
 /// Each connection is a descriptor, and the usual 1,024 are soon gone. Returns how many there may be, if the system says.
-fn raise_descriptors() -> Option<u64> {
+pub(super) fn raise_descriptors() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     // Where it is not allowed, what there is must do; accept errors are counted.

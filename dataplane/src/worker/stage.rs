@@ -13,7 +13,7 @@ use super::Shared;
 use super::in_force::InForce;
 use crate::config::Tables;
 use crate::options::EstablishedFlows;
-use headgate_l7::{Stage, StageConfig};
+use headgate_l7::{ByKernel, Stage, StageConfig};
 use headgate_net::clock::Nanos;
 use headgate_net::fib::{Fib, Lookup};
 use headgate_net::phase::Phase;
@@ -49,9 +49,12 @@ pub(super) struct Terminator {
 
 impl Terminator {
     pub(super) fn new(config: TerminatorConfig, shared: &Arc<Shared>) -> Self {
-        let shared = Arc::clone(shared);
         // Connections to pods are rare next to packets: a load of the pointer each is cheap enough.
-        let source = Rc::new(move |to: IpAddr| shared.fib.load().source_address(to));
+        let routes = Arc::clone(shared);
+        let source = Rc::new(move |to: IpAddr| routes.fib.load().source_address(to));
+        let routes = Arc::clone(shared);
+        let by_kernel =
+            ByKernel::new(move |to| matches!(routes.fib.load().lookup(to), Lookup::Kernel | Lookup::Local));
         let tcp = StackConfig {
             buffer: config.buffer,
             mtu: config.mtu,
@@ -61,6 +64,7 @@ impl Terminator {
         let stage = Stage::new(StageConfig {
             recorder: config.recorder,
             record: config.record,
+            by_kernel,
             ..StageConfig::new(tcp)
         });
         Self {

@@ -2,21 +2,27 @@
 
 mod kernel;
 
+use std::fmt;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use headgate_net::clock::Nanos;
+use headgate_net::clock::{Clock, Nanos};
 use headgate_tcp::{Stack, TcpStream};
 pub(super) use kernel::{Accepted, KernelNet, accept, accept_waiting};
 
 /// Where connections to pods are opened, with the clock and the random numbers that belong to it.
 pub(super) enum Net {
-    /// Our own TCP, on the packets of a worker.
-    User(Stack),
+    /// Our own TCP, on the packets of a worker, and the kernel's where packets do not lead.
+    User {
+        stack: Stack,
+        kernel: KernelNet,
+        by_kernel: ByKernel,
+    },
     /// The kernel's sockets.
     Kernel(KernelNet),
 }
@@ -34,14 +40,52 @@ pub(super) enum Reset {
     Kernel(kernel::KernelReset),
 }
 
+/// Whether an address is behind a device that no packet of ours leaves by, or the host's own: only the kernel's sockets get
+/// answers from there.
+#[derive(Clone)]
+pub struct ByKernel(Rc<dyn Fn(IpAddr) -> bool>);
+
+impl ByKernel {
+    /// Asked for each connection to a pod.
+    #[must_use]
+    pub fn new(leads_to: impl Fn(IpAddr) -> bool + 'static) -> Self {
+        Self(Rc::new(leads_to))
+    }
+
+    fn leads_to(&self, address: IpAddr) -> bool {
+        (self.0)(address)
+    }
+}
+
+impl fmt::Debug for ByKernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ByKernel").finish_non_exhaustive()
+    }
+}
+
+/// Connections that are listened to for their peers' last words at one time.
+const LINGERING: usize = 1024;
+
 impl Net {
+    /// Our own TCP, and the kernel's for those addresses.
+    pub(super) fn user(stack: Stack, by_kernel: ByKernel) -> Self {
+        Self::User {
+            stack,
+            kernel: KernelNet::new(Clock::start(), LINGERING),
+            by_kernel,
+        }
+    }
+
     /// Opens a connection. Whoever waits sets a limit to it.
     ///
     /// # Errors
     /// When the peer refuses, or there is no address, port or room on our side.
     pub(super) async fn connect(&self, to: SocketAddr) -> io::Result<Stream> {
         match self {
-            Self::User(stack) => stack.connect(to)?.await.map(Stream::User),
+            Self::User {
+                kernel, by_kernel, ..
+            } if by_kernel.leads_to(to.ip()) => kernel.connect(to).await.map(Stream::Kernel),
+            Self::User { stack, .. } => stack.connect(to)?.await.map(Stream::User),
             Self::Kernel(net) => net.connect(to).await.map(Stream::Kernel),
         }
     }
@@ -49,7 +93,7 @@ impl Net {
     /// The time: what the worker told last, or the clock's.
     pub(super) fn now(&self) -> Nanos {
         match self {
-            Self::User(stack) => stack.now(),
+            Self::User { stack, .. } => stack.now(),
             Self::Kernel(net) => net.now(),
         }
     }
@@ -57,7 +101,7 @@ impl Net {
     /// A number from the system's random generator.
     pub(super) fn random(&self) -> u64 {
         match self {
-            Self::User(stack) => stack.random(),
+            Self::User { stack, .. } => stack.random(),
             Self::Kernel(net) => net.random(),
         }
     }

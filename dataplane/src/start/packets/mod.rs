@@ -84,6 +84,8 @@ fn say_that_it_runs(devices: &[Device], plan: &workers::Plan) {
 impl Dataplane {
     async fn start(options: &Options) -> Result<(Self, Routes), RunError> {
         check_privileges()?;
+        // Of connections to pods that only the kernel reaches each is one.
+        let _ = super::kernel::raise_descriptors();
         let run_dir = RunDir::take(&options.run_dir)?;
         let mirror = Mirror::open().await?;
         let devices = choice::find(&options.ports, mirror.kernel())?;
