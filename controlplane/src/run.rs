@@ -11,10 +11,10 @@ use headgate_ring::message::{Certificate, PrivateKey};
 use rcgen::{CertificateParams, KeyPair};
 use zeroize::Zeroizing;
 
-use crate::compile::{LoadBalancerSelection, PortMaps, Settings};
+use crate::compile::{PortMaps, Settings};
 use crate::follow::{Follower, Readiness};
 use crate::model::address::is_unicast;
-use crate::options::{Options, ServiceOptions};
+use crate::options::Options;
 use crate::privileges;
 use crate::publish::link::{Publisher, socket};
 use crate::source::Source;
@@ -230,7 +230,7 @@ fn settings(options: Options) -> Result<Settings, RunError> {
         .ingresses
         .selection()
         .map_err(|reason| flag("ingress-class", reason))?;
-    let load_balancers = balancers(&options.services, options.loopback_endpoints);
+    let load_balancers = options.services.load_balancers(options.loopback_endpoints);
     Ok(Settings {
         addresses: options.ingress_addresses,
         http_port: options.http_port,
@@ -248,17 +248,6 @@ fn settings(options: Options) -> Result<Settings, RunError> {
         load_balancers,
         reserved_ports: options.services.reserved_ports,
     })
-}
-
-/// The kernel's sockets balance nobody: there no Service is told that it is.
-fn balancers(services: &ServiceOptions, on_sockets: bool) -> LoadBalancerSelection {
-    if on_sockets {
-        return LoadBalancerSelection::default();
-    }
-    LoadBalancerSelection {
-        class: Some(services.load_balancer_class.clone()).filter(|class| !class.is_empty()),
-        without_class: services.load_balancer_without_class,
-    }
 }
 
 /// A certificate that nobody trusts, so that a client of an unknown host gets an answer and not a failed handshake.

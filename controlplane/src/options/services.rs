@@ -1,6 +1,7 @@
 //! Flags about Services. Those that ingress-nginx has mean what they mean there.
 
 use super::object_name;
+use crate::compile::LoadBalancerSelection;
 use crate::model::ObjectName;
 
 const LOAD_BALANCER_CLASS: &str = "headgate.dev/load-balancer";
@@ -51,5 +52,64 @@ impl Default for ServiceOptions {
             load_balancer_without_class: false,
             reserved_ports: Vec::new(),
         }
+    }
+}
+
+impl ServiceOptions {
+    /// Which load balancers are ours. The kernel's sockets balance nobody: there no Service is told that it is.
+    pub(crate) fn load_balancers(&self, on_sockets: bool) -> LoadBalancerSelection {
+        if on_sockets {
+            return LoadBalancerSelection::default();
+        }
+        LoadBalancerSelection {
+            class: Some(self.load_balancer_class.clone()).filter(|class| !class.is_empty()),
+            without_class: self.load_balancer_without_class,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command, FromArgMatches};
+
+    use super::*;
+
+    fn parsed(flags: &[&str]) -> Result<ServiceOptions, String> {
+        let command = ServiceOptions::augment_args(Command::new("controlplane"));
+        let matches = command.try_get_matches_from(["controlplane"].iter().chain(flags));
+        let matches = matches.map_err(|error| error.to_string())?;
+        ServiceOptions::from_arg_matches(&matches).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn load_balancers_are_ours_by_class_and_nobodys_on_sockets() {
+        let ours = |flags: &[&str], on_sockets| {
+            let selection = parsed(flags).expect("flags").load_balancers(on_sockets);
+            (selection.class, selection.without_class)
+        };
+        let default = Some("headgate.dev/load-balancer".to_owned());
+        assert_eq!(ours(&[], false), (default, false));
+        let all = &[
+            "--load-balancer-class=example.com/edge",
+            "--load-balancer-without-class",
+        ];
+        assert_eq!(ours(all, false), (Some("example.com/edge".to_owned()), true));
+        assert_eq!(ours(&["--load-balancer-class="], false), (None, false));
+        assert_eq!(ours(all, true), (None, false));
+    }
+
+    #[test]
+    fn names_have_a_namespace() {
+        let flags = [
+            "default-backend-service",
+            "tcp-services-configmap",
+            "udp-services-configmap",
+        ];
+        for flag in flags {
+            assert!(parsed(&[&format!("--{flag}=edge/name")]).is_ok());
+            let error = parsed(&[&format!("--{flag}=name")]).expect_err("no namespace");
+            assert!(error.contains("must be NAMESPACE/NAME"), "{error}");
+        }
+        assert!(parsed(&["--disable-svc-external-name"]).is_ok());
     }
 }
