@@ -183,6 +183,11 @@ fn challenges_are_answered_over_http_while_all_else_is_redirected() {
         assert!(store.delete("EndpointSlice", "shop", &format!("{name}-x")));
         bed.until("it is redirected again", || redirected(&path(token)));
     }
+    // Only of the certificate, which never comes.
+    let told = || store.list("Event", "shop");
+    bed.until("an Event", || !told().is_empty());
+    let of_the_solver = |event: &Value| event["involvedObject"]["name"] != "web";
+    assert!(!told().iter().any(of_the_solver), "{:#?}", told());
 }
 
 /// A client that keeps its connection: `openssl s_client`, a program of its own.

@@ -25,6 +25,9 @@ pub(crate) struct Events {
     told: BTreeMap<Cause, Instant>,
     by_object: BTreeMap<Id, BTreeSet<Cause>>,
     due: BTreeSet<Cause>,
+    /// Seen since [`Self::ripen`], and since the one before: an Ingress and its Service come by streams of their own, and what
+    /// is over when both are there is nobody's concern.
+    fresh: [BTreeSet<Cause>; 2],
 }
 
 /// What makes two Events the same.
@@ -49,7 +52,7 @@ impl Events {
             match before.iter().find(|old| same(old, &cause)) {
                 Some(old) => now.insert(old.clone()),
                 None => {
-                    self.due.insert(cause.clone());
+                    self.fresh[0].insert(cause.clone());
                     now.insert(cause)
                 }
             };
@@ -57,10 +60,25 @@ impl Events {
         for over in before.difference(&now) {
             self.told.remove(over);
             self.due.remove(over);
+            for fresh in &mut self.fresh {
+                fresh.remove(over);
+            }
         }
         if !now.is_empty() {
             self.by_object.insert(id.clone(), now);
         }
+    }
+
+    /// Whether something waits for [`Self::ripen`].
+    pub(crate) fn has_fresh(&self) -> bool {
+        self.fresh.iter().any(|fresh| !fresh.is_empty())
+    }
+
+    /// To be called now and then: what stands since the call before last is to be written.
+    pub(crate) fn ripen(&mut self) {
+        let [new, old] = &mut self.fresh;
+        self.due.append(old);
+        std::mem::swap(new, old);
     }
 
     /// Those that are to be written again.

@@ -37,6 +37,8 @@ pub use status::StatusAddress;
 
 /// How often the addresses are looked up.
 const LOOK_UP: Duration = Duration::from_secs(15);
+/// An Event is written of what stands for this time, or up to twice as long.
+const RIPEN: Duration = Duration::from_secs(1);
 /// How often Events are looked at that may have run out.
 const REMIND: Duration = Duration::from_secs(60);
 /// Writes are this far apart, so that thousands of them leave the server room for others.
@@ -126,6 +128,7 @@ pub(crate) async fn write(options: WritingOptions, connection: ApiConnection, mu
             Ok(()) = ears.leaving.changed() => writer.look_up.reset_immediately(),
             _ = writer.look_up.tick(), if leads => writer.look_up().await,
             _ = writer.remind.tick(), if leads => writer.remind(),
+            _ = writer.ripen.tick(), if leads && writer.events.has_fresh() => writer.ripen(),
             () = sleep_until(writer.next), if leads && writer.has_work => writer.work().await,
         }
     }
@@ -158,6 +161,7 @@ struct Writer {
     campaign: Interval,
     look_up: Interval,
     remind: Interval,
+    ripen: Interval,
 }
 
 impl Writer {
@@ -183,6 +187,7 @@ impl Writer {
             campaign: every(terms.retry()),
             look_up: every(LOOK_UP),
             remind: every(REMIND),
+            ripen: every(RIPEN),
         }
     }
 
@@ -245,6 +250,11 @@ impl Writer {
             }
             self.events.became(&id, &outcome);
         }
+    }
+
+    fn ripen(&mut self) {
+        self.events.ripen();
+        self.has_work = true;
     }
 
     fn remind(&mut self) {

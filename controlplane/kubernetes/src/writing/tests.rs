@@ -210,11 +210,39 @@ fn outcome(problems: &[&str], resource_version: &str) -> (Id, Outcome) {
     (id, outcome)
 }
 
+/// What is there has stood long enough.
+fn ripen(events: &mut Events) {
+    for _ in 0..2 {
+        events.ripen();
+    }
+}
+
+/// An Ingress whose Service comes a moment later.
+#[test]
+fn what_is_over_at_once_is_no_event() {
+    let mut events = Events::default();
+    let (id, wrong) = outcome(&["spec.rules[0]: no such Service"], "1");
+    let (_, mended) = outcome(&[], "1");
+    for early in [true, false] {
+        events.became(&id, &wrong);
+        if early {
+            events.ripen();
+        }
+        events.became(&id, &mended);
+        ripen(&mut events);
+        assert!(!events.has_fresh());
+        assert_eq!(events.next(), None);
+    }
+}
+
 #[test]
 fn an_event_is_written_once_for_each_cause() {
     let (mut events, now) = (Events::default(), Instant::now());
     let (id, outcome_1) = outcome(&["spec.rules[0]: no such Service"], "1");
     events.became(&id, &outcome_1);
+    events.ripen();
+    assert_eq!(events.next(), None, "not at once");
+    events.ripen();
     let cause = events.next().expect("an event");
     events.written(cause.clone(), now);
     assert_eq!(events.next(), None);
@@ -224,6 +252,7 @@ fn an_event_is_written_once_for_each_cause() {
         "2",
     );
     events.became(&id, &outcome_2);
+    ripen(&mut events);
     let other = events.next().expect("an event");
     assert_ne!(other.name(), cause.name());
     events.again(other.clone());
@@ -237,6 +266,7 @@ fn an_event_is_written_once_for_each_cause() {
     let (_, mended) = outcome(&[], "3");
     events.became(&id, &mended);
     events.became(&id, &outcome_1);
+    ripen(&mut events);
     assert_eq!(events.next().map(|cause| cause.name()), Some(cause.name()));
 }
 
@@ -245,6 +275,7 @@ fn an_event_says_what_kubectl_describe_shows() {
     let mut events = Events::default();
     let (id, outcome) = outcome(&[&"x".repeat(5000)], "7");
     events.became(&id, &outcome);
+    ripen(&mut events);
     let event = events
         .next()
         .expect("an event")
