@@ -211,7 +211,7 @@ impl Intake {
             return vec![Scope::all(kind)];
         }
         let of = |namespace: &String| Scope {
-            namespace: Some(namespace.clone()),
+            namespace: Some(namespace.into()),
             ..Scope::all(kind)
         };
         self.namespaces.iter().map(of).collect()

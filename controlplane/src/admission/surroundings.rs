@@ -111,7 +111,7 @@ impl Gathering<'_> {
             }
         }
         for (other, ingress) in all.ingresses() {
-            let named = || services(ingress).any(|service| service == name.name);
+            let named = || services(ingress).any(|service| name.name == service);
             if other.namespace == name.namespace && named() {
                 self.ingress(other, ingress);
             }

@@ -20,13 +20,13 @@ use super::routing::Routing;
 use super::services::Frontends;
 use super::world::World;
 use super::{Settings, Work};
-use crate::model::{Id, Kind, Object, ObjectName, Service};
+use crate::model::{Id, Kind, Object, ObjectName, Service, SharedText};
 use crate::problem::Problem;
 
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     /// The Services of each namespace, by their selectors.
-    selecting: HashMap<String, SelectorMap<ObjectName>>,
+    selecting: HashMap<SharedText, SelectorMap<ObjectName>>,
     services: HashMap<ObjectName, Arc<Object>>,
     frontends: Frontends,
     mapped: MappedPorts,

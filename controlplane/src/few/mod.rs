@@ -147,11 +147,6 @@ impl<K, V> FewMap<K, V> {
     pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
         self.iter().map(|(key, _)| key)
     }
-
-    /// The values, in the order of their keys.
-    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
-        self.iter().map(|(_, value)| value)
-    }
 }
 
 /// The entries of a [`FewMap`].

@@ -16,6 +16,7 @@ mod retention;
 pub mod secret;
 pub mod selector;
 pub mod service;
+mod shared_text;
 pub mod sieve;
 pub mod slice;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use retention::Retention;
 pub use secret::{Secret, TlsSecret};
 pub use selector::Selector;
 pub use service::Service;
+pub use shared_text::SharedText;
 pub use slice::Slice;
 
 /// When an object was made: of two that claim the same thing the older has it. Objects without a

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::address::parse_ip;
+use super::shared_text::SharedText;
 
 /// The kinds that Headgate reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -122,14 +123,14 @@ impl fmt::Display for Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectName {
     /// Empty for Namespace, IngressClass, ClusterNetworkPolicy and Node.
-    pub namespace: String,
+    pub namespace: SharedText,
     /// Unique for its kind in its namespace.
-    pub name: String,
+    pub name: SharedText,
 }
 
 impl ObjectName {
     /// The name of an object in a namespace.
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+    pub fn new(namespace: impl Into<SharedText>, name: impl Into<SharedText>) -> Self {
         Self {
             namespace: namespace.into(),
             name: name.into(),

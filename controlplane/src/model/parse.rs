@@ -110,7 +110,7 @@ fn object_name(kind: Kind, metadata: &Value) -> Result<ObjectName, Invalid> {
         Value::String(namespace) if is_label(namespace) => namespace.clone(),
         _ => return Err(Invalid::new("metadata.namespace", "is not an RFC 1123 label")),
     };
-    Ok(ObjectName { namespace, name })
+    Ok(ObjectName::new(namespace, name))
 }
 
 /// What became of a value.

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use self::decode::{Document, Unreadable};
 use crate::feedback::Feedback;
-use crate::model::{Id, Kind, ObjectName};
+use crate::model::{Id, Kind, ObjectName, SharedText};
 use crate::problem::{Problem, Version};
 pub use inquiry::Inquiry;
 
@@ -88,9 +88,9 @@ pub struct Scope {
     /// Objects of this kind,
     pub kind: Kind,
     /// of this namespace alone, if one is given,
-    pub namespace: Option<String>,
+    pub namespace: Option<SharedText>,
     /// and of this name alone, if one is given.
-    pub name: Option<String>,
+    pub name: Option<SharedText>,
 }
 
 impl Scope {

@@ -96,7 +96,7 @@ impl StatusOptions {
             identity: identity
                 .pod
                 .as_ref()
-                .map_or_else(|| identity.host.clone(), |pod| pod.name.clone()),
+                .map_or_else(|| identity.host.clone(), |pod| pod.name.to_string()),
             pod: identity.pod.clone(),
             ttl: self.election_ttl,
             clear_on_end: self.update_status_on_shutdown,

@@ -13,7 +13,7 @@ fn pods(bed: &Bed) -> Vec<String> {
     bed.store
         .model()
         .pods()
-        .map(|(name, _)| name.name.clone())
+        .map(|(name, _)| name.name.to_string())
         .collect()
 }
 

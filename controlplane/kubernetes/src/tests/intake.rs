@@ -255,7 +255,7 @@ fn some_namespaces_are_followed_each_for_itself() {
     let map = Id::new(Kind::ConfigMap, ObjectName::new("edge", "tcp"));
     let mut bench = Bench::new(&["shop", "blog"], &[secret("default"), map.clone()]);
     let of = |kind, namespace: &str| Scope {
-        namespace: Some(namespace.to_owned()),
+        namespace: Some(namespace.into()),
         ..Scope::all(kind)
     };
     for namespace in ["shop", "blog"] {

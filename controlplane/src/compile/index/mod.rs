@@ -10,7 +10,7 @@ use std::sync::Arc;
 use foldhash::HashMap;
 
 use super::slab::{Slab, Slot};
-use crate::model::{Labels, Object, ObjectName, Pod, Selector};
+use crate::model::{Labels, Object, ObjectName, Pod, Selector, SharedText};
 use addresses::Addresses;
 pub(super) use labels::{LabelMap, SelectorMap};
 
@@ -25,7 +25,7 @@ pub(super) struct Index {
     pods: Slab<PodEntry>,
     by_name: HashMap<Arc<ObjectName>, PodId>,
     /// Those with pods in them or an object of their own: one that nobody has written down exists nevertheless.
-    namespaces: HashMap<String, Namespace>,
+    namespaces: HashMap<SharedText, Namespace>,
     /// The pods of all namespaces.
     labelled: LabelMap<PodId>,
     addresses: Addresses,
@@ -221,7 +221,7 @@ impl Index {
         let written = labels.is_some();
         let labels = with_name(name, labels.cloned().unwrap_or_default());
         let changed = *self.labels(name) != labels;
-        let namespace = self.namespaces.entry(name.to_owned()).or_default();
+        let namespace = self.namespaces.entry(name.into()).or_default();
         namespace.written = written;
         namespace.labels = labels;
         self.forget_if_empty(name);

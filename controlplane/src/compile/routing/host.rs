@@ -1,6 +1,7 @@
 //! One host: the routes that objects want to have there, and who gets them.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
@@ -11,20 +12,50 @@ use super::ingress::{Candidate, id};
 use super::rank::Rank;
 use crate::compile::Settings;
 use crate::compile::notes::{About, Note, Place};
-use crate::few::FewMap;
+use crate::few::FewSet;
 use crate::model::ObjectName;
 use crate::problem::Problem;
 
 #[derive(Debug, Default)]
 pub(super) struct Host {
-    candidates: FewMap<Rank, Arc<Candidate>>,
+    candidates: FewSet<Ranked>,
     /// Who takes what no other route takes, and whether by a default backend.
     root: Option<(ObjectName, bool)>,
 }
 
+/// A route in its place.
+#[derive(Debug)]
+struct Ranked(Arc<Candidate>);
+
+impl Borrow<Rank> for Ranked {
+    fn borrow(&self) -> &Rank {
+        &self.0.rank
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.rank == other.0.rank
+    }
+}
+
+impl Eq for Ranked {}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.rank.cmp(&other.0.rank)
+    }
+}
+
 impl Host {
     pub(super) fn insert(&mut self, candidate: Arc<Candidate>) {
-        self.candidates.insert(candidate.rank.clone(), candidate);
+        self.candidates.insert(Ranked(candidate));
     }
 
     pub(super) fn remove(&mut self, candidate: &Candidate) {
@@ -60,7 +91,7 @@ impl Host {
         let mut taken: HashMap<Cow<'_, RouteMatch>, &RouteOrigin> = HashMap::new();
         let (mut routes, mut notes) = (Vec::new(), Vec::new());
         self.root = None;
-        for candidate in self.candidates.values() {
+        for Ranked(candidate) in self.candidates.iter() {
             let matches = &candidate.route.matches;
             let normal = normal(matches);
             if let Some(holder) = taken.get(&*normal) {
@@ -76,7 +107,11 @@ impl Host {
             routes.push(route);
         }
         if let (Some(mut route), None) = (fallback, &self.root) {
-            let oldest = self.candidates.values().min_by_key(|c| (c.age, &c.object));
+            let oldest = self
+                .candidates
+                .iter()
+                .map(|c| &c.0)
+                .min_by_key(|c| (c.age, &c.object));
             let wish = oldest.map(|candidate| candidate.wish).unwrap_or_default();
             route.filters = wish.filters(&route.matches.path, has_tls, settings);
             routes.push(route);

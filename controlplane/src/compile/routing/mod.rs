@@ -41,7 +41,8 @@ type Users = BTreeMap<ObjectName, FewSet<ObjectName>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Routing {
-    served: BTreeMap<ObjectName, Written>,
+    /// In boxes: a node of the tree has room for eleven, of which five are mostly empty.
+    served: BTreeMap<ObjectName, Box<Written>>,
     hosts: BTreeMap<String, Host>,
     upstreams: BTreeMap<String, Named>,
     by_service: Users,
@@ -217,12 +218,12 @@ impl Routing {
         feeds: &mut Feeds,
         ledger: &mut Ledger<'_>,
     ) {
-        let old = self.served.remove(name);
+        let old = self.served.remove(name).map(|old| *old);
         if old.is_some() != new.is_some() {
             self.reassigned.insert(name.clone());
         }
         if old == new {
-            self.served.extend(new.map(|new| (name.clone(), new)));
+            self.served.extend(new.map(|new| (name.clone(), Box::new(new))));
             return;
         }
         // What is used still is never without a user in between.
@@ -250,7 +251,7 @@ impl Routing {
         self.replace_tls_hosts(old.as_ref(), new.as_ref());
         self.certificates
             .replace(old.as_ref().map(|w| &w.tls), new.as_ref().map(|w| &w.tls));
-        self.served.extend(new.map(|new| (name.clone(), new)));
+        self.served.extend(new.map(|new| (name.clone(), Box::new(new))));
     }
 
     fn replace_candidates(&mut self, old: Option<&Written>, new: Option<&Written>) {

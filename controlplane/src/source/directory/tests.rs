@@ -82,7 +82,7 @@ fn namespaces(store: &Store) -> Vec<String> {
     store
         .model()
         .namespaces()
-        .map(|(name, _)| name.name.clone())
+        .map(|(name, _)| name.name.to_string())
         .collect()
 }
 
