@@ -14,8 +14,21 @@ pub struct Impairment {
     pub reorder: f64,
     /// Share of frames that arrive twice, 0 to 1.
     pub duplicate: f64,
+    /// From one end to the other.
+    pub delay: Duration,
     /// What all chances follow from.
     pub seed: u64,
+}
+
+impl Impairment {
+    /// None: frames pass at once, each once, in order.
+    pub const NONE: Self = Self {
+        loss: 0.0,
+        reorder: 0.0,
+        duplicate: 0.0,
+        delay: Duration::ZERO,
+        seed: 1,
+    };
 }
 
 /// What a line did.
@@ -40,6 +53,8 @@ pub(crate) struct Line {
     impairment: Impairment,
     state: u64,
     held: VecDeque<Held>,
+    /// On their way, and when they arrive.
+    flying: VecDeque<(Instant, Vec<u8>)>,
     pub(crate) counts: ImpairmentCounts,
 }
 
@@ -58,6 +73,7 @@ impl Line {
             impairment,
             state,
             held: VecDeque::new(),
+            flying: VecDeque::new(),
             counts: ImpairmentCounts::default(),
         }
     }
@@ -79,10 +95,10 @@ impl Line {
             });
             return;
         }
-        deliver(frame);
+        self.fly(frame.to_vec(), now);
         if self.happens(self.impairment.duplicate) {
             self.counts.duplicated += 1;
-            deliver(frame);
+            self.fly(frame.to_vec(), now);
         }
         for held in &mut self.held {
             held.overtakers = held.overtakers.saturating_sub(1);
@@ -90,20 +106,33 @@ impl Line {
         self.release(now, deliver);
     }
 
-    /// Delivers what was held long enough.
-    pub(crate) fn release(&mut self, now: Instant, deliver: &mut impl FnMut(&[u8])) {
-        self.held.retain(|held| {
-            let due = held.overtakers == 0 || held.until <= now;
-            if due {
-                deliver(&held.frame);
-            }
-            !due
-        });
+    /// From now on frames fare so.
+    pub(crate) fn change(&mut self, impairment: Impairment) {
+        self.impairment = impairment;
     }
 
-    /// When [`Self::release`] has something to deliver at the latest.
+    fn fly(&mut self, frame: Vec<u8>, now: Instant) {
+        self.flying.push_back((now + self.impairment.delay, frame));
+    }
+
+    /// Delivers what has arrived, and lets go what was held long enough.
+    pub(crate) fn release(&mut self, now: Instant, deliver: &mut impl FnMut(&[u8])) {
+        let due = |held: &Held| held.overtakers == 0 || held.until <= now;
+        while let Some(index) = self.held.iter().position(due) {
+            if let Some(held) = self.held.remove(index) {
+                self.fly(held.frame, now);
+            }
+        }
+        while let Some((_, frame)) = self.flying.pop_front_if(|(at, _)| *at <= now) {
+            deliver(&frame);
+        }
+    }
+
+    /// When [`Self::release`] has something to do at the latest.
     pub(crate) fn next_release(&self) -> Option<Instant> {
-        self.held.iter().map(|held| held.until).min()
+        let held = self.held.iter().map(|held| held.until).min();
+        let flying = self.flying.front().map(|(at, _)| *at);
+        [held, flying].into_iter().flatten().min()
     }
 
     fn happens(&mut self, share: f64) -> bool {
@@ -125,10 +154,8 @@ mod tests {
     use super::*;
 
     const PERFECT: Impairment = Impairment {
-        loss: 0.0,
-        reorder: 0.0,
-        duplicate: 0.0,
         seed: 7,
+        ..Impairment::NONE
     };
 
     /// The numbers that arrive when 0..count are sent at one moment, and those released after it.
@@ -151,12 +178,25 @@ mod tests {
     }
 
     #[test]
+    fn a_delay_holds_everything_and_changes_no_order() {
+        let delay = Duration::from_millis(3);
+        let mut line = Line::new(Impairment { delay, ..PERFECT });
+        let (now, mut out) = (Instant::now(), Vec::new());
+        for n in 0..5u8 {
+            line.push(&[n], now, &mut |frame: &[u8]| out.push(frame[0]));
+        }
+        assert_eq!((out.len(), line.next_release()), (0, Some(now + delay)));
+        line.release(now + delay, &mut |frame: &[u8]| out.push(frame[0]));
+        assert_eq!(out, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
     fn shares_are_kept_and_one_seed_gives_one_result() {
         let bad = Impairment {
             loss: 0.05,
             reorder: 0.02,
             duplicate: 0.01,
-            seed: 1,
+            ..Impairment::NONE
         };
         let (mut one, mut two) = (Line::new(bad), Line::new(bad));
         let out = transmit(&mut one, 100_000);

@@ -38,6 +38,7 @@ pub struct Remote {
     /// Where to run clients.
     pub namespace: Namespace,
     counts: Arc<Mutex<[ImpairmentCounts; 2]>>,
+    impairment: Arc<Mutex<Impairment>>,
     // Closing it ends the thread.
     stop: Option<OwnedFd>,
     carrier: Option<JoinHandle<()>>,
@@ -70,19 +71,27 @@ impl Remote {
         let (stopped, stop) = pipe_with(PipeFlags::CLOEXEC).context("making a pipe")?;
         let counts = Arc::new(Mutex::default());
         let shared = Arc::clone(&counts);
+        let impairment = Arc::new(Mutex::new(impairment));
+        let changing = Arc::clone(&impairment);
         let carrier = thread::Builder::new()
             .name("impaired-line".into())
             .spawn(move || {
-                if let Err(error) = carry(&far, &near, &stopped, impairment, &shared) {
+                if let Err(error) = carry(&far, &near, &stopped, &changing, &shared) {
                     tracing::error!("the impaired line broke: {error}");
                 }
             })?;
         Ok(Self {
             namespace,
             counts,
+            impairment,
             stop: Some(stop),
             carrier: Some(carrier),
         })
+    }
+
+    /// From now on frames fare so, in both directions; the chances go on from where they are.
+    pub fn impair(&self, impairment: Impairment) {
+        *self.impairment.lock().unwrap_or_else(PoisonError::into_inner) = impairment;
     }
 
     /// What the line did: from the client, and to it.
@@ -107,13 +116,14 @@ fn carry(
     far: &Tap,
     near: &Tap,
     stopped: &OwnedFd,
-    impairment: Impairment,
+    impairment: &Mutex<Impairment>,
     counts: &Mutex<[ImpairmentCounts; 2]>,
 ) -> io::Result<()> {
-    let mut out = Line::new(impairment);
+    let first = *impairment.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut out = Line::new(first);
     let mut back = Line::new(Impairment {
-        seed: impairment.seed.wrapping_add(1),
-        ..impairment
+        seed: first.seed.wrapping_add(1),
+        ..first
     });
     loop {
         let mut ready = [
@@ -130,6 +140,9 @@ fn carry(
         if !ready[2].revents().is_empty() {
             return Ok(());
         }
+        let now = *impairment.lock().unwrap_or_else(PoisonError::into_inner);
+        out.change(now);
+        back.change(now);
         drain(far, near, &mut out)?;
         drain(near, far, &mut back)?;
         *counts.lock().unwrap_or_else(PoisonError::into_inner) = [out.counts, back.counts];
@@ -157,8 +170,6 @@ fn drain(from: &Tap, to: &Tap, line: &mut Line) -> io::Result<()> {
 }
 
 fn timespec(wait: Duration) -> Timespec {
-    // A millisecond more than asked: rounding down would spin.
-    let wait = wait + Duration::from_millis(1);
     Timespec {
         tv_sec: wait.as_secs().cast_signed(),
         tv_nsec: i64::from(wait.subsec_nanos()),

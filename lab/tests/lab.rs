@@ -179,7 +179,7 @@ fn a_remote_client_loses_what_its_line_is_told_to_lose() {
         loss: 0.05,
         reorder: 0.05,
         duplicate: 0.02,
-        seed: 1,
+        ..Impairment::NONE
     };
     let remote = lab.add_remote(bad).unwrap();
     let listener = lab

@@ -18,6 +18,7 @@ fn transfer(loss: f64, length: u64) {
             reorder: 0.02,
             duplicate: 0.005,
             seed: 42,
+            ..Impairment::NONE
         })
         .unwrap();
     let ca = bed.shop.ca_file().display().to_string();
