@@ -19,7 +19,7 @@ use crate::{
 /// How long a server may take to listen.
 const START: Duration = Duration::from_secs(20);
 /// Where the peers listen: the gateway's own address on the clients' link.
-const PEER_PORT: u16 = 8080;
+pub(crate) const PEER_PORT: u16 = 8080;
 
 /// Options of the HTTP measurement.
 #[derive(Clone, Debug, clap::Args)]
@@ -106,7 +106,7 @@ fn backend(bed: &Bed) -> Result<Process> {
     )
 }
 
-fn start_nginx(
+pub(crate) fn start_nginx(
     bed: &Bed,
     namespace: &headgate_lab::Namespace,
     name: &str,
@@ -131,14 +131,14 @@ fn start_nginx(
 }
 
 /// A command in a namespace, on one core.
-fn pinned(namespace: &headgate_lab::Namespace, core: usize, program: &str) -> Command {
+pub(crate) fn pinned(namespace: &headgate_lab::Namespace, core: usize, program: &str) -> Command {
     let mut command = namespace.command("taskset");
     command.args(["-c", &core.to_string(), program]);
     command
 }
 
 /// Starts a server and waits until it takes connections.
-fn start(
+pub(crate) fn start(
     namespace: &headgate_lab::Namespace,
     name: &str,
     command: Command,
@@ -162,7 +162,7 @@ fn start(
 }
 
 /// An Ingress in front of the pod.
-fn manifests() -> String {
+pub(crate) fn manifests() -> String {
     let pod = address::pod(1).0;
     format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: bench}}\n\

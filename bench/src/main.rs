@@ -3,6 +3,7 @@
 
 mod bed;
 mod forwarder;
+mod goodput;
 mod handshakes;
 mod http;
 mod kubernetes;
@@ -22,6 +23,8 @@ enum Bench {
     L4(l4::L4Options),
     /// HTTP requests a second and processor time for each, next to haproxy and nginx
     Http(http::HttpOptions),
+    /// Downloads and uploads over lines that delay, lose and reorder, next to haproxy and nginx
+    Goodput(goodput::GoodputOptions),
     /// How long datagrams of a Service take while many clients shake hands over TLS
     Handshakes(handshakes::HandshakeOptions),
     /// Times of an echo with and without a scrape of the metrics each second, and what a scrape takes
@@ -38,6 +41,7 @@ fn main() -> anyhow::Result<()> {
     match Bench::parse() {
         Bench::L4(options) => l4::run(&options),
         Bench::Http(options) => http::run(&options),
+        Bench::Goodput(options) => goodput::run(&options),
         Bench::Handshakes(options) => handshakes::run(&options),
         Bench::Metrics(options) => metrics::run(&options),
         Bench::Kubernetes(options) => kubernetes::run(&options),

@@ -141,6 +141,7 @@ fn config() -> Result<WorkerConfig> {
             flow_log: Arc::new(FlowLog::off()),
         },
         l7_buffer: 65_536,
+        l7_memory: 16 << 20,
         l7_mtu: 1_500,
         kernel: Arc::new(Nowhere),
         idle: Idle::Sleep,
