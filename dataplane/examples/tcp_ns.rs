@@ -81,7 +81,6 @@ impl Bed {
         let address: IpAddr = [192, 0, 2, 10].into();
         let source: SourceAddress = Rc::new(move |_| Some(address));
         let config = StackConfig {
-            pooled: 16_384,
             time_wait: Duration::from_millis(1),
             ..StackConfig::new(1_024..=65_535, source)
         };

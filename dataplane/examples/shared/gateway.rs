@@ -195,7 +195,6 @@ fn config(address: Ipv4Addr) -> StackConfig {
     let source: SourceAddress = Rc::new(move |_| Some(address));
     StackConfig {
         buffer: 128 << 10,
-        pooled: 16,
         time_wait: Duration::from_millis(1),
         ..StackConfig::new(20_000..=60_000, source)
     }

@@ -149,6 +149,7 @@ fn config(id: u8, umem: &'static Umem) -> WorkerConfig {
             seed: [1, 2],
         },
         l7_buffer: 65536,
+        l7_memory: 16 << 20,
         l7_mtu: 1500,
         kernel: Arc::new(Nowhere),
         idle: Idle::Sleep,

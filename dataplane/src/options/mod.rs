@@ -140,9 +140,13 @@ pub struct Options {
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = values::duration_or_zero)]
     pub drain_time: Duration,
 
-    /// Buffer of each direction of a terminated TCP connection, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 262_144, value_parser = values::l7_buffers)]
+    /// Largest window of a terminated TCP connection, each direction, in bytes; a connection begins with less and grows
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20, value_parser = values::l7_buffers)]
     pub l7_buffers: u32,
+
+    /// Memory of each core for data of terminated TCP connections that is under way, in bytes; near its end windows shrink
+    #[arg(long, value_name = "BYTES", default_value_t = 256 << 20, value_parser = values::l7_memory)]
+    pub l7_memory: u32,
 }
 
 /// `--mode`.

@@ -142,6 +142,10 @@ pub(super) fn l7_buffers(text: &str) -> Result<u32, String> {
     number(text, 4096, 16 << 20)
 }
 
+pub(super) fn l7_memory(text: &str) -> Result<u32, String> {
+    number(text, 1 << 20, u32::MAX)
+}
+
 fn number(text: &str, least: u32, most: u32) -> Result<u32, String> {
     let number = text.parse::<u32>().ok().filter(|n| (least..=most).contains(n));
     number.ok_or_else(|| format!("\"{text}\" is not a number from {least} to {most}"))

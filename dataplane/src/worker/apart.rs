@@ -47,8 +47,10 @@ pub struct StageThreadConfig {
     pub flow_log: Arc<FlowLog>,
     /// That of the workers' hashes.
     pub seed: [u64; 2],
-    /// Bytes of each buffer of a connection.
+    /// Largest window of a connection, in bytes.
     pub buffer: usize,
+    /// Bytes of memory for data of connections.
+    pub memory: usize,
     /// The largest IP packet that it sends.
     pub mtu: usize,
     /// The host's stack.
@@ -96,6 +98,7 @@ impl ApartStage {
             recorder: Recorder::of_stage(config.flow_log, config.id),
             established: config.established,
             buffer: config.buffer,
+            memory: config.memory,
             mtu: config.mtu,
         };
         let outboxes = Outboxes {

@@ -338,6 +338,7 @@ fn place(config: &WorkerConfig, shared: &Arc<Shared>) -> StagePlace {
                 recorder: Recorder::new(Arc::clone(&pipeline.flow_log), id),
                 established: pipeline.established,
                 buffer: config.l7_buffer,
+                memory: config.l7_memory,
                 mtu: config.l7_mtu,
             };
             StagePlace::Here(Terminator::new(terminator, shared))

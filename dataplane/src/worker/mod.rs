@@ -69,8 +69,10 @@ pub struct WorkerConfig {
     pub umem: &'static Umem,
     /// The packet path.
     pub pipeline: PipelineConfig,
-    /// Bytes of each buffer of a terminated connection.
+    /// Largest window of a terminated connection, in bytes.
     pub l7_buffer: usize,
+    /// Bytes of memory for data of terminated connections.
+    pub l7_memory: usize,
     /// The largest IP packet that the L7 stage sends.
     pub l7_mtu: usize,
     /// The host's stack.

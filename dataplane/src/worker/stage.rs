@@ -32,8 +32,10 @@ pub(super) struct TerminatorConfig {
     pub(super) recorder: Recorder,
     /// What a change of policies does to requests under way.
     pub(super) established: EstablishedFlows,
-    /// Bytes of each buffer of a connection.
+    /// Largest window of a connection, in bytes.
     pub(super) buffer: usize,
+    /// Bytes of memory for data of connections.
+    pub(super) memory: usize,
     /// The largest IP packet that it sends.
     pub(super) mtu: usize,
 }
@@ -57,6 +59,7 @@ impl Terminator {
             ByKernel::new(move |to| matches!(routes.fib.load().lookup(to), Lookup::Kernel | Lookup::Local));
         let tcp = StackConfig {
             buffer: config.buffer,
+            memory: config.memory,
             mtu: config.mtu,
             record: Arc::clone(&config.record.tcp),
             ..StackConfig::new(config.source_ports, source)

@@ -7,32 +7,44 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::key::ConnectionKey;
-use super::packets::Small;
+use super::option::TcpOptions;
+use super::sequence::Seq;
 use headgate_net::clock::Nanos;
 
-/// A SYN that was answered. Everything about the answer follows from the SYN and the seed, so that it can be given
-/// again, and a socket made from it once the client shows that it got it.
+/// A SYN that was answered: all that a connection is made of once the client shows that it got the answer.
 pub(super) struct HalfOpen {
     pub(super) key: ConnectionKey,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
-    pub(super) syn: Small,
-    pub(super) seed: u64,
+    /// What the SYN offered.
+    pub(super) options: TcpOptions,
     /// The client's initial sequence number.
-    pub(super) irs: u32,
-    /// Ours.
-    pub(super) iss: u32,
-    stamp: u64,
+    pub(super) irs: Seq,
+    pub(super) ours: Numbers,
+    /// When it was answered; `None` once it was answered again, for then the time says nothing (Karn's algorithm).
+    pub(super) answered: Option<Nanos>,
+    pub(super) stamp: u64,
+}
+
+/// What a connection of ours begins with.
+#[derive(Clone, Copy)]
+pub(super) struct Numbers {
+    /// The initial sequence number.
+    pub(super) iss: Seq,
+    /// What the timestamps begin with.
+    pub(super) offset: u32,
 }
 
 /// A connection that we closed first, once both sides have closed (RFC 9293 section 3.6.1).
 pub(super) struct TimeWait {
     pub(super) key: ConnectionKey,
     /// Our next sequence number.
-    pub(super) next: u32,
+    pub(super) next: Seq,
     /// What we have acknowledged.
-    pub(super) acknowledged: u32,
-    stamp: u64,
+    pub(super) acknowledged: Seq,
+    /// The peer's last timestamp.
+    pub(super) recent: Option<u32>,
+    pub(super) stamp: u64,
 }
 
 /// Records that expire in the order in which they were put, and of which the oldest makes place for a new one.
@@ -62,37 +74,6 @@ impl Stamped for TimeWait {
     }
 }
 
-impl HalfOpen {
-    pub(super) fn new(
-        (key, local, remote): (ConnectionKey, SocketAddr, SocketAddr),
-        syn: Small,
-        seed: u64,
-        (irs, iss): (u32, u32),
-    ) -> Self {
-        Self {
-            key,
-            local,
-            remote,
-            syn,
-            seed,
-            irs,
-            iss,
-            stamp: 0,
-        }
-    }
-}
-
-impl TimeWait {
-    pub(super) fn new(key: ConnectionKey, next: u32, acknowledged: u32) -> Self {
-        Self {
-            key,
-            next,
-            acknowledged,
-            stamp: 0,
-        }
-    }
-}
-
 impl<T: Stamped> Expiring<T> {
     pub(super) fn new(limit: usize, lifetime: Duration) -> Self {
         Self {
@@ -108,8 +89,13 @@ impl<T: Stamped> Expiring<T> {
         self.records.len()
     }
 
-    pub(super) fn get(&self, place: usize) -> Option<&T> {
-        self.records.get(place)
+    /// Whether a record that is put makes the oldest go.
+    pub(super) fn is_full(&self) -> bool {
+        self.records.len() >= self.limit
+    }
+
+    pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut T> {
+        self.records.get_mut(place)
     }
 
     pub(super) fn remove(&mut self, place: usize) -> Option<T> {

@@ -4,31 +4,32 @@
 //! [`Stack::egress`]; both take the time, and nothing here reads a clock. Tasks on the same thread see connections as
 //! [`TcpStream`]s, accepted or opened.
 //!
-//! The protocol is smoltcp's, with one socket set for each connection, since smoltcp scans a set for each packet. What
-//! smoltcp lacks for a server stands around it: an index of connections by a keyed hash, timers, handshakes and
-//! TIME-WAIT as records without buffers, random initial sequence numbers, checksums, and a parser in front of it that
-//! lets no packet through that could upset it.
+//! Each connection is a state machine of its own, [`engine`], which knows nothing of the others. Around them stand what they
+//! share: an index by a keyed hash, timers, memory in blocks from one budget, handshakes and TIME-WAIT as records
+//! without buffers, and a parser in front that lets no malformed packet through.
 //!
 //! ```text
-//! ingress ─ Segment::of ──── index ┬─ connection ─ smoltcp ─ wakes its task
+//! ingress ─ Segment::of ──── index ┬─ connection ─ engine ─ wakes its task
 //!                                  ├─ half-open ─ on its ACK: a connection, for accept
 //!                                  ├─ TIME-WAIT ─ acknowledges a FIN again
 //!                                  └─ none ─ SYN: half-open; else reset
-//! egress ── timers ─ replies ─ queue of connections ─ smoltcp ─ checksums ─ emit
+//! egress ── timers ─ replies ─ queue of connections ─ engine ─ emit
 //! ```
 
 #![forbid(unsafe_code)]
 
+mod chain;
 mod connection;
-mod device;
+mod engine;
 mod handshake;
 mod key;
+mod option;
 mod options;
 mod packets;
+mod pool;
 mod ports;
-mod recovery;
 mod segment;
-mod socket;
+mod sequence;
 mod stack;
 mod stream;
 mod too_big;

@@ -1,4 +1,4 @@
-//! Limits and timeouts of a [`Stack`](super::Stack).
+//! TcpLimits and timeouts of a [`Stack`](super::Stack).
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::segment::Segment;
+use super::engine::TcpLimits;
 use headgate_net::record::TcpRecord;
 
 /// Chooses the local address of a connection to the given remote one: the same family, or nothing.
@@ -17,15 +17,15 @@ pub type SourceAddress = Rc<dyn Fn(IpAddr) -> Option<IpAddr>>;
 pub struct StackConfig {
     /// Largest IP packet sent, in bytes; the MSS follows from it. Frames must hold it.
     pub mtu: usize,
-    /// Size of the receive and of the send buffer of a connection, in bytes. Memory is committed as it is first used;
-    /// the receive buffer bounds the window, the send buffer what is in flight.
+    /// The largest window, and most that a stream may have written and the peer not acknowledged, in bytes. Both begin
+    /// small and grow with the path's bandwidth and delay.
     pub buffer: usize,
-    /// How many sockets with their buffers are kept for reuse when connections end. Beyond that they are freed, and the
-    /// allocator clears what it hands out again, tens of microseconds for a connection.
-    pub pooled: usize,
+    /// Memory of all connections for what is not acknowledged or not read, in bytes. Near its end windows shrink; what
+    /// arrives beyond it is dropped, and the peer sends it again.
+    pub memory: usize,
     /// Connections of both directions; a SYN beyond that is dropped.
     pub max_connections: usize,
-    /// Handshakes that clients have begun and not finished; the oldest is dropped for a new one beyond that.
+    /// Handshakes that clients have begun and not finished and that are remembered; SYNs beyond that are answered by cookies.
     pub max_half_open: usize,
     /// Ports and addresses remembered in TIME-WAIT; the oldest is forgotten beyond that.
     pub max_time_wait: usize,
@@ -50,13 +50,13 @@ pub struct StackConfig {
 }
 
 impl StackConfig {
-    /// Defaults for an ingress node: windows of 256 KiB, 16,384 connections a worker.
+    /// Defaults for an ingress node: windows up to 16 MiB, 16,384 connections a worker.
     #[must_use]
     pub fn new(source_ports: RangeInclusive<u16>, source_address: SourceAddress) -> Self {
         Self {
             mtu: 1500,
-            buffer: 256 << 10,
-            pooled: 2_048,
+            buffer: 16 << 20,
+            memory: 256 << 20,
             max_connections: 16_384,
             max_half_open: 4_096,
             max_time_wait: 16_384,
@@ -74,10 +74,18 @@ impl StackConfig {
 }
 
 impl StackConfig {
-    /// Data in a full segment to the sender of `segment`, by our MTU.
-    pub(super) fn mss(&self, segment: &Segment<'_>) -> usize {
-        let headers = if segment.source.is_ipv4() { 40 } else { 60 };
-        self.mtu.saturating_sub(headers).max(1)
+    /// What each connection is told.
+    pub(super) fn limits(&self) -> TcpLimits {
+        TcpLimits {
+            mtu: self.mtu,
+            // RFC 7323, section 2.3: windows above a gigabyte cannot be told.
+            buffer: u32::try_from(self.buffer)
+                .unwrap_or(u32::MAX)
+                .clamp(4_096, 1 << 30),
+            ack_delay: self.ack_delay,
+            keep_alive: self.keep_alive,
+            user_timeout: self.user_timeout,
+        }
     }
 }
 

@@ -6,22 +6,24 @@ use std::net::{IpAddr, SocketAddr};
 
 use headgate_net::wire::{Headers, checksum, tcp};
 
-pub(crate) use headgate_net::wire::tcp::flag::{ACK, FIN, RST, SYN};
+use crate::option::TcpOptions;
+use crate::sequence::Seq;
+
+pub(crate) use headgate_net::wire::tcp::flag::{ACK, FIN, PSH, RST, SYN};
 
 /// A checked segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment<'a> {
-    /// The IP packet, cut to the length in its header.
-    pub(crate) packet: &'a [u8],
     pub(crate) source: SocketAddr,
     pub(crate) destination: SocketAddr,
-    pub(crate) sequence: u32,
-    pub(crate) acknowledgement: u32,
+    pub(crate) sequence: Seq,
+    pub(crate) acknowledgement: Seq,
     pub(crate) flags: u8,
     /// As in the header, not scaled.
     pub(crate) window: u16,
-    /// Bytes of data, `<= packet.len()`.
-    pub(crate) payload: usize,
+    pub(crate) options: TcpOptions,
+    /// The data.
+    pub(crate) data: &'a [u8],
 }
 
 /// Why a packet holds no segment for us.
@@ -55,14 +57,14 @@ impl<'a> Segment<'a> {
             return Err(Malformed::Checksum);
         }
         Ok(Self {
-            packet: headers.packet(frame),
             source: SocketAddr::new(source, ports[0]),
             destination: SocketAddr::new(destination, ports[1]),
-            sequence: tcp.sequence(),
-            acknowledgement: tcp.acknowledgement(),
+            sequence: Seq(tcp.sequence()),
+            acknowledgement: Seq(tcp.acknowledgement()),
             flags: tcp.flags(),
             window: tcp.window(),
-            payload: segment.len() - tcp.header_len(),
+            options: TcpOptions::of(&segment[tcp::HEADER..tcp.header_len()]),
+            data: &segment[tcp.header_len()..],
         })
     }
 
@@ -70,9 +72,14 @@ impl<'a> Segment<'a> {
         self.flags & flags == flags
     }
 
+    /// Opens a connection, and does nothing else: one that closes it too is nobody's honest segment.
+    pub(crate) fn is_syn(&self) -> bool {
+        self.flags & (SYN | ACK | RST | FIN) == SYN
+    }
+
     /// How much of the sequence space the segment takes: its data, and one each for SYN and FIN.
     pub(crate) fn length(&self) -> u32 {
-        tcp::sequence_len(self.payload, self.flags)
+        tcp::sequence_len(self.data.len(), self.flags)
     }
 }
 

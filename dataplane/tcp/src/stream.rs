@@ -7,11 +7,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use smoltcp::socket::tcp::{RecvError, State};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::SharedStack;
-use super::connection::{Connection, ConnectionEnd, Linger};
+use super::connection::{Connection, Linger};
+use super::engine::{ConnectionEnd, TcpState};
 use super::stack::Inner;
 
 /// How much of a peer's data is thrown away after its stream was dropped, before the connection is reset. Enough for
@@ -62,40 +62,36 @@ impl TcpStream {
         take: impl FnOnce(&[u8]) -> usize,
     ) -> Poll<io::Result<usize>> {
         let mut inner = self.shared.inner.borrow_mut();
-        let quarter = inner.config.buffer / 4;
-        let connection = &mut inner.connections[self.id];
-        let Some(socket) = &mut connection.socket else {
-            return Poll::Ready(match connection.end {
-                ConnectionEnd::Closed => Ok(0),
-                _ => Err(connection.error()),
-            });
-        };
-        let tcp = socket.tcp();
-        if !tcp.can_recv() && tcp.may_recv() {
-            tcp.register_recv_waker(context.waker());
-            return Poll::Pending;
+        let Inner {
+            connections,
+            pool,
+            now,
+            ..
+        } = &mut *inner;
+        let connection = &mut connections[self.id];
+        let tcb = &mut connection.tcb;
+        if tcb.receiver.unread() == 0 {
+            return match (tcb.state(), tcb.end) {
+                (TcpState::Closed, ConnectionEnd::Closed) => Poll::Ready(Ok(0)),
+                (TcpState::Closed, _) => Poll::Ready(Err(connection.error())),
+                _ if tcb.receiver.finished() => Poll::Ready(Ok(0)),
+                _ => {
+                    connection.reader = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            };
         }
-        let taken = tcp.recv(|data| {
-            let taken = take(data);
-            (taken, taken)
-        });
-        let drained = !tcp.can_recv() && matches!(tcp.state(), State::Closed | State::TimeWait);
-        let taken = match taken {
-            Ok(taken) => taken,
-            Err(RecvError::Finished) => return Poll::Ready(Ok(0)),
-            Err(RecvError::InvalidState) => return Poll::Ready(Err(connection.error())),
-        };
-        connection.numbers.read = connection.numbers.read.wrapping_add(taken as u32);
-        connection.untold += taken;
-        // Telling the peer about a little more window costs a packet; a quarter of the buffer is worth one.
-        if connection.untold >= quarter {
-            connection.urgent = true;
+        let before = tcb.receiver.unread();
+        let tell = tcb.read(pool, *now, take);
+        let taken = before - tcb.receiver.unread();
+        let drained = taken == before && matches!(tcb.state(), TcpState::Closed | TcpState::TimeWait);
+        if tell {
             inner.enqueue_and_wake(self.id);
         }
         if drained {
             inner.settle(self.id);
         }
-        Poll::Ready(Ok(taken))
+        Poll::Ready(Ok(taken as usize))
     }
 
     /// Waits for the first byte that has not been read, and leaves it. `None` if there will be none.
@@ -128,28 +124,30 @@ impl TcpStream {
 
     fn poll_send(&self, context: &mut Context<'_>, data: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let mut inner = self.shared.inner.borrow_mut();
-        let connection = &mut inner.connections[self.id];
-        let Some(socket) = &mut connection.socket else {
-            return Poll::Ready(Err(connection.error()));
-        };
-        let tcp = socket.tcp();
-        if !tcp.may_send() {
+        let Inner {
+            connections,
+            pool,
+            starved,
+            ..
+        } = &mut *inner;
+        let connection = &mut connections[self.id];
+        if !connection.tcb.may_write() {
             return Poll::Ready(Err(connection.error()));
         }
         let mut written = 0;
         for slice in data.iter().filter(|slice| !slice.is_empty()) {
-            let taken = tcp.send_slice(slice).unwrap_or(0);
+            let taken = connection.tcb.write(pool, slice);
             written += taken;
             if taken < slice.len() {
                 break;
             }
         }
         if written == 0 && data.iter().any(|slice| !slice.is_empty()) {
-            tcp.register_send_waker(context.waker());
+            connection.writer = Some(context.waker().clone());
+            if pool.exhausted() {
+                starved.push(self.id);
+            }
             return Poll::Pending;
-        }
-        if let Some(recovery) = &mut connection.recovery {
-            recovery.wrote(written);
         }
         inner.enqueue_and_wake(self.id);
         Poll::Ready(Ok(written))
@@ -202,17 +200,18 @@ impl AsyncWrite for TcpStream {
     /// Closes our side after what was written; does not wait for the peer.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.shared.inner.borrow_mut();
-        if let Some(socket) = &mut inner.connections[self.id].socket {
-            socket.tcp().close();
-            inner.enqueue_and_wake(self.id);
-        }
+        let Inner {
+            connections, pool, ..
+        } = &mut *inner;
+        connections[self.id].tcb.close(pool);
+        inner.enqueue_and_wake(self.id);
         Poll::Ready(Ok(()))
     }
 }
 
 impl Drop for TcpStream {
     fn drop(&mut self) {
-        // A waker that smoltcp calls may drop the last reference to a task, and its stream, while the stack is at work.
+        // A waker that the stack calls may drop the last reference to a task, and its stream, while the stack is at work.
         match self.shared.inner.try_borrow_mut() {
             Ok(mut inner) => inner.leave(self.id),
             Err(_) => self.shared.left.borrow_mut().push(self.id),
@@ -233,37 +232,35 @@ impl Reset {
         let mut inner = self.shared.inner.borrow_mut();
         // Another connection may have the place of one that is gone.
         let theirs = |c: &&mut Connection| c.held && (c.local, c.remote) == self.ends;
-        let Some(connection) = inner.connections.get_mut(self.id).filter(theirs) else {
+        let Inner {
+            connections, pool, ..
+        } = &mut *inner;
+        let Some(connection) = connections.get_mut(self.id).filter(theirs) else {
             return;
         };
-        if let Some(socket) = &mut connection.socket {
-            connection.end = ConnectionEnd::Aborted;
-            socket.tcp().abort();
-            inner.enqueue_and_wake(self.id);
-        }
+        connection.tcb.abort(pool, ConnectionEnd::Aborted);
+        connection.wake(false);
+        inner.enqueue_and_wake(self.id);
     }
 }
 
 impl Inner {
     /// The stream of a connection is gone.
     pub(super) fn leave(&mut self, id: usize) {
-        let connection = &mut self.connections[id];
+        let Self {
+            connections,
+            pool,
+            now,
+            ..
+        } = self;
+        let connection = &mut connections[id];
         connection.held = false;
-        let Some(socket) = &mut connection.socket else {
-            self.connections.remove(id);
-            return;
-        };
-        let discarded = socket.discard();
-        connection.numbers.read = connection.numbers.read.wrapping_add(discarded as u32);
-        let tcp = socket.tcp();
-        if tcp.state() == State::SynSent {
-            // Nobody waits for the answer: a reset is due to it, and will come from the missing connection.
-            tcp.abort();
-            connection.end = ConnectionEnd::Aborted;
-        } else {
-            tcp.close();
-        }
-        let left = socket.left_to_send();
+        (connection.reader, connection.writer) = (None, None);
+        connection.tcb.discard(pool, *now);
+        // Where nobody has answered our SYN, nobody waits for its answer either: a reset is due to it, and will come from
+        // the missing connection.
+        connection.tcb.close(pool);
+        let left = connection.tcb.left_to_send();
         let until = self.now.after(self.patience(left));
         self.connections[id].linger = Some(Linger {
             until,
@@ -309,20 +306,17 @@ impl TcpStream {
     fn poll_connected(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.shared.inner.borrow_mut();
         let connection = &mut inner.connections[self.id];
-        let state = connection.socket.as_mut().map(|socket| socket.tcp().state());
-        match state {
-            Some(State::SynSent | State::SynReceived) => {
-                if let Some(socket) = &mut connection.socket {
-                    socket.tcp().register_send_waker(context.waker());
-                }
+        match (connection.tcb.state(), connection.tcb.end) {
+            (TcpState::SynSent | TcpState::SynReceived, _) => {
+                connection.writer = Some(context.waker().clone());
                 Poll::Pending
             }
-            Some(state) if state != State::Closed => Poll::Ready(Ok(())),
-            _ if connection.end == ConnectionEnd::Reset => {
+            (TcpState::Closed, ConnectionEnd::Reset) => {
                 let text = format!("{} refused the connection", self.remote);
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionRefused, text)))
             }
-            _ => Poll::Ready(Err(connection.error())),
+            (TcpState::Closed, _) => Poll::Ready(Err(connection.error())),
+            _ => Poll::Ready(Ok(())),
         }
     }
 }

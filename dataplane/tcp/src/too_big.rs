@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::sequence::Seq;
 use headgate_net::wire::{Headers, ICMP, ICMPV6, TCP, icmp, ip, quote, tcp};
 
 /// MTUs that links have (RFC 1191, section 7, and those of today's tunnels), so that few are told apart.
@@ -21,7 +22,7 @@ pub(super) struct TooBig {
     /// To whom.
     pub(super) remote: SocketAddr,
     /// Its sequence number.
-    pub(super) sequence: u32,
+    pub(super) sequence: Seq,
     /// What the next link takes, rounded down to what links have.
     pub(super) mtu: usize,
 }
@@ -56,7 +57,7 @@ impl TooBig {
         Some(Self {
             local: SocketAddr::new(local, quoted.source_port),
             remote: SocketAddr::new(remote, quoted.destination_port),
-            sequence: tcp::sequence_of(quoted.segment(frame))?,
+            sequence: Seq(tcp::sequence_of(quoted.segment(frame))?),
             mtu: plateau(mtu, if headers.v6 { LEAST_V6 } else { LEAST_V4 }),
         })
     }

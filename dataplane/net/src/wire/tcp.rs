@@ -35,6 +35,8 @@ pub mod flag {
     pub const SYN: u8 = 0x02;
     /// Resets the connection.
     pub const RST: u8 = 0x04;
+    /// The receiver should hand on what it has.
+    pub const PSH: u8 = 0x08;
     /// The acknowledgement field is significant.
     pub const ACK: u8 = 0x10;
 }
@@ -111,12 +113,11 @@ pub fn sequence_of(segment: &[u8]) -> Option<u32> {
     Some(long(bytes, 0))
 }
 
-/// Gives a segment another sequence number, and the checksum that it has between these addresses.
+/// Gives a segment the checksum that it has between these addresses.
 ///
 /// # Panics
 /// Where the segment is shorter than a header.
-pub fn finish(segment: &mut [u8], sequence: u32, source: IpAddr, destination: IpAddr) {
-    put_long(segment, field::SEQUENCE.start, sequence);
+pub fn fill_checksum(segment: &mut [u8], source: IpAddr, destination: IpAddr) {
     put_word(segment, field::CHECKSUM.start, 0);
     let sum = checksum::transport_between(source, destination, TCP, segment);
     put_word(segment, field::CHECKSUM.start, sum);
@@ -165,12 +166,21 @@ impl Fields {
     /// # Panics
     /// Where `segment` is shorter.
     pub fn write(self, segment: &mut [u8], source_port: u16, destination_port: u16) {
+        self.write_with(segment, source_port, destination_port, &[]);
+    }
+
+    /// Writes a header with `options`, whole words of 4 bytes, and with checksum zero.
+    ///
+    /// # Panics
+    /// Where `segment` is shorter.
+    pub fn write_with(self, segment: &mut [u8], source_port: u16, destination_port: u16, options: &[u8]) {
         segment[..HEADER].fill(0);
+        segment[HEADER..HEADER + options.len()].copy_from_slice(options);
         put_word(segment, field::SOURCE.start, source_port);
         put_word(segment, field::DESTINATION.start, destination_port);
         put_long(segment, field::SEQUENCE.start, self.sequence);
         put_long(segment, field::ACKNOWLEDGEMENT.start, self.acknowledgement);
-        segment[field::DATA_OFFSET] = ((HEADER / 4) as u8) << 4;
+        segment[field::DATA_OFFSET] = (((HEADER + options.len()) / 4) as u8) << 4;
         segment[field::FLAGS] = self.flags;
         put_word(segment, field::WINDOW.start, self.window);
     }

@@ -2,26 +2,27 @@
 
 use std::net::SocketAddr;
 
-use smoltcp::socket::tcp::State;
-
+use super::cookies::VALID;
 use super::{IndexEntry, Inner};
-use crate::connection::{Connection, ConnectionEnd};
-use crate::handshake::HalfOpen;
+use crate::connection::Connection;
+use crate::engine::{ConnectionEnd, Handshake, SegmentAnswer, Start, Tcb, TcpLimits, TcpState, timestamp};
+use crate::handshake::{HalfOpen, Numbers};
 use crate::key::ConnectionKey;
-use crate::packets::{Nowhere, Small, acknowledgement};
-use crate::recovery::{Heard, Recovery, RecoveryAction};
+use crate::option::{OptionBytes, SackBlocks, TcpOptions, Timestamps};
+use crate::packets::{Header, ip_header_len};
 use crate::segment::{ACK, Malformed, RST, SYN, Segment};
-use crate::socket::Stateless;
+use crate::sequence::Seq;
 use crate::too_big::TooBig;
 use headgate_net::clock::Nanos;
 use headgate_net::record::TcpCount;
 use headgate_net::wire::Headers;
+use headgate_net::wire::tcp::Fields;
 
 impl Inner {
     pub(crate) fn ingress(&mut self, frame: &[u8], headers: &Headers, now: Nanos) {
         self.now = now;
         if TooBig::is_icmp(headers) {
-            self.config.record.events.count(TcpCount::Icmp);
+            self.count(TcpCount::Icmp);
             if let Some(told) = TooBig::of(frame, headers) {
                 self.narrow(&told);
             }
@@ -31,212 +32,164 @@ impl Inner {
             Ok(segment) => segment,
             Err(malformed) => return self.count_malformed(malformed),
         };
-        self.config.record.events.count(TcpCount::SegmentsIn);
+        self.count(TcpCount::SegmentsIn);
         let key = ConnectionKey::new(segment.destination, segment.source);
         match self.index.get(&key) {
             Some(IndexEntry::Connection(id)) => self.deliver(*id, &segment),
             Some(IndexEntry::HalfOpen(place)) => self.handshake(*place, key, &segment),
             Some(IndexEntry::TimeWait(place)) => self.linger_on(*place, key, &segment),
-            None if is_syn(&segment) && self.listeners.contains(&segment.destination) => {
-                self.greet(key, &segment, None);
+            None if segment.is_syn() && self.listeners.contains(&segment.destination) => {
+                self.greet(key, &segment);
+            }
+            None if self.now < self.cookies && segment.has(ACK) && segment.flags & (SYN | RST) == 0 => {
+                self.redeem(key, &segment);
             }
             None => self.refuse(&segment),
         }
     }
 
-    /// A router cannot pass on a segment of ours. It is believed if the segment is under way, which nobody who does not
-    /// see our packets can know (RFC 5927, section 7.2); the connection sends smaller ones from then on.
+    pub(super) fn count(&self, count: TcpCount) {
+        self.config.record.events.count(count);
+    }
+
+    /// A router cannot pass on a segment of ours; where it is believed, the connection sends smaller ones from then on.
     fn narrow(&mut self, told: &TooBig) {
-        let Some(IndexEntry::Connection(id)) = self.index.get(&ConnectionKey::new(told.local, told.remote))
-        else {
+        let key = ConnectionKey::new(told.local, told.remote);
+        let Some(IndexEntry::Connection(id)) = self.index.get(&key).copied() else {
             return;
         };
-        let id = *id;
-        let connection = &mut self.connections[id];
-        let Some(recovery) = &mut connection.recovery else {
-            return;
-        };
-        if told.mtu >= connection.mtu.unwrap_or(self.config.mtu) || !recovery.is_under_way(told.sequence) {
-            return;
+        if self.connections[id].tcb.narrow(told.mtu, told.sequence, self.now) {
+            self.count(TcpCount::Narrowed);
+            self.enqueue(id);
         }
-        connection.mtu = Some(told.mtu);
-        self.config.record.events.count(TcpCount::Narrowed);
-        recovery.narrowed(self.now);
-        connection.retransmit(&mut self.interface, self.now);
-        self.enqueue(id);
     }
 
     fn count_malformed(&mut self, malformed: Malformed) {
-        match malformed {
-            Malformed::Header => self.config.record.events.count(TcpCount::BadHeader),
-            Malformed::Checksum => self.config.record.events.count(TcpCount::BadChecksum),
-            Malformed::Address => self.config.record.events.count(TcpCount::BadAddress),
-        }
+        self.count(match malformed {
+            Malformed::Header => TcpCount::BadHeader,
+            Malformed::Checksum => TcpCount::BadChecksum,
+            Malformed::Address => TcpCount::BadAddress,
+        });
     }
 
     /// A segment for a connection.
     fn deliver(&mut self, id: usize, segment: &Segment<'_>) {
         let connection = &mut self.connections[id];
-        let Some(socket) = &mut connection.socket else {
-            return;
-        };
-        if !connection.numbers.fits(segment, self.config.buffer) {
-            self.config.record.events.count(TcpCount::BeyondWindow);
-            return;
+        let before = connection.tcb.state();
+        let answer = connection.tcb.arrives(&mut self.pool, segment, self.now);
+        let (after, end) = (connection.tcb.state(), connection.tcb.end);
+        let called = !connection.accepted && matches!(before, TcpState::SynSent | TcpState::SynReceived);
+        if called && after == TcpState::Established {
+            self.count(TcpCount::Connected);
         }
-        let before = socket.tcp().state();
-        // No simultaneous open (RFC 9293 3.5): smoltcp would make a connection of it that lacks our initial sequence
-        // numbers and recovery, and a pod that is connected to does not connect back.
-        if before == State::SynSent && is_syn(segment) {
-            return;
+        if before != TcpState::Closed && after == TcpState::Closed && end == ConnectionEnd::Reset {
+            self.count(TcpCount::ResetsIn);
         }
-        if segment.has(RST) && !self.accepts_reset(id, segment) {
-            return;
+        match answer {
+            SegmentAnswer::None => {}
+            SegmentAnswer::Reset => self.refuse(segment),
+            SegmentAnswer::Beyond => self.count(TcpCount::BeyondWindow),
         }
-        let connection = &mut self.connections[id];
-        let Some(socket) = &mut connection.socket else {
-            return;
-        };
-        self.replies.last = None;
-        self.replies.next = connection.numbers.next;
-        socket.ingress(&mut self.interface, segment.packet, self.now, &mut self.replies);
-        let after = socket.tcp().state();
-        connection.heard = self.now;
-        connection.urgent |= segment.length() > 0;
-        if let Some(sent) = self.replies.last.filter(|sent| sent.flags & RST == 0) {
-            connection.numbers.sent(sent);
-        }
-        if before == State::SynSent && after == State::Established {
-            connection.numbers.irs = Some(segment.sequence);
-            connection.recovery = connection
-                .numbers
-                .next
-                .map(|next| Recovery::new(self.config.mss(segment), next));
-            self.config.record.events.count(TcpCount::Connected);
-        }
-        if after == State::Closed && segment.has(RST) {
-            connection.end = ConnectionEnd::Reset;
-            self.config.record.events.count(TcpCount::ResetsIn);
-        }
-        self.recover(id, segment);
         self.discard(id);
+        self.connections[id].wake(self.pool.pressed());
         self.enqueue(id);
-    }
-
-    /// Whether a reset is the very next in order. smoltcp takes any within the window, which an attacker
-    /// guesses in some thousands of packets. RFC 5961 section 3.2 answers all others by an acknowledgement; a peer that
-    /// has really gone then sends a reset with the right number.
-    fn accepts_reset(&mut self, id: usize, segment: &Segment<'_>) -> bool {
-        let connection = &mut self.connections[id];
-        // Before the peer's SYN, smoltcp asks for the acknowledgement of ours.
-        let Some(expected) = connection.expected() else {
-            return true;
-        };
-        let ahead = segment.sequence.wrapping_sub(expected);
-        if ahead > 0 && usize::try_from(ahead).is_ok_and(|ahead| ahead < self.config.buffer) {
-            self.replies.next = connection.numbers.next;
-            connection.challenge(&mut self.interface, self.now, &mut self.replies);
-        }
-        ahead == 0
-    }
-
-    /// Lets congestion control see what the peer acknowledges.
-    fn recover(&mut self, id: usize, segment: &Segment<'_>) {
-        let connection = &mut self.connections[id];
-        let (Some(socket), Some(recovery)) = (&mut connection.socket, &mut connection.recovery) else {
-            return;
-        };
-        let heard = Heard {
-            unacknowledged: recovery.unacknowledged(socket.tcp().send_queue()),
-            bare: segment.flags == ACK && segment.payload == 0,
-            acknowledgement: segment.acknowledgement,
-            window: segment.window,
-        };
-        match recovery.heard(heard, self.now) {
-            RecoveryAction::None => {}
-            RecoveryAction::Retransmits => connection.urgent = true,
-            RecoveryAction::Retransmit => connection.retransmit(&mut self.interface, self.now),
-        }
     }
 
     /// Throws away what arrives for a stream that is gone.
     fn discard(&mut self, id: usize) {
         let connection = &mut self.connections[id];
-        let (Some(socket), Some(linger)) = (&mut connection.socket, &mut connection.linger) else {
+        let Some(linger) = &mut connection.linger else {
             return;
         };
-        let discarded = socket.discard();
-        connection.numbers.read = connection.numbers.read.wrapping_add(discarded as u32);
+        let discarded = connection.tcb.discard(&mut self.pool, self.now);
         linger.discard = linger.discard.saturating_sub(discarded);
-        if linger.discard == 0 && socket.tcp().is_open() {
-            connection.end = ConnectionEnd::Aborted;
-            socket.tcp().abort();
+        if linger.discard == 0 {
+            connection.tcb.abort(&mut self.pool, ConnectionEnd::Aborted);
         }
     }
 
-    /// A SYN for a listener: answered from a record. `replaces` is the place of an older record with the same key.
-    fn greet(&mut self, key: ConnectionKey, segment: &Segment<'_>, replaces: Option<usize>) {
-        if let Some(place) = replaces {
-            self.half_open.remove(place);
-            self.index.remove(&key);
-        }
+    /// A SYN for a listener: answered from a record.
+    fn greet(&mut self, key: ConnectionKey, segment: &Segment<'_>) {
         if self.connections.len() >= self.config.max_connections {
-            self.config.record.events.count(TcpCount::RefusedFull);
+            self.count(TcpCount::RefusedFull);
             return;
         }
-        let Some(syn) = Small::copy(segment.packet) else {
-            self.config.record.events.count(TcpCount::BadHeader);
-            return;
-        };
-        let seed = self.seeds.next();
-        let Some(iss) = self.answer_syn(segment.destination, &syn, seed) else {
-            self.config.record.events.count(TcpCount::BadHeader);
-            return;
-        };
-        self.config.record.events.count(TcpCount::Syns);
-        let tuple = (key, segment.destination, segment.source);
-        let record = HalfOpen::new(tuple, syn, seed, (segment.sequence, iss));
-        let (place, evicted) = self.half_open.put(record, self.now);
-        if let Some(evicted) = evicted {
-            self.index.remove(&evicted.key);
-            self.config.record.events.count(TcpCount::HalfOpenEvicted);
+        self.count(TcpCount::Syns);
+        if self.half_open.is_full() {
+            return self.answer_by_cookie(&key, segment);
         }
+        let record = HalfOpen {
+            key,
+            local: segment.destination,
+            remote: segment.source,
+            options: segment.options,
+            irs: segment.sequence,
+            ours: self.numbers(&key),
+            answered: Some(self.now),
+            stamp: 0,
+        };
+        self.replies.push(Self::answer_to(&record, self.limits, self.now));
+        let (place, _) = self.half_open.put(record, self.now);
         self.index.insert(key, IndexEntry::HalfOpen(place));
     }
 
-    /// Sends the SYN-ACK that follows from a SYN and a seed; returns its sequence number.
-    fn answer_syn(&mut self, local: SocketAddr, syn: &Small, seed: u64) -> Option<u32> {
-        let mut interface = Stateless::new(self.config.mtu, seed);
-        self.greeter.prepare(&self.config);
-        self.greeter.listen(local);
-        self.greeter
-            .ingress(&mut interface, syn.bytes(), self.now, &mut Nowhere);
-        self.replies.last = None;
-        self.replies.next = None;
-        self.greeter.egress(&mut interface, self.now, &mut self.replies);
-        self.replies.last.map(|sent| sent.sequence)
+    /// Answers a SYN without remembering it.
+    fn answer_by_cookie(&mut self, key: &ConnectionKey, segment: &Segment<'_>) {
+        let (iss, value) = self.cookie(key, segment.sequence, &segment.options);
+        // Without a timestamp there is nowhere to write what the client offered.
+        let mut options = segment.options;
+        if value.is_none() {
+            options = TcpOptions {
+                mss: options.mss,
+                ..TcpOptions::default()
+            };
+        }
+        let ends = (segment.destination, segment.source);
+        let answer = syn_ack(ends, (iss, segment.sequence), &options, value, self.limits);
+        self.replies.push(answer);
+        self.cookies = self.now.after(VALID);
+        self.count(TcpCount::CookiesSent);
+    }
+
+    /// A segment of no connection: the end of a handshake that was answered by a cookie, or a stray.
+    fn redeem(&mut self, key: ConnectionKey, segment: &Segment<'_>) {
+        let listens = self.listeners.contains(&segment.destination);
+        let Some((ours, handshake)) = self.handshake_of(&key, segment).filter(|_| listens) else {
+            return self.refuse(segment);
+        };
+        self.count(TcpCount::CookiesAccepted);
+        self.open(key, ours, &handshake, segment);
+    }
+
+    /// The SYN-ACK that answers a SYN.
+    fn answer_to(record: &HalfOpen, limits: TcpLimits, now: Nanos) -> Header {
+        let offered = &record.options;
+        let value = offered.timestamps.map(|_| timestamp(now, record.ours.offset));
+        let ends = (record.local, record.remote);
+        syn_ack(ends, (record.ours.iss, record.irs), offered, value, limits)
     }
 
     /// A segment for a handshake that has begun.
     fn handshake(&mut self, place: usize, key: ConnectionKey, segment: &Segment<'_>) {
-        let Some(record) = self.half_open.get(place) else {
+        let Some(record) = self.half_open.get_mut(place) else {
             return;
         };
         if segment.has(RST) {
             // RFC 5961 section 3.2: only one that is exactly in order.
-            if segment.sequence == record.irs.wrapping_add(1) {
+            if segment.sequence == record.irs + 1 {
                 self.half_open.remove(place);
                 self.index.remove(&key);
             }
-        } else if is_syn(segment) {
-            if segment.sequence == record.irs {
-                let (local, syn, seed) = (record.local, record.syn, record.seed);
-                self.answer_syn(local, &syn, seed);
-            } else {
-                self.greet(key, segment, Some(place));
-            }
+        } else if segment.is_syn() && segment.sequence == record.irs {
+            record.answered = None;
+            let header = Self::answer_to(record, self.limits, self.now);
+            self.replies.push(header);
+        } else if segment.is_syn() {
+            self.half_open.remove(place);
+            self.index.remove(&key);
+            self.greet(key, segment);
         } else if segment.has(ACK) && !segment.has(SYN) {
-            if segment.acknowledgement == record.iss.wrapping_add(1) {
+            if segment.acknowledgement == record.ours.iss + 1 {
                 self.promote(place, key, segment);
             } else {
                 self.refuse(segment);
@@ -244,31 +197,40 @@ impl Inner {
         }
     }
 
-    /// The client has shown that it got our SYN-ACK: from here on it costs buffers.
+    /// The client has shown that it got our SYN-ACK: from here on it is a connection.
     fn promote(&mut self, place: usize, key: ConnectionKey, segment: &Segment<'_>) {
         let Some(record) = self.half_open.remove(place) else {
             return;
         };
+        let handshake = Handshake {
+            irs: record.irs,
+            options: record.options,
+            answered: record.answered,
+        };
+        self.open(key, record.ours, &handshake, segment);
+    }
+
+    /// A handshake is finished by `segment`.
+    fn open(&mut self, key: ConnectionKey, ours: Numbers, handshake: &Handshake, segment: &Segment<'_>) {
         if self.connections.len() >= self.config.max_connections {
             self.index.remove(&key);
-            self.config.record.events.count(TcpCount::RefusedFull);
+            self.count(TcpCount::RefusedFull);
             return self.refuse(segment);
         }
-        let mut socket = self.take_socket();
-        socket.listen(record.local);
-        let mut interface = Stateless::new(self.config.mtu, record.seed);
-        socket.ingress(&mut interface, record.syn.bytes(), self.now, &mut Nowhere);
-        socket.egress(&mut interface, self.now, &mut Nowhere);
-        let mut connection = Connection::new(key, record.local, record.remote, socket);
-        connection.numbers.irs = Some(record.irs);
-        connection.numbers.next = Some(record.iss.wrapping_add(1));
-        connection.numbers.acknowledged = record.irs.wrapping_add(1);
-        let mss = self.config.mss(segment);
-        connection.recovery = Some(Recovery::new(mss, record.iss.wrapping_add(1)));
+        let (local, remote) = (segment.destination, segment.source);
+        let start = Start {
+            iss: ours.iss,
+            offset: ours.offset,
+            overhead: ip_header_len(local),
+            now: self.now,
+        };
+        let tcb = Tcb::accept(self.limits, start, handshake);
+        let mut connection = Connection::new(key, local, remote, tcb);
+        connection.accepted = true;
         let id = self.connections.insert(connection);
         self.index.insert(key, IndexEntry::Connection(id));
         self.deliver(id, segment);
-        self.config.record.events.count(TcpCount::Accepted);
+        self.count(TcpCount::Accepted);
         self.accepted.push_back(id);
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.wake();
@@ -277,41 +239,105 @@ impl Inner {
 
     /// A segment for a connection in TIME-WAIT (RFC 9293 section 3.10.7.4).
     fn linger_on(&mut self, place: usize, key: ConnectionKey, segment: &Segment<'_>) {
-        let Some(record) = self.time_wait.get(place) else {
+        let Some(record) = self.time_wait.get_mut(place) else {
             return;
         };
         // RFC 1337: a reset does not end TIME-WAIT.
         if segment.has(RST) {
             return;
         }
-        let newer = segment.sequence.wrapping_sub(record.acknowledged) < 1 << 31;
-        if is_syn(segment) && newer && self.listeners.contains(&segment.destination) {
+        // RFC 6191, section 2: a later timestamp, or without any a later number, is of a new connection.
+        let newer = match (record.recent, segment.options.timestamps) {
+            (Some(recent), Some(theirs)) if theirs.value != recent => Seq(recent).before(Seq(theirs.value)),
+            _ => record.acknowledged.at_most(segment.sequence),
+        };
+        if segment.is_syn() && newer && self.listeners.contains(&segment.destination) {
             self.time_wait.remove(place);
             self.index.remove(&key);
-            return self.greet(key, segment, None);
+            return self.greet(key, segment);
         }
         // The FIN came again: our last acknowledgement was lost.
         if segment.length() > 0 {
-            let packet = acknowledgement(segment, record.next, record.acknowledged);
-            self.replies.push(packet);
+            let (sequence, acknowledgement) = (record.next.0, record.acknowledged.0);
+            let echo = record.recent;
+            let offset = self.numbers(&key).offset;
+            let timestamps = echo.map(|echo| Timestamps {
+                value: timestamp(self.now, offset),
+                echo,
+            });
+            let fields = Fields {
+                sequence,
+                acknowledgement,
+                flags: ACK,
+                window: u16::MAX,
+            };
+            self.replies.push(Header {
+                ends: (segment.destination, segment.source),
+                fields,
+                options: OptionBytes::of_segment(timestamps, &SackBlocks::default()),
+            });
         }
     }
 
-    /// A segment that belongs to nothing.
+    /// A segment that belongs to nothing (RFC 9293, section 3.10.7.1).
     fn refuse(&mut self, segment: &Segment<'_>) {
         if segment.has(RST) {
             return;
         }
-        if self.resets.take(self.now) {
-            self.config.record.events.count(TcpCount::ResetsOut);
-            self.replies.next = None;
-            self.interface.refuse(segment.packet, self.now, &mut self.replies);
-        } else {
-            self.config.record.events.count(TcpCount::ResetsSuppressed);
+        if !self.resets.take(self.now) {
+            self.count(TcpCount::ResetsSuppressed);
+            return;
         }
+        self.count(TcpCount::ResetsOut);
+        let fields = if segment.has(ACK) {
+            Fields {
+                sequence: segment.acknowledgement.0,
+                flags: RST,
+                ..Fields::default()
+            }
+        } else {
+            Fields {
+                acknowledgement: (segment.sequence + segment.length()).0,
+                flags: RST | ACK,
+                ..Fields::default()
+            }
+        };
+        self.replies.push(Header {
+            ends: (segment.destination, segment.source),
+            fields,
+            options: OptionBytes::NONE,
+        });
     }
 }
 
-fn is_syn(segment: &Segment<'_>) -> bool {
-    segment.has(SYN) && !segment.has(ACK) && !segment.has(RST)
+/// A SYN-ACK with our first number and the client's; `value` is our timestamp.
+fn syn_ack(
+    ends: (SocketAddr, SocketAddr),
+    (iss, irs): (Seq, Seq),
+    offered: &TcpOptions,
+    value: Option<u32>,
+    limits: TcpLimits,
+) -> Header {
+    let timestamps = value.zip(offered.timestamps).map(|(value, theirs)| Timestamps {
+        value,
+        echo: theirs.value,
+    });
+    let fields = Fields {
+        sequence: iss.0,
+        acknowledgement: (irs + 1).0,
+        flags: SYN | ACK,
+        window: u16::try_from(limits.buffer).unwrap_or(u16::MAX),
+    };
+    let scale = offered.scale.map(|_| limits.scale());
+    let options = OptionBytes::of_syn(
+        limits.mss(ip_header_len(ends.0)),
+        scale,
+        offered.sack_permitted,
+        timestamps,
+    );
+    Header {
+        ends,
+        fields,
+        options,
+    }
 }

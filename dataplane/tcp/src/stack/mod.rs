@@ -1,11 +1,12 @@
 //! The stack: all connections of a worker, and the packets in and out.
 
+mod cookies;
 mod egress;
 mod ingress;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
-use std::hash::BuildHasher;
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Waker;
@@ -15,12 +16,14 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use super::connection::Connection;
-use super::handshake::{Expiring, HalfOpen, TimeWait};
+use super::engine::{Start, Tcb, TcpLimits};
+use super::handshake::{Expiring, HalfOpen, Numbers, TimeWait};
 use super::key::ConnectionKey;
 use super::options::StackConfig;
-use super::packets::Replies;
+use super::packets::{Replies, ip_header_len};
+use super::pool::{BLOCK, BlockPool};
 use super::ports::{Ports, destination};
-use super::socket::{Socket, Stateless};
+use super::sequence::Seq;
 use headgate_net::bucket::TokenBucket;
 use headgate_net::clock::Nanos;
 use headgate_net::hash::Keyed;
@@ -52,14 +55,14 @@ pub(super) struct Inner {
     queue: VecDeque<usize>,
     timers: BinaryHeap<Reverse<(Nanos, usize)>>,
     replies: Replies,
-    /// A packet that was made and that nobody took.
-    stash: Option<Vec<u8>>,
-    interface: Stateless,
-    /// For connections over narrower paths, by MTU; as many as [`TooBig`](super::too_big::TooBig) tells apart.
-    narrow: BTreeMap<usize, Stateless>,
-    /// Answers SYNs: a socket that forgets each at once.
-    greeter: Socket,
-    pool: Vec<Socket>,
+    pub(super) pool: BlockPool,
+    limits: TcpLimits,
+    /// Connections whose writers found no memory.
+    pub(super) starved: Vec<usize>,
+    /// What initial numbers are made of.
+    secret: RandomState,
+    /// Until when cookies may come back.
+    cookies: Nanos,
     ports: Ports,
     seeds: Seeds,
     /// Resets that may still be sent.
@@ -96,8 +99,6 @@ impl Inner {
             block: [0; 512],
             used: 512,
         };
-        let mut greeter = Socket::new(config.buffer);
-        greeter.prepare(&config);
         Self {
             connections: Slab::new(),
             index: HashMap::with_hasher(Keyed::with_secret(seeds.next())),
@@ -109,11 +110,11 @@ impl Inner {
             queue: VecDeque::new(),
             timers: BinaryHeap::new(),
             replies: Replies::default(),
-            stash: None,
-            interface: Stateless::new(config.mtu, 0),
-            narrow: BTreeMap::new(),
-            greeter,
-            pool: Vec::new(),
+            pool: BlockPool::new(config.memory),
+            limits: config.limits(),
+            starved: Vec::new(),
+            secret: RandomState::new(),
+            cookies: Nanos(0),
             ports: Ports::new(config.source_ports.clone(), seeds.next() as u32),
             seeds,
             resets: TokenBucket::new(config.max_resets, config.max_resets),
@@ -133,7 +134,7 @@ impl Inner {
         record.now.set_len(TcpGauge::Connections, self.connections.len());
         record.now.set_len(TcpGauge::HalfOpen, self.half_open.len());
         record.now.set_len(TcpGauge::TimeWait, self.time_wait.len());
-        record.now.set_len(TcpGauge::Pooled, self.pool.len());
+        record.now.set_len(TcpGauge::Buffered, self.pool.used() * BLOCK);
         record.events.set(TcpCount::RepliesDropped, self.replies.dropped);
     }
 
@@ -143,24 +144,29 @@ impl Inner {
     }
 
     /// As [`Stack::unfinished`](super::Stack::unfinished).
-    pub(super) fn unfinished(&mut self) -> usize {
-        let left = self.connections.iter_mut().map(|(_, connection)| connection);
-        let left = left.filter(|connection| connection.linger.is_some());
-        left.filter_map(|connection| connection.socket.as_mut())
-            .filter_map(|socket| (socket.left_to_send() > 0).then_some(()))
+    pub(super) fn unfinished(&self) -> usize {
+        let left = self.connections.iter().map(|(_, connection)| connection);
+        left.filter(|connection| connection.linger.is_some() && connection.tcb.left_to_send() > 0)
             .count()
     }
 
     /// Whether nothing of any connection is left.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.connections.is_empty() && self.index.is_empty() && self.accepted.is_empty()
+        let none = self.connections.is_empty() && self.index.is_empty() && self.accepted.is_empty();
+        none && self.pool.used() == 0
     }
 
-    fn take_socket(&mut self) -> Socket {
-        let mut socket = self.pool.pop().unwrap_or_else(|| Socket::new(self.config.buffer));
-        socket.prepare(&self.config);
-        socket
+    /// Initial numbers for a connection: those of the same ends follow each other in time, and say nothing of others
+    /// (RFC 6528, section 3).
+    fn numbers(&self, key: &ConnectionKey) -> Numbers {
+        let hash = self.secret.hash_one(key);
+        // A number every 4 microseconds (RFC 9293, section 3.4.1).
+        let clock = (self.now.0 / 4_000) as u32;
+        Numbers {
+            iss: Seq((hash as u32).wrapping_add(clock)),
+            offset: (hash >> 32) as u32,
+        }
     }
 
     /// Opens a connection; its SYN leaves with the next egress.
@@ -179,15 +185,15 @@ impl Inner {
         };
         let local = SocketAddr::new(address, port);
         let key = ConnectionKey::new(local, remote);
-        let mut socket = self.take_socket();
-        let mut interface = Stateless::new(self.config.mtu, self.seeds.next());
-        if !socket.connect(&mut interface, local, remote) {
-            self.recycle(socket);
-            return None;
-        }
-        let id = self
-            .connections
-            .insert(Connection::new(key, local, remote, socket));
+        let Numbers { iss, offset } = self.numbers(&key);
+        let start = Start {
+            iss,
+            offset,
+            overhead: ip_header_len(local),
+            now: self.now,
+        };
+        let tcb = Tcb::connect(self.limits, start);
+        let id = self.connections.insert(Connection::new(key, local, remote, tcb));
         self.index.insert(key, IndexEntry::Connection(id));
         self.enqueue(id);
         self.wake.notify_one();
@@ -197,7 +203,7 @@ impl Inner {
     /// Puts a connection in the queue for egress.
     pub(super) fn enqueue(&mut self, id: usize) {
         let connection = &mut self.connections[id];
-        if !connection.queued && connection.socket.is_some() {
+        if !connection.queued {
             connection.queued = true;
             self.queue.push_back(id);
         }
@@ -209,12 +215,5 @@ impl Inner {
             self.wake.notify_one();
         }
         self.enqueue(id);
-    }
-
-    fn recycle(&mut self, mut socket: Socket) {
-        if self.pool.len() < self.config.pooled {
-            socket.prepare(&self.config);
-            self.pool.push(socket);
-        }
     }
 }

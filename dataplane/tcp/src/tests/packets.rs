@@ -13,17 +13,17 @@ use headgate_net::wire::{TCP, checksum};
 
 /// A segment as a test writes it.
 #[derive(Clone, Debug)]
-struct Written {
-    v6: bool,
+pub(super) struct Written {
+    pub(super) v6: bool,
     /// From the address that is called to the one that calls.
-    reply: bool,
-    ports: (u16, u16),
-    sequence: u32,
-    acknowledgement: u32,
-    flags: u8,
-    window: u16,
-    options: Vec<u8>,
-    payload: Vec<u8>,
+    pub(super) reply: bool,
+    pub(super) ports: (u16, u16),
+    pub(super) sequence: u32,
+    pub(super) acknowledgement: u32,
+    pub(super) flags: u8,
+    pub(super) window: u16,
+    pub(super) options: Vec<u8>,
+    pub(super) payload: Vec<u8>,
 }
 
 impl Written {
@@ -41,7 +41,7 @@ impl Written {
         }
     }
 
-    fn packet(&self) -> Vec<u8> {
+    pub(super) fn packet(&self) -> Vec<u8> {
         let mut tcp = Vec::new();
         tcp.extend(self.ports.0.to_be_bytes());
         tcp.extend(self.ports.1.to_be_bytes());
@@ -115,7 +115,9 @@ fn answer(stack: &Stack, segment: &Written, now: Nanos) -> Vec<(u8, u32, u32)> {
     let parsed = parsed
         .iter()
         .map(|packet| segment_of(packet).expect("we send good packets"));
-    parsed.map(|s| (s.flags, s.sequence, s.acknowledgement)).collect()
+    parsed
+        .map(|s| (s.flags, s.sequence.0, s.acknowledgement.0))
+        .collect()
 }
 
 /// Opens a connection by hand; returns our next sequence number and the server's.
@@ -151,14 +153,120 @@ fn a_syn_flood_takes_records_and_no_sockets() {
         (
             status.now[TcpGauge::HalfOpen],
             status.now[TcpGauge::Connections],
-            status.now[TcpGauge::Pooled]
+            status.now[TcpGauge::Buffered]
         ),
         (limit as u64, 0, 0)
     );
-    assert_eq!(status.counters[TcpCount::HalfOpenEvicted], 2 * limit as u64);
+    assert_eq!(status.counters[TcpCount::CookiesSent], 2 * limit as u64);
     answers(&stack, Nanos(60_000_000_000));
     assert_eq!(stack.status().now[TcpGauge::HalfOpen], 0);
     assert!(stack.shared.inner.borrow().is_empty());
+}
+
+/// Every handshake that may be remembered has begun: who comes now gets a cookie.
+fn flooded() -> Stack {
+    let stack = server(&[80]);
+    let limit = stack.shared.inner.borrow().config.max_half_open;
+    for port in 0..limit {
+        give(
+            &stack,
+            &Written::syn(u16::try_from(10_000 + port).unwrap(), 7).packet(),
+            Nanos(1),
+        );
+        answers(&stack, Nanos(1));
+    }
+    stack
+}
+
+#[test]
+fn a_cookie_carries_what_the_client_offered() {
+    let timestamps = |value: u32, echo: u32| {
+        let mut option = vec![1, 1, 8, 10];
+        option.extend(value.to_be_bytes());
+        option.extend(echo.to_be_bytes());
+        option
+    };
+    let second = Nanos(1_000_000_000);
+    for (offered, expected) in [(true, (true, 32_765)), (false, (false, 65_531))] {
+        let stack = flooded();
+        let mut syn = Written::syn(5_000, 9);
+        syn.options = vec![2, 4, 5, 0x78, 4, 2, 3, 3, 7, 1, 1, 1];
+        if offered {
+            syn.options.extend(timestamps(77, 0));
+        }
+        give(&stack, &syn.packet(), second);
+        let packets = answers(&stack, second);
+        let answer = segment_of(&packets[0]).unwrap();
+        assert_eq!(
+            (answer.options.sack_permitted, answer.options.scale.is_some()),
+            (offered, offered)
+        );
+        let (iss, stamp) = (answer.sequence.0, answer.options.timestamps);
+        let request = Written {
+            flags: ACK,
+            sequence: 10,
+            acknowledgement: iss.wrapping_add(1),
+            options: stamp.map_or(vec![], |stamp| timestamps(78, stamp.value)),
+            payload: b"GET /".to_vec(),
+            ..syn
+        };
+        give(&stack, &request.packet(), second);
+        let stream = stack.try_accept().expect("accepted");
+        assert_eq!(stack.status().counters[TcpCount::CookiesAccepted], 1);
+        let packets = answers(&stack, Nanos(second.0 + 20_000_000));
+        let reply = segment_of(&packets[0]).unwrap();
+        assert_eq!(reply.acknowledgement.0, 15);
+        assert_eq!((reply.options.timestamps.is_some(), reply.window), expected);
+        drop(stream);
+    }
+}
+
+#[test]
+fn nobody_makes_cookies_but_us() {
+    let stack = flooded();
+    let (_, iss, _) = answer(&stack, &Written::syn(5_000, 9), Nanos(1))[0];
+    let ack = Written {
+        flags: ACK,
+        sequence: 10,
+        acknowledgement: iss.wrapping_add(1),
+        options: vec![],
+        ..Written::syn(5_000, 9)
+    };
+    let forged = [
+        Written {
+            acknowledgement: iss.wrapping_add(1 << 8),
+            ..ack.clone()
+        },
+        Written {
+            sequence: 11,
+            ..ack.clone()
+        },
+        Written {
+            ports: (5_001, 80),
+            ..ack.clone()
+        },
+        Written {
+            ports: (5_000, 81),
+            ..ack.clone()
+        },
+    ];
+    for forged in forged {
+        let expected = [(RST, forged.acknowledgement, 0)];
+        assert_eq!(answer(&stack, &forged, Nanos(2)), expected, "{forged:?}");
+    }
+    assert!(stack.try_accept().is_none());
+    // Two periods later it is stale; others may still be redeemed.
+    let later = Nanos(127_000_000_000);
+    assert_eq!(answer(&stack, &ack, Nanos(later.0 + 2_000_000_000)).len(), 1);
+    assert!(stack.try_accept().is_none());
+    let stack = flooded();
+    let (_, iss, _) = answer(&stack, &Written::syn(5_000, 9), Nanos(1))[0];
+    let ack = Written {
+        acknowledgement: iss.wrapping_add(1),
+        ..ack
+    };
+    assert_eq!(answer(&stack, &ack, Nanos(60_000_000_000)), []);
+    assert!(stack.try_accept().is_some());
 }
 
 #[test]
@@ -256,7 +364,7 @@ fn a_packet_that_finds_no_frame_is_not_lost() {
             let mut packet = vec![0; length];
             fill(&mut packet);
             let segment = segment_of(&packet).unwrap();
-            sequences.push((segment.sequence, segment.payload));
+            sequences.push((segment.sequence.0, segment.data.len()));
             true
         });
     }
@@ -334,21 +442,38 @@ fn a_reset_counts_at_the_very_next_sequence_number_alone() {
     );
 }
 
-/// Segments in answer to our own SYN, the first of them a SYN too.
-#[test]
-fn who_is_called_does_not_call_back() {
+/// A connection that we open, as a peer sees it: its SYN, and segments that answer it.
+fn called() -> (Stack, super::super::Connecting, Written, u32) {
     let stack = server(&[]);
     let connecting = stack.connect(SocketAddr::new(ip(SERVER), 80)).unwrap();
     let packets = answers(&stack, Nanos(1));
     let syn = segment_of(&packets[0]).unwrap();
-    let (port, iss) = (syn.source.port(), syn.sequence);
-    let mut segment = Written {
+    let (port, iss) = (syn.source.port(), syn.sequence.0);
+    let segment = Written {
         reply: true,
         ports: (80, port),
         options: vec![],
         ..Written::syn(0, 5_000)
     };
-    assert_eq!(answer(&stack, &segment, Nanos(2)), [], "no simultaneous open");
+    (stack, connecting, segment, iss)
+}
+
+/// RFC 9293, section 3.5, figure 7.
+#[test]
+fn both_may_call_at_once() {
+    let (stack, connecting, mut segment, iss) = called();
+    assert_eq!(answer(&stack, &segment, Nanos(2)), [(SYN | ACK, iss, 5_001)]);
+    segment.flags = SYN | ACK;
+    segment.acknowledgement = iss.wrapping_add(1);
+    // Theirs, which answers our first one.
+    assert_eq!(answer(&stack, &segment, Nanos(3)), []);
+    assert_eq!(stack.status().counters[TcpCount::Connected], 1);
+    drop(connecting);
+}
+
+#[test]
+fn data_before_the_answer_to_a_call_is_left() {
+    let (stack, connecting, mut segment, iss) = called();
     segment.flags = ACK;
     segment.acknowledgement = iss.wrapping_add(1);
     for offset in [0u32, 40_000, 64_000, 65_000, 65_535, 66_000, 130_000, 200_000] {
@@ -454,6 +579,6 @@ fn a_packet_cut_anywhere_is_bad() {
         }
         let mut padded = packet.clone();
         padded.extend([0; 10]);
-        assert_eq!(segment_of(&padded).unwrap().packet, packet);
+        assert_eq!(segment_of(&padded).unwrap().data, b"data");
     }
 }

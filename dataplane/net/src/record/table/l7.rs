@@ -165,9 +165,12 @@ pub enum TcpCount {
     /// SYNs of clients that were answered
     #[strum(props(metric = "tcp_syns_answered"))]
     Syns,
-    /// TCP handshakes forgotten because too many had begun
-    #[strum(props(metric = "tcp_half_open_evicted"))]
-    HalfOpenEvicted,
+    /// SYNs answered by a cookie, because as many handshakes had begun as are remembered
+    #[strum(props(metric = "tcp_cookies_sent"))]
+    CookiesSent,
+    /// TCP connections whose handshake a cookie finished
+    #[strum(props(metric = "tcp_cookies_accepted"))]
+    CookiesAccepted,
     /// TCP handshakes given up because the client did not finish
     #[strum(props(metric = "tcp_half_open_expired"))]
     HalfOpenExpired,
@@ -224,9 +227,9 @@ pub enum TcpGauge {
     /// TCP connections remembered in TIME-WAIT now
     #[strum(props(metric = "tcp_time_wait"))]
     TimeWait,
-    /// TCP sockets with buffers kept for reuse now
-    #[strum(props(metric = "tcp_pooled"))]
-    Pooled,
+    /// Bytes of memory for TCP data that is not acknowledged or not read now
+    #[strum(props(metric = "tcp_buffered_bytes"))]
+    Buffered,
 }
 
 /// Bytes of a route.

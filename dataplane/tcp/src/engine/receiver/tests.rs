@@ -1,0 +1,71 @@
+use proptest::prelude::*;
+
+use super::*;
+
+proptest! {
+    /// Beside a map of bytes: whatever the order, the overlaps and the repetitions, the reader gets every byte once, in
+    /// order, and the runs are what arrived beyond a hole.
+    #[test]
+    fn bytes_are_read_once_and_in_order(
+        first in any::<u32>(),
+        pieces in proptest::collection::vec((0u32..40_000, 1u32..4_000, 0usize..6_000), 1..120),
+    ) {
+        let mut pool = BlockPool::new(1 << 20);
+        let mut receiver = Receiver::new(Seq(first), 64 << 10, 0, Nanos(0));
+        let byte = |at: u32| (at / 7) as u8;
+        let (mut arrived, mut read) = (vec![false; 120_000], 0u32);
+        for (offset, length, take) in pieces {
+            let start = read.saturating_sub(2_000) + offset;
+            let data: Vec<u8> = (start..start + length).map(byte).collect();
+            receiver.accept(&mut pool, Seq(first) + start, &data);
+            let edge = receiver.edge.ahead(Seq(first));
+            let kept = receiver.runs.len() < MOST_RUNS;
+            prop_assume!(kept);
+            (start..(start + length).min(edge)).for_each(|at| arrived[at as usize] = true);
+            let next = arrived.iter().position(|arrived| !arrived).unwrap() as u32;
+            prop_assert_eq!(receiver.next, Seq(first) + next);
+            prop_assert_eq!(receiver.unread(), next - read);
+            for (start, end) in &receiver.runs {
+                let (start, end) = (start.ahead(Seq(first)) as usize, end.ahead(Seq(first)) as usize);
+                prop_assert!(arrived[start..end].iter().all(|arrived| *arrived));
+                prop_assert!(!arrived[start - 1] && !arrived[end]);
+            }
+            let mut left = take;
+            while left > 0 && receiver.unread() > 0 {
+                let mut right = true;
+                let taken = receiver.read(&mut pool, |data| {
+                    let most = data.len().min(left);
+                    right = data[..most].iter().zip(read..).all(|(got, at)| *got == byte(at));
+                    most
+                });
+                prop_assert!(right);
+                read += taken;
+                left -= taken as usize;
+            }
+            let window = receiver.window(false);
+            receiver.told(window);
+        }
+        receiver.clear(&mut pool);
+        prop_assert_eq!(pool.used(), 0);
+    }
+
+    /// RFC 9293, section 3.8.6: what was offered is never taken back.
+    #[test]
+    fn the_windows_edge_never_goes_back(
+        steps in proptest::collection::vec((1u32..5_000, 0usize..5_000, any::<bool>()), 1..60),
+        scale in 0u8..15,
+    ) {
+        let mut pool = BlockPool::new(1 << 20);
+        let mut receiver = Receiver::new(Seq(7), 1 << 20, scale, Nanos(0));
+        for (length, take, pressed) in steps {
+            receiver.accept(&mut pool, receiver.next, &vec![0; length as usize]);
+            receiver.read(&mut pool, |data| data.len().min(take));
+            let before = receiver.edge;
+            let window = receiver.window(pressed);
+            prop_assert!(before.at_most(receiver.next + (u32::from(window) << scale)) || window == u16::MAX);
+            receiver.told(window);
+            prop_assert!(before.at_most(receiver.edge));
+        }
+        receiver.clear(&mut pool);
+    }
+}
