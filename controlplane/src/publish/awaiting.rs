@@ -55,10 +55,12 @@ impl Awaiting {
         self.under_way.append(&mut self.published);
     }
 
-    /// All that was published is in force without a transaction.
+    /// All that was published is in force without a transaction, but for what was refused: also what a transaction had
+    /// held of which nothing is left to be sent.
     pub(super) fn settle<'r>(&mut self, refusals: impl Iterator<Item = &'r Refusal>, to: &Feedback) {
-        if self.held.is_empty() && !self.published.is_empty() {
-            let outcomes = std::mem::take(&mut self.published);
+        let mut outcomes = std::mem::take(&mut self.held);
+        outcomes.append(&mut self.published);
+        if !outcomes.is_empty() {
             let generation = self.acknowledged;
             to.tell(generation, generation, overlaid(outcomes, refusals));
         }

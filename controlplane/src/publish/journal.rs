@@ -100,9 +100,10 @@ impl Journal {
         Some(Due { full, changes })
     }
 
-    /// Whether the peer has a state, and no transaction is under way to change it.
+    /// Whether the peer has the state, and no transaction is under way to change it. One that was refused as a whole is
+    /// outstanding until something changes.
     pub(super) fn is_settled(&self) -> bool {
-        self.has_state && self.sent.is_none()
+        self.has_state && self.sent.is_none() && self.before.is_empty()
     }
 
     /// The transaction under way is in force.

@@ -1,3 +1,5 @@
+mod told;
+
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use proptest::prelude::*;
 use super::journal::{Before, Journal, Wanted};
 use super::link::Publisher;
 use crate::compile::{Changes, State};
+use crate::feedback::Feedback;
 
 /// How long a wait in vain takes.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
@@ -205,10 +208,14 @@ struct Bed {
 
 impl Bed {
     fn new() -> Self {
+        Self::telling(None)
+    }
+
+    fn telling(feedback: Option<Feedback>) -> Self {
         let temporary = tempfile::tempdir().expect("a directory");
         let socket = temporary.path().join("control.sock");
         let listener = Some(headgate_ring::SessionListener::bind(&socket).expect("a socket"));
-        let publisher = Publisher::start(socket.clone(), None).expect("a thread");
+        let publisher = Publisher::start(socket.clone(), feedback).expect("a thread");
         Self {
             _temporary: temporary,
             socket,
