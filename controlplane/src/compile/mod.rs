@@ -152,6 +152,13 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Where Services can be served: a listener may stand for all addresses of the host, a frontend is a single one.
+    pub(crate) fn frontend_addresses(&self) -> impl Iterator<Item = &IpAddr> {
+        self.addresses.iter().filter(|address| !address.is_unspecified())
+    }
+}
+
 /// How much of Services, routes and certificates the last update looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {

@@ -81,9 +81,9 @@ impl MappedPorts {
             self.notes.push(of_port_map(map, 0, text));
             return;
         };
-        if settings.addresses.is_empty() && !data.is_empty() {
+        if settings.frontend_addresses().next().is_none() && !data.is_empty() {
             let text = format!(
-                "--{flag}-services-configmap: without --ingress-address there is no address of which it could give ports"
+                "--{flag}-services-configmap: without --ingress-address (0.0.0.0 and :: are none) there is no address of which it could give ports"
             );
             self.notes.push(of_port_map(map, 0, text));
         }
@@ -122,7 +122,7 @@ impl MappedPorts {
         port: usize,
         entry: &Entry,
     ) {
-        for address in &settings.addresses {
+        for address in settings.frontend_addresses() {
             let frontend = Frontend {
                 address: *address,
                 protocol,

@@ -15,8 +15,7 @@ use crate::model::{Age, Id, Kind, ObjectName};
 use crate::problem::Problem;
 
 /// What a load balancer of ours lacks.
-const NOWHERE: &str =
-    "spec.loadBalancerClass: without --ingress-address there is no address where it could be served";
+const NOWHERE: &str = "spec.loadBalancerClass: without --ingress-address (0.0.0.0 and :: are none) there is no address where it could be served";
 
 /// Why somebody may have a frontend; the first goes before the others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,7 +82,11 @@ pub(crate) fn served_at<'a>(service: &'a Service, settings: &Settings) -> (Cow<'
     if balancer.wanted.is_some() {
         return (Cow::Borrowed(&balancer.written), true);
     }
-    let all: BTreeSet<_> = balancer.written.iter().chain(&settings.addresses).collect();
+    let all: BTreeSet<_> = balancer
+        .written
+        .iter()
+        .chain(settings.frontend_addresses())
+        .collect();
     (all.into_iter().copied().collect(), true)
 }
 

@@ -181,7 +181,7 @@ fn what_cannot_be_given_is_told_and_the_rest_is() {
 fn a_configmap_that_is_missing_is_told_and_so_is_a_gateway_without_addresses() {
     let udp = map("udp", "'53': infra/dns:53");
     let nowhere = Settings {
-        addresses: Vec::new(),
+        addresses: vec![std::net::Ipv4Addr::UNSPECIFIED.into()],
         ..with_maps()
     };
     let result = compiled_store(&store(&format!("{SERVICES}{udp}")), &nowhere);
@@ -189,8 +189,8 @@ fn a_configmap_that_is_missing_is_told_and_so_is_a_gateway_without_addresses() {
         result.lines,
         [
             "ConfigMap edge/tcp: --tcp-services-configmap: does not exist; it gives no port to any Service",
-            "ConfigMap edge/udp: --udp-services-configmap: without --ingress-address there is no address of which it could \
-             give ports",
+            "ConfigMap edge/udp: --udp-services-configmap: without --ingress-address (0.0.0.0 and :: are none) \
+             there is no address of which it could give ports",
         ]
     );
 }

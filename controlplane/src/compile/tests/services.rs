@@ -370,13 +370,18 @@ fn load_balancers_of_our_class_are_served_at_the_ingress_addresses() {
         of_class(&classless, &two[..1], true).0,
         ["Tcp 203.0.113.1:5432 default/classless ->"]
     );
+    // A listener may stand for all addresses of the host; the dataplane would refuse such a frontend.
+    assert_eq!(
+        of_class(&ours, &["0.0.0.0", "::"], false),
+        of_class(&ours, &[], false)
+    );
     assert_eq!(
         of_class(&ours, &[], false),
         (
             Vec::new(),
             vec![
-                "Service default/ours: spec.loadBalancerClass: without --ingress-address there is no address where it could \
-                 be served"
+                "Service default/ours: spec.loadBalancerClass: without --ingress-address (0.0.0.0 and :: are none) \
+                 there is no address where it could be served"
                     .to_owned()
             ]
         )
