@@ -10,7 +10,7 @@ use super::access::ApiConnection;
 use super::reply::Failure;
 
 /// How long it may take.
-const ANSWER: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 
 /// Sends a body of this kind; neither where they are empty.
 pub(crate) async fn send(

@@ -312,6 +312,29 @@ fn it_is_ready_once_the_dataplane_has_acknowledged() {
     );
 }
 
+/// Addresses that are asked for and never come keep nobody from the Lease for long.
+#[test]
+fn an_answer_that_never_comes_is_given_up() {
+    let server = filled();
+    server
+        .faults()
+        .add(Fault::hang().verbs(["get"]).resources(["services"]).times(1));
+    let writing = WritingOptions {
+        publish: Some(Publish::Service(ObjectName::new("shop", "web"))),
+        ..options("a")
+    };
+    let bed = Bed::writing(server, writing);
+    let asked = |entry: &headgate_apiserver::Entry| entry.resource == "services" && entry.verb == "get";
+    assert!(bed.server.journal().wait(1, Duration::from_secs(20), asked));
+    let renewed = |entry: &headgate_apiserver::Entry| entry.resource == "leases" && entry.verb == "update";
+    let so_far = bed.server.journal().count(renewed);
+    assert!(
+        bed.server
+            .journal()
+            .wait(so_far + 2, Duration::from_secs(30), renewed)
+    );
+}
+
 /// A role that lacks the status of Ingresses, or Events, keeps nobody from writing the other.
 #[test]
 fn what_is_forbidden_does_not_hold_up_the_rest() {

@@ -25,6 +25,8 @@ pub(crate) struct Events {
     told: BTreeMap<Cause, Instant>,
     by_object: BTreeMap<Id, BTreeSet<Cause>>,
     due: BTreeSet<Cause>,
+    /// What may not be written, until it is tried again.
+    postponed: BTreeSet<Cause>,
     /// Seen since [`Self::ripen`], and since the one before: an Ingress and its Service come by streams of their own, and what
     /// is over when both are there is nobody's concern.
     fresh: [BTreeSet<Cause>; 2],
@@ -60,6 +62,7 @@ impl Events {
         for over in before.difference(&now) {
             self.told.remove(over);
             self.due.remove(over);
+            self.postponed.remove(over);
             for fresh in &mut self.fresh {
                 fresh.remove(over);
             }
@@ -98,6 +101,25 @@ impl Events {
     /// It was written.
     pub(crate) fn written(&mut self, cause: Cause, now: Instant) {
         self.told.insert(cause, now);
+    }
+
+    /// It may not be written, and neither may others of its namespace, or so it seems.
+    pub(crate) fn postpone(&mut self, cause: Cause) {
+        let (beside, others) = std::mem::take(&mut self.due)
+            .into_iter()
+            .partition(|other| other.namespace() == cause.namespace());
+        self.due = others;
+        self.postponed.extend::<BTreeSet<_>>(beside);
+        self.postponed.insert(cause);
+    }
+
+    /// What was postponed is tried again.
+    pub(crate) fn resume(&mut self) {
+        self.due.append(&mut self.postponed);
+    }
+
+    pub(crate) fn has_postponed(&self) -> bool {
+        !self.postponed.is_empty()
     }
 
     /// It could not be written.

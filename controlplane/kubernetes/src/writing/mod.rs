@@ -5,6 +5,7 @@
 //! delays it and loses nothing.
 
 mod addresses;
+mod complaints;
 mod election;
 mod events;
 mod status;
@@ -19,14 +20,15 @@ use http::Method;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 
+use self::complaints::Complaints;
 use self::election::{Act, Election, Terms};
 use self::events::{Cause, Events};
 use self::status::{Statuses, patch};
 use super::access::ApiConnection;
 use super::backoff::Backoff;
-use super::call::send;
+use super::call::{ANSWER, send};
 use super::reply::Failure;
 use super::resource::resources;
 pub use addresses::Publish;
@@ -39,8 +41,8 @@ pub use status::StatusAddress;
 const LOOK_UP: Duration = Duration::from_secs(15);
 /// An Event is written of what stands for this time, or up to twice as long.
 const RIPEN: Duration = Duration::from_secs(1);
-/// How often Events are looked at that may have run out.
-const REMIND: Duration = Duration::from_secs(60);
+/// How often what was forbidden is tried again, and Events are looked at that may have run out.
+const REMIND: Duration = Duration::from_secs(30);
 /// Writes are this far apart, so that thousands of them leave the server room for others.
 const BETWEEN: Duration = Duration::from_millis(5);
 /// What a clock of milliseconds and a server that hesitates have held up is made good as far as this.
@@ -136,6 +138,10 @@ pub(crate) async fn write(options: WritingOptions, connection: ApiConnection, mu
     writer.farewell().await;
 }
 
+const WRITE_EVENT: &str = "write an Event";
+const GET_LEASE: &str = "get the Lease of those who write status and Events";
+const FIND_ADDRESSES: &str = "find the addresses for the status of Ingresses and Services";
+
 /// The same for all of a kind, so that it is told once.
 fn status_of(kind: Kind) -> &'static str {
     match kind {
@@ -156,8 +162,7 @@ struct Writer {
     /// When the next write may be.
     next: Instant,
     has_work: bool,
-    /// What was said of failures, so that each is told once.
-    complaint: Option<String>,
+    complaints: Complaints,
     campaign: Interval,
     look_up: Interval,
     remind: Interval,
@@ -183,7 +188,7 @@ impl Writer {
             backoff: Backoff::between((Duration::from_millis(200), Duration::from_secs(15))),
             next: Instant::now(),
             has_work: false,
-            complaint: None,
+            complaints: Complaints::default(),
             campaign: every(terms.retry()),
             look_up: every(LOOK_UP),
             remind: every(REMIND),
@@ -258,6 +263,9 @@ impl Writer {
     }
 
     fn remind(&mut self) {
+        self.ingresses.resume();
+        self.services.resume();
+        self.events.resume();
         self.events.remind(Instant::now());
         self.has_work = true;
     }
@@ -266,18 +274,21 @@ impl Writer {
         let Some(publish) = &self.options.publish else {
             return;
         };
-        match publish.find(&self.connection).await {
+        // Nobody else may write while an answer does not come, and the Lease has to be kept.
+        let found = match timeout(ANSWER, publish.find(&self.connection)).await {
+            Ok(found) => found,
+            Err(_) => Err(Failure::Unreachable(format!("no answer within {ANSWER:?}"))),
+        };
+        match found {
             // Of a gateway that ends and is the last; or it is not known yet. What was written stays until the end.
             Ok(addresses) if addresses.is_empty() => {}
             Ok(addresses) => {
                 self.services.publish(addresses.clone());
                 self.ingresses.publish(addresses);
                 self.has_work = true;
+                self.complaints.over(FIND_ADDRESSES);
             }
-            Err(failure) => self.complain(
-                "find the addresses for the status of Ingresses and Services",
-                &failure,
-            ),
+            Err(failure) => self.complain(FIND_ADDRESSES, &failure),
         }
     }
 
@@ -289,10 +300,10 @@ impl Writer {
             match self.write_status(&id, &addresses).await {
                 Ok(()) => self.statuses(id.kind).written(&id.name, addresses),
                 Err(Failure::Missing) => {}
-                // What RBAC does not allow keeps nobody from the rest.
+                // What RBAC does not allow keeps nobody from the rest, and may be allowed later.
                 Err(failure @ (Failure::Forbidden(_) | Failure::Invalid(_))) => {
+                    self.statuses(id.kind).postpone(id.name);
                     self.complain(what, &failure);
-                    return;
                 }
                 Err(failure) => {
                     self.statuses(id.kind).again(id.name);
@@ -306,26 +317,37 @@ impl Writer {
                     self.events.written(cause, Instant::now());
                 }
                 Err(failure @ Failure::Forbidden(_)) => {
-                    self.events.written(cause, Instant::now());
-                    self.complain("write an Event", &failure);
-                    return;
+                    self.events.postpone(cause);
+                    self.complain(WRITE_EVENT, &failure);
                 }
                 Err(failure) => {
                     self.events.again(cause);
-                    return self.failed("write an Event", &failure).await;
+                    return self.failed(WRITE_EVENT, &failure).await;
                 }
             }
         } else {
             self.has_work = false;
+            self.all_is_written();
             return;
         }
-        self.complaint = None;
         self.backoff.reset();
         let earliest = begun.checked_sub(ARREARS).unwrap_or(begun);
         self.next = self.next.max(earliest) + BETWEEN;
     }
 
-    async fn failed(&mut self, what: &str, failure: &Failure) {
+    /// What has failed before is told when it fails again.
+    fn all_is_written(&mut self) {
+        for kind in [Kind::Ingress, Kind::Service] {
+            if !self.statuses(kind).has_postponed() {
+                self.complaints.over(status_of(kind));
+            }
+        }
+        if !self.events.has_postponed() {
+            self.complaints.over(WRITE_EVENT);
+        }
+    }
+
+    async fn failed(&mut self, what: &'static str, failure: &Failure) {
         self.complain(what, failure);
         let pause = match failure {
             Failure::Later(_, Some(wait)) => self.backoff.pause().max(*wait),
@@ -337,11 +359,9 @@ impl Writer {
         }
     }
 
-    fn complain(&mut self, what: &str, failure: &Failure) {
-        let complaint = format!("cannot {what}: {failure}");
-        if self.complaint.as_ref() != Some(&complaint) {
-            tracing::warn!("{complaint}; it is tried again");
-            self.complaint = Some(complaint);
+    fn complain(&mut self, what: &'static str, failure: &Failure) {
+        if let Some(line) = self.complaints.news(what, failure) {
+            tracing::warn!("{line}");
         }
     }
 
@@ -377,11 +397,16 @@ impl Writer {
     async fn campaign(&mut self) {
         let begun = Instant::now();
         match self.attempt(begun).await {
-            Ok(true) => self.election.won(begun),
-            Ok(false) => {}
+            Ok(true) => {
+                self.election.won(begun);
+                self.complaints.over(GET_LEASE);
+            }
+            Ok(false) => {
+                self.complaints.over(GET_LEASE);
+            }
             // Somebody else was faster.
             Err(Failure::Conflict(_)) => {}
-            Err(failure) => self.complain("get the Lease of those who write status and Events", &failure),
+            Err(failure) => self.complain(GET_LEASE, &failure),
         }
     }
 

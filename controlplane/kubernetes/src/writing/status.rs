@@ -67,6 +67,8 @@ pub(crate) struct Statuses {
     published: BTreeSet<StatusAddress>,
     /// What may have to be written.
     due: BTreeSet<ObjectName>,
+    /// What was refused, until it is tried again.
+    postponed: BTreeSet<ObjectName>,
 }
 
 impl Statuses {
@@ -104,6 +106,7 @@ impl Statuses {
         self.wishes.remove(name);
         self.ours.remove(name);
         self.due.remove(name);
+        self.postponed.remove(name);
         if let Some(said) = &mut self.said {
             said.remove(name);
         }
@@ -203,6 +206,26 @@ impl Statuses {
     /// It could not be written.
     pub(crate) fn again(&mut self, name: ObjectName) {
         self.due.insert(name);
+    }
+
+    /// It may not be written, and neither may others of its namespace, or so it seems: a request for each of thousands
+    /// would tell no more.
+    pub(crate) fn postpone(&mut self, name: ObjectName) {
+        let (beside, others) = std::mem::take(&mut self.due)
+            .into_iter()
+            .partition(|other| other.namespace == name.namespace);
+        self.due = others;
+        self.postponed.extend::<BTreeSet<_>>(beside);
+        self.postponed.insert(name);
+    }
+
+    /// What was postponed is tried again.
+    pub(crate) fn resume(&mut self) {
+        self.due.append(&mut self.postponed);
+    }
+
+    pub(crate) fn has_postponed(&self) -> bool {
+        !self.postponed.is_empty()
     }
 
     /// The objects that say where we are, when nobody is left to serve them.

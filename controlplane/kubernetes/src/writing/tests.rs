@@ -8,9 +8,11 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::complaints::Complaints;
 use super::election::{Act, Election, Terms};
 use super::events::Events;
 use super::status::{StatusAddress, Statuses, patch};
+use crate::reply::Failure;
 use headgate_controlplane::feedback::{Outcome, Standing};
 use headgate_controlplane::model::{Id, Kind, ObjectName};
 use headgate_controlplane::problem::{Origin, Problem, Version};
@@ -345,4 +347,60 @@ fn a_service_may_wish_for_an_address_and_another_gateway_may_have_written_it() {
     statuses.gone(&name("a"));
     statuses.seen(&name("a"), wish);
     assert_eq!(statuses.next(), None, "another of that name");
+}
+
+/// Of a namespace in which nothing may be written one is asked about, and all of them again later.
+#[test]
+fn what_is_forbidden_is_tried_again_and_others_do_not_wait_for_it() {
+    let mut statuses = Statuses::default();
+    let other = ObjectName::new("zone", "w");
+    for ingress in [name("a"), name("b"), name("gone"), other.clone()] {
+        statuses.seen(&ingress, addresses(&[]));
+        statuses.became(&ingress, &Standing::InForce);
+    }
+    statuses.publish(addresses(&["192.0.2.1"]));
+    let (first, _) = statuses.next().expect("one");
+    assert_eq!(first, name("a"));
+    statuses.postpone(first);
+    let (second, written) = statuses.next().expect("of another namespace");
+    assert_eq!(second, other);
+    statuses.written(&second, written);
+    assert_eq!(statuses.next(), None);
+    assert!(statuses.has_postponed());
+    statuses.gone(&name("gone"));
+    statuses.resume();
+    assert!(!statuses.has_postponed());
+    let again = std::iter::from_fn(|| statuses.next()).map(|(name, _)| name);
+    assert_eq!(again.collect::<Vec<_>>(), [name("a"), name("b")]);
+
+    let mut events = Events::default();
+    let (id, both) = outcome(&["one", "two"], "1");
+    events.became(&id, &both);
+    ripen(&mut events);
+    let first = events.next().expect("an Event");
+    events.postpone(first);
+    assert_eq!(events.next(), None);
+    let (_, one) = outcome(&["two"], "2");
+    events.became(&id, &one);
+    events.resume();
+    assert!(events.next().is_some(), "what stands still is written");
+    assert_eq!(events.next(), None, "what is over is not");
+}
+
+#[test]
+fn a_cause_is_told_once_however_many_objects_have_it() {
+    let mut complaints = Complaints::default();
+    let forbidden = |name: &str| Failure::Forbidden(format!("ingresses \"{name}\" is forbidden"));
+    assert!(complaints.news("write", &forbidden("a")).is_some());
+    assert_eq!(complaints.news("write", &forbidden("b")), None);
+    let away = Failure::Unreachable("refused".to_owned());
+    assert!(complaints.news("get the Lease", &away).is_some());
+    assert_eq!(
+        complaints.news("write", &forbidden("c")),
+        None,
+        "each has its own"
+    );
+    assert!(complaints.news("write", &away).is_some());
+    complaints.over("write");
+    assert!(complaints.news("write", &forbidden("a")).is_some());
 }
