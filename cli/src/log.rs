@@ -6,8 +6,9 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// What is logged where nothing else is asked for.
-const DEFAULT: &str = "info";
+/// What is logged where nothing else is asked for. A server whose certificate is not trusted is told once by who connects;
+/// the verifier says so again for each attempt.
+const DEFAULT: &str = "info,rustls_platform_verifier=off";
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LogFlags {

@@ -12,7 +12,8 @@ use kube::client::{Body, ConfigExt};
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tokio::sync::{Mutex, watch};
-use tokio::time::Instant;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
 use tower::ServiceBuilder;
 
 /// How long a connection may take.
@@ -20,7 +21,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// A connection of HTTP/2 over which nothing comes for this long is asked for a sign of life, and is given up after as
 /// long again: a server that hangs, and a path that has gone, show nothing else. client-go has the like.
 const SILENCE: Duration = Duration::from_secs(15);
-/// Credentials are read again at most as often as this.
+/// Credentials are read again at most as often as this, and are waited for at most as long.
 const RENEWAL: Duration = Duration::from_secs(5);
 
 /// Where the address and the credentials are.
@@ -57,6 +58,9 @@ pub enum AccessError {
     /// `tls-server-name` of a kubeconfig.
     #[error("tls-server-name \"{0}\" is not a name")]
     ServerName(String),
+    /// An exec plugin that hangs, or a file system.
+    #[error("the credentials were not read within {0:?}: an exec plugin of the kubeconfig does not end")]
+    Slow(Duration),
     /// Of reading credentials on another thread.
     #[error("reading the credentials was cut off")]
     CutOff,
@@ -154,17 +158,33 @@ fn client(config: Config) -> Result<Client, AccessError> {
 #[derive(Clone)]
 pub(crate) struct ApiConnection {
     access: Access,
-    state: Arc<Mutex<(Client, Instant)>>,
+    client: Arc<Mutex<Client>>,
+    renewal: Arc<Mutex<Renewal>>,
     /// Counts how often the server was found to be back.
     back: Arc<watch::Sender<u64>>,
 }
 
+/// Credentials that are read again.
+struct Renewal {
+    /// When that was tried last.
+    at: Instant,
+    /// It goes on although nobody waits for it any more: a plugin that hangs is not started a second time.
+    under_way: Option<JoinHandle<Result<Client, AccessError>>>,
+}
+
 impl ApiConnection {
-    pub(crate) async fn open(access: Access) -> Result<Self, AccessError> {
-        let client = access.connect().await?;
+    pub(crate) async fn open(access: Access, patience: Duration) -> Result<Self, AccessError> {
+        let client = timeout(patience, access.connect())
+            .await
+            .map_err(|_| AccessError::Slow(patience))??;
+        let renewal = Renewal {
+            at: Instant::now(),
+            under_way: None,
+        };
         Ok(Self {
             access,
-            state: Arc::new(Mutex::new((client, Instant::now()))),
+            client: Arc::new(Mutex::new(client)),
+            renewal: Arc::new(Mutex::new(renewal)),
             back: Arc::default(),
         })
     }
@@ -182,19 +202,38 @@ impl ApiConnection {
 
     /// The client to ask with.
     pub(crate) async fn client(&self) -> Client {
-        self.state.lock().await.0.clone()
+        self.client.lock().await.clone()
     }
 
     /// The server has refused the credentials, or TLS has failed.
     pub(crate) async fn renew(&self) {
-        let mut state = self.state.lock().await;
-        if state.1.elapsed() < RENEWAL {
+        let mut renewal = self.renewal.lock().await;
+        if renewal.at.elapsed() < RENEWAL {
             return;
         }
-        state.1 = Instant::now();
-        match self.access.connect().await {
-            Ok(client) => state.0 = client,
-            Err(error) => tracing::warn!("{error}; going on with the credentials of before"),
+        renewal.at = Instant::now();
+        let mut running = match renewal.under_way.take() {
+            Some(running) => running,
+            None => {
+                let access = self.access.clone();
+                tokio::spawn(async move { access.connect().await })
+            }
+        };
+        match timeout(RENEWAL, &mut running)
+            .await
+            .map(|done| done.unwrap_or(Err(AccessError::CutOff)))
+        {
+            Ok(Ok(client)) => *self.client.lock().await = client,
+            Ok(Err(error)) => tracing::warn!("{error}; going on with the credentials of before"),
+            Err(_) => {
+                tracing::warn!(
+                    "{}; going on with the credentials of before",
+                    AccessError::Slow(RENEWAL)
+                );
+                renewal.under_way = Some(running);
+                // Who has waited for this meanwhile does not wait again.
+                renewal.at = Instant::now();
+            }
         }
     }
 }

@@ -72,6 +72,8 @@ pub(crate) struct Patience {
     pub(crate) watch: u32,
     /// Until something is asked for again that is forbidden or not there.
     pub(crate) recheck: Duration,
+    /// Until credentials are read, at the start: an exec plugin may ask somebody over a network.
+    pub(crate) credentials: Duration,
     /// From the first pause after a failure to the longest.
     pub(crate) pauses: (Duration, Duration),
 }
@@ -84,6 +86,7 @@ impl Default for Patience {
             silence: Duration::from_secs(150),
             watch: 290,
             recheck: Duration::from_secs(30),
+            credentials: Duration::from_secs(60),
             pauses: (Duration::from_millis(200), Duration::from_secs(15)),
         }
     }

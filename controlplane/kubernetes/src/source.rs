@@ -114,7 +114,15 @@ impl Kubernetes {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let connection = runtime.block_on(ApiConnection::open(options.access.clone()))?;
+        let opened = runtime.block_on(ApiConnection::open(options.access.clone(), patience.credentials));
+        let connection = match opened {
+            Ok(connection) => connection,
+            Err(error) => {
+                // A plugin that does not end is not waited for at the end either.
+                runtime.shutdown_background();
+                return Err(error.into());
+            }
+        };
         let (health, answering) = options.listen()?;
         // One batch waits here, the next is gathered.
         let (give, batches) = mpsc::channel(1);

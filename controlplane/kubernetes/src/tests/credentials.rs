@@ -101,6 +101,70 @@ fn an_exec_plugin_is_asked_again() {
     bed.until_there(&id(Kind::Pod, "shop", "a"));
 }
 
+/// A kubeconfig with a plugin that is this script.
+fn with_plugin(script: &str, directory: &std::path::Path, server: &headgate_apiserver::ApiServer) -> String {
+    let plugin = directory.join("plugin");
+    std::fs::write(&plugin, script).expect("written");
+    std::fs::set_permissions(&plugin, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    let mut kubeconfig: Value = serde_json::from_str(&server.kubeconfig_with("x")).expect("a kubeconfig");
+    let exec = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "command": plugin, "interactiveMode": "Never",
+    });
+    kubeconfig["users"][0]["user"] = json!({ "exec": exec });
+    kubeconfig.to_string()
+}
+
+/// A script that waits until a file is there, and goes on with what is said of it.
+fn waiting(file: &std::path::Path, then: &str) -> String {
+    format!(
+        "#!/bin/sh\nuntil [ -e {} ]; do sleep 0.1; done\n{then}\n",
+        file.display()
+    )
+}
+
+#[test]
+fn a_plugin_that_hangs_is_told_at_the_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let go_on = directory.path().join("go-on");
+    let kubeconfig = directory.path().join("kubeconfig");
+    let text = with_plugin(&waiting(&go_on, "exit 1"), directory.path(), &server());
+    std::fs::write(&kubeconfig, text).expect("written");
+    let error = Kubernetes::patiently(options(&kubeconfig), QUICK).expect_err("no source");
+    std::fs::write(go_on, "").expect("written");
+    assert_eq!(
+        error.to_string(),
+        "the Kubernetes API: the credentials were not read within 1s: an exec plugin of the kubeconfig does not end"
+    );
+}
+
+/// While a plugin hangs everybody goes on with what they have; when it ends, what it says counts.
+#[test]
+fn a_plugin_that_hangs_later_holds_up_nobody() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let go_on = directory.path().join("go-on");
+    let mut bed = Bed::with(server(), QUICK, |_| {});
+    bed.until_complete();
+    let token = |token: &str| {
+        format!(
+            "echo '{{\"apiVersion\": \"client.authentication.k8s.io/v1\", \"kind\": \"ExecCredential\", \"status\": {{\"token\": \"{token}\"}}}}'"
+        )
+    };
+    let text = with_plugin(&waiting(&go_on, &token("new")), directory.path(), &bed.server);
+    std::fs::write(bed.kubeconfig(), text).expect("written");
+    bed.server.revoke("admin-token");
+    bed.server.drop_connections();
+    bed.until(|store| !headgate_controlplane::harness::lines(store).is_empty());
+    // The plugin is under way, or about to be: requests are made all the same.
+    let refused = |entry: &headgate_apiserver::Entry| entry.status == 401;
+    let so_far = bed.server.journal().count(refused);
+    let soon = std::time::Duration::from_secs(20);
+    assert!(bed.server.journal().wait(so_far + 100, soon, refused));
+    bed.server.grant("new", User::admin(), None);
+    std::fs::write(go_on, "").expect("written");
+    bed.apply(&pod("a", "10.0.0.1"));
+    bed.until_there(&id(Kind::Pod, "shop", "a"));
+}
+
 #[test]
 fn what_cannot_be_used_is_told_at_once() {
     let directory = tempfile::tempdir().expect("a directory");
