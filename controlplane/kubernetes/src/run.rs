@@ -39,7 +39,7 @@ pub fn run(options: PlaneOptions) -> Result<(), RunError> {
     let mut watching = Watching {
         health: cluster.health(),
         access,
-        namespaces: cluster.watch_namespaces,
+        namespaces: cluster.namespaces(),
         named,
         writing: Some(writing),
         admission: None,

@@ -85,20 +85,11 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::{Args, Command, FromArgMatches};
     use headgate_controlplane::harness::settings;
 
     use super::{ServerCertificate, address};
-    use crate::options::{Identity, PlaneOptions};
-
-    fn parsed(flags: &[&str]) -> Result<PlaneOptions, String> {
-        let command = PlaneOptions::augment_args(Command::new("controlplane"));
-        let all = ["controlplane", "--kubernetes"].iter().chain(flags);
-        let matches = command
-            .try_get_matches_from(all)
-            .map_err(|error| error.to_string())?;
-        PlaneOptions::from_arg_matches(&matches).map_err(|error| error.to_string())
-    }
+    use crate::options::Identity;
+    use crate::options::tests::parsed;
 
     #[test]
     fn files_take_the_place_of_the_certificate_that_is_made() {

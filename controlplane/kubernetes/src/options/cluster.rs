@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::Access;
+use headgate_controlplane::model::name::is_label;
 
 /// Which cluster to follow, and how much of it.
 #[derive(Clone, Debug, clap::Args)]
@@ -21,9 +22,14 @@ pub struct ClusterOptions {
     #[arg(long, value_name = "NAME", requires = "kubeconfig")]
     pub kube_context: Option<String>,
 
-    /// Look at the objects of this namespace alone; may be given several times. Policies that speak of pods in other
-    /// namespaces then do not find them
-    #[arg(long = "watch-namespace", value_name = "NAME", conflicts_with = "manifests")]
+    /// Look at the objects of this namespace alone; may be given several times, and an empty one means all. Policies that
+    /// speak of pods in other namespaces then do not find them
+    #[arg(
+        long = "watch-namespace",
+        value_name = "NAME",
+        conflicts_with = "manifests",
+        value_parser = namespace
+    )]
     pub watch_namespaces: Vec<String>,
 
     /// Port at which the control plane answers /healthz and /readyz; ready means that the dataplane has acknowledged what
@@ -43,6 +49,15 @@ impl ClusterOptions {
         (self.healthz_port != 0).then_some(SocketAddr::new(self.healthz_host, self.healthz_port))
     }
 
+    /// The namespaces to look at; none for all, as also an empty name says to ingress-nginx.
+    #[must_use]
+    pub fn namespaces(&self) -> Vec<String> {
+        if self.watch_namespaces.iter().any(String::is_empty) {
+            return Vec::new();
+        }
+        self.watch_namespaces.clone()
+    }
+
     /// How the API is reached, if one is to be followed.
     #[must_use]
     pub fn access(&self) -> Option<Access> {
@@ -53,5 +68,13 @@ impl ClusterOptions {
             }),
             None => self.kubernetes.then_some(Access::InCluster),
         }
+    }
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    if text.is_empty() || is_label(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("is not the name of a namespace".to_owned())
     }
 }

@@ -3,6 +3,8 @@
 mod admission;
 mod cluster;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use headgate_controlplane::Options;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::{Publish, StatusAddress, WritingOptions};
 use headgate_controlplane::model::ObjectName;
+use headgate_controlplane::model::name::is_subdomain;
 use headgate_controlplane::object_name;
 
 /// What to write back to the cluster.
@@ -26,9 +27,10 @@ pub struct StatusOptions {
         long,
         value_name = "LIST",
         value_delimiter = ',',
+        value_parser = status_address,
         conflicts_with = "publish_service"
     )]
-    pub publish_status_address: Vec<String>,
+    pub publish_status_address: Vec<StatusAddress>,
 
     /// The addresses are those of this Service, which leads to the gateway
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = object_name)]
@@ -39,7 +41,7 @@ pub struct StatusOptions {
     pub report_node_internal_ip_address: bool,
 
     /// Name of the Lease that decides which of several gateways writes
-    #[arg(long, value_name = "NAME", default_value = "headgate-leader")]
+    #[arg(long, value_name = "NAME", default_value = "headgate-leader", value_parser = lease_name)]
     pub election_id: String,
 
     /// How long that Lease holds without being renewed
@@ -111,10 +113,10 @@ impl StatusOptions {
         if let Some(service) = self.publish_service {
             return Some(Publish::Service(service));
         }
-        let written: BTreeSet<_> = self
-            .publish_status_address
-            .iter()
-            .map(|text| StatusAddress::of(text.trim()))
+        // To ingress-nginx an empty list is none.
+        let given = self.publish_status_address.into_iter();
+        let written: BTreeSet<_> = given
+            .filter(|address| *address != StatusAddress::Host(String::new()))
             .collect();
         if !written.is_empty() {
             return Some(Publish::Fixed(written));
@@ -138,6 +140,25 @@ impl StatusOptions {
                 internal,
             }),
         }
+    }
+}
+
+/// What the API takes for an `ip` or a `hostname` of a status.
+fn status_address(text: &str) -> Result<StatusAddress, String> {
+    match StatusAddress::of(text.trim()) {
+        StatusAddress::Host(name) if !name.is_empty() && !is_subdomain(&name) => Err(
+            "must be addresses and host names, separated by commas, as in 192.0.2.1,gw.example.com"
+                .to_owned(),
+        ),
+        address => Ok(address),
+    }
+}
+
+fn lease_name(text: &str) -> Result<String, String> {
+    if is_subdomain(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be lower case letters, digits, - and ., as in headgate-leader".to_owned())
     }
 }
 
