@@ -85,6 +85,12 @@ impl Chain {
         }
     }
 
+    /// Blocks that it holds.
+    #[cfg(any(test, feature = "harness"))]
+    pub(crate) fn held(&self) -> usize {
+        self.blocks.iter().filter(|block| **block != HOLE).count()
+    }
+
     /// Forgets everything, and gives all memory back.
     pub(crate) fn clear(&mut self, pool: &mut BlockPool) {
         while let Some(block) = self.blocks.pop_front() {

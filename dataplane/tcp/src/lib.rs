@@ -197,6 +197,8 @@ impl std::fmt::Debug for Stack {
 }
 
 #[cfg(any(test, feature = "harness"))]
+pub mod fuzz;
+#[cfg(any(test, feature = "harness"))]
 pub mod network;
 #[cfg(test)]
 mod tests;

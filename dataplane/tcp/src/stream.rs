@@ -283,6 +283,12 @@ impl Connecting {
     pub(super) fn new(stream: TcpStream) -> Self {
         Self { stream: Some(stream) }
     }
+
+    /// Our port.
+    #[cfg(any(test, feature = "harness"))]
+    pub(crate) fn port(&self) -> u16 {
+        self.stream.as_ref().map_or(0, |stream| stream.local.port())
+    }
 }
 
 impl Future for Connecting {

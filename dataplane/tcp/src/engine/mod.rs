@@ -375,6 +375,22 @@ impl Tcb {
         self.receiver.clear(pool);
     }
 
+    /// Blocks of memory that it holds.
+    #[cfg(any(test, feature = "harness"))]
+    pub(crate) fn held(&self) -> usize {
+        self.sender.held() + self.receiver.held()
+    }
+
+    /// Checks what holds at any time, with windows of at most `most` bytes.
+    #[cfg(any(test, feature = "harness"))]
+    pub(crate) fn check(&mut self, most: u32) {
+        self.sender.check(most);
+        assert!(
+            self.receiver.unread() <= 2 * most,
+            "more is unread than was asked for"
+        );
+    }
+
     /// A router said that packets of at most `mtu` bytes pass, about one that begins at `sequence`. Whether it is believed:
     /// the segment is under way, which nobody who does not see our packets can know (RFC 5927, section 7.2).
     pub(crate) fn narrow(&mut self, mtu: usize, sequence: Seq, now: Nanos) -> bool {

@@ -230,6 +230,12 @@ impl Receiver {
         }
     }
 
+    /// Blocks that it holds.
+    #[cfg(any(test, feature = "harness"))]
+    pub(super) fn held(&self) -> usize {
+        self.chain.held()
+    }
+
     /// Gives all memory back.
     pub(crate) fn clear(&mut self, pool: &mut BlockPool) {
         self.chain.clear(pool);

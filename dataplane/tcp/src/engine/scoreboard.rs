@@ -363,7 +363,7 @@ impl Scoreboard {
     }
 
     /// Whether what `recount` finds is what is kept.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "harness"))]
     pub(crate) fn is_consistent(&mut self) -> bool {
         let kept = (self.flying, self.sacked, self.lost, self.sacked_records);
         self.recount();

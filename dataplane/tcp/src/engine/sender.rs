@@ -166,6 +166,21 @@ impl Sender {
         }
     }
 
+    /// Blocks that it holds.
+    #[cfg(any(test, feature = "harness"))]
+    pub(super) fn held(&self) -> usize {
+        self.chain.held()
+    }
+
+    /// Checks what holds at any time, with windows of at most `most` bytes.
+    #[cfg(any(test, feature = "harness"))]
+    pub(super) fn check(&mut self, most: u32) {
+        assert!(self.board.is_consistent(), "the sums of the scoreboard are wrong");
+        let window = self.cubic.window();
+        assert!(window <= 4 * most, "a window of {window}");
+        assert!(self.next.ahead(self.una) <= 2 * most + 2, "too much is under way");
+    }
+
     /// Gives all memory back; nothing will be sent any more.
     pub(crate) fn clear(&mut self, pool: &mut BlockPool) {
         self.chain.clear(pool);

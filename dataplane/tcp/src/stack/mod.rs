@@ -151,7 +151,7 @@ impl Inner {
     }
 
     /// Whether nothing of any connection is left.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "harness"))]
     pub(super) fn is_empty(&self) -> bool {
         let none = self.connections.is_empty() && self.index.is_empty() && self.accepted.is_empty();
         none && self.pool.used() == 0
