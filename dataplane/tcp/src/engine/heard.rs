@@ -57,7 +57,6 @@ impl Sender {
         let lost = self.detect(&delivery, heard, progress);
         self.end_probe(heard, progress, duplicate);
         self.react(&delivery, heard, (lost, flight, progress));
-        self.rearm(heard.now, heard.sack);
     }
 
     /// Whether the first block tells of something that came twice (RFC 2883, section 4).

@@ -434,7 +434,7 @@ impl Tcb {
             if patience_over {
                 return self.give_up(pool);
             }
-            self.sender.fire(now, self.sack);
+            self.sender.fire(now);
         }
         if self.keep_alive().is_some_and(|at| at <= now) {
             if patience_over {

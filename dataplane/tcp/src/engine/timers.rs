@@ -18,7 +18,7 @@ const BASE_MSS: [u32; 2] = [1_024, 512];
 
 impl Sender {
     /// The timer is due: what it is for.
-    pub(crate) fn fire(&mut self, now: Nanos, sack: bool) {
+    pub(crate) fn fire(&mut self, now: Nanos) {
         let Some((_, timer)) = self.timer.take_if(|(due, _)| *due <= now) else {
             return;
         };
@@ -42,7 +42,6 @@ impl Sender {
                 self.recovery.backoff = self.recovery.backoff.saturating_add(1);
             }
         }
-        self.rearm(now, sack);
     }
 
     /// RFC 6298, section 5, and RFC 8985, section 6.3: what the peer has not got is lost, until it says otherwise.
@@ -93,10 +92,9 @@ impl Sender {
             self.recovery.point = self.next;
             self.recovery.doubtful = false;
         }
-        self.rearm(now, true);
     }
 
-    /// Sets the timer for what is due next.
+    /// Sets the timer for what is due next, once everything was sent that may be for now.
     pub(crate) fn rearm(&mut self, now: Nanos, sack: bool) {
         let timeout = self.rtt.timeout(self.recovery.backoff);
         let due = self.since.after(timeout);

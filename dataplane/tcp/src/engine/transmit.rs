@@ -170,10 +170,7 @@ impl Tcb {
             self.receiver.told(fields.window);
         }
         match &outgoing.piece {
-            Some(piece) => {
-                self.sender.sent(piece, now);
-                self.sender.rearm(now, self.sack);
-            }
+            Some(piece) => self.sender.sent(piece, now),
             None if fields.sequence != self.sender.next.0 => {
                 self.ask = false;
                 self.sender.recovery.take_persisted();
@@ -182,10 +179,8 @@ impl Tcb {
         }
     }
 
-    /// There is nothing more to send for now: where that is for want of a window, its timer runs.
+    /// Nothing more is sent for now: sets the timer.
     pub(crate) fn rests(&mut self, now: Nanos) {
-        if self.sender.timer.is_none() {
-            self.sender.rearm(now, self.sack);
-        }
+        self.sender.rearm(now, self.sack);
     }
 }
