@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use kube::api::{GetParams, Request};
 use serde_json::Value;
+use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -114,15 +115,7 @@ impl Kubernetes {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let opened = runtime.block_on(ApiConnection::open(options.access.clone(), patience.credentials));
-        let connection = match opened {
-            Ok(connection) => connection,
-            Err(error) => {
-                // A plugin that does not end is not waited for at the end either.
-                runtime.shutdown_background();
-                return Err(error.into());
-            }
-        };
+        let (runtime, connection) = open(runtime, options.access.clone(), patience)?;
         let (health, answering) = options.listen()?;
         // One batch waits here, the next is gathered.
         let (give, batches) = mpsc::channel(1);
@@ -175,6 +168,21 @@ impl Kubernetes {
             .name("kubernetes".to_owned())
             .spawn(thread)?;
         Ok(source)
+    }
+}
+
+fn open(
+    runtime: Runtime,
+    access: Access,
+    patience: Patience,
+) -> Result<(Runtime, ApiConnection), AccessError> {
+    match runtime.block_on(ApiConnection::open(access, patience.credentials)) {
+        Ok(connection) => Ok((runtime, connection)),
+        Err(error) => {
+            // A plugin that does not end is not waited for at the end either.
+            runtime.shutdown_background();
+            Err(error)
+        }
     }
 }
 
