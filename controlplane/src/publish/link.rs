@@ -12,6 +12,7 @@ use headgate_ring::message::{Generation, ToControl};
 use headgate_ring::{ControlSession, HandshakeError, SessionError, connect};
 
 use super::desk::Desk;
+use super::repeats::Repeats;
 use crate::compile::{Changes, State};
 use crate::feedback::{Feedback, Outcomes};
 use crate::model::Id;
@@ -116,6 +117,7 @@ struct SessionPeer {
     /// Whether it has acknowledged anything.
     answers: bool,
     sent: Option<InFlight>,
+    acknowledged: Repeats,
 }
 
 /// The transaction that is under way.
@@ -235,7 +237,11 @@ impl SessionLoop {
         match answer {
             ToControl::Ack { .. } => {
                 let (operations, after) = (sent.operations, sent.at.elapsed());
-                tracing::info!("generation {generation} is in force: {operations} changes, {after:.1?}");
+                if peer.acknowledged.is_news(Instant::now()) {
+                    tracing::info!("generation {generation} is in force: {operations} changes, {after:.1?}");
+                } else {
+                    tracing::debug!("generation {generation} is in force: {operations} changes, {after:.1?}");
+                }
                 peer.answers = true;
                 self.desk.acknowledged(generation);
             }

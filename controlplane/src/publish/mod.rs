@@ -9,5 +9,6 @@ mod awaiting;
 mod desk;
 mod journal;
 pub mod link;
+mod repeats;
 #[cfg(test)]
 mod tests;

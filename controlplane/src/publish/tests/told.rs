@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::mpsc::channel;
 
+use super::super::repeats::Repeats;
 use super::*;
 use crate::feedback::{Mailbox, Outcome, Outcomes, Standing, mailbox};
 use crate::model::{Id, Kind, ObjectName};
@@ -55,4 +56,11 @@ fn what_stood_beside_an_object_that_is_refused_is_told_where_nothing_is_left_to_
     // And what changes nothing for the dataplane does not wait either.
     bed.publisher.publish_with(Changes::new(), |_| left_out("other"));
     assert_eq!(told(&bell, &mailbox), BTreeSet::from([id("other")]));
+}
+
+#[test]
+fn a_thousand_changes_are_no_thousand_lines() {
+    let (mut repeats, begun) = (Repeats::default(), std::time::Instant::now());
+    let lines = (0..30_000).filter(|ms| repeats.is_news(begun + Duration::from_millis(*ms)));
+    assert_eq!(lines.collect::<Vec<_>>(), [0, 10_000, 20_000]);
 }
