@@ -73,7 +73,8 @@ app.kubernetes.io/component: gateway
 {{/* NAMESPACE/NAME of the Service whose addresses are reported, if any. */}}
 {{- define "headgate.publishService" -}}
 {{- $publish := .Values.controller.publishService -}}
-{{- $enabled := ternary (include "headgate.service" .) $publish.enabled (kindIs "invalid" $publish.enabled) -}}
+{{- $addresses := hasKey (default dict .Values.controller.extraArgs) "publish-status-address" -}}
+{{- $enabled := ternary (and (include "headgate.service" .) (not $addresses)) $publish.enabled (kindIs "invalid" $publish.enabled) -}}
 {{- if $enabled -}}
 {{- default (printf "%s/%s" (include "headgate.namespace" .) (include "headgate.fullname" .)) $publish.pathOverride -}}
 {{- end -}}

@@ -73,5 +73,18 @@ controller.shareProcessNamespace: the planes must not see each other's processes
 {{- $metrics := $controller.metrics -}}
 {{- if and (not $metrics.enabled) (or $metrics.serviceMonitor.enabled $metrics.podMonitor.enabled $metrics.prometheusRule.enabled) }}{{ $wrong = append $wrong "controller.metrics.enabled: a monitor or rule is enabled, and metrics are not" }}{{ end -}}
 {{- if and $metrics.serviceMonitor.enabled (not $metrics.service.enabled) }}{{ $wrong = append $wrong "controller.metrics.service.enabled: the ServiceMonitor wants the Service; a podMonitor does without" }}{{ end -}}
+{{- $drain := toString (default "20s" (get (default dict .Values.dataplane.extraArgs) "drain-time")) -}}
+{{- if regexMatch "^[0-9]+[sm]$" $drain -}}
+{{- $seconds := mul (int (regexFind "^[0-9]+" $drain)) (ternary 60 1 (hasSuffix "m" $drain)) -}}
+{{- if lt (int $controller.terminationGracePeriodSeconds) (int (add $seconds 12)) }}{{ $wrong = append $wrong (printf "controller.terminationGracePeriodSeconds: must be %d at the least, drain-time of the dataplane (%s) and 12 s, or the kubelet cuts off who is being drained" (add $seconds 12) $drain) }}{{ end -}}
+{{- end -}}
+{{- range $plane, $extra := dict "dataplane" .Values.dataplane.extraArgs "controller" $controller.extraArgs -}}
+{{- $flags := include (printf "headgate.%sFlags" (ternary "dataplane" "controlplane" (eq $plane "dataplane"))) $ | splitList "\n" -}}
+{{- range $flag, $value := $extra -}}
+{{- $given := 0 -}}
+{{- range $line := $flags }}{{ if regexMatch (printf "^- \"?--%s(=|\"|$)" $flag) (trim $line) }}{{ $given = add1 $given }}{{ end }}{{ end -}}
+{{- if and (gt (int $given) (ternary (len (ternary $value list (kindIs "slice" $value))) 1 (kindIs "slice" $value))) (not (has $flag (list "port" "ingress-address" "controller-class" "watch-namespace"))) }}{{ $wrong = append $wrong (printf "%s.extraArgs.%s: the chart gives this flag itself; README.md says by which value" $plane $flag) }}{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- with $wrong }}{{ fail (printf "\n\nvalues that cannot be honoured:\n  - %s\n" (join "\n  - " .)) }}{{ end -}}
 {{- end -}}
