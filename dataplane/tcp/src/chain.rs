@@ -37,7 +37,7 @@ impl Chain {
         if let Some(block) = self.blocks.get(index).copied().filter(|block| *block != HOLE) {
             return Some(block);
         }
-        let block = pool.take()?;
+        let block = pool.take(self.blocks.is_empty())?;
         while self.blocks.len() <= index {
             self.blocks.push_back(HOLE);
         }

@@ -24,6 +24,8 @@ pub(super) struct Connection {
     /// The earliest time at which the timer will look at the connection.
     pub(super) armed: Option<Nanos>,
     pub(super) linger: Option<Linger>,
+    /// Whether its writer found no memory, and waits in a list for some.
+    pub(super) starved: bool,
     pub(super) reader: Option<Waker>,
     /// Who waits for room, or for the handshake.
     pub(super) writer: Option<Waker>,
@@ -51,6 +53,7 @@ impl Connection {
             queued: false,
             armed: None,
             linger: None,
+            starved: false,
             reader: None,
             writer: None,
         }

@@ -35,6 +35,9 @@ pub struct StackConfig {
     pub keep_alive: Duration,
     /// How long a peer may leave data or probes unanswered; longer than `keep_alive`.
     pub user_timeout: Duration,
+    /// How long a peer may take nothing of what is sent to it, though it answers: its window is closed, or it acknowledges
+    /// only what it had. Those who wait for it may well lose patience earlier.
+    pub stall_timeout: Duration,
     /// How long a connection whose stream was dropped, once everything is sent, waits for the peer to close.
     pub linger: Duration,
     /// How long an acknowledgement waits for data to travel with; two full segments do not wait.
@@ -63,6 +66,7 @@ impl StackConfig {
             time_wait: Duration::from_secs(30),
             keep_alive: Duration::from_secs(45),
             user_timeout: Duration::from_secs(90),
+            stall_timeout: Duration::from_secs(600),
             linger: Duration::from_secs(10),
             ack_delay: Duration::from_millis(10),
             max_resets: 1_000,
@@ -85,6 +89,7 @@ impl StackConfig {
             ack_delay: self.ack_delay,
             keep_alive: self.keep_alive,
             user_timeout: self.user_timeout,
+            stall_timeout: self.stall_timeout,
         }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct BlockPool {
     /// Slabs that have memory and no block in use.
     spare: usize,
     limit: usize,
+    /// Of them, kept for those who hold nothing.
+    reserve: usize,
 }
 
 #[derive(Default)]
@@ -34,18 +36,26 @@ struct BlockSlab {
 impl BlockPool {
     /// With at most `budget` bytes; no less than a slab.
     pub(crate) fn new(budget: usize) -> Self {
+        let limit = (budget / BLOCK).clamp(SLAB, u32::MAX as usize - 1);
         Self {
             slabs: Vec::new(),
             first: 0,
             used: 0,
             spare: 0,
-            limit: (budget / BLOCK).clamp(SLAB, u32::MAX as usize - 1),
+            limit,
+            reserve: limit / 8,
         }
     }
 
-    /// A block with anything in it; `None` where the budget is spent. The lowest free one: so the highest slabs drain.
-    pub(crate) fn take(&mut self) -> Option<BlockId> {
-        if self.used >= self.limit {
+    /// A block with anything in it; `None` where the budget is spent. The last eighth is for those for whom it is the `first`:
+    /// who holds much cannot keep the others from saying anything. The lowest free one: so the highest slabs drain.
+    pub(crate) fn take(&mut self, first: bool) -> Option<BlockId> {
+        let limit = if first {
+            self.limit
+        } else {
+            self.limit - self.reserve
+        };
+        if self.used >= limit {
             return None;
         }
         while self
@@ -107,9 +117,9 @@ impl BlockPool {
         self.used >= self.limit / 4 * 3
     }
 
-    /// Whether everything is in use.
+    /// Whether everything is in use but for what is kept for those who hold nothing.
     pub(crate) const fn exhausted(&self) -> bool {
-        self.used >= self.limit
+        self.used >= self.limit - self.reserve
     }
 }
 

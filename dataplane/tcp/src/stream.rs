@@ -91,6 +91,7 @@ impl TcpStream {
         if drained {
             inner.settle(self.id);
         }
+        inner.tell_starved();
         Poll::Ready(Ok(taken as usize))
     }
 
@@ -144,7 +145,7 @@ impl TcpStream {
         }
         if written == 0 && data.iter().any(|slice| !slice.is_empty()) {
             connection.writer = Some(context.waker().clone());
-            if pool.exhausted() {
+            if pool.exhausted() && !std::mem::replace(&mut connection.starved, true) {
                 starved.push(self.id);
             }
             return Poll::Pending;
@@ -271,6 +272,7 @@ impl Inner {
         if self.connections.contains(id) {
             self.enqueue_and_wake(id);
         }
+        self.tell_starved();
     }
 }
 

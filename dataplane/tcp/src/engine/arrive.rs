@@ -61,28 +61,31 @@ impl Tcb {
         }
         let answer = self.arrives_data(pool, segment, now);
         if segment.has(FIN) {
-            let data = segment.data.len() as u32;
-            self.arrives_fin(segment.sequence + data, now);
+            self.arrives_fin(segment.sequence + segment.length() - 1, now);
         } else if self.receiver.fin_is_next() {
             self.arrives_fin(self.receiver.next, now);
         }
         answer
     }
 
-    /// PAWS (RFC 7323, section 5.3). Takes the timestamp of one that is not (section 4.3).
-    fn is_old(&mut self, segment: &Segment<'_>, now: Nanos) -> bool {
-        let (Some(clock), Some(timestamps)) = (&mut self.clock, segment.options.timestamps) else {
+    /// PAWS (RFC 7323, section 5.3, R1).
+    fn is_old(&self, segment: &Segment<'_>, now: Nanos) -> bool {
+        let (Some(clock), Some(timestamps)) = (&self.clock, segment.options.timestamps) else {
             return false;
         };
         let older = Seq(timestamps.value).before(Seq(clock.recent));
-        if older && now.since(clock.at) < OUTDATED {
-            return !segment.has(RST);
-        }
-        if segment.sequence.at_most(self.acknowledged) {
+        older && now.since(clock.at) < OUTDATED && !segment.has(RST)
+    }
+
+    /// Takes the timestamp of a segment whose numbers are acceptable (R3), both of them: whoever only guesses must not make
+    /// what the peer sends look old.
+    fn take_timestamp(&mut self, segment: &Segment<'_>, now: Nanos) {
+        if let (Some(clock), Some(timestamps)) = (&mut self.clock, segment.options.timestamps)
+            && segment.sequence.at_most(self.acknowledged)
+        {
             clock.recent = timestamps.value;
             clock.at = now;
         }
-        false
     }
 
     fn is_acceptable(&self, segment: &Segment<'_>) -> bool {
@@ -193,8 +196,9 @@ impl Tcb {
             }
             self.state = TcpState::Established;
         }
-        let changed = self.sender.update_window(segment.sequence, ack, window, first);
+        self.take_timestamp(segment, now);
         if self.sender.una.at_most(ack) {
+            let changed = self.sender.update_window(segment.sequence, ack, window, first);
             let bare = segment.data.is_empty() && segment.flags & (SYN | FIN) == 0 && !changed;
             self.acknowledge(pool, segment, bare, now);
             if first {
@@ -250,7 +254,8 @@ impl Tcb {
         }
         let acknowledgement = &mut self.acknowledgement;
         acknowledgement.full = acknowledgement.full.max(length);
-        let accepted = self.receiver.accept(pool, segment.sequence, segment.data);
+        let start = segment.sequence + u32::from(segment.has(SYN));
+        let accepted = self.receiver.accept(pool, start, segment.data);
         let later = now.after(self.limits.ack_delay);
         let due = match accepted {
             Accepted::InOrder(false) => {

@@ -47,6 +47,7 @@ impl Sender {
         let progress = heard.ack.ahead(self.una);
         if progress > 0 {
             self.recovery.backoff = 0;
+            self.recovery.stalled = None;
             self.since = heard.now;
             self.forget(pool, heard.ack);
         }

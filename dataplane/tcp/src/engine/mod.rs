@@ -85,6 +85,7 @@ pub(crate) struct TcpLimits {
     pub(crate) ack_delay: Duration,
     pub(crate) keep_alive: Duration,
     pub(crate) user_timeout: Duration,
+    pub(crate) stall_timeout: Duration,
 }
 
 impl TcpLimits {
@@ -344,10 +345,10 @@ impl Tcb {
 
     /// Resets the connection (RFC 9293, section 3.10.5).
     pub(crate) fn abort(&mut self, pool: &mut BlockPool, end: ConnectionEnd) {
-        let told = !matches!(
-            self.state,
-            TcpState::SynSent | TcpState::TimeWait | TcpState::Closed
-        );
+        if self.state == TcpState::Closed {
+            return;
+        }
+        let told = !matches!(self.state, TcpState::SynSent | TcpState::TimeWait);
         self.finish(pool, end);
         self.reset = told;
     }
@@ -431,7 +432,7 @@ impl Tcb {
     pub(crate) fn tick(&mut self, pool: &mut BlockPool, now: Nanos) {
         let patience_over = now.since(self.heard) >= self.limits.user_timeout;
         if self.sender.timer.is_some_and(|(at, _)| at <= now) {
-            if patience_over {
+            if patience_over || self.stalls(now) >= self.limits.stall_timeout {
                 return self.give_up(pool);
             }
             self.sender.fire(now);
@@ -443,6 +444,12 @@ impl Tcb {
             self.ask = true;
             self.asked = now;
         }
+    }
+
+    /// For how long the peer has taken nothing of what is there for it, though it may answer.
+    pub(crate) fn stalls(&self, now: Nanos) -> Duration {
+        let since = self.sender.recovery.stalled;
+        since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
     fn give_up(&mut self, pool: &mut BlockPool) {

@@ -14,8 +14,9 @@ use crate::sequence::Seq;
 const INITIAL: u32 = 128 << 10;
 /// What nobody gets less of, however short memory is.
 const LEAST: u32 = 4 * BLOCK as u32;
-/// Runs out of order that are kept: an attacker's would cost a block each.
-const MOST_RUNS: usize = 64;
+/// Runs out of order that are kept: each segment is compared with all of them. Many, for a large window has a hole in every
+/// hundredth segment of a bad path. What they cost in memory is bounded by the window.
+const MOST_RUNS: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Receiver {
@@ -118,7 +119,7 @@ impl Receiver {
         let last = self.fin.map_or(self.edge, |fin| fin.min(self.edge));
         let (from, to) = (start.max(self.next), end.min(last));
         let ahead = from.ahead(self.next);
-        if !from.before(to) || (ahead > 0 && self.runs.len() == MOST_RUNS) {
+        if !from.before(to) || (ahead > 0 && !self.has_place(from, to)) {
             return Accepted::Refused;
         }
         let data = &data[from.ahead(start) as usize..to.ahead(start) as usize];
@@ -136,6 +137,12 @@ impl Receiver {
             self.close_holes();
         }
         Accepted::InOrder(holes)
+    }
+
+    /// Whether a run out of order can be kept: one that touches another always.
+    fn has_place(&self, from: Seq, to: Seq) -> bool {
+        let touches = |run: &(Seq, Seq)| run.0.at_most(to) && from.at_most(run.1);
+        self.runs.len() < MOST_RUNS || self.runs.iter().any(touches)
     }
 
     fn forward(&mut self, to: Seq) {
@@ -278,11 +285,17 @@ impl Receiver {
         possible >= mss.min(self.limit / 2) && possible / 2 >= offered
     }
 
-    /// The window field of a segment that goes; never less than what was told before (RFC 9293, section 3.8.6).
+    /// The window field of a segment that goes; never less than what was told before (RFC 9293, section 3.8.6), but for less
+    /// than its unit where more was told than may wait: rounded up each time, it would never close.
     pub(crate) fn window(&self, pressed: bool) -> u16 {
         let unit = 1 << self.scale;
         let window = self.possible(pressed) / unit;
-        let told = self.offered().div_ceil(unit);
+        let full = self.unread.saturating_add(self.offered()) >= self.limit.saturating_add(LEAST);
+        let told = if full {
+            self.offered() / unit
+        } else {
+            self.offered().div_ceil(unit)
+        };
         u16::try_from(window.max(told)).unwrap_or(u16::MAX)
     }
 

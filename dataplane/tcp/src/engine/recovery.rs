@@ -29,8 +29,9 @@ pub(crate) struct Recovery {
     pub(super) point: Seq,
     pub(super) prr: Reduction,
     pub(super) undo: Option<Box<Undo>>,
-    /// Timeouts in a row.
+    /// Timeouts in a row, those of a closed window too, and when the first was.
     pub(super) backoff: u8,
+    pub(super) stalled: Option<Nanos>,
     /// Whether the timeout may have been spurious, and new segments that may be sent to find out.
     pub(super) doubtful: bool,
     pub(super) new_first: u8,

@@ -34,6 +34,8 @@ pub(crate) struct Record {
     fate: Fate,
     /// Whether it was sent more than once.
     again: bool,
+    /// Sacked ones that lie side by side are one record: what is looked through for each acknowledgement are the holes.
+    segments: u32,
 }
 
 impl Record {
@@ -128,9 +130,15 @@ impl Scoreboard {
             at: now,
             fate: Fate::Flying,
             again: false,
+            segments: 1,
         };
         self.flying += record.length();
         self.records.push_back(record);
+    }
+
+    /// Records of segments, those that lie side by side and have arrived as one.
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<Record> {
@@ -157,8 +165,10 @@ impl Scoreboard {
         let record = &mut self.records[index];
         let rest = Record {
             start: record.start + length,
+            segments: 1,
             ..*record
         };
+        record.segments = 1;
         record.end = rest.start.min(record.end);
         if record.fate == Fate::Lost {
             self.lost -= record.length();
@@ -190,7 +200,7 @@ impl Scoreboard {
             }
             *self.bytes_of(done.fate) -= done.length();
             if done.fate == Fate::Sacked {
-                self.sacked_records -= u32::from(whole);
+                self.sacked_records -= if whole { done.segments } else { 0 };
                 continue;
             }
             delivery.acked += done.length();
@@ -221,7 +231,8 @@ impl Scoreboard {
         arrival: &Arrival<F>,
         delivery: &mut Delivery,
     ) {
-        let mut index = self.records.partition_point(|record| record.start.before(start));
+        let first = self.records.partition_point(|record| record.start.before(start));
+        let mut index = first;
         while let Some(record) = self
             .records
             .get_mut(index)
@@ -238,6 +249,27 @@ impl Scoreboard {
             self.sacked_records += 1;
             delivery.sacked += record.length();
             self.deliver(&record, arrival, delivery);
+        }
+        self.join(first, index);
+    }
+
+    /// Makes one record of those from `first` on and before `end`, all sacked, and of a sacked one on either side.
+    fn join(&mut self, mut first: usize, mut end: usize) {
+        let is_sacked = |index: usize| self.get(index).is_some_and(|record| record.fate == Fate::Sacked);
+        if first == end {
+            return;
+        }
+        first -= usize::from(first > 0 && is_sacked(first - 1));
+        end += usize::from(is_sacked(end));
+        let segments = self.records.range(first..end).map(|record| record.segments).sum();
+        let last = self.records[end - 1].end;
+        if end - first > 1 {
+            let record = &mut self.records[first];
+            record.end = last;
+            record.segments = segments;
+            // When it was sent says nothing any more.
+            record.again = true;
+            self.records.drain(first + 1..end);
         }
     }
 
@@ -358,7 +390,9 @@ impl Scoreboard {
         for index in 0..self.records.len() {
             let record = self.records[index];
             *self.bytes_of(record.fate) += record.length();
-            self.sacked_records += u32::from(record.fate == Fate::Sacked);
+            if record.fate == Fate::Sacked {
+                self.sacked_records += record.segments;
+            }
         }
     }
 

@@ -13,6 +13,11 @@ use crate::sequence::Seq;
 /// What a writer may leave here before anything is known of the path, and however slow it is.
 const LEAST_BUFFER: u32 = 32 << 10;
 
+/// Segments under way, however small they are, besides four for each full one.
+const SMALL_SEGMENTS: usize = 64;
+/// Segments under way: the largest window in those of today's paths.
+const MOST_SEGMENTS: usize = 16_384;
+
 #[derive(Debug)]
 pub(crate) struct Sender {
     /// Our initial sequence number, that of the SYN.
@@ -190,10 +195,12 @@ impl Sender {
     }
 
     /// Takes the window of a segment `sequence` that acknowledges `ack`, unless an older one comes late (RFC 9293, section
-    /// 3.10.7.4). Whether it is another than before.
+    /// 3.10.7.4); one that acknowledges more is not older, even where its data was sent before. Whether it is another
+    /// than before.
     pub(super) fn update_window(&mut self, sequence: Seq, ack: Seq, window: u32, first: bool) -> bool {
         let (at, acknowledged) = self.told;
-        let newer = at.before(sequence) || (at == sequence && acknowledged.at_most(ack));
+        let newer =
+            self.una.before(ack) || at.before(sequence) || (at == sequence && acknowledged.at_most(ack));
         if !(newer || first) {
             return false;
         }
@@ -239,11 +246,12 @@ impl Sender {
     /// The front of a segment that was sent before.
     fn again(&self, index: usize, mss: u32) -> Option<Piece> {
         let record = self.board.get(index)?;
-        // A FIN needs no room.
-        let most = record.start + mss + u32::from(self.written.before(record.end));
+        let most = record.start + mss;
+        // A FIN needs no room, but goes with the last byte only.
+        let whole = record.end.min(self.written).at_most(most);
         Some(Piece {
             start: record.start,
-            end: record.end.min(most),
+            end: if whole { record.end } else { most },
             again: Some(index),
         })
     }
@@ -265,8 +273,16 @@ impl Sender {
         if length < mss && !last && length < self.greatest / 2 && !self.recovery.overrides_window() {
             return None;
         }
-        self.allows(length)
+        (self.allows(length) && !self.is_crowded())
             .then(|| self.new_piece(length + u32::from(fin && last && room > length)))
+    }
+
+    /// Whether so many small segments are under way that the rest waits and makes larger ones: each has a record here, and a
+    /// peer that has us write single bytes and acknowledges none must not cost more than what it was written.
+    fn is_crowded(&self) -> bool {
+        let full = self.next.ahead(self.una) / self.mss;
+        let most = (SMALL_SEGMENTS + 4 * full as usize).min(MOST_SEGMENTS);
+        self.board.flying() > 0 && self.board.len() >= most
     }
 
     fn new_piece(&self, length: u32) -> Piece {
@@ -321,3 +337,6 @@ impl Sender {
         waits && !self.outstanding() && self.next != self.iss
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,7 @@ impl Sender {
             }
             Timer::Persist => {
                 self.recovery.persisted = true;
+                self.recovery.stalled.get_or_insert(now);
                 self.recovery.backoff = self.recovery.backoff.saturating_add(1);
             }
         }
@@ -55,6 +56,7 @@ impl Sender {
             self.recovery.doubtful = true;
         }
         self.recovery.backoff = self.recovery.backoff.saturating_add(1);
+        self.recovery.stalled.get_or_insert(now);
         self.recovery.phase = Phase::Loss;
         self.recovery.point = self.next;
         self.recovery.new_first = 0;

@@ -16,6 +16,11 @@ const BURST: usize = 64;
 /// Timers do not fire more often than this for a connection: whatever is due and sends nothing must not keep the worker
 /// busy.
 const RESOLUTION: Duration = Duration::from_micros(100);
+/// How long a peer may take nothing where memory is short, and how often the others are relieved of such peers.
+const SHORT_PATIENCE: Duration = Duration::from_secs(10);
+const RELIEF: Duration = Duration::from_millis(100);
+/// Timers that are not worth sweeping.
+pub(super) const LEAST_TIMERS: usize = 1_024;
 
 impl Inner {
     pub(crate) fn egress(&mut self, now: Nanos, emit: &mut Emit<'_>) {
@@ -29,6 +34,7 @@ impl Inner {
             ready = self.serve(id, &mut sent, emit);
         }
         self.config.record.events.add(TcpCount::SegmentsOut, sent);
+        self.relieve();
         self.feed();
     }
 
@@ -149,7 +155,22 @@ impl Inner {
         if connection.armed.is_none_or(|armed| due < armed) {
             connection.armed = Some(due);
             self.timers.push(Reverse((due, id)));
+            self.sweep();
         }
+    }
+
+    /// Timers that were set to an earlier time are left in the heap; not more of them than of the others.
+    fn sweep(&mut self) {
+        if self.timers.len() <= self.most_timers {
+            return;
+        }
+        let connections = &self.connections;
+        self.timers.retain(|Reverse((due, id))| {
+            connections
+                .get(*id)
+                .is_some_and(|connection| connection.armed == Some(*due))
+        });
+        self.most_timers = (2 * self.timers.len()).max(LEAST_TIMERS);
     }
 
     fn fire_timers(&mut self) {
@@ -177,13 +198,45 @@ impl Inner {
             return;
         }
         for id in std::mem::take(&mut self.starved) {
-            let writer = self
-                .connections
-                .get_mut(id)
-                .and_then(|connection| connection.writer.take());
-            if let Some(writer) = writer {
+            let Some(connection) = self.connections.get_mut(id) else {
+                continue;
+            };
+            connection.starved = false;
+            if let Some(writer) = connection.writer.take() {
                 writer.wake();
             }
+        }
+    }
+
+    /// A task gave memory back: `feed` is the next egress' business, which nothing else may call for.
+    pub(crate) fn tell_starved(&self) {
+        if !self.starved.is_empty() && !self.pool.exhausted() {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Where memory is short, ends those whose peers have taken nothing for long, who hold most first.
+    fn relieve(&mut self) {
+        if !self.pool.exhausted() || self.now < self.relieved.after(RELIEF) {
+            return;
+        }
+        self.relieved = self.now;
+        let stalled = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.tcb.stalls(self.now) >= SHORT_PATIENCE);
+        let mut worst: Vec<(u32, usize)> = stalled
+            .map(|(id, connection)| (connection.tcb.sender.buffered(), id))
+            .collect();
+        worst.sort_unstable();
+        while self.pool.exhausted()
+            && let Some((_, id)) = worst.pop()
+        {
+            let connection = &mut self.connections[id];
+            connection.tcb.abort(&mut self.pool, ConnectionEnd::TimedOut);
+            connection.wake(false);
+            self.enqueue(id);
+            self.count(TcpCount::Timeouts);
         }
     }
 

@@ -54,11 +54,15 @@ pub(super) struct Inner {
     /// Connections that may have something to send.
     queue: VecDeque<usize>,
     timers: BinaryHeap<Reverse<(Nanos, usize)>>,
+    /// How many of them there may be before those are looked for that mean nothing any more.
+    most_timers: usize,
     replies: Replies,
     pub(super) pool: BlockPool,
     limits: TcpLimits,
     /// Connections whose writers found no memory.
     pub(super) starved: Vec<usize>,
+    /// When memory was short last.
+    relieved: Nanos,
     /// What initial numbers are made of.
     secret: RandomState,
     /// Until when cookies may come back.
@@ -109,10 +113,12 @@ impl Inner {
             acceptor: None,
             queue: VecDeque::new(),
             timers: BinaryHeap::new(),
+            most_timers: egress::LEAST_TIMERS,
             replies: Replies::default(),
             pool: BlockPool::new(config.memory),
             limits: config.limits(),
             starved: Vec::new(),
+            relieved: Nanos(0),
             secret: RandomState::new(),
             cookies: Nanos(0),
             ports: Ports::new(config.source_ports.clone(), seeds.next() as u32),
@@ -148,6 +154,12 @@ impl Inner {
         let left = self.connections.iter().map(|(_, connection)| connection);
         left.filter(|connection| connection.linger.is_some() && connection.tcb.left_to_send() > 0)
             .count()
+    }
+
+    /// Timers in the heap.
+    #[cfg(test)]
+    pub(super) fn timers(&self) -> usize {
+        self.timers.len()
     }
 
     /// Whether nothing of any connection is left.

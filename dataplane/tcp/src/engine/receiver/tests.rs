@@ -62,10 +62,53 @@ proptest! {
             receiver.read(&mut pool, |data| data.len().min(take));
             let before = receiver.edge;
             let window = receiver.window(pressed);
-            prop_assert!(before.at_most(receiver.next + (u32::from(window) << scale)) || window == u16::MAX);
+            let told = receiver.next + (u32::from(window) << scale);
+            // Where more was told than may wait, by less than the unit.
+            let full = receiver.unread + receiver.offered() >= receiver.limit + LEAST;
+            let least = if full { before - ((1 << scale) - 1) } else { before };
+            prop_assert!(least.at_most(told) || window == u16::MAX);
             receiver.told(window);
             prop_assert!(before.at_most(receiver.edge));
         }
         receiver.clear(&mut pool);
     }
+}
+
+#[test]
+fn a_window_that_nobody_reads_closes() {
+    let mut pool = BlockPool::new(16 << 20);
+    let mut receiver = Receiver::new(Seq(1), 16 << 20, 9, Nanos(0));
+    receiver.told(receiver.window(false));
+    // Less than the unit of the window, each acknowledged.
+    for _ in 0..10_000 {
+        let length = receiver.offered().min(511);
+        let next = receiver.next;
+        let _ = receiver.accept(&mut pool, next, &vec![0; length as usize]);
+        receiver.told(receiver.window(false));
+    }
+    assert!(
+        receiver.unread() <= INITIAL + LEAST + 512,
+        "{}",
+        receiver.unread()
+    );
+    receiver.clear(&mut pool);
+}
+
+#[test]
+fn as_many_holes_as_are_kept_do_not_keep_a_run_from_growing() {
+    let mut pool = BlockPool::new(16 << 20);
+    let mut receiver = Receiver::new(Seq(1), 16 << 20, 9, Nanos(0));
+    receiver.told(u16::MAX);
+    for number in 1..=MOST_RUNS as u32 {
+        let accepted = receiver.accept(&mut pool, Seq(1 + number * 1_000), &[0; 10]);
+        assert_eq!(accepted, Accepted::OutOfOrder);
+    }
+    let last = Seq(1 + MOST_RUNS as u32 * 1_000 + 10);
+    assert_eq!(receiver.accept(&mut pool, last, &[0; 10]), Accepted::OutOfOrder);
+    assert_eq!(
+        receiver.accept(&mut pool, last + 500, &[0; 10]),
+        Accepted::Refused
+    );
+    receiver.clear(&mut pool);
+    assert_eq!(pool.used(), 0);
 }

@@ -3,6 +3,7 @@
 mod closing;
 mod congestion;
 mod handshake;
+mod hostile;
 mod loss;
 mod receiving;
 mod resets;
