@@ -73,8 +73,10 @@ pub(crate) struct Intake {
     secrets: Secrets,
     /// What each Ingress names.
     references: BTreeMap<ObjectName, BTreeSet<Id>>,
-    /// Ingresses that a list has not yet shown, by its scope.
-    unseen: BTreeMap<Scope, BTreeSet<ObjectName>>,
+    /// Ingresses and Services that are there, for all that who writes status was told.
+    told: BTreeSet<Id>,
+    /// Those of them that a list has not yet shown, by its scope.
+    unseen: BTreeMap<Scope, BTreeSet<Id>>,
     /// How many name a Secret or ConfigMap; flags name some too.
     wanted: BTreeMap<Id, usize>,
     /// Secrets that have been asked for.
@@ -91,6 +93,7 @@ impl Intake {
             streams: BTreeMap::new(),
             secrets: Secrets::Waiting,
             references: BTreeMap::new(),
+            told: BTreeSet::new(),
             unseen: BTreeMap::new(),
             wanted: BTreeMap::new(),
             fetching: BTreeSet::new(),
@@ -127,8 +130,8 @@ impl Intake {
     fn hear(&mut self, scope: &Scope, said: Said, reaction: &mut Reaction) {
         match said {
             Said::Listing => {
-                if scope.kind == Kind::Ingress {
-                    let known = self.references.keys().filter(|name| covers(scope, name));
+                if matches!(scope.kind, Kind::Ingress | Kind::Service) {
+                    let known = self.told.iter().filter(|id| scope.covers(id));
                     self.unseen.insert(scope.clone(), known.cloned().collect());
                 }
                 reaction.changes.push(Change::Listing(scope.clone()));
@@ -139,7 +142,7 @@ impl Intake {
                     self.refers(&id.name, &BTreeSet::new(), reaction);
                 }
                 if matches!(id.kind, Kind::Ingress | Kind::Service) {
-                    reaction.seen.push(Seen::Gone(id.clone()));
+                    self.tell(Seen::Gone(id.clone()), reaction);
                 }
                 self.fetching.remove(&id);
                 if id.kind != Kind::Secret || self.wanted.contains_key(&id) {
@@ -147,9 +150,11 @@ impl Intake {
                 }
             }
             Said::Listed => {
-                for name in self.unseen.remove(scope).unwrap_or_default() {
-                    self.refers(&name, &BTreeSet::new(), reaction);
-                    reaction.seen.push(Seen::Gone(Id::new(Kind::Ingress, name)));
+                for id in self.unseen.remove(scope).unwrap_or_default() {
+                    if id.kind == Kind::Ingress {
+                        self.refers(&id.name, &BTreeSet::new(), reaction);
+                    }
+                    self.tell(Seen::Gone(id), reaction);
                 }
                 reaction.changes.push(Change::Listed(scope.clone()));
                 self.settled(scope);
@@ -162,16 +167,16 @@ impl Intake {
 
     fn object(&mut self, scope: &Scope, version: Version, value: Value, reaction: &mut Reaction) {
         let id = &version.id;
+        if let Some(unseen) = self.unseen.get_mut(scope) {
+            unseen.remove(id);
+        }
         match id.kind {
             Kind::Ingress => {
-                if let Some(unseen) = self.unseen.get_mut(scope) {
-                    unseen.remove(&id.name);
-                }
                 let names = references::of_ingress(&id.name.namespace, &value);
                 self.refers(&id.name, &names, reaction);
-                reaction.seen.push(Seen::object(id, &value));
+                self.tell(Seen::object(id, &value), reaction);
             }
-            Kind::Service => reaction.seen.push(Seen::object(id, &value)),
+            Kind::Service => self.tell(Seen::object(id, &value), reaction),
             Kind::Secret if !self.wanted.contains_key(id) => return,
             Kind::Secret => {
                 // What is asked for is no newer than what a watch says later.
@@ -180,6 +185,14 @@ impl Intake {
             _ => {}
         }
         reaction.changes.push(Change::Object(Arc::new(version), value));
+    }
+
+    fn tell(&mut self, seen: Seen, reaction: &mut Reaction) {
+        match &seen {
+            Seen::There { id, .. } => self.told.insert(id.clone()),
+            Seen::Gone(id) => self.told.remove(id),
+        };
+        reaction.seen.push(seen);
     }
 
     fn failed(&mut self, scope: &Scope, failure: Failure, reaction: &mut Reaction) {
@@ -348,8 +361,4 @@ impl Intake {
             reaction.changes.push(Change::Complete);
         }
     }
-}
-
-fn covers(scope: &Scope, ingress: &ObjectName) -> bool {
-    scope.namespace.as_ref().is_none_or(|n| *n == ingress.namespace)
 }

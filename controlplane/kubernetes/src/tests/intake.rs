@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::intake::{Intake, Order, Reaction};
 use crate::reflector::Said;
 use crate::reply::Failure;
+use crate::writing::Seen;
 use headgate_controlplane::model::{Id, Kind, ObjectName};
 use headgate_controlplane::problem::Version;
 use headgate_controlplane::source::{Change, Scope};
@@ -17,6 +18,8 @@ struct Bench {
     complete: bool,
     troubles: Vec<String>,
     changes: Vec<String>,
+    /// Of which who writes status was told that they are gone.
+    gone: Vec<String>,
 }
 
 impl Bench {
@@ -30,6 +33,7 @@ impl Bench {
             complete: false,
             troubles: Vec::new(),
             changes: Vec::new(),
+            gone: Vec::new(),
         };
         bench.note(first);
         bench
@@ -41,6 +45,11 @@ impl Bench {
                 Order::Start(scope, _) => self.running.push(scope),
                 Order::Stop(scope) => self.running.retain(|running| *running != scope),
                 Order::Fetch(id) => self.fetches.push(id),
+            }
+        }
+        for seen in reaction.seen {
+            if let Seen::Gone(id) = seen {
+                self.gone.push(id.to_string());
             }
         }
         for change in reaction.changes {
@@ -205,6 +214,23 @@ fn an_ingress_that_a_new_list_lacks_names_nothing_any_more() {
     bench.take_changes();
     bench.list(&INGRESSES, &[ingress("b", &["two"])]);
     assert_eq!(bench.take_changes(), ["+ Ingress shop/b", "- Secret shop/one"]);
+}
+
+/// Also of what names nothing, and of Services.
+#[test]
+fn who_writes_status_hears_of_what_a_new_list_lacks() {
+    let mut bench = Bench::new(&[], &[]);
+    let mut balancer = object("balancer");
+    balancer["spec"] = json!({ "type": "LoadBalancer" });
+    let services = Scope::all(Kind::Service);
+    bench.list(&INGRESSES, &[ingress("a", &[]), ingress("b", &[])]);
+    bench.list(&services, &[balancer.clone(), object("other")]);
+    bench.gone.clear();
+    bench.list(&INGRESSES, &[ingress("b", &[])]);
+    bench.list(&services, &[balancer]);
+    assert_eq!(bench.gone, ["Ingress shop/a"]);
+    bench.list(&services, &[]);
+    assert_eq!(bench.gone, ["Ingress shop/a", "Service shop/balancer"]);
 }
 
 #[test]

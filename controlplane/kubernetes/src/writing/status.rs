@@ -127,7 +127,13 @@ impl Statuses {
     pub(crate) fn service_became(&mut self, name: &ObjectName, outcome: &Outcome) {
         let refused = matches!(outcome.standing, Standing::Refused { .. });
         match outcome.standing {
-            Standing::Gone => self.gone(name),
+            Standing::Gone => {
+                // Another of this name may be there already: that is told at once, and this once the dataplane knows it.
+                self.ours.remove(name);
+                if let Some(said) = &mut self.said {
+                    said.remove(name);
+                }
+            }
             _ if outcome.balanced && !refused => self.is_ours(name, true),
             _ if self.ours.contains_key(name) => self.is_ours(name, false),
             _ => {}

@@ -404,3 +404,24 @@ fn a_cause_is_told_once_however_many_objects_have_it() {
     complaints.over("write");
     assert!(complaints.news("write", &forbidden("a")).is_some());
 }
+
+/// That the API has it is told at once, and what became of the one before it once the dataplane has answered.
+#[test]
+fn a_service_that_is_made_again_is_not_lost_with_the_one_before_it() {
+    let mut statuses = Statuses::of_services();
+    let here = addresses(&["203.0.113.1"]);
+    statuses.publish(here.clone());
+    statuses.seen(&name("a"), addresses(&[]));
+    statuses.service_became(&name("a"), &balanced(true));
+    statuses.written(&name("a"), here.clone());
+    statuses.gone(&name("a"));
+    statuses.seen(&name("a"), addresses(&[]));
+    let gone = Outcome {
+        standing: Standing::Gone,
+        ..balanced(false)
+    };
+    statuses.service_became(&name("a"), &gone);
+    assert_eq!(statuses.next(), None, "it is not known whose it is");
+    statuses.service_became(&name("a"), &balanced(true));
+    assert_eq!(statuses.next(), Some((name("a"), here)));
+}
