@@ -136,8 +136,16 @@ impl Feedback {
     }
 }
 
+impl Feedback {
+    /// There is no dataplane any more that would have acknowledged anything.
+    pub(crate) fn lost(&self) {
+        let mut report = self.0.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
+        report.acknowledged = 0;
+    }
+}
+
 impl Mailbox {
-    /// The last generation that the dataplane has acknowledged; 0 before the first.
+    /// The last generation that the dataplane has acknowledged; 0 before the first, and while there is no dataplane.
     #[must_use]
     pub fn acknowledged(&self) -> Generation {
         let mailbox = self.0.mailbox.lock().unwrap_or_else(PoisonError::into_inner);

@@ -92,6 +92,12 @@ impl Awaiting {
         self.held.append(&mut self.under_way);
     }
 
+    /// Likewise; the next peer has nothing.
+    pub(super) fn lost(&mut self) {
+        self.part();
+        self.acknowledged = 0;
+    }
+
     /// As these objects stand without a refusal.
     pub(super) fn without_refusal(&self, objects: BTreeSet<Id>) -> Outcomes {
         let known = |id: &Id| self.under_way.get(id).or_else(|| self.held.get(id)).cloned();

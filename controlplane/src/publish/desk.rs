@@ -143,7 +143,10 @@ impl Desk {
         let mut inner = self.lock();
         inner.journal = None;
         inner.hang_up = None;
-        inner.awaiting.part();
+        inner.awaiting.lost();
+        if let Some(feedback) = &self.feedback {
+            feedback.lost();
+        }
         if let Some(Alone(call)) = inner.alone.take() {
             call();
         }

@@ -64,3 +64,28 @@ fn a_thousand_changes_are_no_thousand_lines() {
     let lines = (0..30_000).filter(|ms| repeats.is_news(begun + Duration::from_millis(*ms)));
     assert_eq!(lines.collect::<Vec<_>>(), [0, 10_000, 20_000]);
 }
+
+/// One that was started again knows nothing yet: its control plane is not ready.
+#[test]
+fn what_a_dataplane_has_acknowledged_is_gone_with_it() {
+    let (ring, bell) = channel();
+    let (feedback, mailbox) = mailbox(move || {
+        // Nobody listens at the end of the test.
+        let _ = ring.send(());
+    });
+    let bed = Bed::telling(Some(feedback));
+    let publish = |name: &'static str| {
+        bed.publisher
+            .publish_with(Changes::new(), move |_| left_out(name));
+    };
+    publish("web");
+    for _ in 0..2 {
+        let mut session = bed.accept();
+        let first = receive(&mut session);
+        assert_eq!(mailbox.acknowledged(), 0);
+        ack(&mut session, &first);
+        publish("other");
+        while !told(&bell, &mailbox).contains(&id("other")) {}
+        assert_eq!(mailbox.acknowledged(), first.generation);
+    }
+}
