@@ -4,6 +4,11 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PortId(pub u8);
 
+impl PortId {
+    /// No interface, but the kernel's own side of the host: packets of pods come in by it whose devices are no ports.
+    pub const KERNEL: Self = Self(u8::MAX);
+}
+
 /// A worker, by its queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkerId(pub u8);

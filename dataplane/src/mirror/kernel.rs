@@ -37,6 +37,10 @@ pub struct Device {
     pub carrier: bool,
     /// `IFLA_INFO_KIND` is `veth`.
     pub veth: bool,
+    /// `IFLA_LINK` of a VLAN: the device that its packets are on, with tags.
+    pub tagged_on: Option<u32>,
+    /// `IFLA_MASTER`: the bridge or bond that it is of.
+    pub master: Option<u32>,
     /// `IFLA_NUM_RX_QUEUES`: as many as the driver could have, not as many as are on.
     pub rx_queues: u32,
 }
@@ -85,7 +89,32 @@ impl Kernel {
             routes: self.routes.clone(),
             neighbours: self.neighbours.iter().filter_map(neighbour).collect(),
             ports: ports.to_vec(),
+            over_ports: self.over(ports),
+            ..Snapshot::default()
         }
+    }
+
+    /// Devices whose packets come in by one of `ports`: [`Snapshot::over_ports`].
+    fn over(&self, ports: &[(PortId, u32)]) -> Vec<u32> {
+        let mut below: Vec<u32> = ports.iter().map(|(_, index)| *index).collect();
+        let count = below.len();
+        let mut next = 0;
+        // Devices upon devices: what is found is itself looked upon.
+        while let Some(&index) = below.get(next) {
+            next += 1;
+            let tagged = self
+                .devices
+                .values()
+                .filter(|above| above.tagged_on == Some(index));
+            let master = self.devices.get(&index).and_then(|device| device.master);
+            let above: Vec<u32> = tagged.map(|above| above.link.index).chain(master).collect();
+            for device in above {
+                if !below.contains(&device) {
+                    below.push(device);
+                }
+            }
+        }
+        below.split_off(count)
     }
 }
 
@@ -103,8 +132,12 @@ pub(super) fn device(message: &LinkMessage) -> Device {
         other_names: Vec::new(),
         carrier: message.header.flags.contains(LinkFlags::LowerUp),
         veth: false,
+        tagged_on: None,
+        master: None,
         rx_queues: 1,
     };
+    let mut below = None;
+    let mut vlan = false;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => device.name.clone_from(name),
@@ -115,13 +148,21 @@ pub(super) fn device(message: &LinkMessage) -> Device {
             LinkAttribute::Mtu(mtu) => device.link.mtu = *mtu,
             LinkAttribute::NumRxQueues(count) => device.rx_queues = *count,
             LinkAttribute::LinkInfo(infos) => {
-                device.veth = infos
-                    .iter()
-                    .any(|info| matches!(info, LinkInfo::Kind(InfoKind::Veth)));
+                let is = |kind: &InfoKind| {
+                    infos
+                        .iter()
+                        .any(|info| matches!(info, LinkInfo::Kind(k) if k == kind))
+                };
+                device.veth = is(&InfoKind::Veth);
+                vlan = is(&InfoKind::Vlan);
             }
+            LinkAttribute::Controller(index) => device.master = Some(*index),
+            LinkAttribute::Link(index) => below = Some(*index),
             _ => {}
         }
     }
+    // Others have a device below them that their packets go by in another form, such as a tunnel's, or a peer.
+    device.tagged_on = below.filter(|_| vlan);
     device
 }
 

@@ -108,6 +108,58 @@ fn the_first_dump_has_everything() {
     });
 }
 
+/// What a port is of; not what else is over it or beside it.
+#[test]
+fn a_bridge_over_a_port_is_known() {
+    let namespace = lan("over");
+    for command in [
+        "link add tunnel type vxlan id 1 dev near local 192.0.2.1 dstport 8472",
+        "link add bridge type bridge",
+        "link add other type bridge",
+        "link set near master bridge",
+        "link set far master other",
+    ] {
+        namespace.ip(command);
+    }
+    namespace.block_on(async || {
+        let mirror = Mirror::open().await.unwrap();
+        let kernel = mirror.kernel();
+        let snapshot = kernel.snapshot(&[(PortId(0), near(kernel).link.index)]);
+        assert_eq!(snapshot.over_ports, [kernel.device("bridge").unwrap().link.index]);
+    });
+}
+
+/// As the kernel tells of them, where it has VLANs.
+#[test]
+fn vlans_over_a_port_are_known() {
+    use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
+    let device = |index: u32, kind: Option<InfoKind>, attributes: &[LinkAttribute]| {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes = attributes.to_vec();
+        let info = kind.map(|kind| LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
+        message.attributes.extend(info);
+        (index, kernel::device(&message))
+    };
+    let on = LinkAttribute::Link;
+    let kernel = Kernel {
+        devices: [
+            device(2, None, &[]),
+            device(3, None, &[]),
+            device(4, Some(InfoKind::Vlan), &[on(2), LinkAttribute::Controller(8)]),
+            device(5, Some(InfoKind::Vlan), &[on(4)]),
+            device(6, Some(InfoKind::Vlan), &[on(3)]),
+            device(7, Some(InfoKind::Veth), &[on(2)]),
+            device(8, Some(InfoKind::Bridge), &[]),
+        ]
+        .into(),
+        ..Kernel::default()
+    };
+    let mut over = kernel.snapshot(&[(PortId(0), 2)]).over_ports;
+    over.sort_unstable();
+    assert_eq!(over, [4, 5, 8]);
+}
+
 #[test]
 fn changes_arrive() {
     let namespace = lan("changes");

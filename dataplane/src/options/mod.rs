@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-pub use values::{Cores, PortChoice, PortRange};
+pub use values::{Cores, PortChoice, PortRange, TapNetworks};
 
 use crate::telemetry::flow_log;
 use crate::telemetry::metrics::Detail;
@@ -63,6 +63,11 @@ pub struct Options {
     /// TCP and UDP ports that Headgate keeps for itself on the host's addresses, to reach pods from
     #[arg(long, value_name = "FIRST-LAST", default_value = "61000-65535", value_parser = values::port_range)]
     pub source_ports: PortRange,
+
+    /// Networks of which Headgate takes an address that pods see whose devices are no ports, one of IPv4 and one of IPv6, or one
+    /// alone, or "none": the kernel gets a route to it by the TAP device
+    #[arg(long, value_name = "NETWORK,...", default_value = TapNetworks::DEFAULT, value_parser = values::tap_networks)]
+    pub tap_networks: TapNetworks,
 
     /// Which worker owns a flow: the one whose queue it arrived on, or one by a hash of its addresses and ports
     #[arg(long, value_enum, default_value_t = OwnershipChoice::Auto)]

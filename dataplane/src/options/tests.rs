@@ -38,6 +38,24 @@ fn defaults_are_valid() {
 }
 
 #[test]
+fn each_tap_device_has_addresses_of_its_own() {
+    let networks = parse(&[]).unwrap().tap_networks;
+    let of = |networks: TapNetworks, number| {
+        networks
+            .addresses(number)
+            .all()
+            .map(|a| a.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of(networks, 0), ["169.254.247.1", "fd7a:61c8:24be::1"]);
+    assert_eq!(of(networks, 15), ["169.254.247.16", "fd7a:61c8:24be::10"]);
+    let one = parse(&["--tap-networks", "10.9.8.32/27"]).unwrap().tap_networks;
+    assert_eq!(of(one, 1), ["10.9.8.34"]);
+    let none = parse(&["--tap-networks", "none"]).unwrap().tap_networks;
+    assert_eq!(of(none, 0), [""; 0]);
+}
+
+#[test]
 fn the_flow_log_and_established_flows() {
     let options = parse(&[]).unwrap();
     assert_eq!(options.established_flows, EstablishedFlows::Cut);
@@ -97,12 +115,18 @@ fn values_are_taken() {
 
 #[test]
 fn wrong_values_say_what_is_right() {
-    let cases: [(&[&str], &str); 13] = [
+    let cases: [(&[&str], &str); 16] = [
         (&["--port", &"long-".repeat(26)], "at most 15 bytes"),
         (&["--port", "a b"], "no space"),
         (&["--cores", "1,x"], "\"x\" is not the number of a core"),
         (&["--cores", "1,0-2"], "core 1 stands there twice"),
         (&["--cores", "3-2"], "runs backwards"),
+        (&["--tap-networks", "169.254.1.1"], "is not a network"),
+        (&["--tap-networks", "169.254.1.0/28"], "fewer than 32"),
+        (
+            &["--tap-networks", "fd00::/64,fd01::/64"],
+            "second network of its family",
+        ),
         (&["--source-ports", "61000"], "such as 61000-65535"),
         (&["--source-ports", "80-4000"], "below 1024"),
         (&["--source-ports", "3000-2000"], "runs backwards"),

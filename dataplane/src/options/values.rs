@@ -1,7 +1,11 @@
 //! Parsers for the values of flags. Each error says what would be right.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use headgate_net::fib::TapAddresses;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Cores in the order in which threads take them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +37,36 @@ impl PortRange {
 impl std::fmt::Display for PortRange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+/// Where the addresses of TAP devices are from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TapNetworks {
+    /// Of IPv4.
+    pub v4: Option<Ipv4Net>,
+    /// Of IPv6.
+    pub v6: Option<Ipv6Net>,
+}
+
+impl TapNetworks {
+    /// Devices in a network namespace, each with an address of its own.
+    pub const DEVICES: u8 = 16;
+    /// Link-local (RFC 3927), and unique local with a random global ID (RFC 4193): of no use to anybody but the node.
+    pub const DEFAULT: &str = "169.254.247.0/27,fd7a:61c8:24be::/123";
+
+    /// Those of the device `number`. The first address of a network is nobody's.
+    #[must_use]
+    pub fn addresses(&self, number: u8) -> TapAddresses {
+        let number = number + 1;
+        TapAddresses {
+            v4: self
+                .v4
+                .map(|net| Ipv4Addr::from_bits(net.network().to_bits() | u32::from(number))),
+            v6: self
+                .v6
+                .map(|net| Ipv6Addr::from_bits(net.network().to_bits() | u128::from(number))),
+        }
     }
 }
 
@@ -120,6 +154,35 @@ pub(super) fn port_range(text: &str) -> Result<PortRange, String> {
         ));
     }
     Ok(PortRange { first, last })
+}
+
+/// One network of each family at most, each with room for all devices, or `none`.
+pub(super) fn tap_networks(text: &str) -> Result<TapNetworks, String> {
+    /// Bits of the addresses of all devices and the network's own.
+    const HOST_BITS: u8 = 5;
+    let mut networks = TapNetworks::default();
+    if text == "none" {
+        return Ok(networks);
+    }
+    for part in text.split(',') {
+        let network: IpNet = part.trim().parse().map_err(|_| {
+            format!(
+                "\"{part}\" is not a network; a list of them looks like {}",
+                TapNetworks::DEFAULT
+            )
+        })?;
+        if network.max_prefix_len() - network.prefix_len() < HOST_BITS {
+            return Err(format!("{network} has fewer than 32 addresses"));
+        }
+        let twice = match network {
+            IpNet::V4(v4) => networks.v4.replace(v4).is_some(),
+            IpNet::V6(v6) => networks.v6.replace(v6).is_some(),
+        };
+        if twice {
+            return Err(format!("{network} is the second network of its family"));
+        }
+    }
+    Ok(networks)
 }
 
 /// The rings of AF_XDP have a power of two of entries.

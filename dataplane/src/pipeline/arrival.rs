@@ -21,7 +21,7 @@ impl<A: Address> Packet<'_, A> {
         let destination = tuple.destination.ip();
         let port = tuple.destination_port;
         if let Some(part) = self.reserved(tuple) {
-            return self.reply_to_us(part);
+            return self.reply_to_us(part, destination);
         }
         let listener =
             self.headers.protocol == wire::TCP && tables.listeners.lookup(destination, port).is_some();
@@ -55,10 +55,11 @@ impl<A: Address> Packet<'_, A> {
         }
     }
 
-    /// Whose packet it is that goes to a reserved source port of an address of the host's.
+    /// Whose packet it is that goes to a reserved source port of an address of the host's, or of the TAP device's.
     pub(super) fn reserved(&self, tuple: &Tuple<A>) -> Option<SourcePortOwner> {
         let owner = self.common.source_ports.owner(tuple.destination_port)?;
-        self.ctx.fib.is_local(tuple.destination.ip()).then_some(owner)
+        let (fib, destination) = (self.ctx.fib, tuple.destination.ip());
+        (fib.is_local(destination) || fib.is_tap(destination)).then_some(owner)
     }
 
     /// The other worker that the hash of a client's packet names, if it is another one and hashes decide.
@@ -87,7 +88,7 @@ impl<A: Address> Packet<'_, A> {
         let opens = self.headers.tcp_flags & tcp_flag::ACK == 0;
         !may_be_source(source)
             || tuple.source == tuple.destination
-            || (opens && super::host::is_owned(self.ctx, source))
+            || (opens && (super::host::is_owned(self.ctx, source) || self.ctx.fib.is_tap(source)))
     }
 
     /// The other worker that has the L7 stage of a client's connection, by its hash, if the packet must go there first.
@@ -115,11 +116,13 @@ impl<A: Address> Packet<'_, A> {
         }
     }
 
-    fn reply_to_us(&mut self, part: SourcePortOwner) -> Verdict {
+    fn reply_to_us(&mut self, part: SourcePortOwner, destination: IpAddr) -> Verdict {
         if let Some(owner) = self.host_of(part) {
             return self.hand_over(owner);
         }
         match part {
+            // The kernel would send it here again.
+            _ if self.ctx.fib.is_tap(destination) => self.refuse(Reason::NoFlow),
             SourcePortOwner::L7(stage) if self.headers.protocol == wire::TCP => self.give_to_l7(stage),
             _ => self.kernel(Kernel::NoFlow),
         }
@@ -219,8 +222,8 @@ impl<A: Address> Packet<'_, A> {
         let fib = self.ctx.fib;
         match fib.lookup(backend.ip()) {
             Lookup::Unreachable => return Err(Reason::NoRoute),
-            Lookup::Local => return Err(Reason::LocalBackend),
-            Lookup::Hop(_) | Lookup::Unresolved { .. } | Lookup::Kernel => {}
+            Lookup::Local if fib.source_address(backend.ip()).is_none() => return Err(Reason::LocalBackend),
+            Lookup::Hop(_) | Lookup::Unresolved { .. } | Lookup::Kernel | Lookup::Local => {}
         }
         let source = fib
             .source_address(backend.ip())

@@ -179,9 +179,9 @@ impl<A: Address> Packet<'_, A> {
     }
 
     /// An ICMP error about no flow. The kernel may know what it is about if the address is the host's; nobody else has
-    /// sent anything from an address that is ours alone.
+    /// sent anything from an address that is ours alone, or the TAP device's.
     fn unrelated(&mut self, told: IpAddr) -> Verdict {
-        if is_owned(self.ctx, told) {
+        if is_owned(self.ctx, told) || self.ctx.fib.is_tap(told) {
             self.drop(Reason::NoFlow)
         } else {
             self.kernel(Kernel::IcmpUnmatched)

@@ -199,8 +199,9 @@ impl Pipeline {
         self.run(ctx, ingress, frames, verdicts, Origin::Received);
     }
 
-    /// [`process`](Self::process) for frames that another worker has handed over: they are never handed on, so that no
-    /// disagreement about who owns a flow can keep a frame going round.
+    /// [`process`](Self::process) for frames that another thread has handed over, a worker or, as of [`PortId::KERNEL`], the
+    /// reader of the TAP device: they are never handed on, so that no disagreement about who owns a flow can keep a frame
+    /// going round.
     pub fn process_handed_over(
         &mut self,
         ctx: &Context<'_>,
@@ -208,7 +209,11 @@ impl Pipeline {
         frames: &mut [Frame],
         verdicts: &mut Vec<Verdict>,
     ) {
-        self.common.counters.add(PacketCount::TakenOver, frames.len());
+        let count = match ingress {
+            PortId::KERNEL => PacketCount::FromKernel,
+            _ => PacketCount::TakenOver,
+        };
+        self.common.counters.add(count, frames.len());
         self.run(ctx, ingress, frames, verdicts, Origin::HandedOver);
     }
 

@@ -9,6 +9,7 @@ mod l7;
 mod log;
 mod network;
 mod stages;
+mod tap;
 
 use std::net::{IpAddr, SocketAddr};
 

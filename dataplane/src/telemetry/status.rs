@@ -304,8 +304,12 @@ pub struct MirrorStatistics {
 pub struct KernelPathStatus {
     /// The device.
     pub name: String,
-    /// Packets from the kernel that came by it: it has no routes, so these are its own announcements.
+    /// Addresses of Headgate's that the kernel has routes to by it: what pods see whose devices are no ports.
+    pub addresses: Vec<IpAddr>,
+    /// Packets from the kernel that came by it and were no answers: most are its own announcements.
     pub ignored: u64,
+    /// Answers of pods that were dropped because their worker, or everybody, does not keep up.
+    pub lost: u64,
 }
 
 impl Counts {

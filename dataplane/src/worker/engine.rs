@@ -52,7 +52,7 @@ pub(super) struct Engine {
     l7: StagePlace,
     batch: Vec<Frame>,
     verdicts: Vec<Verdict>,
-    /// Frames taken over from other workers, by port.
+    /// Frames taken over from other workers, by port, and behind them those from the kernel.
     taken: Vec<Vec<Frame>>,
     /// Workers that were handed frames in this turn, a bit each.
     rung: u64,
@@ -94,7 +94,7 @@ impl Engine {
         Self {
             id,
             shared: Arc::clone(shared),
-            taken: lines.iter().map(|_| Vec::new()).collect(),
+            taken: (0..=lines.len()).map(|_| Vec::new()).collect(),
             exit: Exit::new(
                 Lines(lines),
                 config.umem.cache(),
@@ -137,6 +137,7 @@ impl Engine {
     fn dispose(&mut self, ctx: &Context<'_>, ingress: PortId, frame: Frame, verdict: Verdict) {
         match verdict {
             Verdict::Forward(port) => self.exit.transmit(frame, port),
+            Verdict::Reply if ingress == PortId::KERNEL => self.exit.give_to_kernel(frame),
             Verdict::Reply => self.exit.transmit(frame, ingress),
             Verdict::ToL7 { stage, headers } => self.give(ctx.now, frame, stage, headers),
             Verdict::HandOver(worker) => self.hand_over(frame, ingress, worker),
@@ -176,12 +177,14 @@ impl Engine {
             let Some((frame, ingress)) = self.peer().take_handed_over() else {
                 break;
             };
-            self.taken[usize::from(ingress.0)].push(frame);
+            let ports = self.taken.len() - 1;
+            self.taken[usize::from(ingress.0).min(ports)].push(frame);
         }
         let mut moved = 0;
-        for index in 0..self.taken.len() {
+        let ports = (0..self.taken.len() - 1).map(port);
+        for (index, ingress) in ports.chain([PortId::KERNEL]).enumerate() {
             std::mem::swap(&mut self.batch, &mut self.taken[index]);
-            moved += self.process(ctx, port(index), Pipeline::process_handed_over);
+            moved += self.process(ctx, ingress, Pipeline::process_handed_over);
         }
         moved
     }

@@ -129,6 +129,7 @@ fn gateway(
         routes: nets.iter().map(route).chain(nets.iter().map(own)).collect(),
         neighbours: neighbours.map(neighbour).collect(),
         ports: vec![(PortId(0), 2), (PortId(1), 3)],
+        ..Snapshot::default()
     };
     Fib::build(&snapshot, publication)
 }

@@ -30,6 +30,7 @@ impl Fib {
             hops: builder.hops,
             neighbours: builder.neighbours,
             port_macs: port_macs(snapshot),
+            tap: snapshot.tap,
         }
     }
 }
@@ -140,14 +141,22 @@ impl<'a> Builder<'a> {
     fn path(&self, route: &KernelRoute, hop: &NextHop, upper: u32) -> Path {
         let dst = route.destination.addr();
         let next_hop = hop.gateway.unwrap_or(dst);
-        let source = route
-            .preferred_source
+        let source = self
+            .tap_address(hop, dst)
+            .or(route.preferred_source)
             .or_else(|| source::select(self.snapshot, hop.interface, next_hop, dst));
         Path {
             exit: self.exit(hop),
             upper,
             source,
         }
+    }
+
+    /// The source address for what goes where no port sees the answers.
+    fn tap_address(&self, hop: &NextHop, dst: IpAddr) -> Option<IpAddr> {
+        let by_a_port =
+            self.ports.contains_key(&hop.interface) || self.snapshot.over_ports.contains(&hop.interface);
+        (!by_a_port).then(|| self.snapshot.tap.like(dst)).flatten()
     }
 
     fn exit(&self, hop: &NextHop) -> Exit {

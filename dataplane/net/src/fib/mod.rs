@@ -10,7 +10,9 @@ mod source;
 
 use std::net::IpAddr;
 
-pub use snapshot::{DeviceAddress, KernelRoute, Link, Neighbour, NextHop, RouteKind, RoutingTable, Snapshot};
+pub use snapshot::{
+    DeviceAddress, KernelRoute, Link, Neighbour, NextHop, RouteKind, RoutingTable, Snapshot, TapAddresses,
+};
 
 use crate::hash;
 use crate::ids::PortId;
@@ -67,6 +69,7 @@ pub struct Fib {
     neighbours: std::collections::HashMap<(PortId, IpAddr), HopId, hash::Keyed>,
     /// MAC addresses of our ports, by their number.
     port_macs: Vec<Option<[u8; 6]>>,
+    tap: TapAddresses,
 }
 
 /// What a prefix leads to.
@@ -155,9 +158,23 @@ impl Fib {
     /// preferred source, else an address of the device that the route leaves by, of `dst`'s family, valid, of
     /// global scope and not deprecated, best one whose prefix holds the next hop; else such an address of any
     /// device. `None` when there is none, or no route.
+    ///
+    /// Answers that would not come in by a port have to be sent to the TAP device: where `dst` is the host's own, or behind a
+    /// device that no port belongs to, it is [`Snapshot::tap`]'s address, if there is one.
     #[must_use]
     pub fn source_address(&self, dst: IpAddr) -> Option<IpAddr> {
-        self.path(dst).ok()?.source
+        match self.path(dst) {
+            Ok(path) => path.source,
+            Err(Lookup::Local) => self.tap.like(dst),
+            Err(_) => None,
+        }
+    }
+
+    /// Whether `address` is one that the kernel reaches Headgate at, by the TAP device.
+    #[inline]
+    #[must_use]
+    pub fn is_tap(&self, address: IpAddr) -> bool {
+        self.tap.contains(address)
     }
 
     /// Whether `address` is the host's own.

@@ -129,6 +129,7 @@ fn snapshot(v6: bool) -> impl Strategy<Value = Snapshot> {
             routes,
             neighbours,
             ports,
+            ..Snapshot::default()
         }
     })
 }

@@ -1,6 +1,6 @@
 //! The kernel's state, as far as forwarding needs it. Plain data: whoever mirrors the kernel fills it in.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
@@ -19,6 +19,45 @@ pub struct Snapshot {
     pub neighbours: Vec<Neighbour>,
     /// Which devices are our ports, by interface index.
     pub ports: Vec<(PortId, u32)>,
+    /// Devices that are none, but whose packets come in by one, by interface index: VLANs of a port, and a bridge or bond that
+    /// a port is of.
+    pub over_ports: Vec<u32>,
+    /// Headgate's own addresses on the way to the kernel.
+    pub tap: TapAddresses,
+}
+
+/// Addresses that the kernel has a route to by the TAP device: what is sent from them out of a device that is no port is
+/// answered to that device. `None` where the device has none of the family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TapAddresses {
+    /// Of IPv4.
+    pub v4: Option<Ipv4Addr>,
+    /// Of IPv6.
+    pub v6: Option<Ipv6Addr>,
+}
+
+impl TapAddresses {
+    /// That of the family of `other`.
+    #[must_use]
+    pub fn like(&self, other: IpAddr) -> Option<IpAddr> {
+        match other {
+            IpAddr::V4(_) => self.v4.map(IpAddr::V4),
+            IpAddr::V6(_) => self.v6.map(IpAddr::V6),
+        }
+    }
+
+    /// Those that there are.
+    pub fn all(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        let v4 = self.v4.map(IpAddr::V4);
+        v4.into_iter().chain(self.v6.map(IpAddr::V6))
+    }
+
+    /// Whether `address` is one of them.
+    #[inline]
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.like(address) == Some(address)
+    }
 }
 
 /// A network device.

@@ -85,6 +85,7 @@ fn snapshot() -> Snapshot {
             neighbour(3, "10.244.1.11", None),
         ],
         ports: vec![(PortId(0), 2), (PortId(1), 3)],
+        ..Snapshot::default()
     }
 }
 
@@ -220,6 +221,45 @@ fn sources_come_from_the_route_the_device_or_any_device() {
     assert_eq!(source(&snapshot, "8.8.8.8"), Some(ip("192.0.2.1")));
     snapshot.addresses[2].avoided = true;
     assert_eq!(source(&snapshot, "8.8.8.8"), Some(ip("198.51.100.1")));
+}
+
+/// The source of what goes where no port sees the answer.
+#[test]
+fn answers_that_come_by_no_port_are_for_the_tap_address() {
+    let mut snapshot = snapshot();
+    snapshot.routes.push(KernelRoute {
+        preferred_source: Some(ip("203.0.113.5")),
+        ..route("10.247.1.11/32", None, 4)
+    });
+    snapshot.routes.push(route("fd00:247::/64", None, 4));
+    let of = |snapshot: &Snapshot, dst| Fib::build(snapshot, 0).source_address(ip(dst));
+    assert_eq!(of(&snapshot, "10.247.1.11"), Some(ip("203.0.113.5")));
+    assert_eq!(
+        of(&snapshot, "192.0.2.1"),
+        None,
+        "the host's own, and there is no device"
+    );
+    let tap = TapAddresses {
+        v4: Some("169.254.247.1".parse().unwrap()),
+        v6: None,
+    };
+    snapshot.tap = tap;
+    assert_eq!(of(&snapshot, "10.247.1.11"), Some(ip("169.254.247.1")));
+    assert_eq!(of(&snapshot, "192.0.2.1"), Some(ip("169.254.247.1")));
+    assert_eq!(of(&snapshot, "10.244.1.10"), Some(ip("10.244.1.1")), "by a port");
+    assert_eq!(
+        of(&snapshot, "fd00:247::1"),
+        Some(ip("2001:db8:c::1")),
+        "none of the family"
+    );
+    let fib = Fib::build(&snapshot, 0);
+    assert!(fib.is_tap(ip("169.254.247.1")) && !fib.is_tap(ip("169.254.247.2")) && !fib.is_tap(ip("::1")));
+    snapshot.over_ports = vec![4];
+    assert_eq!(
+        of(&snapshot, "10.247.1.11"),
+        Some(ip("203.0.113.5")),
+        "over a port"
+    );
 }
 
 #[test]

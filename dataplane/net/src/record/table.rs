@@ -25,6 +25,9 @@ pub enum PacketCount {
     /// Packets taken over from another worker
     #[strum(props(metric = "packets_taken_over"))]
     TakenOver,
+    /// Packets of pods that came by the kernel and the TAP device
+    #[strum(props(metric = "packets_from_kernel"))]
+    FromKernel,
     /// Packets rewritten and sent on
     #[strum(props(metric = "packets_forwarded"))]
     Forwarded,

@@ -1,11 +1,13 @@
 //! A dataplane on packets of interfaces.
 
+mod answers;
 mod choice;
 mod cores;
 mod kernel_path;
 mod ports;
 mod report;
 mod routes;
+mod tap_routes;
 mod tap_settings;
 mod workers;
 
@@ -32,6 +34,7 @@ use crate::telemetry;
 use crate::telemetry::flow_log::FlowLogService;
 use crate::telemetry::metrics::MetricsServer;
 use crate::worker::{self, Shared};
+use answers::Answers;
 use headgate_net::clock::Clock;
 use headgate_net::ids::PortId;
 use headgate_net::wire::{arp, ndp};
@@ -45,11 +48,11 @@ const QUESTIONS: usize = 1024;
 
 /// Runs until the end is asked for and has come, and leaves the machine as it was.
 pub(super) async fn run_until(options: &Options, asks: &mut Asks) -> Result<(), RunError> {
-    let (dataplane, routes) = Dataplane::start(options).await?;
+    let (dataplane, routes, mut answers) = Dataplane::start(options).await?;
     tokio::select! {
         () = until_the_end(asks, DrainTimes::of(options), &dataplane.shared) => Ok(()),
         never = routes.keep() => match never {},
-        error = dataplane.kernel_path.drain() => match error.map_err(RunError::Runtime)? {},
+        error = dataplane.kernel_path.serve(&mut answers) => match error.map_err(RunError::Runtime)? {},
         fault = thread_that_ended(&dataplane.workers, &dataplane.control) => Err(fault),
     }
 }
@@ -82,7 +85,7 @@ fn say_that_it_runs(devices: &[Device], plan: &workers::Plan) {
 }
 
 impl Dataplane {
-    async fn start(options: &Options) -> Result<(Self, Routes), RunError> {
+    async fn start(options: &Options) -> Result<(Self, Routes, Answers), RunError> {
         check_privileges()?;
         // Of connections to pods that only the kernel reaches each is one.
         let _ = super::kernel::raise_descriptors();
@@ -92,7 +95,7 @@ impl Dataplane {
         let plan = workers::plan(options, &devices)?;
         let reserved = ReservedPorts::reserve(options.source_ports, run_dir.file("source-ports.saved"))?;
         let umem = Umem::mapped(plan.frames, options.huge_pages)?;
-        let kernel_path = Arc::new(TapPath::create(&mirror.handle()).await?);
+        let kernel_path = Arc::new(TapPath::create(&mirror.handle(), options.tap_networks, plan.mtu).await?);
         let mut opened = ports::open(options, &devices, umem)?;
 
         let programs = opened.iter_mut().map(OpenPort::take_steering).collect();
@@ -104,7 +107,10 @@ impl Dataplane {
         let cores = plan.cores.clone();
         let reporter = Reporter::new(&shared, &steerer, umem, &kernel_path, &opened, cores)
             .map_err(RunError::Runtime)?;
-        let routes = Routes::new(mirror, questions, &shared, &steerer, &devices, reporter.watched());
+        let addresses = kernel_path.addresses();
+        let from_kernel = Answers::new(&shared, umem, addresses, plan.source_ports);
+        let watched = reporter.watched();
+        let routes = Routes::new(mirror, questions, &shared, &steerer, &devices, addresses, watched);
 
         let macs: Vec<_> = devices.iter().filter_map(|device| device.link.mac).collect();
         let flow_log = Arc::new(flow_log(options, plan.workers, stages));
@@ -133,7 +139,7 @@ impl Dataplane {
             _reserved: reserved,
             run_dir,
         };
-        Ok((dataplane, routes))
+        Ok((dataplane, routes, from_kernel))
     }
 }
 

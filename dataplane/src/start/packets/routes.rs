@@ -13,7 +13,7 @@ use crate::mirror::{Asker, Device, Mirror};
 use crate::steering::Steerer;
 use crate::telemetry::{LinkState, RouteStatus};
 use crate::worker::{Shared, Wanted};
-use headgate_net::fib::Fib;
+use headgate_net::fib::{Fib, Snapshot, TapAddresses};
 use headgate_net::ids::PortId;
 
 /// How often neighbours are refreshed that nobody has confirmed for a while, and how many at a time. The kernel does not see
@@ -45,6 +45,7 @@ impl Routes {
         shared: &Arc<Shared>,
         steerer: &Arc<Mutex<Steerer>>,
         devices: &[Device],
+        tap: TapAddresses,
         status: Arc<Mutex<Watched>>,
     ) -> Self {
         let ports: Vec<_> = (0..)
@@ -63,6 +64,7 @@ impl Routes {
             steerer: Arc::clone(steerer),
             ports,
             names: devices.iter().map(|device| device.name.clone()).collect(),
+            tap,
             publication: 0,
             status,
         };
@@ -90,6 +92,7 @@ struct RouteFollower {
     steerer: Arc<Mutex<Steerer>>,
     ports: Vec<(PortId, u32)>,
     names: Vec<String>,
+    tap: TapAddresses,
     publication: u64,
     status: Arc<Mutex<Watched>>,
 }
@@ -137,7 +140,11 @@ impl RouteFollower {
         self.watch_links();
         self.publication += 1;
         let kernel = self.mirror.kernel();
-        let fib = Fib::build(&kernel.snapshot(&self.ports), self.publication);
+        let snapshot = Snapshot {
+            tap: self.tap,
+            ..kernel.snapshot(&self.ports)
+        };
+        let fib = Fib::build(&snapshot, self.publication);
         self.shared.fib.store(Arc::new(fib));
         self.shared.wake_all();
         let mut steerer = self.steerer.lock().unwrap_or_else(PoisonError::into_inner);

@@ -16,8 +16,13 @@ const IPV4_DEVCONF_ACCEPT_LOCAL: u16 = 23;
 const IFLA_INET_CONF: u16 = 1;
 
 /// Makes a device that is there already what packets for the kernel need; says what could not be done, and what that means.
-pub(super) async fn set(tap: &Tap, netlink: &Handle) {
+pub(super) async fn set(tap: &Tap, mtu: usize, netlink: &Handle) {
     let name = tap.name();
+    if let Err(error) = set_mtu(name, mtu, netlink).await {
+        tracing::warn!(
+            "{name}: the MTU could not be set to {mtu} ({error}); long packets of pods may be lost"
+        );
+    }
     if let Err(error) = set_ipv4(name, netlink).await {
         tracing::warn!(
             "{name}: rp_filter, accept_local and forwarding could not be set ({error}); packets for the host itself may be lost"
@@ -29,6 +34,15 @@ pub(super) async fn set(tap: &Tap, netlink: &Handle) {
         );
     }
     set_ipv6(name);
+}
+
+/// What comes by the device leaves by a port, and fits into a frame.
+async fn set_mtu(name: &str, mtu: usize, netlink: &Handle) -> Result<(), Error> {
+    /// With less the device would have no IPv6 (RFC 8200, section 5).
+    const LEAST: usize = 1280;
+    let mtu = u32::try_from(mtu.max(LEAST)).unwrap_or(u32::MAX);
+    let message = LinkUnspec::new_with_name(name).mtu(mtu).build();
+    netlink.link().set(message).execute().await
 }
 
 async fn set_ipv4(name: &str, netlink: &Handle) -> Result<(), Error> {
@@ -125,7 +139,7 @@ mod tests {
                 let tap = Tap::create("headgate0").unwrap();
                 let (connection, handle, _) = rtnetlink::new_connection().unwrap();
                 tokio::spawn(connection);
-                set(&tap, &handle).await;
+                set(&tap, 1500, &handle).await;
                 let read = |key: &str| Sysctl::new(&format!("net/{key}")).read().unwrap();
                 let v4 = ["rp_filter", "accept_local", "forwarding", "log_martians"];
                 assert_eq!(
@@ -144,7 +158,7 @@ mod tests {
             let tap = Tap::create("headgate0").unwrap();
             let (connection, handle, _) = rtnetlink::new_connection().unwrap();
             tokio::spawn(connection);
-            set(&tap, &handle).await;
+            set(&tap, 1500, &handle).await;
             assert_eq!(namespace.ip("-6 -o addr show dev headgate0"), "");
             assert!(namespace.ip("-o link show dev headgate0").contains(",UP"));
         });

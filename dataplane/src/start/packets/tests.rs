@@ -130,12 +130,11 @@ fn publish(session: &mut ControlSession, generation: u64, operations: Vec<Operat
 
 /// Answers datagrams and connections at port 7 with what they say, until the test ends.
 fn echo(pods: &Namespace) {
-    let (udp, tcp) = pods.inside(|| {
-        (
-            UdpSocket::bind("[::]:7").unwrap(),
-            TcpListener::bind("[::]:7").unwrap(),
-        )
-    });
+    echo_at(pods, "[::]:7");
+}
+
+fn echo_at(namespace: &Namespace, at: &str) {
+    let (udp, tcp) = namespace.inside(|| (UdpSocket::bind(at).unwrap(), TcpListener::bind(at).unwrap()));
     std::thread::spawn(move || {
         let mut buffer = [0; 2048];
         while let Ok((length, from)) = udp.recv_from(&mut buffer) {
@@ -221,6 +220,58 @@ fn services_carry_udp_and_tcp_over_both_families() {
             (net.status().frames.unaccounted == 0).then_some(())
         });
     });
+}
+
+/// The pods' device is no port: answers come to the kernel, and by the TAP device. Nor are those of pods on the host's network.
+#[test]
+fn services_reach_pods_that_only_the_kernel_reaches() {
+    let net = Net::new();
+    echo(&net.pods);
+    // A socket at every address would answer from one that the kernel picks.
+    echo_at(&net.gateway, "10.244.1.1:7");
+    echo_at(&net.gateway, "[fd00:10:244:1::1]:7");
+    net.pods.ip("route add default via 10.244.1.1");
+    net.pods.ip("route add default via fd00:10:244:1::1");
+    net.gateway.inside(|| {
+        for key in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
+            crate::host::Sysctl::new(key).write("1").unwrap();
+        }
+    });
+    let enter = || net.gateway.enter();
+    net.home.with_dataplane(&["--port", "g0"], enter, || {
+        let mut session = net.connect();
+        let mut state = Vec::new();
+        let frontends = [
+            ("198.51.100.10", "10.244.1.10:7"),
+            ("198.51.100.11", "10.244.1.1:7"),
+            ("[2001:db8:f::10]", "[fd00:10:244:1::10]:7"),
+            ("[2001:db8:f::11]", "[fd00:10:244:1::1]:7"),
+        ];
+        for (address, pod) in frontends {
+            state.push(service(Protocol::Udp, &format!("{address}:53"), pod));
+            state.push(service(Protocol::Tcp, &format!("{address}:80"), pod));
+        }
+        publish(&mut session, 1, state);
+        for (address, pod) in frontends {
+            let answer = ask_udp(&net.clients, &format!("{address}:53"), b"hello");
+            assert_eq!(answer.as_deref(), Some(b"hello".as_slice()), "{pod}");
+            ask_tcp(&net.clients, &format!("{address}:80"), 1_000_000);
+        }
+        let status = net.status();
+        let addresses: Vec<IpAddr> = vec![
+            "169.254.247.1".parse().unwrap(),
+            "fd7a:61c8:24be::1".parse().unwrap(),
+        ];
+        assert_eq!(status.kernel_path.addresses, addresses);
+        assert!(status.totals.events[PacketCount::FromKernel] > 100, "{status:?}");
+        until("every frame is accounted for", || {
+            (net.status().frames.unaccounted == 0).then_some(())
+        });
+    });
+    assert!(
+        !net.gateway.ip("route").contains("169.254.247"),
+        "the route is gone with the device"
+    );
 }
 
 /// An Ingress without a host that sends everything to the pod's port 8080.

@@ -26,8 +26,8 @@ pub(super) struct Plan {
     pub(super) cores: Cores,
     pub(super) termination: Termination,
     ownership: Ownership,
-    source_ports: SourcePorts,
-    mtu: usize,
+    pub(super) source_ports: SourcePorts,
+    pub(super) mtu: usize,
 }
 
 /// Makes the plan, or says which flag contradicts the machine.
