@@ -89,7 +89,17 @@ impl Way {
                         "link set vethb master cni0",
                     ])
                     .unwrap();
-                lab.pods.ip(&["addr add 10.246.1.11/24 dev eb0"]).unwrap();
+                lab.gateway
+                    .run_ok("sysctl", &["-qw", "net.ipv4.ip_forward=1"])
+                    .unwrap();
+                // Of a pod of its own namespace the table would be main.
+                lab.pods
+                    .ip(&[
+                        "addr add 10.246.1.11/24 dev eb0",
+                        "route add default via 10.246.1.1 dev eb0 table 106",
+                        "rule add from 10.246.1.11 to 169.254.0.0/16 lookup 106",
+                    ])
+                    .unwrap();
             }
             Self::HostNetwork => {}
             Self::HostRoute => {
@@ -102,6 +112,10 @@ impl Way {
                         "route add default via 169.254.1.1 dev ec0 table 107",
                         "rule add from 10.247.1.11 lookup 107",
                     ])
+                    .unwrap();
+                // As a node of a cluster does.
+                lab.gateway
+                    .run_ok("sysctl", &["-qw", "net.ipv4.ip_forward=1"])
                     .unwrap();
                 // The host answers for 169.254.1.1, where it has a route for it: the default one.
                 lab.gateway
@@ -285,9 +299,24 @@ impl Bed {
             403,
             "{way:?}"
         );
-        if self.ports != Ports::All {
-            return;
+        match self.ports {
+            Ports::All => self.check_service(way),
+            // The other node has no route back to what only this node knows.
+            Ports::None if way != Way::Vxlan => {
+                let before = self.answers();
+                self.check_service(way);
+                assert!(self.answers() > before, "{way:?}: they came by the kernel");
+            }
+            Ports::None | Ports::Sockets => {}
         }
+    }
+
+    /// Answers of pods that came by the TAP device.
+    fn answers(&self) -> u64 {
+        self.gateway.count("/totals/from_kernel").unwrap()
+    }
+
+    fn check_service(&self, way: Way) {
         let service = format!("http://{}:{PORT}/", way.service());
         let at_service = |client: u8| {
             let curl = Curl::new(&self.lab.clients).from(address::client(client).0);
@@ -300,6 +329,10 @@ impl Bed {
             "{way:?}"
         );
         assert!(at_service(1).is_err(), "{way:?}: policies hold");
+        let long = format!("{service}bytes/1000000");
+        let curl = Curl::new(&self.lab.clients).from(address::client(0).0);
+        let answer = curl.get(&long).unwrap();
+        assert_eq!(answer.header("content-length"), Some("1000000"), "{way:?}");
     }
 
     fn tell(&self) -> String {
@@ -346,9 +379,10 @@ fn on_the_kernels_sockets_pods_are_reached_however_the_kernel_reaches_them() {
     }
 }
 
-/// Devices of pods come and go with them, and nobody names them: Ingresses then go by the kernel's sockets.
+/// Devices of pods come and go with them, and nobody names them: Ingresses then go by the kernel's sockets, and Services by the
+/// TAP device.
 #[test]
-fn ingresses_reach_pods_whose_devices_are_no_ports() {
+fn pods_whose_devices_are_no_ports_are_reached_by_the_kernel_and_policies_hold() {
     let Some(bed) = Bed::make(&Way::ALL, Ports::None) else {
         return;
     };
