@@ -85,6 +85,7 @@ impl Hosts {
 struct Around {
     /// A bit for each.
     bits: DoubleBuffered<u64>,
+    /// How many hosts, up to the last that has had any; workers have the bits.
     hosts: DoubleBuffered<u32>,
 }
 
@@ -92,7 +93,7 @@ impl Default for Around {
     fn default() -> Self {
         Self {
             bits: DoubleBuffered::filled(0, 1 << 10),
-            hosts: DoubleBuffered::filled(0, 1 << 16),
+            hosts: DoubleBuffered::default(),
         }
     }
 }
@@ -105,7 +106,8 @@ impl Around {
     }
 
     fn add(&mut self, block: u32) {
-        *self.hosts.edit(block as usize) += 1;
+        let hosts = self.hosts.get(block as usize).copied().unwrap_or_default();
+        self.hosts.put(block as usize, hosts + 1, &0);
         *self.bits.edit((block >> 6) as usize) |= 1 << (block & 63);
     }
 
