@@ -116,7 +116,6 @@ impl Gateway {
         let allows =
             move |client, pod: SocketAddr| policy.decide(client, pod.ip(), 6, pod.port()).is_allowed();
         let l7 = Arc::clone(tables.l7().expect("compiled"));
-        l7.make_room(self.stage.record());
         self.stage.configure(l7, Rc::new(allows), tables.publication);
     }
 

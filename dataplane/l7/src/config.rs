@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use headgate_net::config::ConfigError;
 use headgate_net::fault::Fault;
-use headgate_net::record::L7Record;
 use headgate_net::routes::Routes;
 use headgate_ring::message::{Certificate, Key, Listener, ListenerProtocol, Upstream, VirtualHost};
 
@@ -66,13 +65,6 @@ impl Config {
             tls: Arc::new(tls),
             listeners: Arc::default(),
         })
-    }
-
-    /// Makes room in a stage's record for what it will count by this configuration; not for the stage to call.
-    pub fn make_room(&self, record: &L7Record) {
-        let (routes, upstreams) = self.routes.ends();
-        record.routes.make_room(routes);
-        record.upstreams.make_room(upstreams);
     }
 
     /// Where requests go.

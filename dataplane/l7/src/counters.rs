@@ -29,12 +29,12 @@ impl Tally {
 
     /// What is counted of an upstream.
     pub(super) fn upstream(&self, upstream: &Number) -> &UpstreamRecord {
-        self.0.upstreams.of(upstream)
+        self.0.upstreams.of_any(upstream)
     }
 
     /// What is counted of a route.
     pub(super) fn route(&self, route: &Number) -> &RouteRecord {
-        self.0.routes.of(route)
+        self.0.routes.of_any(route)
     }
 
     /// A request was answered.

@@ -138,12 +138,9 @@ impl Tables {
         self.l7.as_ref()
     }
 
-    /// Makes room in a worker's record for what it will count by these tables; not for the worker to call.
+    /// Makes room in a worker's record for what it will count of packets by these tables; not for the worker to call.
     pub fn make_room(&self, record: &WorkerRecord) {
         record.services.make_room(self.numbers.end());
-        if let Some(l7) = &self.l7 {
-            l7.make_room(&record.l7);
-        }
     }
 
     /// Whether any Service or listener has this address.

@@ -224,7 +224,6 @@ impl World {
             objects.build(before.as_ref().map(|(objects, config)| (objects, &**config)))
         };
         let config = config.unwrap();
-        config.make_room(stage.record());
         stage.configure(Arc::new(config), Rc::new(allows), 1);
     }
 

@@ -1,4 +1,4 @@
-//! What a worker writes down for others to read: nothing here allocates, locks or calls the system.
+//! What a worker writes down for others to read: nothing here locks or calls the system, nor allocates for packets.
 //!
 //! Counts are plain atomics with one writer, described in one [`table`]: whoever wants to know reads them, and nothing is
 //! asked of a worker. Decisions on flows and requests go through the queues of the [`FlowLog`].

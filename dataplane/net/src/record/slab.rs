@@ -18,9 +18,12 @@ const PART: usize = 64;
 /// Parts at most. The last is never made, so that the greatest `u16` is nobody's index.
 const PARTS: usize = 1024;
 
-/// One worker's counts of every holder of a number. The worker writes and anybody reads. Nothing is allocated by either: who
-/// gives out numbers makes room before the worker hears of them. When a number has another holder its counts begin anew
-/// with the first thing that is counted.
+/// One worker's counts of every holder of a number. The worker writes and anybody reads. When a number has another holder
+/// its counts begin anew with the first thing that is counted.
+///
+/// Where packets are counted the worker allocates nothing: who gives out numbers [makes room](Self::make_room) before the
+/// worker hears of them. An L7 stage, which allocates for its connections anyway, [makes it](Self::of_any) with the first
+/// thing that it counts: most of thousands of routes rest, and take nothing.
 ///
 /// There is room for [`Self::MOST`] numbers; those above share one block that nobody reads.
 pub struct Slab<T> {
@@ -55,9 +58,7 @@ impl<T: Resettable> Slab<T> {
     /// Makes room for the numbers whose index is below `end`; not for the worker to call.
     pub fn make_room(&self, end: usize) {
         let parts = end.min(Self::MOST).div_ceil(PART);
-        for part in &self.parts[..parts] {
-            part.get_or_init(|| (0..PART).map(|_| Numbered::default()).collect());
-        }
+        self.parts[..parts].iter().for_each(make);
     }
 
     /// For the worker: the counts at an index whose present holder [`Self::of`] was asked about before.
@@ -80,6 +81,16 @@ impl<T: Resettable> Slab<T> {
         &block.counts
     }
 
+    /// The same for a writer that may allocate: where there is no room it is made.
+    #[inline]
+    #[must_use]
+    pub fn of_any(&self, number: &Number) -> &T {
+        if number.index() < Self::MOST {
+            make(&self.parts[number.index() / PART]);
+        }
+        self.of(number)
+    }
+
     /// For readers: the counts of a holder that they know to be there, if anything was counted.
     #[must_use]
     pub fn read(&self, number: &Number) -> Option<&T> {
@@ -94,6 +105,10 @@ impl<T: Resettable> Slab<T> {
         part.and_then(|part| part.get(index % PART))
             .unwrap_or(&self.beyond)
     }
+}
+
+fn make<T: Default>(part: &SlabPart<T>) {
+    part.get_or_init(|| (0..PART).map(|_| Numbered::default()).collect());
 }
 
 impl<T: Default> Default for Slab<T> {

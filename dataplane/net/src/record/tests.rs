@@ -153,6 +153,28 @@ fn numbers_without_room_share_a_block_that_is_not_read() {
     assert!(slab.read(beyond).is_none());
 }
 
+/// What rests takes no room: a writer that may allocate makes it with the first thing that it counts.
+#[test]
+fn room_can_be_made_by_the_first_thing_that_is_counted() {
+    let (numbers, slab) = (
+        crate::number::Numbers::default(),
+        Slab::<ServiceRecord>::default(),
+    );
+    let all: Vec<_> = (0..=Slab::<ServiceRecord>::MOST)
+        .map(|_| numbers.give())
+        .collect();
+    assert_eq!(format!("{slab:?}"), "Slab(0 parts)");
+    for number in [&all[70], &all[70], all.last().unwrap()] {
+        slab.of_any(number).count(ServiceCount::Flows);
+    }
+    assert_eq!(slab.read(&all[70]).unwrap().get(ServiceCount::Flows), 2);
+    assert!(
+        slab.read(all.last().unwrap()).is_none(),
+        "there is no room for so many"
+    );
+    assert_eq!(format!("{slab:?}"), "Slab(1 parts)");
+}
+
 /// A reader beside a writer that changes holders sees counts of its own holder alone, and never fewer than before.
 #[test]
 fn readers_never_see_the_counts_of_another_holder() {

@@ -134,12 +134,6 @@ impl Routes {
         self.registry.named_upstreams()
     }
 
-    /// Above the [`index`](Number::index) of every route and of every upstream so far.
-    #[must_use]
-    pub fn ends(&self) -> (usize, usize) {
-        (self.registry.routes.end(), self.registry.upstreams.end())
-    }
-
     /// All routes, in no order of hosts.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
         let hosts = self.exact.iter().chain(self.wildcard.iter()).chain(&self.any);
