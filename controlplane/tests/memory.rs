@@ -47,7 +47,7 @@ impl Bed {
                 uid: format!("5a1a6ac7-8c2c-4a0f-9c4b-{:012}", self.revision),
                 resource_version: self.revision.to_string(),
             };
-            Change::Object(Arc::new(version), value)
+            Change::Object(Arc::new(version), (&value).into())
         });
         let changed = self.store.update(changes);
         // What has changed is for the caller, and not kept.

@@ -136,7 +136,7 @@ impl Intake {
                 }
                 reaction.changes.push(Change::Listing(scope.clone()));
             }
-            Said::Object(version, value) => self.object(scope, version, value, reaction),
+            Said::Object(version, value) => self.object(scope, version, &value, reaction),
             Said::Deleted(id) => {
                 if id.kind == Kind::Ingress {
                     self.refers(&id.name, &BTreeSet::new(), reaction);
@@ -165,18 +165,18 @@ impl Intake {
         }
     }
 
-    fn object(&mut self, scope: &Scope, version: Version, value: Value, reaction: &mut Reaction) {
+    fn object(&mut self, scope: &Scope, version: Version, value: &Value, reaction: &mut Reaction) {
         let id = &version.id;
         if let Some(unseen) = self.unseen.get_mut(scope) {
             unseen.remove(id);
         }
         match id.kind {
             Kind::Ingress => {
-                let names = references::of_ingress(&id.name.namespace, &value);
+                let names = references::of_ingress(&id.name.namespace, value);
                 self.refers(&id.name, &names, reaction);
-                self.tell(Seen::object(id, &value), reaction);
+                self.tell(Seen::object(id, value), reaction);
             }
-            Kind::Service => self.tell(Seen::object(id, &value), reaction),
+            Kind::Service => self.tell(Seen::object(id, value), reaction),
             Kind::Secret if !self.wanted.contains_key(id) => return,
             Kind::Secret => {
                 // What is asked for is no newer than what a watch says later.
@@ -184,7 +184,9 @@ impl Intake {
             }
             _ => {}
         }
-        reaction.changes.push(Change::Object(Arc::new(version), value));
+        reaction
+            .changes
+            .push(Change::Object(Arc::new(version), value.into()));
     }
 
     fn tell(&mut self, seen: Seen, reaction: &mut Reaction) {
@@ -310,7 +312,7 @@ impl Intake {
             return;
         };
         reaction.changes.push(match found {
-            Some((version, value)) => Change::Object(Arc::new(version), value),
+            Some((version, value)) => Change::Object(Arc::new(version), (&value).into()),
             None => Change::Deleted(id),
         });
     }

@@ -291,7 +291,8 @@ impl Reflector {
                 self.fine().await?;
                 self.say(Said::Listing).await?;
             }
-            for mut value in page.items.unwrap_or_default() {
+            for text in page.items.unwrap_or_default() {
+                let mut value = text.value();
                 if let Some(version) = self.resource().take_in(self.scope.kind, &mut value) {
                     self.say(Said::Object(version, value)).await?;
                 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use kube::Error;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::access::chain;
+use headgate_controlplane::source::ObjectText;
 
 /// A page of a list.
 #[derive(Deserialize)]
@@ -16,7 +16,7 @@ pub(crate) struct Page {
     pub(crate) metadata: PageMetadata,
     /// `null` where a server has none.
     #[serde(default)]
-    pub(crate) items: Option<Vec<Value>>,
+    pub(crate) items: Option<Vec<ObjectText>>,
 }
 
 #[derive(Default, Deserialize)]

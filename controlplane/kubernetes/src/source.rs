@@ -36,10 +36,9 @@ use headgate_controlplane::model::Id;
 use headgate_controlplane::problem::Version;
 use headgate_controlplane::source::{Batch, Change, Scope, Source, Stopper};
 
-/// Messages of streams that wait for the intake at most.
-const MESSAGES: usize = 512;
-/// Changes of a batch, about: more wait with the streams, and they with the server. As JSON an object takes ten times its
-/// room, and what was taken once the allocator mostly keeps.
+/// Messages of streams that wait for the intake at most, in which objects are values: ten times their room.
+const MESSAGES: usize = 32;
+/// Changes of a batch, about: more wait with the streams, and they with the server.
 const BATCH: usize = 1 << 11;
 
 /// How long it may take to say goodbye: to clear the status, and to give back the Lease.

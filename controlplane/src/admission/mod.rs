@@ -49,15 +49,15 @@ struct Draft {
 }
 
 impl Draft {
-    fn of(id: &Id, value: Value) -> Self {
+    fn of(id: &Id, value: &Value) -> Self {
         let version = Version {
             id: id.clone(),
             uid: String::new(),
             resource_version: String::new(),
         };
-        let class = ClassName::of_manifest(&value);
+        let class = ClassName::of_manifest(value);
         let mut store = Store::default();
-        store.update([Change::Object(Arc::new(version), value)]);
+        store.update([Change::Object(Arc::new(version), value.into())]);
         Self {
             object: store.model().get(id).cloned(),
             class,
@@ -81,7 +81,7 @@ impl Draft {
 impl Proposal {
     /// The object `id` is to be `new`, where it was `old`, if it was there.
     #[must_use]
-    pub fn new(id: Id, new: Value, old: Option<Value>) -> Self {
+    pub fn new(id: Id, new: &Value, old: Option<&Value>) -> Self {
         Self {
             new: Draft::of(&id, new),
             old: old.map(|old| Draft::of(&id, old)),

@@ -37,11 +37,11 @@ fn put(store: &mut Store, manifest: &Value) {
         uid: "u".to_owned(),
         resource_version: VERSION.fetch_add(1, Ordering::Relaxed).to_string(),
     };
-    store.update([Change::Object(Arc::new(version), manifest.clone())]);
+    store.update([Change::Object(Arc::new(version), manifest.into())]);
 }
 
 fn judge(store: &Store, new: &Value, old: Option<&Value>) -> Judgement {
-    let proposal = Proposal::new(id_of(new), new.clone(), old.cloned());
+    let proposal = Proposal::new(id_of(new), new, old);
     let around = Surroundings::of(store.model(), &settings(), &proposal);
     proposal.judge(&around, &settings(), NOW)
 }
@@ -213,7 +213,7 @@ fn inquiries_see_their_batch() {
             uid: "u".to_owned(),
             resource_version: "1".to_owned(),
         };
-        Change::Object(Arc::new(version), manifest)
+        Change::Object(Arc::new(version), (&manifest).into())
     };
     let mut store = Store::default();
     store.update([ask(), object("a")]);

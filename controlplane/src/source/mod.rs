@@ -6,6 +6,7 @@
 pub mod decode;
 pub mod directory;
 mod inquiry;
+mod object_text;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub mod store;
@@ -15,13 +16,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use self::decode::{Document, Unreadable};
 use crate::feedback::Feedback;
 use crate::model::{Id, Kind, ObjectName, SharedText};
 use crate::problem::{Problem, Version};
 pub use inquiry::Inquiry;
+pub use object_text::ObjectText;
 
 /// Something that knows objects and follows their changes. It has a thread to itself.
 pub trait Source: Send {
@@ -65,9 +65,9 @@ pub type Stopper = Box<dyn Fn() + Send + Sync>;
 pub enum Change {
     /// The documents of a file, instead of those that it had.
     File(Arc<Path>, Contents),
-    /// An object of a cluster is there in this version. The value may lack `apiVersion` and `kind`, as the items of a
+    /// An object of a cluster is there in this version. It may lack `apiVersion` and `kind`, as the items of a
     /// list do. A version that is there already costs nothing.
-    Object(Arc<Version>, Value),
+    Object(Arc<Version>, ObjectText),
     /// An object of a cluster is no more.
     Deleted(Id),
     /// What a cluster has in this scope follows as a whole: the first time, and again after a gap in the watch.

@@ -40,7 +40,7 @@ impl Cluster {
         value["metadata"]["uid"] = json!(version.uid);
         value["metadata"]["resourceVersion"] = json!(version.resource_version);
         self.objects.insert(id, (version.clone(), value.clone()));
-        Change::Object(version, value)
+        Change::Object(version, (&value).into())
     }
 
     /// Somebody deletes an object. Gives the event of a watch, where it was there.
@@ -61,7 +61,7 @@ impl Cluster {
                 fields.remove("kind");
                 fields.remove("apiVersion");
             }
-            Change::Object(version.clone(), item)
+            Change::Object(version.clone(), (&item).into())
         }));
         batch.push(Change::Listed(Scope::all(kind)));
         batch

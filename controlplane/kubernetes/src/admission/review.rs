@@ -57,7 +57,7 @@ impl Review {
         match identify(&new) {
             Ok(ManifestIdentity::Known(id)) if is_judged(id.kind) => {
                 let old = Some(old).filter(|old| old.is_object());
-                Ok(Some(Proposal::new(id, new, old)))
+                Ok(Some(Proposal::new(id, &new, old.as_ref())))
             }
             Ok(_) => Ok(None),
             Err(invalid) => Err(format!("Headgate cannot read this: {invalid}")),

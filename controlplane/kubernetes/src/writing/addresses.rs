@@ -9,6 +9,7 @@ use super::status::StatusAddress;
 use crate::access::ApiConnection;
 use crate::reply::{Failure, Page};
 use headgate_controlplane::model::ObjectName;
+use headgate_controlplane::source::ObjectText;
 
 /// Where the addresses are to be found. The flags of the same names mean what they mean for ingress-nginx.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,7 +171,8 @@ pub(crate) async fn serving_pods(
             .request(request)
             .await
             .map_err(|error| Failure::of(&error))?;
-        page.items.unwrap_or_default()
+        let items = page.items.unwrap_or_default();
+        items.iter().map(ObjectText::value).collect()
     };
     pods.retain(is_ready);
     Ok(pods)

@@ -1,6 +1,7 @@
 //! `status.loadBalancer` of Ingresses and Services: where clients reach them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -51,20 +52,25 @@ pub(crate) fn patch(addresses: &BTreeSet<StatusAddress>) -> Value {
     json!({ "status": { "loadBalancer": { "ingress": elements } } })
 }
 
+/// Thousands of objects say the same.
+type Shared = Arc<BTreeSet<StatusAddress>>;
+
 /// Which objects of a kind say what, and what they are to say.
 #[derive(Debug, Default)]
 pub(crate) struct Statuses {
     /// What those of them say that are ours, or were, where that alone is taken back; `None` where whatever says the
     /// published addresses has them from us. A Service of somebody else's may say the same: by it clients get here.
-    said: Option<BTreeMap<ObjectName, BTreeSet<StatusAddress>>>,
+    said: Option<BTreeMap<ObjectName, Shared>>,
     /// What some of them want to say instead of the published addresses.
-    wishes: BTreeMap<ObjectName, BTreeSet<StatusAddress>>,
+    wishes: BTreeMap<ObjectName, Shared>,
     /// As the API has them.
-    there: BTreeMap<ObjectName, BTreeSet<StatusAddress>>,
+    there: BTreeMap<ObjectName, Shared>,
     /// Whether each is served here.
     ours: BTreeMap<ObjectName, bool>,
     /// Where clients connect; empty while that is not known.
-    published: BTreeSet<StatusAddress>,
+    published: Shared,
+    /// No address.
+    none: Shared,
     /// What may have to be written.
     due: BTreeSet<ObjectName>,
     /// What was refused, until it is tried again.
@@ -82,6 +88,7 @@ impl Statuses {
 
     /// The API has this object, with these addresses in its status.
     pub(crate) fn seen(&mut self, name: &ObjectName, addresses: BTreeSet<StatusAddress>) {
+        let addresses = self.shared(addresses);
         if self.there.get(name) != Some(&addresses) {
             self.there.insert(name.clone(), addresses);
             self.due.insert(name.clone());
@@ -92,7 +99,7 @@ impl Statuses {
     /// What it wants to say, if it is ours.
     pub(crate) fn wishes(&mut self, name: &ObjectName, wish: Option<StatusAddress>) {
         let before = match wish {
-            Some(wish) => self.wishes.insert(name.clone(), BTreeSet::from([wish])),
+            Some(wish) => self.wishes.insert(name.clone(), BTreeSet::from([wish]).into()),
             None => self.wishes.remove(name),
         };
         if before.as_ref() != self.wishes.get(name) {
@@ -147,7 +154,14 @@ impl Statuses {
         }
     }
 
-    fn wanted(&self, name: &ObjectName) -> &BTreeSet<StatusAddress> {
+    /// Addresses in a place that others share, where they are what most say.
+    fn shared(&self, addresses: BTreeSet<StatusAddress>) -> Shared {
+        let known = [&self.none, &self.published];
+        let known = known.into_iter().find(|known| ***known == addresses);
+        known.map_or_else(|| addresses.into(), Arc::clone)
+    }
+
+    fn wanted(&self, name: &ObjectName) -> &Shared {
         self.wishes.get(name).unwrap_or(&self.published)
     }
 
@@ -168,8 +182,8 @@ impl Statuses {
 
     /// Where clients connect from now on.
     pub(crate) fn publish(&mut self, addresses: BTreeSet<StatusAddress>) {
-        if self.published != addresses {
-            self.published = addresses;
+        if *self.published != addresses {
+            self.published = addresses.into();
             self.review();
         }
     }
@@ -187,7 +201,7 @@ impl Statuses {
             };
             let wanted = self.wanted(&name);
             if *ours && there != wanted && !wanted.is_empty() {
-                return Some((name.clone(), wanted.clone()));
+                return Some((name.clone(), BTreeSet::clone(wanted)));
             }
             // Of what is not ours, only what we have said is taken back.
             let said = match &self.said {
@@ -203,6 +217,7 @@ impl Statuses {
 
     /// It was written; the watch will say so later.
     pub(crate) fn written(&mut self, name: &ObjectName, addresses: BTreeSet<StatusAddress>) {
+        let addresses = self.shared(addresses);
         if let Some(there) = self.there.get_mut(name) {
             *there = addresses;
         }
@@ -232,6 +247,13 @@ impl Statuses {
 
     pub(crate) fn has_postponed(&self) -> bool {
         !self.postponed.is_empty()
+    }
+
+    /// How many sets of addresses it holds beside the published one and the empty one.
+    #[cfg(test)]
+    pub(super) fn sets(&self) -> usize {
+        let shared = |there: &&Shared| Arc::ptr_eq(there, &self.published) || Arc::ptr_eq(there, &self.none);
+        self.there.values().filter(|there| !shared(there)).count()
     }
 
     /// The objects that say where we are, when nobody is left to serve them.

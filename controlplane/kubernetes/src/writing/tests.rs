@@ -163,6 +163,25 @@ fn the_status_is_written_where_it_says_something_else() {
 }
 
 #[test]
+fn thousands_that_say_the_same_share_it() {
+    let mut statuses = Statuses::default();
+    statuses.publish(addresses(&["192.0.2.1", "192.0.2.2"]));
+    for n in 0..10 {
+        let ingress = name(&format!("i{n}"));
+        statuses.seen(&ingress, BTreeSet::new());
+        statuses.became(&ingress, &Standing::InForce);
+    }
+    while let Some((ingress, addresses)) = statuses.next() {
+        statuses.written(&ingress, addresses);
+    }
+    statuses.seen(&name("i3"), addresses(&["192.0.2.1", "192.0.2.2"]));
+    assert_eq!(statuses.sets(), 0);
+    statuses.seen(&name("i3"), addresses(&["192.0.2.1"]));
+    assert_eq!(statuses.sets(), 1);
+    assert_eq!(statuses.farewell().len(), 9);
+}
+
+#[test]
 fn what_was_said_of_an_ingress_is_taken_back_when_it_is_not_ours_any_more() {
     let mut statuses = Statuses::default();
     let here = addresses(&["203.0.113.1"]);

@@ -9,9 +9,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use super::{Change, Contents, Inquiry, Scope, Unit};
+use super::{Change, Contents, Inquiry, ObjectText, Scope, Unit};
 use crate::feedback::Standing;
 use crate::few::FewSet;
 use crate::model::config_map::WantedConfigMaps;
@@ -147,7 +145,7 @@ impl Store {
     fn take(&mut self, change: Change, touched: &mut BTreeSet<Id>) {
         match change {
             Change::File(path, contents) => self.file(&path, contents, touched),
-            Change::Object(version, value) => self.object(version, value, touched),
+            Change::Object(version, text) => self.object(version, &text, touched),
             Change::Deleted(id) => {
                 if let Some(listed) = self.listing_of(&id) {
                     listed.remove(&id);
@@ -164,7 +162,7 @@ impl Store {
         }
     }
 
-    fn object(&mut self, version: Arc<Version>, value: Value, touched: &mut BTreeSet<Id>) {
+    fn object(&mut self, version: Arc<Version>, text: &ObjectText, touched: &mut BTreeSet<Id>) {
         let id = version.id.clone();
         if let Some(listed) = self.listing_of(&id) {
             listed.insert(id.clone());
@@ -174,7 +172,7 @@ impl Store {
             return;
         }
         self.withdraw_object(&id, touched);
-        let mut definition = Definition::of_object(&id, value, &self.wanted);
+        let mut definition = Definition::of_object(&id, text.value(), &self.wanted);
         // Of most pods the neighbour in the order of names is of the same Deployment.
         if let Some((_, neighbour)) = self.objects.range::<Id, _>(..&id).next_back() {
             definition.share(neighbour);
