@@ -38,8 +38,8 @@ pub(super) fn objects(size: &Size) -> Vec<Value> {
     objects.extend((0..size.ingresses).map(|n| slice(n, (n..size.endpoints).step_by(size.ingresses))));
     objects.extend((0..size.policies).map(|n| policy(n, size.ingresses.max(1))));
     objects.push(probe_service());
-    objects.push(probe_ingress(0));
-    objects.push(probe_slice(0));
+    objects.push(probe_ingress(false));
+    objects.push(probe_slice(false));
     objects
 }
 
@@ -128,9 +128,9 @@ fn probe_service() -> Value {
     })
 }
 
-/// Whether there is the path `/path` changes with each step.
-pub(super) fn probe_ingress(step: usize) -> Value {
-    let path = if step.is_multiple_of(2) { "/other" } else { "/path" };
+/// With the path `/path`, or another instead.
+pub(super) fn probe_ingress(with_path: bool) -> Value {
+    let path = if with_path { "/path" } else { "/other" };
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"namespace": "team-0", "name": "probe"},
         "spec": {"ingressClassName": "headgate", "rules": [{"host": "probe.example.com", "http": {"paths": [
@@ -140,12 +140,12 @@ pub(super) fn probe_ingress(step: usize) -> Value {
     })
 }
 
-/// Whether there is an endpoint, which refuses connections, changes with each step.
-pub(super) fn probe_slice(step: usize) -> Value {
-    let endpoints = if step.is_multiple_of(2) {
-        json!([])
-    } else {
+/// With an endpoint, which refuses connections, or without.
+pub(super) fn probe_slice(with_endpoint: bool) -> Value {
+    let endpoints = if with_endpoint {
         json!([{"addresses": ["127.0.0.62"], "conditions": {"ready": true}}])
+    } else {
+        json!([])
     };
     json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",

@@ -70,8 +70,11 @@ pub(crate) fn run(options: &KubernetesOptions) -> Result<()> {
     let mut memory = [
         Row::new("MiB of the control plane"),
         Row::new("the most that it ever had"),
+        Row::new("its part, what it shares divided by who shares it"),
         Row::new("MiB of the dataplane"),
         Row::new("the most that it ever had"),
+        Row::new("its part"),
+        Row::new("both together, what they share counted once"),
     ];
     let mut idle = Row::new("transactions by 1,000 heartbeats of nodes and conditions of pods");
     let mut written = Row::new("s from then until the status of each Ingress is written, the first time");
@@ -82,16 +85,13 @@ pub(crate) fn run(options: &KubernetesOptions) -> Result<()> {
             written.push(statuses(&server, size.ingresses)?.as_secs_f64());
         }
         let mut probe = Probe::open(gateway.http, gateway.metrics)?;
-        for change in 0..options.changes {
-            routes.push(probe.route(&server, change)?);
-            endpoints.push(probe.endpoint(&server, change)?);
+        for _ in 0..options.changes {
+            routes.push(probe.route(&server)?);
+            endpoints.push(probe.endpoint(&server)?);
         }
         idle.push(probe.heartbeats(&server)? as f64);
-        let fields = [&gateway.controlplane, &gateway.dataplane]
-            .into_iter()
-            .flat_map(|process| ["VmRSS:", "VmHWM:"].map(|field| (process.0.id(), field)));
-        for (row, (process, field)) in memory.iter_mut().zip(fields) {
-            row.push(kib(process, field)? / 1024.0);
+        for (row, mib) in memory.iter_mut().zip(gateway.memory()?) {
+            row.push(mib);
         }
     }
     let title = format!(
@@ -232,15 +232,34 @@ impl Planes {
             _directory: directory,
         })
     }
+
+    /// MiB of the control plane: resident, the most that ever was, and its part; of the dataplane; and of both together.
+    fn memory(&self) -> Result<[f64; 7]> {
+        let of = |plane: &Ended| -> Result<[f64; 3]> {
+            let fields = [
+                ("status", "VmRSS:"),
+                ("status", "VmHWM:"),
+                ("smaps_rollup", "Pss:"),
+            ];
+            let mut mib = [0.0; 3];
+            for (mib, (file, field)) in mib.iter_mut().zip(fields) {
+                *mib = kib(plane.0.id(), file, field)? / 1024.0;
+            }
+            Ok(mib)
+        };
+        let [[a, b, c], [d, e, f]] = [of(&self.controlplane)?, of(&self.dataplane)?];
+        Ok([a, b, c, d, e, f, c + f])
+    }
 }
 
-/// KiB that a field of proc(5)'s `status` says: `VmRSS:` is what a process has resident, `VmHWM:` the most it ever had.
-fn kib(process: u32, field: &str) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field));
+/// KiB that a field of a file of proc(5) says. Of `status`, `VmRSS:` is what a process has resident, `VmHWM:` the most it
+/// ever had; of `smaps_rollup`, `Pss:` counts each page by the share that the process has of it.
+fn kib(process: u32, file: &str, field: &str) -> Result<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/{file}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
     match line.and_then(|line| line.trim().split(' ').next()?.parse().ok()) {
         Some(kib) => Ok(kib),
-        None => bail!("process {process} has no {field}"),
+        None => bail!("{file} of process {process} has no {field}"),
     }
 }
 
