@@ -117,6 +117,9 @@ impl Intake {
         let mut reaction = Reaction::default();
         if let Said::Fetched(found) = said {
             self.fetched(scope, found, &mut reaction);
+        } else if let Some(id) = scope.single().filter(|id| self.fetching.remove(id)) {
+            // It may not be asked for; what may be listed can be followed, and what may not is told.
+            self.start_one(&id, &mut reaction);
         } else if self.streams.contains_key(scope) {
             self.hear(scope, said, &mut reaction);
         }

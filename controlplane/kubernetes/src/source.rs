@@ -283,9 +283,8 @@ impl Streams {
                     }
                 }
                 Order::Fetch(id) => {
-                    let backoff = Backoff::between(self.patience.pauses);
-                    self.tasks
-                        .spawn(fetch(id, self.connection.clone(), backoff, self.say.clone()));
+                    let fetching = fetch(id, self.connection.clone(), self.patience, self.say.clone());
+                    self.tasks.spawn(fetching);
                 }
             }
         }
@@ -298,19 +297,20 @@ impl Streams {
 }
 
 /// Asks for one object until there is an answer.
-async fn fetch(id: Id, connection: ApiConnection, mut backoff: Backoff, say: mpsc::Sender<Message>) {
-    loop {
-        match get(&id, &connection).await {
-            Ok(found) => {
-                // Where nobody listens any more, nobody misses it.
-                let _ = say.send((Scope::one(&id), Said::Fetched(found))).await;
-                return;
-            }
+async fn fetch(id: Id, connection: ApiConnection, patience: Patience, say: mpsc::Sender<Message>) {
+    let mut backoff = Backoff::between(patience.pauses);
+    let said = loop {
+        let answer = timeout(patience.answer, get(&id, &connection)).await;
+        match answer.unwrap_or_else(|_| Err(Failure::Unreachable("no answer".to_owned()))) {
+            Ok(found) => break Said::Fetched(found),
+            Err(failure @ Failure::Forbidden(_)) => break Said::Trouble(failure),
             Err(Failure::Unauthorized(_) | Failure::Unreachable(_)) => connection.renew().await,
             Err(_) => {}
         }
         tokio::time::sleep(backoff.pause()).await;
-    }
+    };
+    // Where nobody listens any more, nobody misses it.
+    let _ = say.send((Scope::one(&id), said)).await;
 }
 
 async fn get(id: &Id, connection: &ApiConnection) -> Result<Option<(Version, Value)>, Failure> {

@@ -33,6 +33,19 @@ fn what_went_while_the_server_was_away_is_gone() {
     assert_eq!(pods(&bed), ["b", "c"]);
 }
 
+/// A Secret is asked for when an Ingress comes to name it.
+#[test]
+fn a_secret_whose_answer_never_comes_is_asked_for_again() {
+    let server = server();
+    server.store().apply(&secret("one", "eA==")).expect("a Secret");
+    let mut bed = Bed::on(server);
+    bed.until_complete();
+    let hang = Fault::hang().verbs(["get"]).resources(["secrets"]).times(1);
+    bed.server.faults().add(hang);
+    bed.apply(&ingress("web", "h.example.com", "web", Some("one")));
+    bed.until_there(&id(Kind::Secret, "shop", "one"));
+}
+
 #[test]
 fn a_server_that_restarts_is_met_again_where_the_watch_was() {
     let mut bed = Bed::new();

@@ -175,6 +175,22 @@ fn what_was_asked_for_does_not_undo_what_the_watch_has_said_meanwhile() {
     assert_eq!(bench.take_changes(), ["- Secret shop/two"]);
 }
 
+/// A role with `list` and `watch`, and without `get`.
+#[test]
+fn a_secret_that_may_not_be_asked_for_is_followed() {
+    let mut bench = Bench::new(&[], &[]);
+    bench.list_all_but(&[]);
+    bench.say(&INGRESSES, there(Kind::Ingress, &ingress("a", &["one"])));
+    assert_eq!(bench.fetches, [secret("one")]);
+    let one = Scope::one(&secret("one"));
+    bench.say(&one, forbidden("secrets"));
+    assert!(bench.runs(&one) && bench.runs(&SECRETS));
+    bench.say(&one, forbidden("secrets \"one\""));
+    assert!(bench.troubles[0].contains("cannot list"), "{:?}", bench.troubles);
+    bench.say(&INGRESSES, there(Kind::Ingress, &ingress("a", &[])));
+    assert!(!bench.runs(&one));
+}
+
 #[test]
 fn secrets_that_are_forbidden_together_are_followed_one_by_one() {
     let mut bench = Bench::new(&[], &[secret("default")]);
