@@ -9,7 +9,10 @@
 use std::{fs, net::IpAddr, net::Ipv4Addr, sync::MutexGuard, time::Duration};
 
 use headgate_lab::{
-    Gateway, GatewayOptions, Lab, Process, Shop, address, client::Curl, pod::READY, wait_until,
+    Gateway, GatewayOptions, Lab, Process, Shop, address,
+    client::{Curl, nc_udp},
+    pod::READY,
+    wait_until,
 };
 use serde_json::{Value, json};
 
@@ -144,24 +147,25 @@ impl Way {
         };
         let mut command = namespace.command(program());
         let at = format!("{}:{PORT}", self.pod());
-        command.args(["lab", "pod", "--name", &self.name(), "--http", &at]);
+        command.args(["lab", "pod", "--name", &self.name(), "--http", &at, "--udp", &at]);
         Process::spawn_until("a pod", command, READY, SOON).unwrap()
     }
 
     fn objects(self) -> Vec<Value> {
         let (name, labels) = (self.name(), json!({"app": "behind"}));
         let port = json!({"name": "http", "protocol": "TCP", "port": PORT});
+        let datagrams = json!({"name": "datagrams", "protocol": "UDP", "port": PORT});
         let backend = json!({"service": {"name": name, "port": {"number": PORT}}});
         vec![
             json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "shop", "name": name, "labels": labels},
                    "status": {"phase": "Running", "podIP": self.pod(), "podIPs": [{"ip": self.pod()}],
                               "conditions": [{"type": "Ready", "status": "True"}]}}),
             json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "shop", "name": name},
-                   "spec": {"externalIPs": [self.service()], "ports": [port]}}),
+                   "spec": {"externalIPs": [self.service()], "ports": [port, datagrams]}}),
             json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
                    "metadata": {"namespace": "shop", "name": format!("{name}-x"),
                                 "labels": {"kubernetes.io/service-name": name}},
-                   "ports": [port], "endpoints": [{"addresses": [self.pod()]}]}),
+                   "ports": [port, datagrams], "endpoints": [{"addresses": [self.pod()]}]}),
             json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
                    "metadata": {"namespace": "shop", "name": name},
                    "spec": {"ingressClassName": "headgate", "rules": [{"host": self.host(), "http": {"paths": [
@@ -329,6 +333,8 @@ impl Bed {
             "{way:?}"
         );
         assert!(at_service(1).is_err(), "{way:?}: policies hold");
+        let said = nc_udp(&self.lab.clients, way.service(), PORT, "hello").unwrap();
+        assert_eq!(said, format!("{} hello", way.name()), "{way:?}");
         let long = format!("{service}bytes/1000000");
         let curl = Curl::new(&self.lab.clients).from(address::client(0).0);
         let answer = curl.get(&long).unwrap();
