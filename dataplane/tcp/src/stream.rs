@@ -72,9 +72,10 @@ impl TcpStream {
         let tcb = &mut connection.tcb;
         if tcb.receiver.unread() == 0 {
             return match (tcb.state(), tcb.end) {
+                // Whatever came after the end: the reader has everything.
+                _ if tcb.receiver.finished() => Poll::Ready(Ok(0)),
                 (TcpState::Closed, ConnectionEnd::Closed) => Poll::Ready(Ok(0)),
                 (TcpState::Closed, _) => Poll::Ready(Err(connection.error())),
-                _ if tcb.receiver.finished() => Poll::Ready(Ok(0)),
                 _ => {
                     connection.reader = Some(context.waker().clone());
                     Poll::Pending

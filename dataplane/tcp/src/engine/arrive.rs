@@ -123,8 +123,11 @@ impl Tcb {
         }
     }
 
-    /// RFC 5961, section 3.2: only one that is exactly the next in order.
+    /// RFC 5961, section 3.2: only one that is exactly the next in order; and none in TIME-WAIT (RFC 1337).
     fn arrives_reset(&mut self, pool: &mut BlockPool, segment: &Segment<'_>, now: Nanos) -> SegmentAnswer {
+        if self.state == TcpState::TimeWait {
+            return SegmentAnswer::None;
+        }
         if segment.sequence == self.receiver.next {
             self.finish(pool, ConnectionEnd::Reset);
         } else {

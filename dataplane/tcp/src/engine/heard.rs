@@ -50,6 +50,9 @@ impl Sender {
             self.recovery.stalled = None;
             self.since = heard.now;
             self.forget(pool, heard.ack);
+            if self.recovery.shrunk.is_some() {
+                self.try_full(heard.now);
+            }
         }
         self.measure(&delivery, heard, progress);
         if duplicate {

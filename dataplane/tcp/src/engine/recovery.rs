@@ -48,6 +48,7 @@ pub(crate) struct Recovery {
     pub(super) widened: Option<Seq>,
     pub(super) persistence: u8,
     pub(super) reordering: Option<Nanos>,
+    pub(super) shrunk: Option<Shrunk>,
 }
 
 /// RFC 6937 with the safe bound of its successor.
@@ -57,6 +58,16 @@ pub(super) struct Reduction {
     pub(super) out: u32,
     /// Bytes under way when recovery began.
     pub(super) flight: u32,
+}
+
+/// Segments that were made smaller because full ones may not pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shrunk {
+    /// What full ones hold.
+    pub(super) full: u32,
+    /// When to try them again.
+    pub(super) again: Nanos,
+    pub(super) times: u8,
 }
 
 /// What was before a reduction.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use headgate_net::clock::Nanos;
 
-use super::recovery::Phase;
+use super::recovery::{Phase, Shrunk};
 use super::scoreboard::Delivery;
 use super::sender::{Sender, Timer};
 
@@ -14,6 +14,8 @@ const WORST_DELAY: Duration = Duration::from_millis(200);
 const LEAST_PROBE: Duration = Duration::from_millis(2);
 /// How often the same segments time out before their size is suspected (RFC 4821, section 7.7), and to what it falls.
 const BLACK_HOLE: u8 = 2;
+/// Until full segments are tried again, the first time.
+const RETRY: Duration = Duration::from_secs(10);
 const BASE_MSS: [u32; 2] = [1_024, 512];
 
 impl Sender {
@@ -65,26 +67,47 @@ impl Sender {
         self.recovery.reordering = None;
         self.recovery.duplicates = 0;
         self.board.lose_all();
+        self.suspect_black_hole(now);
         self.cubic.set_window(self.mss);
         self.since = now;
-        self.suspect_black_hole();
     }
 
-    /// Routers that drop what is too large and say nothing: smaller segments are tried, and kept if they pass.
-    fn suspect_black_hole(&mut self) {
+    /// Routers that drop what is too large and say nothing: smaller segments are tried, and kept for a while if they pass. An
+    /// outage looks the same, so full ones are tried again, each time later.
+    fn suspect_black_hole(&mut self, now: Nanos) {
         let step = self.recovery.backoff.checked_sub(BLACK_HOLE).map(usize::from);
         let Some(mss) = step.and_then(|step| BASE_MSS.get(step / 2)) else {
             return;
         };
         let full = self.board.get(0).is_some_and(|record| record.length() > *mss);
         if full && *mss < self.mss {
+            let before = self.recovery.shrunk;
+            let times = before.map_or(0, |shrunk| shrunk.times);
+            self.recovery.shrunk = Some(Shrunk {
+                full: before.map_or(self.mss, |shrunk| shrunk.full),
+                again: now.after(RETRY * (1 << times.min(6))),
+                times: times + 1,
+            });
             self.mss = *mss;
             self.cubic.set_mss(*mss);
         }
     }
 
+    /// Something was acknowledged: it may be time to try full segments again.
+    pub(super) fn try_full(&mut self, now: Nanos) {
+        if let Some(shrunk) = self
+            .recovery
+            .shrunk
+            .filter(|shrunk| shrunk.again <= now && self.mss < shrunk.full)
+        {
+            self.mss = shrunk.full;
+            self.cubic.set_mss(shrunk.full);
+        }
+    }
+
     /// The path takes segments of `mss` bytes at most: what is under way and longer is lost, though not for want of room.
     pub(crate) fn narrow(&mut self, mss: u32, now: Nanos) {
+        self.recovery.shrunk = None;
         self.mss = mss;
         self.cubic.set_mss(mss);
         self.board.lose_longer(mss);

@@ -106,6 +106,24 @@ scripts! {
         0.3 < R 2:2 ack 0
         0.3 count time_wait 1
     ");
+    // What was read to its end is at its end, whatever comes after.
+    a_reset_after_the_end_does_not_take_it_back: format!("{OPEN}
+        0.1 < FP. 1:11 ack 1 win 1000
+        0.1 > . 1:1 ack 12
+        0.1 read 10
+        0.2 < R 12:12 ack 0
+        0.2 eof
+        0.2 broken ConnectionReset
+    ");
+    a_reset_does_not_end_time_wait_before_it_was_read: format!("{OPEN}
+        0.1 close
+        0.1 > F. 1:1 ack 1
+        0.2 < FP. 1:11 ack 2 win 1000
+        0.2 > . 2:2 ack 12
+        0.3 < R 12:12 ack 0
+        0.3 read 10
+        0.3 eof
+    ");
     // RFC 9293, section 3.6.1: a SYN beyond what was used opens the connection anew.
     time_wait_gives_way_to_a_new_call: format!("{OPEN}
         0.1 drop

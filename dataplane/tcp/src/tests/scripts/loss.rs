@@ -219,4 +219,28 @@ scripts! {
         0.260 > P. 501:1001 ack 1
         0.280 < . 1:1 ack 1001 win 65535
     ");
+    // An outage looks as a path that drops what is large (RFC 4821, section 7.7): full segments are tried again.
+    segments_grow_again_after_an_outage: format!("{OPEN_BARE}
+        0.020 write 1460
+        0.020 > P. 1:1461 ack 1
+        0.240 > P. 1:1461 ack 1
+        0.680 > . 1:1025 ack 1
+        1.560 > . 1:1025 ack 1
+        3.320 > . 1:513 ack 1
+        3.340 < . 1:1 ack 513 win 65535
+        3.340 > . 513:1025 ack 1
+        3.340 > P. 1025:1461 ack 1
+        3.360 < . 1:1 ack 1461 win 65535
+        3.360 write 600
+        3.360 > . 1461:1973 ack 1
+        3.360 > P. 1973:2061 ack 1
+        3.380 < . 1:1 ack 2061 win 65535
+        30.0 write 1000
+        30.0 > . 2061:2573 ack 1
+        30.0 > P. 2573:3061 ack 1
+        30.02 < . 1:1 ack 3061 win 65535
+        30.02 write 1460
+        30.02 > P. 3061:4521 ack 1
+        30.04 < . 1:1 ack 4521 win 65535
+    ");
 }
