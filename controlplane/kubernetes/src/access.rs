@@ -42,7 +42,11 @@ pub enum Access {
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     /// Not in a pod, or in one without a token.
-    #[error("cannot read the pod's service account: {}", chain(.0))]
+    #[error(
+        "cannot read the pod's service account: {}; in a pod KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are set \
+         and its token is mounted, elsewhere --kubeconfig names the cluster",
+        chain(.0)
+    )]
     InCluster(#[from] InClusterError),
     /// The kubeconfig.
     #[error("{}: {}", .path.display(), chain(.source))]

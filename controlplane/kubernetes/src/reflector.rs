@@ -225,6 +225,12 @@ impl Reflector {
             Failure::Later(_, Some(wait)) => self.backoff.pause().max(*wait),
         };
         self.failures += 1;
+        // A version that the server does not take, or one from its future (a store that was restored: it says 504), does not
+        // get better by being asked for again.
+        let refused = matches!(failure, Failure::Later(..)) && self.failures >= BLIPS;
+        if refused || matches!(failure, Failure::Invalid(_)) {
+            self.known = None;
+        }
         let transient = matches!(failure, Failure::Unreachable(_) | Failure::Later(_, None));
         self.down = transient;
         if !matches!(failure, Failure::Unreachable(_) | Failure::Later(..)) || self.failures >= BLIPS {

@@ -16,6 +16,7 @@ pub(super) const LOOK: Duration = Duration::from_secs(5);
 /// Shows what the files hold, for ever. What cannot be used is told once, and the certificate of before stays.
 pub(super) async fn follow(certificate: PathBuf, key: PathBuf, look: Duration, shown: Arc<Shown>) {
     let mut last = None;
+    let mut consequence = "until it is mended nobody is answered";
     loop {
         // Small files; a mount that hangs holds nothing up but this.
         let paths = (certificate.clone(), key.clone());
@@ -27,9 +28,12 @@ pub(super) async fn follow(certificate: PathBuf, key: PathBuf, look: Duration, s
                 Err(error) => Err(error.clone()),
             };
             match certified {
-                Ok(certified) => shown.show(certified),
+                Ok(certified) => {
+                    shown.show(certified);
+                    consequence = "the certificate of before stays";
+                }
                 Err(error) => tracing::error!(
-                    "--validating-webhook-certificate, --validating-webhook-key: {error}; the certificate of before stays"
+                    "--validating-webhook-certificate, --validating-webhook-key: {error}; {consequence}"
                 ),
             }
             last = Some(read);

@@ -192,3 +192,17 @@ fn what_cannot_be_used_is_told_at_once() {
         "{empty}"
     );
 }
+
+/// Tests run in no pod.
+#[test]
+fn outside_of_a_pod_it_is_said_what_is_looked_for() {
+    let outside = crate::Watching {
+        access: crate::Access::InCluster,
+        ..options(std::path::Path::new(""))
+    };
+    let error = Kubernetes::start(outside).expect_err("no source").to_string();
+    assert!(
+        error.contains("KUBERNETES_SERVICE_HOST") && error.contains("--kubeconfig"),
+        "{error}"
+    );
+}

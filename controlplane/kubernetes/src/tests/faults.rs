@@ -81,6 +81,33 @@ fn errors_of_the_server_are_told_once_and_survived() {
     bed.until(|store| headgate_controlplane::harness::lines(store).is_empty());
 }
 
+/// A version that a server does not take, or one from the future of a store that was restored, is given up for a list.
+#[test]
+fn a_version_that_is_refused_again_and_again_is_forgotten() {
+    for (code, times) in [(422, 1), (504, 8)] {
+        let mut bed = Bed::new();
+        bed.apply(&pod("a", "10.0.0.1"));
+        bed.until_complete();
+        bed.server.journal().clear();
+        let refused = Fault::status(code)
+            .verbs(["watch"])
+            .resources(["pods"])
+            .times(times);
+        bed.server.faults().add(refused);
+        bed.server.close_watches();
+        // What comes before the refusal comes by the watch that is about to close.
+        while bed.server.journal().count(|entry| entry.resource == "pods") == 0 {
+            std::thread::yield_now();
+        }
+        bed.apply(&pod("b", "10.0.0.2"));
+        bed.until_there(&id(Kind::Pod, "shop", "b"));
+        let again = bed.server.journal().count(|entry| {
+            entry.resource == "pods" && (entry.verb == "list" || entry.query.contains("sendInitialEvents"))
+        });
+        assert!(again > 0, "{code}: the same version is asked for again");
+    }
+}
+
 #[test]
 fn a_server_that_asks_for_patience_gets_it() {
     let server = server();
