@@ -4,7 +4,7 @@
 //! [`Stack::egress`]; both take the time, and nothing here reads a clock. Tasks on the same thread see connections as
 //! [`TcpStream`]s, accepted or opened.
 //!
-//! Each connection is a state machine of its own, [`engine`], which knows nothing of the others. Around them stand what they
+//! Each connection is a state machine of its own, `engine`, which knows nothing of the others. Around them stand what they
 //! share: an index by a keyed hash, timers, memory in blocks from one budget, handshakes and TIME-WAIT as records
 //! without buffers, and a parser in front that lets no malformed packet through.
 //!
