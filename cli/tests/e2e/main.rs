@@ -10,6 +10,10 @@ mod counts;
 mod draining;
 mod flapping;
 mod flows;
+mod framing;
+#[allow(dead_code, reason = "some of it is for parsers alone")]
+#[path = "../framing/table.rs"]
+mod framing_table;
 mod host;
 mod http;
 mod l7_cores;

@@ -1,0 +1,137 @@
+//! Requests at the edge of the grammar through Headgate, nginx and haproxy: `tests/framing` has them, and what must come.
+
+mod exchange;
+mod gateways;
+mod pod;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use headgate_lab::Lab;
+
+use crate::framing_table::{Outcome, REQUESTS, Row, rows};
+use crate::support::lab;
+use gateways::Gateways;
+
+/// Where it is set, the columns of the peers and `today` are written anew from what is seen.
+const RECORD: &str = "HEADGATE_RECORD";
+/// Where it is set, only rows with this in their name are tried.
+const ONLY: &str = "HEADGATE_ROWS";
+
+/// What each gateway did: Headgate, nginx, haproxy.
+type Seen = [Outcome; 3];
+
+#[test]
+#[allow(
+    clippy::print_stdout,
+    reason = "what is not as wanted yet is for whoever runs it with --nocapture"
+)]
+fn requests_are_framed_as_the_table_says() {
+    let Some((lab, _turn)) = lab() else { return };
+    let gateways = Gateways::start(&lab).expect("the gateways");
+    let record = std::env::var_os(RECORD).is_some();
+    let only = std::env::var(ONLY).unwrap_or_default();
+    let mut wrong = Vec::new();
+    let mut wanted = Vec::new();
+    for (page, _) in REQUESTS {
+        let text = fs::read_to_string(file(page)).unwrap();
+        let rows = rows(&text).unwrap_or_else(|error| panic!("{page}.txt:{error}"));
+        let rows = rows.iter().filter(|row| row.name.contains(&only));
+        let seen: BTreeMap<&str, Seen> = rows
+            .clone()
+            .map(|row| (row.name.as_str(), see(&lab, &gateways, row)))
+            .collect();
+        if record {
+            write(page, &text, &seen);
+            continue;
+        }
+        for row in rows {
+            let seen = &seen[row.name.as_str()];
+            let here = |what: String| format!("{page}.txt, {}: {what}", row.name);
+            wrong.extend(faults(row, seen).into_iter().map(here));
+            if !row.today.is_empty() {
+                wanted.push(here(format!("is to be {}, is {}", row.ours, seen[0])));
+            }
+        }
+    }
+    let report = format!("{}\nnot as wanted yet:\n{}", wrong.join("\n"), wanted.join("\n"));
+    println!("{report}");
+    assert!(wrong.is_empty(), "{} faults:\n{report}", wrong.len());
+}
+
+/// Through each gateway in turn.
+fn see(lab: &Lab, gateways: &Gateways, row: &Row) -> Seen {
+    let ours = match row.today.as_slice() {
+        [] => std::slice::from_ref(&row.ours),
+        today => today,
+    };
+    let expected = [ours, &row.nginx, &row.haproxy];
+    let mut expected = expected.into_iter();
+    let fronts = gateways.fronts.each_ref();
+    fronts.map(|front| front.exchange(&lab.clients, row, expected.next().unwrap_or_default()))
+}
+
+/// What a row says that is not so.
+fn faults(row: &Row, [ours, nginx, haproxy]: &Seen) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut compare = |who: &str, said: &[Outcome], seen: &Outcome| {
+        if !said.contains(seen) {
+            let said: String = said.iter().map(|said| format!("\n    {said}")).collect();
+            faults.push(format!("{who} does not{said}, but\n    {seen}"));
+        }
+    };
+    compare("nginx", &row.nginx, nginx);
+    compare("haproxy", &row.haproxy, haproxy);
+    if row.today.is_empty() {
+        compare("Headgate", std::slice::from_ref(&row.ours), ours);
+    } else if *ours != row.ours {
+        compare("today's Headgate", &row.today, ours);
+    } else {
+        faults.push("`today` is out of date: it is as wanted".to_owned());
+    }
+    if row.stands_alone() && row.reason.is_empty() {
+        faults.push("both peers agree, ours differs, and no reason is given".to_owned());
+    }
+    faults
+}
+
+/// Writes what was seen into a page, where it does not say so already.
+fn write(page: &str, text: &str, seen: &BTreeMap<&str, Seen>) {
+    let rows = rows(text).unwrap_or_default();
+    let mut written = String::new();
+    let mut found: Option<(&Row, &Seen)> = None;
+    for text in text.lines() {
+        if let Some(name) = text.strip_prefix("# ") {
+            let row = rows.iter().find(|row| row.name == name);
+            found = row.zip(seen.get(name));
+        }
+        let word = text.split(' ').next().unwrap_or_default();
+        if found.is_some() && ["nginx", "haproxy", "today"].contains(&word) {
+            continue;
+        }
+        written += &format!("{text}\n");
+        if let (Some((row, [ours, nginx, haproxy])), "ours") = (found, word) {
+            written += &line("nginx", &row.nginx, nginx);
+            written += &line("haproxy", &row.haproxy, haproxy);
+            if *ours != row.ours {
+                written += &line("today", &row.today, ours);
+            }
+        }
+    }
+    fs::write(file(page), written).expect("a page that can be written");
+}
+
+/// The line of a column.
+fn line(name: &str, said: &[Outcome], seen: &Outcome) -> String {
+    let new = [seen.clone()];
+    let said = if said.contains(seen) { said } else { &new };
+    let all: Vec<String> = said.iter().map(Outcome::to_string).collect();
+    format!("{name:<7} {}\n", all.join(" or "))
+}
+
+fn file(page: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/framing/requests/{page}.txt"))
+}
