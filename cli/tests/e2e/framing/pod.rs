@@ -150,7 +150,9 @@ impl Request {
         let name = escaped(name).to_ascii_lowercase();
         match name.as_str() {
             "host" => self.host.push(escaped(value)),
-            "transfer-encoding" if value == b"chunked" && !self.chunked => self.chunked = true,
+            "transfer-encoding" if value.eq_ignore_ascii_case(b"chunked") && !self.chunked => {
+                self.chunked = true;
+            }
             "content-length" if self.length.is_none() => {
                 let digits = std::str::from_utf8(value).ok().filter(|v| !v.starts_with('+'));
                 self.length = Some(digits.and_then(|d| d.parse().ok()).ok_or_else(garbage)?);
