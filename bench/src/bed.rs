@@ -65,7 +65,7 @@ impl Bed {
         fs::write(directory.join("bench.yaml"), manifests)?;
         let run_dir = self.lab.directory().join("run");
         let log = self.lab.directory().join("headgate.log");
-        let mut command = self.lab.gateway.command(&self.headgate);
+        let mut command = self.lab.gateway.command_with_sysfs(&self.headgate);
         command
             .arg("run")
             .arg("--manifests")

@@ -71,7 +71,7 @@ fn vip() -> Ipv4Addr {
 
 /// Thousand packets a second through a plain forwarder.
 fn plain(bed: &Bed, sink: &Sink<'_>, options: &L4Options) -> Result<f64> {
-    let mut command = bed.lab.gateway.command(std::env::current_exe()?);
+    let mut command = bed.lab.gateway.command_with_sysfs(std::env::current_exe()?);
     command.args([
         "forward",
         "--port",

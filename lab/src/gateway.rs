@@ -98,7 +98,7 @@ impl Gateway {
 
     fn spawn_in(namespace: &Namespace, directory: &Path, options: &GatewayOptions) -> Result<Self> {
         let (run_dir, log) = (directory.join("run"), directory.join("headgate.log"));
-        let mut command = namespace.command(&options.program);
+        let mut command = namespace.command_with_sysfs(&options.program);
         command.args(["--log", &options.log, "run"]);
         match &options.objects {
             Objects::Directory(manifests) => command.arg("--manifests").arg(manifests),

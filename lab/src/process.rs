@@ -138,7 +138,7 @@ impl Process {
         })
     }
 
-    /// The child's process id: of the program itself, `ip netns exec` has become it.
+    /// The child's process id: of the program itself, what entered the namespace has become it.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -59,7 +59,7 @@ impl Lab {
     ///
     /// # Errors
     ///
-    /// Without privileges, or when a tool (`ip`, `ethtool`, `setpriv`, `setsid`) is missing.
+    /// Without privileges, or when a tool (`ip`, `ethtool`, `nsenter`, `setpriv`, `setsid`) is missing.
     pub fn build(options: LabOptions) -> Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),

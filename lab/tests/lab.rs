@@ -55,6 +55,27 @@ fn pods_answer_the_gateway_and_not_the_clients() {
     );
 }
 
+/// A mount namespace is made and left behind a grace period of the kernel: on a busy machine a curl that had its answer took
+/// more than ten seconds to end.
+#[test]
+fn commands_enter_no_other_namespace_than_that_of_the_network() {
+    if !privileged() {
+        return;
+    }
+    let lab = lab();
+    let inside = |kind: &str| {
+        let link = format!("/proc/self/ns/{kind}");
+        let said = lab
+            .pods
+            .run("readlink", &[&link], Duration::from_secs(5))
+            .unwrap();
+        (said.stdout.trim().to_owned(), std::fs::read_link(link).unwrap())
+    };
+    let ((mounts, ours), (network, other)) = (inside("mnt"), inside("net"));
+    assert_eq!(Path::new(&mounts), ours);
+    assert_ne!(Path::new(&network), other);
+}
+
 #[test]
 fn transfers_have_the_checksums_that_both_ends_compute() {
     if !privileged() {
