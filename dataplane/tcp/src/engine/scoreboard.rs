@@ -360,6 +360,7 @@ impl Scoreboard {
         for record in &mut self.records {
             if record.fate != Fate::Sacked || reneged {
                 record.fate = Fate::Lost;
+                record.segments = 1;
             }
         }
         self.recount();

@@ -86,3 +86,27 @@ proptest! {
         }
     }
 }
+
+/// A peer that had several segments and has them no more: sent again they are one, which may be had once.
+#[test]
+fn a_run_that_was_taken_back_is_one_segment() {
+    let mut board = Scoreboard::default();
+    let arrival = Arrival {
+        now: Nanos(2),
+        least: None,
+        premature: |_| false,
+    };
+    for start in [0, 10, 20] {
+        board.sent(Seq(start), Seq(start + 10), Nanos(1));
+    }
+    let mut blocks = SackBlocks::default();
+    blocks.push(Seq(10), Seq(30));
+    board.acknowledge(Seq(0), &blocks, &arrival);
+    assert_eq!(board.sacked_records(), 2);
+    board.acknowledge(Seq(10), &SackBlocks::default(), &arrival);
+    board.lose_all();
+    board.acknowledge(Seq(10), &blocks, &arrival);
+    assert!(board.is_consistent());
+    board.acknowledge(Seq(30), &SackBlocks::default(), &arrival);
+    assert_eq!((board.sacked_records(), board.sacked(), board.len()), (0, 0, 0));
+}
