@@ -42,7 +42,7 @@ impl Tcb {
             _ => {}
         }
         if self.is_old(segment, now) || !self.is_acceptable(segment) {
-            return self.not_acceptable(segment, now);
+            return self.not_acceptable(pool, segment, now);
         }
         if segment.has(RST) {
             return self.arrives_reset(pool, segment, now);
@@ -93,8 +93,16 @@ impl Tcb {
         self.receiver.acceptable(segment.sequence, end)
     }
 
-    fn not_acceptable(&mut self, segment: &Segment<'_>, now: Nanos) -> SegmentAnswer {
+    fn not_acceptable(&mut self, pool: &mut BlockPool, segment: &Segment<'_>, now: Nanos) -> SegmentAnswer {
         if segment.has(RST) {
+            // What answers a segment of ours from before the peer's FIN, and so has the FIN's own number.
+            let closing = matches!(
+                self.state,
+                TcpState::CloseWait | TcpState::LastAck | TcpState::Closing
+            );
+            if closing && segment.sequence == self.receiver.next - 1 {
+                self.finish(pool, ConnectionEnd::Reset);
+            }
             return SegmentAnswer::None;
         }
         // What the peer sends again it has not seen acknowledged; one that only probes is answered as often as it may.

@@ -23,6 +23,34 @@ scripts! {
         0.2 < R 1:1 ack 0
         0.2 error ConnectionReset
     ");
+    // The peer closed, and our data met nobody: its reset has the number that we acknowledged then, which the FIN has taken.
+    // As Linux takes it (`tcp_reset_check`).
+    a_reset_with_the_number_of_the_fin_counts_after_it: format!("{OPEN}
+        0.1 write 10
+        0.1 > P. 1:11 ack 1
+        0.11 < F. 1:1 ack 1 win 1000
+        0.11 > . 11:11 ack 2
+        0.12 < R 1:1 ack 0
+        0.12 eof
+        0.12 broken ConnectionReset
+        0.12 drop
+        0.12 idle
+    ");
+    a_reset_with_the_number_of_the_fin_ends_the_last_acknowledgement: format!("{OPEN}
+        0.1 < F. 1:1 ack 1 win 1000
+        0.1 > . 1:1 ack 2
+        0.2 drop
+        0.2 > F. 1:1 ack 2
+        0.3 < R 1:1 ack 0
+        0.3 idle
+    ");
+    a_reset_from_before_is_nothing_without_a_fin: format!("{OPEN}
+        0.1 < P. 1:11 ack 1 win 1000
+        0.1 read 10
+        0.11 > . 1:1 ack 11
+        0.2 < R 10:10 ack 0
+        0.2 nothing
+    ");
     a_reset_outside_of_the_window_is_nothing: format!("{OPEN}
         0.1 < R 200000:200000 ack 0
         0.1 < R 0:0 ack 0
