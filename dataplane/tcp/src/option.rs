@@ -166,8 +166,7 @@ impl OptionBytes {
         if let Some(timestamps) = timestamps {
             written.timestamps(timestamps);
         }
-        let room = (MAX_LEN - written.length - 4) / 8;
-        let count = blocks.len().min(room);
+        let count = Self::blocks_that_fit(blocks, timestamps.is_some());
         if count > 0 {
             written.push([kind::NOP, kind::NOP, kind::SACK, 2 + 8 * count as u8]);
             for (start, end) in blocks.iter().take(count) {
@@ -176,6 +175,19 @@ impl OptionBytes {
             }
         }
         written
+    }
+
+    /// Bytes that the blocks of a segment take, with their padding.
+    pub(crate) fn blocks_len(blocks: &SackBlocks, beside_timestamps: bool) -> usize {
+        match Self::blocks_that_fit(blocks, beside_timestamps) {
+            0 => 0,
+            count => 4 + 8 * count,
+        }
+    }
+
+    fn blocks_that_fit(blocks: &SackBlocks, beside_timestamps: bool) -> usize {
+        let taken = if beside_timestamps { TIMESTAMPS_LEN } else { 0 };
+        blocks.len().min((MAX_LEN - taken - 4) / 8)
     }
 
     fn timestamps(&mut self, timestamps: Timestamps) {

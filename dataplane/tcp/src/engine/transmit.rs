@@ -30,24 +30,26 @@ impl Tcb {
         pool: &BlockPool,
         now: Nanos,
     ) -> Option<Outgoing> {
+        let blocks = self.blocks();
+        let bare = |flags, sequence| self.bare(ends, (flags, sequence), &blocks, (pool, now));
         if self.reset {
-            return Some(self.bare(ends, RST | ACK, self.sender.next, (pool, now)));
+            return Some(bare(RST | ACK, self.sender.next));
         }
         if self.state == TcpState::Closed {
             return None;
         }
-        let blocks = self.blocks();
-        let options = OptionBytes::of_segment(self.timestamps(now), &blocks);
-        let spare = options.bytes().len() as u32 - self.options_len();
+        // Most often nothing is to be sent: options are written only for what is.
+        let spare = OptionBytes::blocks_len(&blocks, self.clock.is_some()) as u32;
         if let Some(piece) = self.sender.piece(self.sender.mss.saturating_sub(spare).max(1)) {
+            let options = OptionBytes::of_segment(self.timestamps(now), &blocks);
             return Some(self.with(ends, piece, options, (pool, now)));
         }
         if self.acknowledgement.due.is_some_and(|due| due <= now) {
-            return Some(self.bare(ends, ACK, self.sender.next, (pool, now)));
+            return Some(bare(ACK, self.sender.next));
         }
         // A number that was acknowledged: the peer answers with what it expects, and its window.
         let asks = self.ask || self.sender.recovery.overrides_window();
-        asks.then(|| self.bare(ends, ACK, self.sender.una - 1, (pool, now)))
+        asks.then(|| bare(ACK, self.sender.una - 1))
     }
 
     fn blocks(&self) -> SackBlocks {
@@ -68,11 +70,11 @@ impl Tcb {
     fn bare(
         &self,
         ends: (SocketAddr, SocketAddr),
-        flags: u8,
-        sequence: Seq,
+        (flags, sequence): (u8, Seq),
+        blocks: &SackBlocks,
         (pool, now): (&BlockPool, Nanos),
     ) -> Outgoing {
-        let options = OptionBytes::of_segment(self.timestamps(now), &self.blocks());
+        let options = OptionBytes::of_segment(self.timestamps(now), blocks);
         let window = self.receiver.window(pool.pressed());
         self.outgoing(ends, (flags, sequence, window), options)
     }
