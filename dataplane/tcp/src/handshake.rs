@@ -21,9 +21,20 @@ pub(super) struct HalfOpen {
     /// The client's initial sequence number.
     pub(super) irs: Seq,
     pub(super) ours: Numbers,
-    /// When it was answered; `None` once it was answered again, for then the time says nothing (Karn's algorithm).
-    pub(super) answered: Option<Nanos>,
+    /// When it began.
+    pub(super) begun: Nanos,
+    /// When it was answered last.
+    pub(super) answered: Nanos,
+    /// Whether more than once: then the time says nothing (Karn's algorithm).
+    pub(super) repeated: bool,
     pub(super) stamp: u64,
+}
+
+impl HalfOpen {
+    /// When it was answered, where that says how long the path is.
+    pub(super) fn sample(&self) -> Option<Nanos> {
+        (!self.repeated).then_some(self.answered)
+    }
 }
 
 /// What a connection of ours begins with.
@@ -47,14 +58,20 @@ pub(super) struct TimeWait {
     pub(super) stamp: u64,
 }
 
-/// Records that expire in the order in which they were put, and of which the oldest makes place for a new one.
+/// Records that wait, one time after the other, and of which the oldest of those that wait for the first time makes place for
+/// a new one.
 pub(super) struct Expiring<T> {
     records: Slab<T>,
-    /// Place, stamp and time of expiry; entries whose record has gone are skipped.
-    order: VecDeque<(usize, u64, Nanos)>,
+    waits: Vec<Wait>,
     stamps: u64,
     limit: usize,
-    lifetime: Duration,
+}
+
+/// The records that wait for the same time, in the order in which that ends.
+struct Wait {
+    length: Duration,
+    /// Place, stamp and end; entries whose record has gone are skipped.
+    order: VecDeque<(usize, u64, Nanos)>,
 }
 
 /// A record that remembers which of the order's entries is its own.
@@ -75,13 +92,17 @@ impl Stamped for TimeWait {
 }
 
 impl<T: Stamped> Expiring<T> {
-    pub(super) fn new(limit: usize, lifetime: Duration) -> Self {
+    /// Of at most `limit` records, each of which waits so long, and then so long.
+    pub(super) fn new(limit: usize, waits: impl IntoIterator<Item = Duration>) -> Self {
+        let wait = |length| Wait {
+            length,
+            order: VecDeque::new(),
+        };
         Self {
             records: Slab::new(),
-            order: VecDeque::new(),
+            waits: waits.into_iter().map(wait).collect(),
             stamps: 0,
             limit: limit.max(1),
-            lifetime,
         }
     }
 
@@ -94,6 +115,10 @@ impl<T: Stamped> Expiring<T> {
         self.records.len() >= self.limit
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.records.iter().map(|(_, record)| record)
+    }
+
     pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut T> {
         self.records.get_mut(place)
     }
@@ -102,39 +127,49 @@ impl<T: Stamped> Expiring<T> {
         self.records.try_remove(place)
     }
 
-    /// Adds a record; returns its place, and the oldest record where there was no room.
+    /// Adds a record, which begins to wait; returns its place, and the oldest record where there was no room.
     pub(super) fn put(&mut self, mut record: T, now: Nanos) -> (usize, Option<T>) {
-        let evicted = (self.records.len() >= self.limit)
-            .then(|| self.pop(None))
-            .flatten();
+        let evicted = self.is_full().then(|| self.first(0, None)).flatten();
+        let evicted = evicted.and_then(|place| self.remove(place));
         self.stamps += 1;
         *record.stamp() = self.stamps;
         let place = self.records.insert(record);
-        self.order
-            .push_back((place, self.stamps, now.after(self.lifetime)));
+        self.wait(place, 0, now);
         (place, evicted)
     }
 
-    /// The next record whose time has come.
-    pub(super) fn expire(&mut self, now: Nanos) -> Option<T> {
-        self.pop(Some(now))
+    /// A record whose wait is over, and which one that was; it waits no more.
+    pub(super) fn due(&mut self, now: Nanos) -> Option<(usize, usize)> {
+        (0..self.waits.len()).find_map(|wait| self.first(wait, Some(now)).map(|place| (place, wait)))
     }
 
-    /// When `expire` may have something to do.
+    /// Has a record that waits no more wait for the time with this number; `false` if there is none, or no record.
+    pub(super) fn wait(&mut self, place: usize, number: usize, now: Nanos) -> bool {
+        let (Some(wait), Some(record)) = (self.waits.get_mut(number), self.records.get_mut(place)) else {
+            return false;
+        };
+        let due = now.after(wait.length);
+        wait.order.push_back((place, *record.stamp(), due));
+        true
+    }
+
+    /// When `due` may have something.
     pub(super) fn next(&self) -> Option<Nanos> {
-        self.order.front().map(|(_, _, due)| *due)
+        let fronts = self.waits.iter().filter_map(|wait| wait.order.front());
+        fronts.map(|(_, _, due)| *due).min()
     }
 
-    /// Takes the oldest record, if it is due at `now` or no time is given.
-    fn pop(&mut self, now: Option<Nanos>) -> Option<T> {
-        while let Some((place, stamp, due)) = self.order.front().copied() {
+    /// Takes the first that waits out of the order, if its wait is over at `now` or no time is given.
+    fn first(&mut self, wait: usize, now: Option<Nanos>) -> Option<usize> {
+        let order = &mut self.waits[wait].order;
+        while let Some((place, stamp, due)) = order.front().copied() {
             let live = self.records.get_mut(place).is_some_and(|r| *r.stamp() == stamp);
             if live && now.is_some_and(|now| due > now) {
                 return None;
             }
-            self.order.pop_front();
+            order.pop_front();
             if live {
-                return self.records.try_remove(place);
+                return Some(place);
             }
         }
         None

@@ -165,7 +165,7 @@ impl Stack {
         self.shared.inner.borrow_mut().unfinished()
     }
 
-    /// Handshakes that clients have begun and not finished.
+    /// Handshakes that clients have begun within the last seven seconds and not finished. Looks at every one.
     #[must_use]
     pub fn half_open(&self) -> usize {
         self.shared.inner.borrow().half_open()

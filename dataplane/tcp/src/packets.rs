@@ -70,6 +70,11 @@ impl Replies {
         self.queue.is_empty()
     }
 
+    /// Whether what can wait may be pushed, and leaves enough room for answers to what arrives.
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.len() < Self::LIMIT / 4
+    }
+
     pub(super) fn push(&mut self, header: Header) {
         if self.queue.len() < Self::LIMIT {
             self.queue.push_back(header);

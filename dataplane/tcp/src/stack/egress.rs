@@ -183,12 +183,11 @@ impl Inner {
             connection.armed = None;
             self.enqueue(id);
         }
-        while let Some(record) = self.half_open.expire(now) {
-            self.index.remove(&record.key);
-            self.count(TcpCount::HalfOpenExpired);
-        }
-        while let Some(record) = self.time_wait.expire(now) {
-            self.index.remove(&record.key);
+        self.fire_handshakes();
+        while let Some((place, _)) = self.time_wait.due(now) {
+            if let Some(record) = self.time_wait.remove(place) {
+                self.index.remove(&record.key);
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod cookies;
 mod egress;
+mod handshakes;
 mod ingress;
 
 use std::cmp::Reverse;
@@ -10,7 +11,6 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Waker;
-use std::time::Duration;
 
 use slab::Slab;
 use tokio::sync::Notify;
@@ -28,9 +28,6 @@ use headgate_net::bucket::TokenBucket;
 use headgate_net::clock::Nanos;
 use headgate_net::hash::Keyed;
 use headgate_net::record::{TcpCount, TcpGauge};
-
-/// How long a client may take to finish a handshake. It sends its SYN again meanwhile if our answer was lost.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// What a key leads to.
 #[derive(Clone, Copy)]
@@ -106,8 +103,8 @@ impl Inner {
         Self {
             connections: Slab::new(),
             index: HashMap::with_hasher(Keyed::with_secret(seeds.next())),
-            half_open: Expiring::new(config.max_half_open, HANDSHAKE),
-            time_wait: Expiring::new(config.max_time_wait, config.time_wait),
+            half_open: Expiring::new(config.max_half_open, handshakes::WAITS),
+            time_wait: Expiring::new(config.max_time_wait, [config.time_wait]),
             listeners: HashSet::new(),
             accepted: VecDeque::new(),
             acceptor: None,
@@ -142,11 +139,6 @@ impl Inner {
         record.now.set_len(TcpGauge::TimeWait, self.time_wait.len());
         record.now.set_len(TcpGauge::Buffered, self.pool.used() * BLOCK);
         record.events.set(TcpCount::RepliesDropped, self.replies.dropped);
-    }
-
-    /// As [`Stack::half_open`](super::Stack::half_open).
-    pub(super) fn half_open(&self) -> usize {
-        self.half_open.len()
     }
 
     /// As [`Stack::unfinished`](super::Stack::unfinished).

@@ -52,13 +52,47 @@ scripts! {
         0.1 > . 1:1461 ack 1
         0.1 > P. 1461:1462 ack 1
     ";
+    // Our own answer does not follow at once.
     a_repeated_syn_is_answered_again: "
         0.0 < S 0:0 win 65535 <mss 1460>
         0.0 > S. 0:0 ack 1
-        1.0 < S 0:0 win 65535 <mss 1460>
+        0.9 < S 0:0 win 65535 <mss 1460>
+        0.9 > S. 0:0 ack 1
+        1.1 < . 1:1 ack 1 win 512
+        1.1 accept
+    ";
+    // RFC 6298, section 5.5, and Linux' five times. The client waits for us to speak, and its acknowledgement was lost.
+    our_answer_is_sent_again: "
+        0.0 < S 0:0 win 65535 <mss 1460>
+        0.0 > S. 0:0 ack 1
+        1.0 > S. 0:0 ack 1
+        3.0 > S. 0:0 ack 1
+        7.0 > S. 0:0 ack 1
+        15.0 > S. 0:0 ack 1
+        31.0 > S. 0:0 ack 1
+        31.1 < . 1:1 ack 1 win 512
+        31.1 accept
+        31.1 write 10
+        31.1 > P. 1:11 ack 1
+    ";
+    // Karn's algorithm: an answer that went twice gives no sample, and the first timeout is that of nobody known.
+    an_answer_that_was_sent_again_measures_nothing: "
+        0.0 < S 0:0 win 65535 <mss 1460>
+        0.0 > S. 0:0 ack 1
         1.0 > S. 0:0 ack 1
         1.1 < . 1:1 ack 1 win 512
         1.1 accept
+        1.1 write 10
+        1.1 > P. 1:11 ack 1
+        2.1 > P. 1:11 ack 1
+    ";
+    // The timestamps of what goes again are those of then.
+    an_answer_that_is_sent_again_has_the_time_of_then: "
+        0.0 < S 0:0 win 65535 <mss 1460,TS val 77 ecr 0>
+        0.0 > S. 0:0 ack 1 <TS val @0.0 ecr 77>
+        1.0 > S. 0:0 ack 1 <TS val @1.0 ecr 77>
+        1.1 < R 1:1 ack 0
+        1.1 idle
     ";
     // RFC 9293, section 3.10.7.4: a SYN-RECEIVED that acknowledges what was never sent is reset.
     an_acknowledgement_of_something_else_is_reset: "
@@ -101,12 +135,18 @@ scripts! {
         0.1 < . 1:1 ack 1 win 512
         0.1 accept
     ";
-    a_handshake_is_forgotten_after_ten_seconds: "
+    a_handshake_is_forgotten_after_a_minute: "
         0.0 < S 0:0 win 65535 <mss 1460>
         0.0 > S. 0:0 ack 1
-        9.9 count half_open 1
-        10.1 count half_open 0
-        10.1 idle
+        1.0 > S. 0:0 ack 1
+        3.0 > S. 0:0 ack 1
+        7.0 > S. 0:0 ack 1
+        15.0 > S. 0:0 ack 1
+        31.0 > S. 0:0 ack 1
+        62.9 count half_open 1
+        63.1 count half_open 0
+        63.1 count half_open_expired 1
+        63.1 idle
     ";
     we_call: "
         0.0 connect
