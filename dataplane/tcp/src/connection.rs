@@ -59,6 +59,11 @@ impl Connection {
         }
     }
 
+    /// Its ends, if we have opened it.
+    pub(super) fn opened(&self) -> Option<(SocketAddr, SocketAddr)> {
+        (!self.accepted).then_some((self.local, self.remote))
+    }
+
     /// Wakes whoever waits for what there is now.
     pub(super) fn wake(&mut self, pressed: bool) {
         if let Some(reader) = self.reader.take_if(|_| self.tcb.readable()) {

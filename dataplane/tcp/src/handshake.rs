@@ -55,6 +55,10 @@ pub(super) struct TimeWait {
     pub(super) acknowledged: Seq,
     /// The peer's last timestamp.
     pub(super) recent: Option<u32>,
+    /// When it began.
+    pub(super) since: Nanos,
+    /// The ends, where we have opened it: a source port is in use.
+    pub(super) opened: Option<(SocketAddr, SocketAddr)>,
     pub(super) stamp: u64,
 }
 
@@ -117,6 +121,10 @@ impl<T: Stamped> Expiring<T> {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.records.iter().map(|(_, record)| record)
+    }
+
+    pub(super) fn get(&self, place: usize) -> Option<&T> {
+        self.records.get(place)
     }
 
     pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut T> {

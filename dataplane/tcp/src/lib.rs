@@ -43,7 +43,7 @@ use std::task::Poll;
 
 use tokio::sync::Notify;
 
-pub use options::{SourceAddress, StackConfig};
+pub use options::{MoreSources, SourceAddress, StackConfig};
 pub use packets::Emit;
 pub use stream::{Connecting, Reset, TcpStream};
 

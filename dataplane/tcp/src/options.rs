@@ -12,6 +12,9 @@ use headgate_net::record::TcpRecord;
 /// Chooses the local address of a connection to the given remote one: the same family, or nothing.
 pub type SourceAddress = Rc<dyn Fn(IpAddr) -> Option<IpAddr>>;
 
+/// Gives further local addresses of connections to the remote one, and their ports, by number from 0 until there are no more.
+pub type MoreSources = Rc<dyn Fn(IpAddr, usize) -> Option<(IpAddr, RangeInclusive<u16>)>>;
+
 /// What a [`Stack`](super::Stack) may use. Every bound is per worker.
 #[derive(Clone)]
 pub struct StackConfig {
@@ -48,6 +51,8 @@ pub struct StackConfig {
     pub source_ports: RangeInclusive<u16>,
     /// Local addresses of [`connect`](super::Stack::connect).
     pub source_address: SourceAddress,
+    /// Others, which are used once all ports of the former are in use towards a destination.
+    pub more_sources: MoreSources,
     /// Where the stack counts: it alone writes there.
     pub record: Arc<TcpRecord>,
 }
@@ -72,6 +77,7 @@ impl StackConfig {
             max_resets: 1_000,
             source_ports,
             source_address,
+            more_sources: Rc::new(|_, _| None),
             record: Arc::default(),
         }
     }

@@ -287,10 +287,11 @@ impl Connecting {
         Self { stream: Some(stream) }
     }
 
-    /// Our port.
+    /// Our end.
     #[cfg(any(test, feature = "harness"))]
-    pub(crate) fn port(&self) -> u16 {
-        self.stream.as_ref().map_or(0, |stream| stream.local.port())
+    pub(crate) fn local(&self) -> SocketAddr {
+        let stream = self.stream.as_ref().expect("not accepted yet");
+        stream.local
     }
 }
 

@@ -497,5 +497,6 @@ fn ports_in_use_or_time_wait_are_not_taken_again() {
 mod hostile;
 mod narrow;
 mod packets;
+mod ports;
 mod script;
 mod scripts;

@@ -178,10 +178,34 @@ pub struct L7Counters {
     pub latency: Latency,
 }
 
+impl TcpStatus {
+    /// Source ports in use towards the fullest destination, and how many there are towards it.
+    #[must_use]
+    pub fn source_ports(&self) -> (u64, u64) {
+        (
+            self.now[TcpGauge::SourcePortsUsed],
+            self.now[TcpGauge::SourcePortsLimit],
+        )
+    }
+
+    /// The share of them, of a million; none where nothing is known.
+    fn source_ports_use(&self) -> Option<u64> {
+        let (used, limit) = self.source_ports();
+        (used * 1_000_000).checked_div(limit)
+    }
+}
+
 impl L7Status {
-    /// Adds another stage's.
+    /// Adds another stage's. Of source ports those count that are nearest to their limit.
     pub fn add(&mut self, other: &Self) {
+        let ports = if self.tcp.source_ports_use() < other.tcp.source_ports_use() {
+            other.tcp.source_ports()
+        } else {
+            self.tcp.source_ports()
+        };
         self.tcp.now.add(&other.tcp.now);
+        self.tcp.now[TcpGauge::SourcePortsUsed] = ports.0;
+        self.tcp.now[TcpGauge::SourcePortsLimit] = ports.1;
         self.tcp.counters.add(&other.tcp.counters);
         self.now.add(&other.now);
         self.counters.requests.add(&other.counters.requests);

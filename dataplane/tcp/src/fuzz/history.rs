@@ -201,7 +201,7 @@ impl Scene {
         }
         let remote = SocketAddr::new(IpAddr::V4(ENDS[1]), 80);
         let connecting = self.stacks[0].connect(remote).expect("there are ports");
-        let port = connecting.port();
+        let port = connecting.local().port();
         self.flows.insert(port, Flow::default());
         self.connecting.push((port, connecting));
     }

@@ -103,6 +103,8 @@ impl Inner {
         let connection = &mut self.connections[id];
         if std::mem::take(&mut connection.indexed) {
             self.index.remove(&connection.key);
+            let opened = connection.opened();
+            self.give_port_back(opened);
         }
     }
 
@@ -125,6 +127,8 @@ impl Inner {
             next,
             acknowledged,
             recent,
+            since: self.now,
+            opened: connection.opened(),
             stamp: 0,
         };
         connection.tcb.retire(&mut self.pool);
@@ -132,9 +136,13 @@ impl Inner {
         self.unindex(id);
         self.release(id);
         if indexed {
+            if let Some((local, remote)) = record.opened {
+                self.ports.take(local.ip(), remote);
+            }
             let (place, evicted) = self.time_wait.put(record, self.now);
             if let Some(evicted) = evicted {
                 self.index.remove(&evicted.key);
+                self.give_port_back(evicted.opened);
             }
             self.index.insert(key, IndexEntry::TimeWait(place));
         }
@@ -187,6 +195,7 @@ impl Inner {
         while let Some((place, _)) = self.time_wait.due(now) {
             if let Some(record) = self.time_wait.remove(place) {
                 self.index.remove(&record.key);
+                self.give_port_back(record.opened);
             }
         }
     }

@@ -118,7 +118,8 @@ impl Inner {
             _ => record.acknowledged.at_most(segment.sequence),
         };
         if segment.is_syn() && newer && self.listeners.contains(&segment.destination) {
-            self.time_wait.remove(place);
+            let record = self.time_wait.remove(place);
+            self.give_port_back(record.and_then(|record| record.opened));
             self.index.remove(&key);
             return self.greet(key, segment);
         }

@@ -4,6 +4,7 @@ mod cookies;
 mod egress;
 mod handshakes;
 mod ingress;
+mod sources;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
@@ -22,7 +23,7 @@ use super::key::ConnectionKey;
 use super::options::StackConfig;
 use super::packets::{Replies, ip_header_len};
 use super::pool::{BLOCK, BlockPool};
-use super::ports::{Ports, destination};
+use super::ports::Ports;
 use super::sequence::Seq;
 use headgate_net::bucket::TokenBucket;
 use headgate_net::clock::Nanos;
@@ -118,7 +119,7 @@ impl Inner {
             relieved: Nanos(0),
             secret: RandomState::new(),
             cookies: Nanos(0),
-            ports: Ports::new(config.source_ports.clone(), seeds.next() as u32),
+            ports: Ports::new(seeds.next(), seeds.next() as u32),
             seeds,
             resets: TokenBucket::new(config.max_resets, config.max_resets),
             now: Nanos(0),
@@ -138,6 +139,9 @@ impl Inner {
         record.now.set_len(TcpGauge::HalfOpen, self.half_open.len());
         record.now.set_len(TcpGauge::TimeWait, self.time_wait.len());
         record.now.set_len(TcpGauge::Buffered, self.pool.used() * BLOCK);
+        let (used, limit) = self.ports_of_the_fullest();
+        record.now.set_len(TcpGauge::SourcePortsUsed, used);
+        record.now.set_len(TcpGauge::SourcePortsLimit, limit);
         record.events.set(TcpCount::RepliesDropped, self.replies.dropped);
     }
 
@@ -158,7 +162,7 @@ impl Inner {
     #[cfg(any(test, feature = "harness"))]
     pub(super) fn is_empty(&self) -> bool {
         let none = self.connections.is_empty() && self.index.is_empty() && self.accepted.is_empty();
-        none && self.pool.used() == 0
+        none && self.pool.used() == 0 && self.ports.is_empty()
     }
 
     /// Initial numbers for a connection: those of the same ends follow each other in time, and say nothing of others
@@ -179,15 +183,10 @@ impl Inner {
             self.config.record.events.count(TcpCount::RefusedFull);
             return None;
         }
-        let address = (self.config.source_address)(remote.ip())?;
-        let offset = self.index.hasher().hash_one(destination(address, remote));
-        let index = &self.index;
-        let free = |port| !index.contains_key(&ConnectionKey::new(SocketAddr::new(address, port), remote));
-        let Some(port) = self.ports.take((offset >> 32) as u32, free) else {
+        let Some(local) = self.local_end(remote)? else {
             self.config.record.events.count(TcpCount::PortsExhausted);
             return None;
         };
-        let local = SocketAddr::new(address, port);
         let key = ConnectionKey::new(local, remote);
         let Numbers { iss, offset } = self.numbers(&key);
         let start = Start {
@@ -199,6 +198,7 @@ impl Inner {
         let tcb = Tcb::connect(self.limits, start);
         let id = self.connections.insert(Connection::new(key, local, remote, tcb));
         self.index.insert(key, IndexEntry::Connection(id));
+        self.ports.take(local.ip(), remote);
         self.enqueue(id);
         self.wake.notify_one();
         Some(id)

@@ -27,7 +27,7 @@ pub(super) struct Written {
 }
 
 impl Written {
-    fn syn(port: u16, sequence: u32) -> Self {
+    pub(super) fn syn(port: u16, sequence: u32) -> Self {
         Self {
             v6: false,
             reply: false,
@@ -98,7 +98,7 @@ fn header(v6: bool, length: usize) -> Vec<u8> {
     packet
 }
 
-fn answers(stack: &Stack, now: Nanos) -> Vec<Vec<u8>> {
+pub(super) fn answers(stack: &Stack, now: Nanos) -> Vec<Vec<u8>> {
     let mut packets = Vec::new();
     stack.egress(now, &mut |length, fill| {
         let mut packet = vec![0x55; length];

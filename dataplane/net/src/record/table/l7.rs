@@ -230,6 +230,12 @@ pub enum TcpGauge {
     /// Bytes of memory for TCP data that is not acknowledged or not read now
     #[strum(props(metric = "tcp_buffered_bytes"))]
     Buffered,
+    /// Source ports in use towards the port of a pod that has most of them now, of the worker that is nearest to its limit
+    #[strum(props(metric = "tcp_source_ports_used"))]
+    SourcePortsUsed,
+    /// Source ports that this worker has towards that port of a pod
+    #[strum(props(metric = "tcp_source_ports_limit"))]
+    SourcePortsLimit,
 }
 
 /// Bytes of a route.
