@@ -31,4 +31,10 @@ metricRelabelings: {{- toYaml . | nindent 2 }}
   labels: {severity: warning}
   annotations:
     summary: Packets are dropped because a worker, a stage or the device is too slow
+- alert: HeadgateSourcePorts
+  expr: headgate_tcp_source_ports_used / headgate_tcp_source_ports_limit > 0.8
+  for: 5m
+  labels: {severity: warning}
+  annotations:
+    summary: A worker has few source ports left towards a pod; --source-addresses or --source-ports gives more
 {{- end -}}

@@ -41,6 +41,47 @@ controller.service.nodePorts.udp: ports of udp are served in mode packets, where
 controller.shareProcessNamespace: the planes must not see each other's processes
 {{- end -}}
 
+{{/* Of a list of names and ports, a line for each that has the port of one before it. */}}
+{{- define "headgate.twice" -}}
+{{- $known := dict -}}
+{{- range $one := . -}}
+{{- $port := toString (int $one.port) -}}
+{{- if hasKey $known $port }}{{ printf "%s: port %s is that of %s, too\n" $one.name $port (get $known $port) }}{{ else }}{{ $_ := set $known $port $one.name }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Ports that contradict each other, a line each: of two, one would not be listened at, or would not be reached. */}}
+{{- define "headgate.portClashes" -}}
+{{- $controller := .Values.controller -}}
+{{- $packets := ne (include "headgate.packets" .) "" -}}
+{{- $ports := include "headgate.ports" . | fromYaml -}}
+{{- $hosts := and (ne (include "headgate.hostNetwork" .) "") $controller.hostPort.enabled -}}
+{{- $from := ternary "controller.hostPort.ports" "controller.containerPort" $hosts -}}
+{{- $fronts := list (dict "name" (printf "%s.http" $from) "port" $ports.http) (dict "name" (printf "%s.https" $from) "port" $ports.https) -}}
+{{- if $packets }}{{ range $port, $_ := .Values.tcp }}{{ $fronts = append $fronts (dict "name" (printf "tcp.%s" $port) "port" $port) }}{{ end }}{{ end -}}
+{{- $own := list (dict "name" "controller.metrics.port" "port" $controller.metrics.port) -}}
+{{- if and (eq .Values.planes "apart") .Values.controlplane.healthzPort }}{{ $own = append $own (dict "name" "controlplane.healthzPort" "port" .Values.controlplane.healthzPort) }}{{ end -}}
+{{- if $controller.admissionWebhooks.enabled }}{{ $own = append $own (dict "name" "controller.admissionWebhooks.port" "port" $controller.admissionWebhooks.port) }}{{ end -}}
+{{- /* Packets for addresses that no node has are none for the node. */ -}}
+{{- if and $packets .Values.ingressAddresses -}}
+{{- include "headgate.twice" $fronts }}{{ include "headgate.twice" $own -}}
+{{- else -}}
+{{- $own = concat $fronts $own -}}
+{{- include "headgate.twice" $own -}}
+{{- end -}}
+{{- if $packets -}}
+{{- $range := splitn "-" 2 (toString (default "61000-65535" (get (default dict .Values.dataplane.extraArgs) "source-ports"))) -}}
+{{- range $one := $own }}{{ if and (ge (int $one.port) (int $range._0)) (le (int $one.port) (int $range._1)) }}{{ printf "%s: port %d is one of the source ports of the node, %s-%s, where only pods are answered; dataplane.extraArgs.source-ports has others\n" $one.name (int $one.port) $range._0 $range._1 }}{{ end }}{{ end -}}
+{{- end -}}
+{{- if and (include "headgate.service" .) $controller.service.enableHttp $controller.service.enableHttps -}}
+{{- range $field := list "ports" "nodePorts" -}}
+{{- $pair := get $controller.service $field -}}
+{{- if and $pair.http (eq (toString $pair.http) (toString $pair.https)) }}{{ printf "controller.service.%s.https: port %v is that of controller.service.%s.http, too\n" $field $pair.https $field }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $controller.hostPort.enabled (not $hosts) (eq (int $controller.hostPort.ports.http) (int $controller.hostPort.ports.https)) }}{{ printf "controller.hostPort.ports.https: port %d is that of controller.hostPort.ports.http, too\n" (int $controller.hostPort.ports.https) }}{{ end -}}
+{{- end -}}
+
 {{/* Fails with all that cannot be honoured, each by its name. */}}
 {{- define "headgate.check" -}}
 {{- $wrong := list -}}
@@ -73,6 +114,7 @@ controller.shareProcessNamespace: the planes must not see each other's processes
 {{- $metrics := $controller.metrics -}}
 {{- if and (not $metrics.enabled) (or $metrics.serviceMonitor.enabled $metrics.podMonitor.enabled $metrics.prometheusRule.enabled) }}{{ $wrong = append $wrong "controller.metrics.enabled: a monitor or rule is enabled, and metrics are not" }}{{ end -}}
 {{- if and $metrics.serviceMonitor.enabled (not $metrics.service.enabled) }}{{ $wrong = append $wrong "controller.metrics.service.enabled: the ServiceMonitor wants the Service; a podMonitor does without" }}{{ end -}}
+{{- range $line := include "headgate.portClashes" . | splitList "\n" }}{{ if trim $line }}{{ $wrong = append $wrong (trim $line) }}{{ end }}{{ end -}}
 {{- $drain := toString (default "20s" (get (default dict .Values.dataplane.extraArgs) "drain-time")) -}}
 {{- if regexMatch "^[0-9]+[sm]$" $drain -}}
 {{- $seconds := mul (int (regexFind "^[0-9]+" $drain)) (ternary 60 1 (hasSuffix "m" $drain)) -}}
