@@ -27,6 +27,7 @@ mod random_walk;
 mod resilience;
 mod rolling;
 mod services;
+mod source_ports;
 mod support;
 mod tls;
 mod transfers;

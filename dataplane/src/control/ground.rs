@@ -127,15 +127,12 @@ impl Steered {
             tracing::error!("stale rules could not be removed from the steering programs: {error}");
         }
         let owned: BTreeSet<_> = steerer.owned().collect();
-        let (range, hidden) = steerer.hidden();
-        let hidden: BTreeSet<_> = hidden.collect();
+        let hidden: BTreeSet<_> = steerer.hidden().collect();
         drop(steerer);
         for (protocol, address) in hidden.difference(&self.hidden) {
             tracing::error!(
-                "nobody reaches {protocol} {address}: the address is the host's, and there ports {}-{} are those that \
-                 Headgate sends from. Give the Service another port or address, or use other --source-ports",
-                range.first,
-                range.last
+                "nobody reaches {protocol} {address}: Headgate sends from this address, and from this port. Give the Service \
+                 another port or address, or use other --source-ports or --source-addresses"
             );
         }
         self.hidden = hidden;

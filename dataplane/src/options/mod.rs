@@ -5,7 +5,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -63,6 +63,11 @@ pub struct Options {
     /// TCP and UDP ports that Headgate keeps for itself on the host's addresses, to reach pods from
     #[arg(long, value_name = "FIRST-LAST", default_value = "61000-65535", value_parser = values::port_range)]
     pub source_ports: PortRange,
+
+    /// Addresses from which HTTP reaches pods, too, once all source ports towards one are in use: of the host, or that nobody has
+    /// and that pods' answers find Headgate's ports at; of the latter Headgate takes all
+    #[arg(long, value_name = "ADDRESS,...", value_delimiter = ',', value_parser = values::source_address)]
+    pub source_addresses: Vec<IpAddr>,
 
     /// Networks of which Headgate takes an address that pods see whose devices are no ports, one of IPv4 and one of IPv6, or one
     /// alone, or "none": the kernel gets a route to it by the TAP device

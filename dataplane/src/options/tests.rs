@@ -115,7 +115,7 @@ fn values_are_taken() {
 
 #[test]
 fn wrong_values_say_what_is_right() {
-    let cases: [(&[&str], &str); 16] = [
+    let cases: [(&[&str], &str); 19] = [
         (&["--port", &"long-".repeat(26)], "at most 15 bytes"),
         (&["--port", "a b"], "no space"),
         (&["--cores", "1,x"], "\"x\" is not the number of a core"),
@@ -128,6 +128,9 @@ fn wrong_values_say_what_is_right() {
             "second network of its family",
         ),
         (&["--source-ports", "61000"], "such as 61000-65535"),
+        (&["--source-addresses", "10.0.0.1,pod"], "no IP address"),
+        (&["--source-addresses", "224.0.0.1"], "cannot answer"),
+        (&["--source-addresses", "fe80::1"], "cannot answer"),
         (&["--source-ports", "80-4000"], "below 1024"),
         (&["--source-ports", "3000-2000"], "runs backwards"),
         (&["--source-ports", "3000-3001"], "fewer than 256"),

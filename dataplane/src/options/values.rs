@@ -1,6 +1,6 @@
 //! Parsers for the values of flags. Each error says what would be right.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -154,6 +154,22 @@ pub(super) fn port_range(text: &str) -> Result<PortRange, String> {
         ));
     }
     Ok(PortRange { first, last })
+}
+
+/// An address that a host may have and send from.
+pub(super) fn source_address(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text
+        .trim()
+        .parse()
+        .map_err(|_| format!("\"{text}\" is no IP address"))?;
+    let group = match address {
+        IpAddr::V4(v4) => v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().is_some() || v6.is_unicast_link_local(),
+    };
+    if group || address.is_multicast() || address.is_loopback() || address.is_unspecified() {
+        return Err(format!("pods cannot answer to {address}"));
+    }
+    Ok(address)
 }
 
 /// One network of each family at most, each with room for all devices, or `none`.

@@ -34,7 +34,8 @@ impl<A: Address> Packet<'_, A> {
         if let Some(owner) = owner {
             return self.hand_over(owner);
         }
-        if (listener || service.is_some() || tables.is_managed(destination)) && self.is_forged(tuple) {
+        let ours = tables.is_managed(destination) || self.common.source_ports.has_address(destination);
+        if (listener || service.is_some() || ours) && self.is_forged(tuple) {
             return self.drop(Reason::BadSource);
         }
         if listener {
@@ -47,7 +48,7 @@ impl<A: Address> Packet<'_, A> {
             self.admit(tuple, service)
         } else if self.ctx.fib.is_local(destination) {
             self.kernel(Kernel::Local)
-        } else if tables.is_managed(destination) {
+        } else if ours {
             // An address that only Headgate answers for, at a port that nobody serves.
             self.refuse(Reason::NoService)
         } else {
@@ -55,11 +56,17 @@ impl<A: Address> Packet<'_, A> {
         }
     }
 
-    /// Whose packet it is that goes to a reserved source port of an address of the host's, or of the TAP device's.
+    /// Whose packet it is that goes to a reserved source port of an address of the host's, of the TAP device's, or of our own.
     pub(super) fn reserved(&self, tuple: &Tuple<A>) -> Option<SourcePortOwner> {
-        let owner = self.common.source_ports.owner(tuple.destination_port)?;
+        let (ports, port) = (&self.common.source_ports, tuple.destination_port);
         let (fib, destination) = (self.ctx.fib, tuple.destination.ip());
-        (fib.is_local(destination) || fib.is_tap(destination)).then_some(owner)
+        if let Some(owner) = ports.owner(port)
+            && (fib.is_local(destination) || fib.is_tap(destination))
+        {
+            return Some(owner);
+        }
+        let stage = ports.owner_at(destination, port)?;
+        (!fib.is_local(destination)).then_some(SourcePortOwner::L7(stage))
     }
 
     /// The other worker that the hash of a client's packet names, if it is another one and hashes decide.
@@ -88,7 +95,7 @@ impl<A: Address> Packet<'_, A> {
         let opens = self.headers.tcp_flags & tcp_flag::ACK == 0;
         !may_be_source(source)
             || tuple.source == tuple.destination
-            || (opens && (super::host::is_owned(self.ctx, source) || self.ctx.fib.is_tap(source)))
+            || (opens && (self.common.is_owned(self.ctx, source) || self.ctx.fib.is_tap(source)))
     }
 
     /// The other worker that has the L7 stage of a client's connection, by its hash, if the packet must go there first.
@@ -124,6 +131,8 @@ impl<A: Address> Packet<'_, A> {
             // The kernel would send it here again.
             _ if self.ctx.fib.is_tap(destination) => self.refuse(Reason::NoFlow),
             SourcePortOwner::L7(stage) if self.headers.protocol == wire::TCP => self.give_to_l7(stage),
+            // The kernel does not know the address.
+            _ if !self.ctx.fib.is_local(destination) => self.refuse(Reason::NoFlow),
             _ => self.kernel(Kernel::NoFlow),
         }
     }

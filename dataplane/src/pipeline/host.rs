@@ -11,12 +11,20 @@ use headgate_net::verdict::{Answer, Kernel, Reason, Verdict};
 use headgate_net::wire::quote::{self, Quote};
 use headgate_net::wire::{self, Address, Fragment, Headers, Tuple, arp, echo, ethernet, ndp};
 
-/// Whether Headgate alone answers for an address.
-pub(super) fn is_owned(ctx: &Context<'_>, address: IpAddr) -> bool {
-    ctx.tables.is_managed(address) && !ctx.fib.is_local(address)
-}
-
 impl Common {
+    /// Whether Headgate alone answers for an address.
+    pub(super) fn is_owned(&self, ctx: &Context<'_>, address: IpAddr) -> bool {
+        let ours = ctx.tables.is_managed(address) || self.source_ports.has_address(address);
+        ours && !ctx.fib.is_local(address)
+    }
+
+    /// Whether neighbours are told where an address is: of frontends not any more while it drains, of what it sends from to
+    /// pods until the end.
+    fn tells_of(&self, ctx: &Context<'_>, address: IpAddr) -> bool {
+        let stays = !self.phase.is_draining() || self.source_ports.has_address(address);
+        stays && self.is_owned(ctx, address)
+    }
+
     /// Answers who asks for an owned address; all other ARP is the kernel's.
     pub(super) fn arp(
         &mut self,
@@ -25,8 +33,9 @@ impl Common {
         l3: u16,
         mac: Option<[u8; 6]>,
     ) -> Verdict {
-        let asked = arp::parse_request(frame.data(), l3).filter(|target| is_owned(ctx, IpAddr::V4(*target)));
-        let (Some(_), Some(mac), false) = (asked, mac, self.phase.is_draining()) else {
+        let asked =
+            arp::parse_request(frame.data(), l3).filter(|target| self.tells_of(ctx, IpAddr::V4(*target)));
+        let (Some(_), Some(mac)) = (asked, mac) else {
             return self.counters.kernel(Kernel::Neighbour);
         };
         let len = arp::reply(frame.data_mut(), l3, mac);
@@ -38,7 +47,7 @@ impl Common {
     /// others are the kernel's, which does put them together.
     #[cold]
     pub(super) fn fragment(&mut self, ctx: &Context<'_>, frame: &Frame, fragment: &Fragment) -> Verdict {
-        if is_owned(ctx, fragment.destination(frame.data())) {
+        if self.is_owned(ctx, fragment.destination(frame.data())) {
             self.counters.drop(Reason::Fragment)
         } else {
             self.counters.kernel(Kernel::Fragment)
@@ -76,7 +85,7 @@ impl Common {
             return None;
         }
         let asked = ndp::parse_solicitation(frame.data(), headers)
-            .filter(|target| is_owned(ctx, IpAddr::V6(*target)) && !self.phase.is_draining())
+            .filter(|target| self.tells_of(ctx, IpAddr::V6(*target)))
             .and(mac);
         let before = frame.len();
         frame.set_len(frame.capacity());
@@ -105,7 +114,7 @@ impl<A: Address> Packet<'_, A> {
         if self.ctx.fib.is_local(destination) {
             return self.kernel(Kernel::Local);
         }
-        if !self.ctx.tables.is_managed(destination) {
+        if !self.common.is_owned(self.ctx, destination) {
             return self.kernel(Kernel::NotOurs);
         }
         if !echo::is_request(self.frame.data(), &self.headers) {
@@ -181,7 +190,7 @@ impl<A: Address> Packet<'_, A> {
     /// An ICMP error about no flow. The kernel may know what it is about if the address is the host's; nobody else has
     /// sent anything from an address that is ours alone, or the TAP device's.
     fn unrelated(&mut self, told: IpAddr) -> Verdict {
-        if is_owned(self.ctx, told) || self.ctx.fib.is_tap(told) {
+        if self.common.is_owned(self.ctx, told) || self.ctx.fib.is_tap(told) {
             self.drop(Reason::NoFlow)
         } else {
             self.kernel(Kernel::IcmpUnmatched)

@@ -252,7 +252,9 @@ impl Gateway {
         established: EstablishedFlows,
     ) -> Self {
         let stages = termination.stages(workers);
-        let source_ports = SourcePorts::cut(50_000, 50_255, workers, stages).unwrap();
+        let source_ports = SourcePorts::cut(50_000, 50_255, workers, stages)
+            .unwrap()
+            .with_addresses(OWN);
         let settings = Settings {
             recorded: Recorded::All,
             ..Settings::default()
@@ -416,6 +418,11 @@ fn tcp(flags: u8) -> Transport<'static> {
     )
 }
 
+/// What it sends from besides the host's addresses.
+const OWN: &[IpAddr] = &[
+    IpAddr::V4(std::net::Ipv4Addr::new(10, 244, 1, 250)),
+    IpAddr::V6(std::net::Ipv6Addr::new(0xfd00, 0x10, 0x244, 1, 0, 0, 0, 0xfa)),
+];
 const UDP: Transport<'static> = Transport::Udp(b"query");
 const SYN: u8 = tcp_flag::SYN;
 const ACK: u8 = tcp_flag::ACK;

@@ -60,6 +60,8 @@ type Wants = BTreeMap<IpAddr, Want>;
 pub struct Steerer {
     programs: Vec<Box<dyn Rules>>,
     source_ports: PortRange,
+    /// What is sent from besides.
+    source_addresses: &'static [IpAddr],
     managed: Vec<Managed>,
     local: BTreeSet<IpAddr>,
     /// What the programs have; after an error, what some of them may have.
@@ -74,11 +76,19 @@ impl Steerer {
         Self {
             programs,
             source_ports,
+            source_addresses: &[],
             managed: Vec::new(),
             local: BTreeSet::new(),
             installed: Wants::new(),
             doubtful: false,
         }
+    }
+
+    /// Takes these addresses, too, to send from: whole, where the host has them not.
+    #[must_use]
+    pub fn with_addresses(mut self, addresses: &'static [IpAddr]) -> Self {
+        self.source_addresses = addresses;
+        self
     }
 
     /// The host's addresses, loopback ones left out, have become these.
@@ -135,17 +145,23 @@ impl Steerer {
             .map(|(address, _)| *address)
     }
 
-    /// Frontends that nobody reaches, and the range that is why: at an address of the host's, a source port is where pods
-    /// answer to.
-    pub fn hidden(&self) -> (PortRange, impl Iterator<Item = (Protocol, SocketAddr)>) {
-        let range = self.source_ports;
-        let reserved = move |port: &u16| (range.first..=range.last).contains(port);
-        let local = self.managed.iter().filter(|m| self.local.contains(&m.address));
-        let hidden = local.flat_map(move |Managed { address, ports }| {
+    /// Frontends that nobody reaches: at an address that Headgate sends from, a source port is where pods answer to.
+    pub fn hidden(&self) -> impl Iterator<Item = (Protocol, SocketAddr)> {
+        self.managed.iter().flat_map(|Managed { address, ports }| {
+            let range = self.reserved(*address);
+            let reserved =
+                move |port: &u16| range.is_some_and(|range| (range.first..=range.last).contains(port));
             let reserved = ports.iter().filter(move |(_, port)| reserved(port));
             reserved.map(|(protocol, port)| (*protocol, SocketAddr::new(*address, *port)))
-        });
-        (range, hidden)
+        })
+    }
+
+    /// The ports of an address that pods answer to.
+    fn reserved(&self, address: IpAddr) -> Option<PortRange> {
+        if self.local.contains(&address) {
+            return Some(self.source_ports);
+        }
+        self.source_addresses.contains(&address).then_some(OF_OWN)
     }
 
     /// Takes the programs off their interfaces for good: every packet is the kernel's from now on.
@@ -175,6 +191,13 @@ impl Steerer {
             )
         });
         let mut wants: Wants = local.collect();
+        for address in self.source_addresses {
+            let whole = Want {
+                rule: WHOLE,
+                ports: BTreeSet::new(),
+            };
+            wants.entry(*address).or_insert(whole);
+        }
         for Managed { address, ports } in managed {
             let want = wants.entry(*address).or_insert_with(|| Want {
                 rule: WHOLE,
@@ -210,6 +233,12 @@ impl Steerer {
         done
     }
 }
+
+/// Ports of an address that is sent from and that only Headgate has.
+const OF_OWN: PortRange = PortRange {
+    first: 1024,
+    last: u16::MAX,
+};
 
 /// An address that only Headgate has.
 const WHOLE: AddressRule = AddressRule {

@@ -169,8 +169,28 @@ fn frontends_among_the_source_ports_of_the_host_are_told() {
         managed("198.51.100.10", 61_000),
     ];
     steerer.set_managed(managed.into());
-    let (range, hidden) = steerer.hidden();
-    assert_eq!(range.first, 61_000);
-    let hidden: Vec<_> = hidden.collect();
+    let hidden: Vec<_> = steerer.hidden().collect();
     assert_eq!(hidden, [(Protocol::Tcp, "192.0.2.1:61000".parse().unwrap())]);
+}
+
+const OWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 244, 1, 250));
+
+#[test]
+fn an_address_to_send_from_is_taken_whole_unless_the_host_has_it() {
+    let (steerer, fake) = steerer();
+    let mut steerer = steerer.with_addresses(&[OWN]);
+    let rule = || fake.0.lock().unwrap().addresses.get(&OWN).copied();
+    steerer.settle().unwrap();
+    assert_eq!(rule(), Some(WHOLE));
+    assert_eq!(steerer.owned().collect::<Vec<_>>(), [OWN]);
+    steerer.set_managed(vec![managed("10.244.1.250", 8080), managed("10.244.1.250", 443)]);
+    steerer.settle().unwrap();
+    let hidden: Vec<_> = steerer.hidden().collect();
+    assert_eq!(hidden, [(Protocol::Tcp, "10.244.1.250:8080".parse().unwrap())]);
+    steerer.set_managed(Vec::new());
+    steerer.set_local([OWN].into()).unwrap();
+    assert_eq!(rule(), Some(REPLIES));
+    assert_eq!(steerer.owned().count(), 0);
+    steerer.set_local([ip("192.0.2.1")].into()).unwrap();
+    assert_eq!(rule(), Some(WHOLE));
 }

@@ -16,7 +16,7 @@ use super::{KernelPath, Shared, StageHandle, Subscriber, on_own_runtime};
 use crate::options::{EstablishedFlows, Idle};
 use crate::pipeline::Context;
 use headgate_net::clock::{Clock, Nanos};
-use headgate_net::flow::{self, Secret, SourcePortOwner, SourcePorts};
+use headgate_net::flow::{self, Secret, SourcePorts};
 use headgate_net::ids::{PortId, StageId, WorkerId};
 use headgate_net::phase::Phase;
 use headgate_net::record::{FlowLog, Recorder, WorkerGauge, WorkerRecord};
@@ -93,7 +93,8 @@ impl ApartStage {
     pub(super) fn new(config: StageThreadConfig, shared: &Arc<Shared>) -> Self {
         let record = Arc::clone(shared.stage_record(config.id));
         let terminator = TerminatorConfig {
-            source_ports: config.source_ports.slice(SourcePortOwner::L7(config.id)),
+            id: config.id,
+            source_ports: config.source_ports,
             record: Arc::clone(&record.l7),
             recorder: Recorder::of_stage(config.flow_log, config.id),
             established: config.established,

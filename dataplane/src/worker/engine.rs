@@ -16,7 +16,7 @@ use super::work::Work;
 use super::{Peer, Shared, Subscriber, WorkerConfig, wake_each};
 use crate::pipeline::{Context, Pipeline};
 use headgate_net::clock::Nanos;
-use headgate_net::flow::{SourcePortOwner, Termination};
+use headgate_net::flow::Termination;
 use headgate_net::ids::{PortId, StageId, WorkerId};
 use headgate_net::phase::Phase;
 use headgate_net::record::{Recorder, WorkerGauge, WorkerRecord};
@@ -336,7 +336,8 @@ fn place(config: &WorkerConfig, shared: &Arc<Shared>) -> StagePlace {
         Termination::Inline => {
             let id = pipeline.worker;
             let terminator = TerminatorConfig {
-                source_ports: pipeline.source_ports.slice(SourcePortOwner::L7(StageId(id.0))),
+                id: StageId(id.0),
+                source_ports: pipeline.source_ports,
                 record: Arc::clone(&shared.records[usize::from(id.0)].l7),
                 recorder: Recorder::new(Arc::clone(&pipeline.flow_log), id),
                 established: pipeline.established,

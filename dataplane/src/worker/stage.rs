@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,16 +15,20 @@ use crate::options::EstablishedFlows;
 use headgate_l7::{ByKernel, Stage, StageConfig};
 use headgate_net::clock::Nanos;
 use headgate_net::fib::{Fib, Lookup};
+use headgate_net::flow::{SourcePortOwner, SourcePorts};
+use headgate_net::ids::StageId;
 use headgate_net::phase::Phase;
 use headgate_net::record::{L7Record, Recorder};
 use headgate_net::wire::ethernet::{self, HEADER};
 use headgate_net::wire::{Headers, ip};
-use headgate_tcp::StackConfig;
+use headgate_tcp::{MoreSources, StackConfig};
 
 /// What a [`Terminator`] is made of.
 pub(super) struct TerminatorConfig {
-    /// What it sends from to pods.
-    pub(super) source_ports: RangeInclusive<u16>,
+    /// Which one it is.
+    pub(super) id: StageId,
+    /// What all send from to pods.
+    pub(super) source_ports: SourcePorts,
     /// Where it counts.
     pub(super) record: Arc<L7Record>,
     /// Where decisions are recorded.
@@ -62,7 +65,8 @@ impl Terminator {
             memory: config.memory,
             mtu: config.mtu,
             record: Arc::clone(&config.record.tcp),
-            ..StackConfig::new(config.source_ports, source)
+            more_sources: more_sources(config.id, config.source_ports, shared),
+            ..StackConfig::new(config.source_ports.slice(SourcePortOwner::L7(config.id)), source)
         };
         let stage = Stage::new(StageConfig {
             recorder: config.recorder,
@@ -144,6 +148,23 @@ impl Terminator {
     pub(super) fn note(&self) {
         self.stage.note();
     }
+}
+
+/// The addresses that are given to send from, besides the one of the route.
+fn more_sources(stage: StageId, ports: SourcePorts, shared: &Arc<Shared>) -> MoreSources {
+    let routes = Arc::clone(shared);
+    Rc::new(move |to, number| {
+        let fib = routes.fib.load();
+        let first = fib.source_address(to);
+        let suits = |address: &&IpAddr| address.is_ipv4() == to.is_ipv4() && Some(**address) != first;
+        let address = *ports.addresses().iter().filter(suits).nth(number)?;
+        let range = if fib.is_local(address) {
+            ports.slice(SourcePortOwner::L7(stage))
+        } else {
+            ports.slice_of_own(stage)
+        };
+        Some((address, range))
+    })
 }
 
 /// A response goes to one client in many packets: the route of the last one is remembered for a turn.

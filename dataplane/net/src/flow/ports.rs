@@ -1,5 +1,6 @@
 //! The source ports that Headgate keeps for itself, and who of it uses which.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use thiserror::Error;
@@ -21,6 +22,11 @@ const L7_SHARE: u16 = 4;
 const LEAST_L4: u16 = 6;
 const LEAST_L7: u16 = 2;
 
+/// The first port of addresses that nobody else sends from.
+const FIRST_OF_OWN: u16 = 1024;
+/// All of theirs.
+const ALL_OF_OWN: u16 = u16::MAX - FIRST_OF_OWN + 1;
+
 /// The reserved range of source ports, cut into one slice for each worker and one for each L7 stage, so that the
 /// destination port of a reply names its owner without any table.
 ///
@@ -28,6 +34,9 @@ const LEAST_L7: u16 = 2;
 /// first                                                                     last
 /// | L4: worker 0 | L4: worker 1 | ... | L7: stage 0 | L7: stage 1 | ... | (rest: unused)
 /// ```
+///
+/// And the addresses beside those of the host that L7 stages send from. Where the host has one of them too, its ports are
+/// these; else all from 1024 on are the stages'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourcePorts {
     first: u16,
@@ -37,6 +46,7 @@ pub struct SourcePorts {
     /// Ports of a stage's slice.
     l7: u16,
     stages: u8,
+    more: &'static [IpAddr],
 }
 
 /// A range of source ports that cannot be cut up.
@@ -89,7 +99,53 @@ impl SourcePorts {
             workers,
             l7,
             stages,
+            more: &[],
         })
+    }
+
+    /// The same, and these addresses.
+    #[must_use]
+    pub const fn with_addresses(self, more: &'static [IpAddr]) -> Self {
+        Self { more, ..self }
+    }
+
+    /// These addresses.
+    #[must_use]
+    pub const fn addresses(&self) -> &'static [IpAddr] {
+        self.more
+    }
+
+    /// Whether `address` is one of them.
+    #[inline]
+    #[must_use]
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        self.more.contains(&address)
+    }
+
+    /// Whose port it is at one of them that the host has not.
+    #[must_use]
+    pub fn owner_at(&self, address: IpAddr, port: u16) -> Option<StageId> {
+        let offset = port
+            .checked_sub(FIRST_OF_OWN)
+            .filter(|_| self.has_address(address))?;
+        let stage = offset / self.own_width();
+        (stage < u16::from(self.stages)).then(|| StageId(stage.to_le_bytes()[0]))
+    }
+
+    /// The ports of a stage at any of them that the host has not.
+    ///
+    /// # Panics
+    /// Where there is no such stage.
+    #[must_use]
+    pub fn slice_of_own(&self, StageId(stage): StageId) -> RangeInclusive<u16> {
+        assert!(stage < self.stages, "stage {stage} of {}", self.stages);
+        let first = FIRST_OF_OWN + u16::from(stage) * self.own_width();
+        first..=first + (self.own_width() - 1)
+    }
+
+    /// A stage's share: at least a 255th of all.
+    fn own_width(&self) -> u16 {
+        ALL_OF_OWN / u16::from(self.stages)
     }
 
     /// Whose slice `port` is in; `None` for ports that are in none.

@@ -45,6 +45,22 @@ fn neighbours_are_not_answered_from_the_signal_on() {
     }
 }
 
+/// What pods answer to connections that come to their end must still find its way.
+#[test]
+fn where_it_sends_from_is_told_until_the_end() {
+    let mut gateway = gateway();
+    let mut request = arp::announcement(PEER_MAC, [10, 244, 1, 10].into());
+    request[38..42].copy_from_slice(&[10, 244, 1, 250]);
+    for phase in [Phase::Serving, Phase::Leaving, Phase::Closed, Phase::Parting] {
+        gateway.enter(phase);
+        assert_eq!(
+            gateway.receive(0, PODS, &request).verdict,
+            Verdict::Reply,
+            "{phase:?}"
+        );
+    }
+}
+
 #[test]
 fn new_flows_are_served_for_the_delay_and_then_left_to_others_without_an_answer() {
     for (client, vip, listener) in [(CLIENT, VIP, LISTENER), (CLIENT6, VIP6, LISTENER6)] {

@@ -92,6 +92,59 @@ fn a_source_port_names_its_stage() {
     assert_eq!(anywhere(&mut gateway, PODS, &datagram), Verdict::ToKernel);
 }
 
+/// At an address that only Headgate has, every port from 1024 on is a stage's; nobody else is there.
+#[test]
+fn an_address_to_send_from_is_the_stages() {
+    let mut gateway = apart(2, Ownership::Hash, 3);
+    for (own, pod) in OWN.iter().zip(["10.244.1.10:8080", "[fd00:10:244:1::10]:8080"]) {
+        for (port, stage) in [(1_024, 0), (22_600, 1), (65_500, 2)] {
+            let source = SocketAddr::new(*own, port);
+            let answer = craft::frame([PEER_MAC, GATEWAY_MACS[1]], socket(pod), source, tcp(SYN | ACK));
+            assert_eq!(anywhere(&mut gateway, PODS, &answer), to_l7(stage, &answer));
+        }
+        let request = craft::frame(
+            [GATEWAY_MACS[1], PEER_MAC],
+            SocketAddr::new(*own, 1_024),
+            socket(pod),
+            tcp(ACK),
+        );
+        let v6 = own.is_ipv6();
+        let router = ip(if v6 { "2001:db8:77::1" } else { "203.0.113.77" });
+        let error = error_about(
+            &request,
+            router,
+            UNREACHABLE[usize::from(v6)],
+            28 + 20 * usize::from(v6),
+            1,
+        );
+        assert_eq!(anywhere(&mut gateway, PODS, &error), to_l7(0, &error));
+        for (port, transport) in [(1_023, tcp(SYN)), (5_000, UDP)] {
+            let stray = craft::frame(
+                [PEER_MAC, GATEWAY_MACS[1]],
+                socket(pod),
+                SocketAddr::new(*own, port),
+                transport,
+            );
+            assert_eq!(
+                anywhere(&mut gateway, PODS, &stray),
+                Verdict::Reply,
+                "{own} {port}"
+            );
+        }
+        // Who claims to be there is nobody.
+        let forged = craft::frame(
+            [PEER_MAC, GATEWAY_MACS[0]],
+            SocketAddr::new(*own, 5),
+            socket(if v6 { LISTENER6 } else { LISTENER }),
+            tcp(SYN),
+        );
+        assert_eq!(
+            anywhere(&mut gateway, CLIENTS, &forged),
+            Verdict::Drop(Reason::BadSource)
+        );
+    }
+}
+
 /// Many clients are spread over all stages.
 #[test]
 fn stages_share_the_clients() {

@@ -99,7 +99,9 @@ impl Dataplane {
         let mut opened = ports::open(options, &devices, umem)?;
 
         let programs = opened.iter_mut().map(OpenPort::take_steering).collect();
-        let steerer = Arc::new(Mutex::new(Steerer::new(programs, options.source_ports)));
+        let steerer = Arc::new(Mutex::new(
+            Steerer::new(programs, options.source_ports).with_addresses(plan.source_ports.addresses()),
+        ));
         let (wanted, questions) = mpsc::channel(QUESTIONS);
         let stages = plan.cores.stages.len().to_le_bytes()[0];
         let shared = Shared::with_stages(plan.workers, stages, wanted).map_err(RunError::Runtime)?;

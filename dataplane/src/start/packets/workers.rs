@@ -71,7 +71,9 @@ pub(super) fn plan(options: &Options, devices: &[Device]) -> Result<Plan, RunErr
             options.source_ports.last,
             workers,
             termination.stages(workers),
-        )?,
+        )?
+        // As long as the process.
+        .with_addresses(Vec::leak(options.source_addresses.clone())),
         mtu: mtu.min(FRAME_CAPACITY - HEADER),
     })
 }

@@ -25,6 +25,34 @@ fn one_worker_with_every_port() {
     assert_eq!(ports.owner(65535), Some(SourcePortOwner::L7(StageId(0))));
 }
 
+/// All unprivileged ports of an address that only Headgate has, each with one stage; none of other addresses.
+#[test]
+fn addresses_of_its_own_are_the_stages() {
+    const OWN: &[std::net::IpAddr] = &[std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 244, 1, 250))];
+    for stages in [1, 2, 3, 64] {
+        let ports = SourcePorts::cut(60_000, 61_535, 1, stages).unwrap();
+        assert_eq!(ports.owner_at(OWN[0], 5_000), None);
+        let ports = ports.with_addresses(OWN);
+        let mut next = 1024;
+        for stage in (0..stages).map(StageId) {
+            let slice = ports.slice_of_own(stage);
+            assert_eq!(*slice.start(), next);
+            assert!(
+                [*slice.start(), *slice.end()]
+                    .iter()
+                    .all(|port| ports.owner_at(OWN[0], *port) == Some(stage))
+            );
+            next = slice.end().wrapping_add(1);
+        }
+        assert!(
+            next == 0 || (65_536 - u32::from(next)) < u32::from(stages),
+            "{next} of {stages}"
+        );
+        assert_eq!(ports.owner_at(OWN[0], 1_023), None);
+        assert_eq!(ports.owner_at("10.244.1.251".parse().unwrap(), 5_000), None);
+    }
+}
+
 /// A quarter for L7, whoever shares it.
 #[test]
 fn stages_share_a_quarter() {
