@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
-
 use headgate_net::number::Number;
 use headgate_net::record::{Class, HttpCount, L7Record, RouteRecord, UpstreamRecord};
 
@@ -38,8 +36,8 @@ impl Tally {
     }
 
     /// A request was answered.
-    pub(super) fn answered(&self, status: StatusCode) {
-        self.0.requests.count(Class::of(status.as_u16()));
+    pub(super) fn answered(&self, status: u16) {
+        self.0.requests.count(Class::of(status));
     }
 
     /// A response has ended so long after the head of its request.

@@ -4,16 +4,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::conn::Server;
+use tokio::sync::Notify;
+
 use super::counters::Tally;
 use super::current::{Allows, Publication};
-use super::net::Net;
-use super::request::Gateway;
-use super::running::Run;
+use super::engine::Engine;
+use super::engine::ready::Ready;
+use super::gateway::Gateway;
+use super::net::{Net, Stream};
 use super::{Config, Limits};
 use headgate_net::clock::Nanos;
 use headgate_net::phase::Phase;
-use headgate_net::record::{Event, HttpCount, HttpGauge, L7Record, L7Status, Recorder};
+use headgate_net::record::{HttpGauge, L7Record, L7Status, Recorder};
 
 /// What [`Http`] may use.
 #[derive(Clone, Debug)]
@@ -26,10 +28,10 @@ pub struct HttpConfig {
     pub record: Arc<L7Record>,
 }
 
-/// Everything above TCP, on one thread: connections are tasks that answer requests by one configuration.
+/// Everything above TCP, on one thread.
 pub struct Http {
     gateway: Rc<Gateway>,
-    pub(super) server: Rc<Server>,
+    engine: Engine,
     /// When kept connections to pods are next looked through; `None` while there are none.
     sweep: Option<Nanos>,
 }
@@ -38,18 +40,47 @@ impl Http {
     /// How often kept connections are looked through.
     const SWEEP: Duration = Duration::from_secs(1);
 
-    pub(super) fn new(net: Net, config: HttpConfig) -> Self {
-        let gateway = Rc::new(Gateway::new(
-            net,
-            config.limits,
-            config.recorder,
-            Tally::new(config.record),
-        ));
+    /// `notify` is told when there is something to do outside of a [`turn`](Self::turn).
+    pub(super) fn new(net: Net, config: HttpConfig, notify: Arc<Notify>) -> Self {
+        let tally = Tally::new(config.record);
+        let ready = Ready::new(notify);
+        let gateway = Gateway::new(net, config.limits, config.recorder, tally, ready);
+        let gateway = Rc::new(gateway);
         Self {
-            server: Rc::new(Server::new(Rc::clone(&gateway))),
+            engine: Engine::new(Rc::clone(&gateway)),
             gateway,
             sweep: None,
         }
+    }
+
+    /// Takes a client in.
+    pub(super) fn accept(&mut self, stream: Stream) {
+        self.engine.accept(stream);
+    }
+
+    /// Something may happen from here on, and a [`turn`](Self::turn) will follow without being asked for.
+    pub(super) fn stay_awake(&self) {
+        self.engine.stay_awake();
+    }
+
+    /// Does what there is to do.
+    pub(super) fn turn(&mut self, now: Nanos) {
+        self.engine.turn(now);
+        self.sweep(now);
+    }
+
+    /// Clients that are connected.
+    pub(super) fn clients(&self) -> usize {
+        self.engine.len()
+    }
+
+    /// How far the dataplane is with its end.
+    pub(super) fn phase(&self) -> Phase {
+        self.gateway.phase.get()
+    }
+
+    pub(super) fn gateway(&self) -> &Rc<Gateway> {
+        &self.gateway
     }
 
     /// Whether the configuration in force has the listeners of this one.
@@ -72,35 +103,32 @@ impl Http {
     /// who waits for an answer is told, who has a part of one finds the connection reset.
     pub fn re_examine(&mut self) {
         let gateway = &self.gateway;
-        let cut = |run: &Run| {
-            gateway.tally.count(HttpCount::Cut);
-            gateway.log(Event::RequestCut, run.client, run.listener, run.endpoint);
-        };
-        gateway
-            .running
-            .cut(|client, endpoint| gateway.current.allows(client, endpoint), cut);
+        self.engine
+            .cut(|client, endpoint| gateway.current.allows(client, endpoint));
     }
 
     /// The dataplane is so far with its end.
-    pub(super) fn enter(&self, phase: Phase) {
-        self.server.enter(phase);
+    pub(super) fn enter(&mut self, phase: Phase) {
+        self.engine.enter(phase);
     }
 
     /// Closes kept connections to pods that were not used for a while, or whose pods are gone, when it is time to.
-    pub(super) fn sweep(&mut self, now: Nanos) {
-        let pool = &self.gateway.pool;
+    fn sweep(&mut self, now: Nanos) {
+        let gateway = &self.gateway;
+        let mut pool = gateway.pool.borrow_mut();
         if self.sweep.is_some_and(|due| due <= now) {
-            let idle = u64::try_from(self.gateway.limits.idle.as_nanos()).unwrap_or(u64::MAX);
-            let left = pool.expire(Nanos(now.0.saturating_sub(idle)));
+            let idle = u64::try_from(gateway.limits.idle.as_nanos()).unwrap_or(u64::MAX);
+            let left = pool.expire(&gateway.current, Nanos(now.0.saturating_sub(idle)));
             self.sweep = left.then(|| now.after(Self::SWEEP));
         } else if self.sweep.is_none() && pool.keeps_any() {
             self.sweep = Some(now.after(Self::SWEEP));
         }
     }
 
-    /// When [`Self::sweep`] has something to do.
+    /// When [`Self::turn`] has something to do, if nothing happens before.
     pub(super) fn next_timer(&self) -> Option<Nanos> {
-        self.sweep
+        let timers = self.sweep.into_iter();
+        timers.chain(self.engine.next_timer(self.gateway.net.now())).min()
     }
 
     #[cfg(test)]
@@ -111,9 +139,9 @@ impl Http {
     /// Writes down what it holds now; what happens it counts at once.
     pub(super) fn note(&self) {
         let now = &self.gateway.tally.record().now;
-        let (idle, busy) = self.gateway.pool.counts();
-        now.set_len(HttpGauge::Clients, self.server.clients());
-        now.set_len(HttpGauge::Active, self.gateway.active());
+        let (idle, busy) = self.gateway.pool.borrow().counts();
+        now.set_len(HttpGauge::Clients, self.engine.len());
+        now.set_len(HttpGauge::Active, self.gateway.active.get());
         now.set_len(HttpGauge::UpstreamIdle, idle);
         now.set_len(HttpGauge::UpstreamBusy, busy);
     }
@@ -130,8 +158,8 @@ impl Http {
 }
 
 impl Drop for Http {
-    /// Kept connections and what answers requests know each other; what is left would keep both alive.
+    /// What is under way knows the gateway, which has the kept connections.
     fn drop(&mut self) {
-        self.gateway.pool.close();
+        self.gateway.pool.borrow_mut().close();
     }
 }

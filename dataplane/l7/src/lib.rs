@@ -1,41 +1,41 @@
 //! TLS, HTTP, routes and upstreams.
 //!
 //! The [`Stage`] of a worker takes the packets of L7 connections and gives the packets that answer them. A client's
-//! connection is a task: TLS where the listener wants it, then HTTP/1.1, which hands on requests one by one, each with
-//! what cuts it. A request finds its route, keeps it to its end, and goes to an endpoint by a link that it has a ticket of.
-//! All of it reads one [`Config`], which is replaced; what did not change in it is the same as before.
+//! connection, and the exchange with a pod that goes on over it, is one record of the [`engine`], which goes as far as it can
+//! whenever something has happened on either side. A request finds its route, keeps it to its end, and goes to an endpoint by
+//! a connection that is kept for the next one. All of it reads one [`Config`], which is replaced; what did not change in it is
+//! the same as before.
 //!
-//! Connections are those of our own TCP on the packets of a worker, or the kernel's: `net` alone knows.
+//! Connections are those of our own TCP on the packets of a worker, or the kernel's: `net` alone knows. TLS is between them and
+//! HTTP: `wire` alone knows.
 //!
 //! ```text
-//! Stage ─ conn ─────────── request ───────────── upstream
-//!         │ tls            │ admit: route          │ pool of links
-//!         │ h1: bytes,     │ choose: endpoint      └ ticket: one exchange
-//!         │ framing,       │ send, respond
-//!         └ tunnels        └ record
+//! Stage, Sockets ─ engine ─ client ─── exchange ─────────── upstream
+//!                           │ wire: TLS  │ request: admit,    └ links kept
+//!                           │ h1: heads  │ choose, record       and leased
+//!                           └ tunnels    └ upload, download
 //! ```
 
 #![forbid(unsafe_code)]
 
-mod body;
 mod by_number;
-mod clock;
 mod config;
-mod conn;
 mod counters;
 mod current;
 mod endpoints;
+mod engine;
+mod gateway;
+mod h1;
 mod headers;
 mod http;
-mod io;
 mod limits;
 mod net;
 mod request;
-mod running;
 mod sockets;
 mod stage;
 mod tls;
 mod upstream;
+mod wire;
 
 pub use config::{Changes, Config};
 pub use current::Allows;

@@ -16,6 +16,10 @@ pub struct Limits {
     pub response: Duration,
     /// Between two pieces of a response from a pod.
     pub read: Duration,
+    /// Between two pieces of a request's body from a client.
+    pub body: Duration,
+    /// How long a client may take nothing of what is there for it.
+    pub write: Duration,
     /// How long an unused connection to a pod is kept.
     pub idle: Duration,
     /// Unused connections to one endpoint that are kept.
@@ -35,6 +39,8 @@ impl Default for Limits {
             connect: Duration::from_secs(5),
             response: Duration::from_secs(60),
             read: Duration::from_secs(60),
+            body: Duration::from_secs(60),
+            write: Duration::from_secs(60),
             idle: Duration::from_secs(30),
             max_idle: 320,
             max_idle_in_all: usize::MAX,

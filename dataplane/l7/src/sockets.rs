@@ -1,5 +1,6 @@
 //! HTTP on the kernel's sockets: what stands in a [`Stage`](crate::Stage)'s place where there are no packets.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -7,14 +8,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::Config;
-use crate::conn::Server;
 use crate::current::Allows;
+use crate::gateway::Gateway;
 use crate::http::{Http, HttpConfig};
-use crate::net::{Accepted, KernelNet, Net, accept, accept_waiting};
-use headgate_net::clock::Clock;
+use crate::net::{Accepted, KernelNet, Net, Stream, accept, accept_waiting};
+use headgate_net::clock::{Clock, Nanos};
 use headgate_net::phase::Phase;
 use headgate_net::record::{HttpCount, L7Status};
 
@@ -48,26 +50,85 @@ impl DescriptorShare {
 }
 
 /// HTTP on one thread, with listeners and connections of the kernel. All calls must be made within a tokio
-/// `LocalRuntime` with I/O and time enabled: listeners and connections are tasks of it.
+/// `LocalRuntime` with I/O and time enabled: listeners are tasks of it, and so is what serves all connections.
 pub struct Sockets {
-    http: Http,
+    shared: Rc<Shared>,
+    listening: HashMap<SocketAddr, Listening>,
+    _driver: TaskGuard,
+}
+
+struct Shared {
+    http: RefCell<Http>,
+    gateway: Rc<Gateway>,
     clock: Clock,
     share: DescriptorShare,
-    listening: HashMap<SocketAddr, Listening>,
+    /// Told when a connection is worth a look.
+    wake: Arc<Notify>,
+    /// Told when a client has left.
+    left: Notify,
 }
 
 /// A listener at work; dropping it closes the socket. Connections that it has accepted live on.
 struct Listening {
     socket: Rc<TcpListener>,
-    _task: Accepting,
+    _task: TaskGuard,
 }
 
-/// A task that accepts clients until this is dropped.
-struct Accepting(AbortHandle);
+/// A task that runs until this is dropped.
+struct TaskGuard(AbortHandle);
 
-impl Drop for Accepting {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+impl Shared {
+    /// Does what there is to do, for as long as it is polled.
+    async fn drive(self: Rc<Self>) {
+        loop {
+            let next = self.turn();
+            // Whatever else the runtime has to do, and the kernel has to tell.
+            tokio::task::yield_now().await;
+            let due = next.map(|next| self.clock.instant(next).into());
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = sleep_until(due) => {}
+            }
+        }
+    }
+
+    /// When there is something to do, if nothing happens before.
+    fn turn(&self) -> Option<Nanos> {
+        let mut http = self.http.borrow_mut();
+        let before = http.clients();
+        http.turn(self.clock.now());
+        if http.clients() < before {
+            self.left.notify_waiters();
+        }
+        http.next_timer()
+    }
+
+    fn clients(&self) -> usize {
+        self.http.borrow().clients()
+    }
+
+    fn accept(&self, stream: Stream) {
+        self.http.borrow_mut().accept(stream);
+    }
+
+    /// Waits until there is room for another client.
+    async fn has_room(&self) {
+        while self.clients() >= self.share.clients {
+            self.left.notified().await;
+        }
+    }
+}
+
+async fn sleep_until(due: Option<tokio::time::Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -77,11 +138,23 @@ impl Sockets {
     pub fn new(mut config: HttpConfig, clock: Clock, share: DescriptorShare) -> Self {
         let limits = &mut config.limits;
         limits.max_idle_in_all = limits.max_idle_in_all.min(share.clients);
-        Self {
-            http: Http::new(Net::Kernel(KernelNet::new(clock, share.clients)), config),
+        let wake = Arc::new(Notify::new());
+        let net = Net::Kernel(KernelNet::new(clock, share.clients));
+        let http = Http::new(net, config, Arc::clone(&wake));
+        let shared = Rc::new(Shared {
+            gateway: Rc::clone(http.gateway()),
+            http: RefCell::new(http),
             clock,
             share,
+            wake,
+            left: Notify::new(),
+        });
+        // The runtime's idea of how long a task may go on is not for one that does the work of all connections.
+        let driver = tokio::task::unconstrained(Rc::clone(&shared).drive());
+        Self {
+            shared,
             listening: HashMap::new(),
+            _driver: TaskGuard(tokio::task::spawn_local(driver).abort_handle()),
         }
     }
 
@@ -90,7 +163,8 @@ impl Sockets {
     pub fn configure(&mut self, config: Arc<Config>, allows: Allows, publication: u64) {
         self.listening
             .retain(|address, _| config.listeners.contains_key(address));
-        self.http.configure(config, allows, publication);
+        let mut http = self.shared.http.borrow_mut();
+        http.configure(config, allows, publication);
     }
 
     /// Accepts clients of the listener that the configuration knows as `address`: at most one socket for each.
@@ -100,9 +174,8 @@ impl Sockets {
     pub fn listen(&mut self, address: SocketAddr, socket: std::net::TcpListener) -> io::Result<()> {
         socket.set_nonblocking(true)?;
         let socket = Rc::new(TcpListener::from_std(socket)?);
-        let server = Rc::clone(&self.http.server);
-        let accepting = accept_all(server, address, Rc::clone(&socket), self.share.clients);
-        let task = Accepting(tokio::task::spawn_local(accepting).abort_handle());
+        let accepting = accept_all(Rc::clone(&self.shared), address, Rc::clone(&socket));
+        let task = TaskGuard(tokio::task::spawn_local(accepting).abort_handle());
         self.listening.insert(address, Listening { socket, _task: task });
         Ok(())
     }
@@ -112,47 +185,44 @@ impl Sockets {
     pub fn enter(&mut self, phase: Phase) {
         if phase.is_closed() {
             for (address, Listening { socket, .. }) in self.listening.drain() {
-                let server = Rc::clone(&self.http.server);
-                tokio::task::spawn_local(accept_the_last(server, address, socket, self.share.clients));
+                tokio::task::spawn_local(accept_the_last(Rc::clone(&self.shared), address, socket));
             }
         }
-        self.http.enter(phase);
+        self.shared.http.borrow_mut().enter(phase);
     }
 
     /// As [`Http::re_examine`].
     pub fn re_examine(&mut self) {
-        self.http.re_examine();
+        self.shared.http.borrow_mut().re_examine();
     }
 
-    /// To be called once a second at least: closes kept connections to pods that were not used for a while, and writes down what
-    /// is held now.
-    pub fn sweep(&mut self) {
-        self.http.note();
-        self.http.sweep(self.clock.now());
+    /// Writes down what is held now.
+    pub fn note(&self) {
+        self.shared.http.borrow().note();
     }
 
     /// Clients that are connected.
     #[must_use]
     pub fn clients(&self) -> usize {
-        self.http.server.clients()
+        self.shared.clients()
     }
 
     /// What it holds and has counted; nothing of TCP, which is the kernel's.
     #[must_use]
     pub fn status(&self) -> L7Status {
-        self.http.status()
+        self.shared.http.borrow().status()
     }
 }
 
-async fn accept_all(server: Rc<Server>, address: SocketAddr, socket: Rc<TcpListener>, most: usize) {
-    let gateway = &server.gateway;
+async fn accept_all(shared: Rc<Shared>, address: SocketAddr, socket: Rc<TcpListener>) {
+    let gateway = &shared.gateway;
     loop {
-        if server.clients() >= most {
+        if shared.clients() >= shared.share.clients {
             gateway.tally.count(HttpCount::AcceptsPaused);
-            server.has_room(most).await;
+            shared.has_room().await;
         }
         match accept(&socket, address, &gateway.net).await {
-            Accepted::Client(stream) => server.serve(stream),
+            Accepted::Client(stream) => shared.accept(stream),
             Accepted::Failed(error) => {
                 gateway.tally.count(HttpCount::AcceptErrors);
                 tracing::debug!(%error, "no client could be accepted at {address}");
@@ -162,12 +232,12 @@ async fn accept_all(server: Rc<Server>, address: SocketAddr, socket: Rc<TcpListe
 }
 
 /// Accepts whoever has connected already, and closes the socket: the kernel would reset those connections.
-async fn accept_the_last(server: Rc<Server>, address: SocketAddr, socket: Rc<TcpListener>, most: usize) {
+async fn accept_the_last(shared: Rc<Shared>, address: SocketAddr, socket: Rc<TcpListener>) {
     // Until the task is gone that has accepted so far, so that the end of this one closes the socket.
     tokio::task::yield_now().await;
-    while server.clients() < most
-        && let Some(stream) = accept_waiting(&socket, address, &server.gateway.net)
+    while shared.clients() < shared.share.clients
+        && let Some(stream) = accept_waiting(&socket, address, &shared.gateway.net)
     {
-        server.serve(stream);
+        shared.accept(stream);
     }
 }

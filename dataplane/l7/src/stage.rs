@@ -1,6 +1,5 @@
 //! The L7 stage of a worker: HTTP on our own TCP.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -65,7 +64,7 @@ impl Stage {
             record: config.record,
         };
         Self {
-            http: Http::new(Net::user(stack.clone(), config.by_kernel), http),
+            http: Http::new(Net::user(stack.clone(), config.by_kernel), http, stack.wake()),
             stack,
         }
     }
@@ -93,26 +92,28 @@ impl Stage {
     #[must_use]
     pub fn held(&self) -> usize {
         // Handshakes that nobody finishes for so long are those of nobody.
-        let coming = match self.http.server.phase() {
+        let coming = match self.http.phase() {
             Phase::Parting | Phase::Over => 0,
             Phase::Serving | Phase::Leaving | Phase::Closed => self.stack.half_open(),
         };
-        coming + self.http.server.clients() + self.stack.unfinished()
+        coming + self.http.clients() + self.stack.unfinished()
     }
 
-    /// Takes in an IP packet, as [`Stack::ingress`] does. Must be called within a tokio `LocalRuntime` or
-    /// `LocalSet`, with time enabled: new connections become tasks of it.
+    /// Takes in an IP packet, as [`Stack::ingress`] does. What it sets off is done by the next [`egress`](Self::egress), once for
+    /// all packets of a batch.
     pub fn ingress(&mut self, frame: &[u8], headers: &Headers, now: Nanos) {
+        self.http.stay_awake();
         self.stack.ingress(frame, headers, now);
         while let Some(stream) = self.stack.try_accept() {
-            self.http.server.serve(Stream::User(stream));
+            self.http.accept(Stream::User(stream));
         }
     }
 
     /// Hands out IP packets while `emit` takes them: `emit(length, fill)` gives `fill` a buffer of exactly `length`
-    /// bytes (at most the MTU) and returns `true`, or returns `false` when it has none. `emit` must not call the stage.
+    /// bytes (at most the MTU) and returns `true`, or returns `false` when it has none. `emit` must not call the stage. Must be
+    /// called within a tokio runtime with I/O enabled where pods are reached by the kernel's sockets.
     pub fn egress(&mut self, now: Nanos, emit: &mut Emit<'_>) {
-        self.http.sweep(now);
+        self.http.turn(now);
         self.stack.egress(now, emit);
     }
 
@@ -125,7 +126,7 @@ impl Stage {
 
     /// Notified when tasks have made work for [`egress`](Self::egress).
     #[must_use]
-    pub fn wake(&self) -> Rc<Notify> {
+    pub fn wake(&self) -> Arc<Notify> {
         self.stack.wake()
     }
 

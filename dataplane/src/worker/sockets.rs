@@ -18,7 +18,7 @@ use headgate_net::ids::WorkerId;
 use headgate_net::phase::Phase;
 use headgate_net::record::{Loop, WorkerRecord};
 
-/// How often kept connections to pods are looked after.
+/// How often a worker without clients looks about.
 const SWEEP: Duration = Duration::from_secs(1);
 /// How old what is said of its clients may be while there are any.
 const TICK: Duration = Duration::from_millis(100);
@@ -145,7 +145,7 @@ impl Worker {
         for (address, socket) in self.config.inlet.take() {
             self.sockets.listen(address, socket)?;
         }
-        self.sockets.sweep();
+        self.sockets.note();
         if self.subscriber().seen() != tables.publication {
             self.shared.saw(self.subscriber(), tables.publication);
         }

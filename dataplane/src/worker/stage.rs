@@ -46,7 +46,7 @@ pub(super) struct TerminatorConfig {
 /// The stage, and what joins it to its thread.
 pub(super) struct Terminator {
     stage: Stage,
-    wake: Rc<Notify>,
+    wake: Arc<Notify>,
     /// The stage has packets that found no frame or no room.
     blocked: bool,
     in_force: InForce,
@@ -140,7 +140,7 @@ impl Terminator {
     }
 
     /// Notified when tasks have made packets.
-    pub(super) fn wake(&self) -> &Rc<Notify> {
+    pub(super) fn wake(&self) -> &Arc<Notify> {
         &self.wake
     }
 

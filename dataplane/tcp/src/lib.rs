@@ -39,6 +39,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use tokio::sync::Notify;
@@ -110,8 +111,8 @@ impl Stack {
 
     /// Told when tasks have made work for `egress`.
     #[must_use]
-    pub fn wake(&self) -> Rc<Notify> {
-        Rc::clone(&self.shared.inner.borrow().wake)
+    pub fn wake(&self) -> Arc<Notify> {
+        Arc::clone(&self.shared.inner.borrow().wake)
     }
 
     /// A connection that a client has opened, if there is one.

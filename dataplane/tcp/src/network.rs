@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -24,7 +24,7 @@ pub trait Node {
     /// When to call `egress` though nothing happens.
     fn next_timer(&self) -> Option<Nanos>;
     /// Notified when there is something for `egress`.
-    fn wake(&self) -> Rc<Notify>;
+    fn wake(&self) -> Arc<Notify>;
 }
 
 impl Node for Stack {
@@ -42,7 +42,7 @@ impl Node for Stack {
         Stack::next_timer(self)
     }
 
-    fn wake(&self) -> Rc<Notify> {
+    fn wake(&self) -> Arc<Notify> {
         Stack::wake(self)
     }
 }
@@ -130,7 +130,7 @@ impl Network {
     pub async fn run(mut self) {
         loop {
             let next = self.turn();
-            let wakes: Vec<Rc<Notify>> = self.nodes.iter().map(|(node, _)| node.wake()).collect();
+            let wakes: Vec<Arc<Notify>> = self.nodes.iter().map(|(node, _)| node.wake()).collect();
             let woken = wakes
                 .iter()
                 .map(|wake| Box::pin(wake.notified()) as Pin<Box<dyn Future<Output = ()>>>);

@@ -33,6 +33,7 @@ const LINGER: Duration = Duration::from_secs(10);
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// One for each core.
+#[derive(Clone)]
 pub(crate) struct KernelNet {
     clock: Clock,
     scratch: Scratch,
@@ -70,14 +71,17 @@ impl KernelNet {
         getrandom::u64().expect("the system's random generator works")
     }
 
-    pub(super) async fn connect(&self, to: SocketAddr) -> io::Result<KernelStream> {
-        let stream = KernelStream::new(TcpStream::connect(to).await?, None, self)?;
-        // To a port of this host that nobody listens at, the kernel may connect a socket with itself.
-        if stream.local == stream.peer {
-            stream.reset().now();
-            return Err(io::ErrorKind::ConnectionRefused.into());
+    pub(super) fn connect(&self, to: SocketAddr) -> impl Future<Output = io::Result<KernelStream>> + use<> {
+        let net = self.clone();
+        async move {
+            let stream = KernelStream::new(TcpStream::connect(to).await?, None, &net)?;
+            // To a port of this host that nobody listens at, the kernel may connect a socket with itself.
+            if stream.local == stream.peer {
+                stream.reset().now();
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            Ok(stream)
         }
-        Ok(stream)
     }
 }
 
@@ -223,13 +227,6 @@ impl KernelStream {
         let read = ready!(std::pin::Pin::new(self.socket()).poll_read(cx, buffer));
         self.ended |= read.is_err() || room > 0 && buffer.filled().len() == before;
         Poll::Ready(read)
-    }
-
-    pub(super) async fn peek(&self) -> Option<u8> {
-        let mut first = [0];
-        let socket = self.socket.as_ref()?;
-        let length = socket.peek(&mut first).await.ok()?;
-        first[..length].first().copied()
     }
 
     pub(super) fn reset(&self) -> KernelReset {

@@ -34,6 +34,22 @@ pub(super) enum Stream {
     Kernel(kernel::KernelStream),
 }
 
+/// A connection that is being opened; dropping it gives up.
+pub(super) enum Connecting {
+    User(headgate_tcp::Connecting),
+    Kernel(Pin<Box<dyn Future<Output = io::Result<kernel::KernelStream>>>>),
+}
+
+impl Connecting {
+    /// Ready once the peer has accepted or refused.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        match self {
+            Self::User(connecting) => Pin::new(connecting).poll(cx).map_ok(Stream::User),
+            Self::Kernel(connecting) => connecting.as_mut().poll(cx).map_ok(Stream::Kernel),
+        }
+    }
+}
+
 /// Resets a connection while something else owns its stream.
 pub(super) enum Reset {
     User(headgate_tcp::Reset),
@@ -79,14 +95,14 @@ impl Net {
     /// Opens a connection. Whoever waits sets a limit to it.
     ///
     /// # Errors
-    /// When the peer refuses, or there is no address, port or room on our side.
-    pub(super) async fn connect(&self, to: SocketAddr) -> io::Result<Stream> {
+    /// When there is no address, port or room on our side; that the peer refuses is told by what waits for it.
+    pub(super) fn connect(&self, to: SocketAddr) -> io::Result<Connecting> {
         match self {
             Self::User {
                 kernel, by_kernel, ..
-            } if by_kernel.leads_to(to.ip()) => kernel.connect(to).await.map(Stream::Kernel),
-            Self::User { stack, .. } => stack.connect(to)?.await.map(Stream::User),
-            Self::Kernel(net) => net.connect(to).await.map(Stream::Kernel),
+            } if by_kernel.leads_to(to.ip()) => Ok(Connecting::Kernel(Box::pin(kernel.connect(to)))),
+            Self::User { stack, .. } => stack.connect(to).map(Connecting::User),
+            Self::Kernel(net) => Ok(Connecting::Kernel(Box::pin(net.connect(to)))),
         }
     }
 
@@ -147,14 +163,6 @@ impl Stream {
                 data.len()
             }),
             Self::Kernel(stream) => stream.poll_receive(cx, limit, take),
-        }
-    }
-
-    /// Waits for the first byte that has not been read, and leaves it. `None` if there will be none.
-    pub(super) async fn peek(&self) -> Option<u8> {
-        match self {
-            Self::User(stream) => stream.peek().await,
-            Self::Kernel(stream) => stream.peek().await,
         }
     }
 

@@ -1,38 +1,60 @@
 //! Answers that Headgate gives itself.
 
-use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, SERVER};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use std::io::Write as _;
 
-use super::relay::ReplyBody;
-use super::{Reply, Then};
-use crate::headers::REQUEST_ID;
+use http::StatusCode;
+
+use crate::gateway::Gateway;
+use crate::h1::RefusedRequest;
+use crate::h1::write::{Persistence, persist, status_line};
+use crate::headers::RequestId;
 
 /// An answer that is not a pod's.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    status: StatusCode,
-    /// Beyond those that every answer has.
-    headers: HeaderMap,
+    pub(crate) status: StatusCode,
+    location: Option<String>,
     /// What happened, in a sentence for people.
     body: &'static str,
     /// Whether the client's connection closes after it.
-    last: bool,
+    pub(crate) last: bool,
+}
+
+/// Who an answer is for.
+#[derive(Clone, Debug)]
+pub(crate) struct Audience {
+    pub(crate) id: RequestId,
+    /// Whether it answers a HEAD, which has no body.
+    pub(crate) to_head: bool,
+    pub(crate) http11: bool,
+    /// Whether the client takes another response over its connection.
+    pub(crate) keep: bool,
+}
+
+impl Audience {
+    /// How a client is told what becomes of its connection.
+    pub(crate) fn persistence(&self, keep: bool) -> Persistence {
+        match (keep, self.http11) {
+            (false, _) => Persistence::Close,
+            (true, true) => Persistence::Silent,
+            (true, false) => Persistence::KeepAlive,
+        }
+    }
 }
 
 impl Answer {
     pub(crate) fn new(status: StatusCode, body: &'static str) -> Self {
         Self {
             status,
-            headers: HeaderMap::new(),
+            location: None,
             body,
             last: false,
         }
     }
 
-    /// With a header, in place of others of its name.
-    pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+    /// The client is sent elsewhere.
+    pub(super) fn to(mut self, location: String) -> Self {
+        self.location = Some(location);
         self
     }
 
@@ -41,32 +63,47 @@ impl Answer {
         Self { last: true, ..self }
     }
 
-    /// As a response to a request: a short text with the request's ID to find it by.
-    pub(super) fn reply(self, id: &HeaderValue, method: &Method) -> Reply {
+    /// Writes it: a short text with the request's ID to find it by. Returns how many bytes the text has.
+    pub(crate) fn write(
+        &self,
+        audience: &Audience,
+        keep: bool,
+        gateway: &Gateway,
+        to: &mut Vec<u8>,
+    ) -> usize {
         let title = self.status.canonical_reason().unwrap_or("Error");
         let status = self.status.as_u16();
-        let name = id.to_str().unwrap_or_default();
-        let text = Bytes::from(format!("{status} {title}: {}\nrequest {name}\n", self.body));
-        let length = text.len();
-        let body = if method == Method::HEAD {
-            ReplyBody::Empty
-        } else {
-            ReplyBody::Text(Some(text))
-        };
-        let mut response = Response::new(body);
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        *headers = self.headers;
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
+        let id = String::from_utf8_lossy(audience.id.as_bytes());
+        let text = format!("{status} {title}: {}\nrequest {id}\n", self.body);
+        status_line(status, title, to);
+        // Into memory, which takes everything.
+        let _ = write!(
+            to,
+            "content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nserver: headgate\r\n\
+             x-request-id: {id}\r\n",
+            text.len()
         );
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        headers.insert(SERVER, HeaderValue::from_static("headgate"));
-        headers.insert(&REQUEST_ID, id.clone());
-        Reply {
-            response,
-            then: if self.last { Then::Close } else { Then::Continue },
+        gateway.date(|date| {
+            for part in [b"date: ", date, b"\r\n"] {
+                to.extend_from_slice(part);
+            }
+        });
+        if let Some(location) = &self.location {
+            let _ = write!(to, "location: {location}\r\n");
         }
+        persist(audience.persistence(keep), to);
+        to.extend_from_slice(b"\r\n");
+        if audience.to_head {
+            return 0;
+        }
+        to.extend_from_slice(text.as_bytes());
+        text.len()
+    }
+}
+
+impl From<RefusedRequest> for Answer {
+    /// Nothing behind a request with such a head can be read.
+    fn from(RefusedRequest { status, reason }: RefusedRequest) -> Self {
+        Self::new(status, reason).last()
     }
 }

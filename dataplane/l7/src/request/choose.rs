@@ -1,4 +1,4 @@
-//! The second stage: which upstream a request goes to, and to which endpoint of it.
+//! The second step: which upstream a request goes to, and to which endpoint of it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,27 +7,21 @@ use http::StatusCode;
 
 use super::answer::Answer;
 use super::record::RequestRecord;
-use super::{ClientConnection, Gateway};
+use crate::gateway::Gateway;
+use crate::headers::Client;
 use headgate_net::number::Number;
 use headgate_net::record::{Event, HttpCount, UpstreamCount};
 use headgate_net::routes::Route;
 
 /// The endpoints that a request may go to.
-pub(super) struct Candidates<'a> {
-    gateway: &'a Gateway,
-    peer: &'a ClientConnection,
-    pub(super) upstream: &'a Number,
+pub(crate) struct Candidates {
+    pub(crate) upstream: Number,
     endpoints: Arc<[SocketAddr]>,
 }
 
-impl<'a> Candidates<'a> {
+impl Candidates {
     /// Chooses one of the route's backends, and notes which.
-    pub(super) fn of(
-        gateway: &'a Gateway,
-        peer: &'a ClientConnection,
-        route: &'a Route,
-        record: &RequestRecord,
-    ) -> Result<Self, Answer> {
+    pub(crate) fn of(gateway: &Gateway, route: &Route, record: &RequestRecord) -> Result<Self, Answer> {
         let upstream = backend(gateway, route);
         if let Some(upstream) = upstream {
             record.goes_to(upstream);
@@ -40,9 +34,7 @@ impl<'a> Candidates<'a> {
         });
         match ready {
             Some((upstream, endpoints)) if !endpoints.is_empty() => Ok(Self {
-                gateway,
-                peer,
-                upstream,
+                upstream: upstream.clone(),
                 endpoints,
             }),
             _ => {
@@ -58,24 +50,31 @@ impl<'a> Candidates<'a> {
     }
 
     /// The next endpoint to try, by the policies of now: they may have changed while the request waited.
-    pub(super) fn next(&self, tried: &[SocketAddr]) -> Option<SocketAddr> {
-        let (gateway, client) = (self.gateway, self.peer.client.ip());
-        gateway
-            .pool
-            .choose(self.upstream, &self.endpoints, tried, |endpoint| {
-                gateway.current.allows(client, endpoint)
-            })
+    pub(crate) fn next(
+        &self,
+        gateway: &Gateway,
+        client: &Client,
+        tried: &[SocketAddr],
+    ) -> Option<SocketAddr> {
+        let pool = gateway.pool.borrow();
+        pool.choose(&self.upstream, &self.endpoints, tried, |endpoint| {
+            gateway.current.allows(client.ip(), endpoint)
+        })
     }
 
     /// No endpoint is open to the client; the flow log is told of the first.
-    pub(super) fn denied(&self) -> Answer {
-        self.gateway.tally.count(HttpCount::Denied);
+    pub(crate) fn denied(&self, gateway: &Gateway, client: &Client) -> Answer {
+        gateway.tally.count(HttpCount::Denied);
         if let Some(endpoint) = self.endpoints.first() {
-            let client = &self.peer.client;
-            self.gateway
-                .log(Event::RequestDenied, client.address, client.listener, *endpoint);
+            gateway.log(Event::RequestDenied, client, *endpoint);
         }
         Answer::new(StatusCode::FORBIDDEN, "a network policy denies this client")
+    }
+
+    /// Counts what happened, as a whole and of the upstream.
+    pub(crate) fn count(&self, gateway: &Gateway, event: HttpCount, of_upstream: UpstreamCount) {
+        gateway.tally.count(event);
+        gateway.tally.upstream(&self.upstream).counts.count(of_upstream);
     }
 }
 

@@ -1,13 +1,10 @@
-//! The fifth stage: what is known of a request when it has ended.
+//! The last step: what is known of a request when it has ended.
 
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::StatusCode;
-
-use super::Gateway;
-use crate::body::Progress;
+use crate::gateway::Gateway;
 use headgate_net::clock::Nanos;
 use headgate_net::number::Number;
 use headgate_net::record::{Class, HttpCount, RouteCount, UpstreamCount, UpstreamGauge};
@@ -20,34 +17,34 @@ pub(crate) struct RequestRecord {
     started: Nanos,
     route: OnceCell<Arc<Route>>,
     upstream: OnceCell<Number>,
-    /// The body of the request, while it has one that is sent on.
-    upload: OnceCell<Progress>,
-    status: Cell<Option<StatusCode>>,
+    /// Bytes of the request's body.
+    uploaded: Cell<u64>,
+    status: Cell<Option<u16>>,
     /// Bytes of the response's body.
     sent: Cell<u64>,
 }
 
 impl RequestRecord {
-    pub(super) fn begin(gateway: &Rc<Gateway>) -> Self {
+    pub(crate) fn begin(gateway: &Rc<Gateway>) -> Self {
         gateway.active.set(gateway.active.get() + 1);
         Self {
             gateway: Rc::clone(gateway),
             started: gateway.net.now(),
             route: OnceCell::new(),
             upstream: OnceCell::new(),
-            upload: OnceCell::new(),
+            uploaded: Cell::default(),
             status: Cell::default(),
             sent: Cell::default(),
         }
     }
 
     /// The request is one of this route's.
-    pub(super) fn found(&self, route: Arc<Route>) -> &Arc<Route> {
+    pub(crate) fn found(&self, route: Arc<Route>) -> &Arc<Route> {
         self.route.get_or_init(|| route)
     }
 
     /// A pod of this upstream is to answer it.
-    pub(super) fn goes_to(&self, upstream: &Number) {
+    pub(crate) fn goes_to(&self, upstream: &Number) {
         if self.upstream.set(upstream.clone()).is_ok() {
             let record = self.gateway.tally.upstream(upstream);
             record.counts.count(UpstreamCount::Requests);
@@ -56,13 +53,13 @@ impl RequestRecord {
         }
     }
 
-    /// Its body is on the way to the pod.
-    pub(super) fn uploads(&self, progress: &Progress) {
-        let _ = self.upload.get_or_init(|| progress.clone());
+    /// So much more of its body is on the way to the pod.
+    pub(crate) fn uploads(&self, bytes: usize) {
+        self.uploaded.set(self.uploaded.get() + bytes as u64);
     }
 
     /// The head of the pod's response is there.
-    pub(super) fn answered_by_pod(&self) {
+    pub(crate) fn answered_by_pod(&self) {
         if let Some(upstream) = self.upstream.get() {
             let took = self.gateway.net.now().since(self.started);
             self.gateway.tally.upstream(upstream).latency.record(took);
@@ -70,18 +67,18 @@ impl RequestRecord {
     }
 
     /// The client is told this.
-    pub(super) fn answered(&self, status: StatusCode) {
+    pub(crate) fn answered(&self, status: u16) {
         self.gateway.tally.answered(status);
         self.status.set(Some(status));
     }
 
     /// So much more of the response's body is on the way to the client.
-    pub(super) fn sends(&self, bytes: usize) {
+    pub(crate) fn sends(&self, bytes: usize) {
         self.sent.set(self.sent.get() + bytes as u64);
     }
 
     /// The response ended before its end.
-    pub(super) fn broke_off(&self) {
+    pub(crate) fn broke_off(&self) {
         self.gateway.tally.count(HttpCount::BrokenResponses);
         if let Some(route) = self.route.get() {
             let counts = &self.gateway.tally.route(route.number()).counts;
@@ -105,12 +102,11 @@ impl Drop for RequestRecord {
             tracing::trace!(route = %route.definition().origin, ?took, "a request has ended");
             let record = gateway.tally.route(route.number());
             if let Some(status) = self.status.get() {
-                record.requests.count(Class::of(status.as_u16()));
+                record.requests.count(Class::of(status));
                 let us = took.as_nanos().div_ceil(1_000);
                 record.total_us.add(u64::try_from(us).unwrap_or(u64::MAX));
             }
-            let uploaded = self.upload.get().map_or(0, Progress::bytes);
-            record.counts.add(RouteCount::RequestBytes, uploaded);
+            record.counts.add(RouteCount::RequestBytes, self.uploaded.get());
             record.counts.add(RouteCount::ResponseBytes, self.sent.get());
         }
     }

@@ -1,30 +1,29 @@
 //! Answers that send the client elsewhere.
 
 use headgate_ring::message::{Redirect, Scheme};
-use http::header::LOCATION;
-use http::{HeaderValue, StatusCode, Uri};
+use http::StatusCode;
 
 use super::answer::Answer;
-use crate::headers::{Client, Host};
+use crate::h1::request::{Host, Target};
+use crate::headers::Client;
 
 /// The answer to a request, unless the redirect is not for requests of its scheme.
 pub(super) fn redirect(
     redirect: &Redirect,
     client: &Client,
-    host: Option<&Host>,
-    uri: &Uri,
+    host: Option<&Host<'_>>,
+    target: &Target<'_>,
 ) -> Option<Answer> {
     let came_by = if client.tls { Scheme::Https } else { Scheme::Http };
     if redirect.from.is_some_and(|from| from != came_by) {
         return None;
     }
-    let location = location(redirect, came_by, client, host, uri);
+    let location = location(redirect, came_by, client, host, target);
     let status = StatusCode::from_u16(redirect.status).unwrap_or(StatusCode::PERMANENT_REDIRECT);
-    Some(match HeaderValue::from_bytes(location.as_bytes()) {
-        Ok(location) => {
-            Answer::new(status, "what is asked for is at the address in Location").header(LOCATION, location)
-        }
-        Err(_) => Answer::new(StatusCode::BAD_REQUEST, "the path cannot be told again"),
+    Some(if location.bytes().any(|byte| byte.is_ascii_control()) {
+        Answer::new(StatusCode::BAD_REQUEST, "the path cannot be told again")
+    } else {
+        Answer::new(status, "what is asked for is at the address in Location").to(location)
     })
 }
 
@@ -32,8 +31,8 @@ fn location(
     redirect: &Redirect,
     came_by: Scheme,
     client: &Client,
-    asked: Option<&Host>,
-    uri: &Uri,
+    asked: Option<&Host<'_>>,
+    target: &Target<'_>,
 ) -> String {
     let scheme = redirect.scheme.unwrap_or(came_by);
     let own;
@@ -59,8 +58,9 @@ fn location(
     if port != scheme.port() {
         location += &format!(":{port}");
     }
-    location += redirect.path.as_deref().unwrap_or(uri.path());
-    if let Some(query) = uri.query() {
+    let asked = if target.path == "*" { "/" } else { target.path };
+    location += redirect.path.as_deref().unwrap_or(asked);
+    if let Some(query) = target.query {
         location.push('?');
         location += query;
     }

@@ -115,7 +115,7 @@ fn a_request_without_host_is_sent_to_the_listener() {
         let world = world(to_https());
         let answer = world.raw("GET /a HTTP/1.0\r\n\r\n").await;
         assert!(
-            answer.starts_with("HTTP/1.0 308 Permanent Redirect\r\n"),
+            answer.starts_with("HTTP/1.1 308 Permanent Redirect\r\n"),
             "{answer}"
         );
         assert!(

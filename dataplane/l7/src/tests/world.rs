@@ -20,11 +20,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
-use crate::io::Io;
-use crate::net::Stream;
 use crate::{Changes, Config, Limits, Stage, StageConfig};
 use headgate_net::clock::Nanos;
 use headgate_net::config::ConfigError;
@@ -259,7 +258,7 @@ impl World {
                 });
                 let server = hyper::server::conn::http1::Builder::new()
                     .half_close(true)
-                    .serve_connection(Io::plain(Stream::User(stream)), service);
+                    .serve_connection(TokioIo::new(stream), service);
                 tokio::task::spawn_local(server);
             }
         });
@@ -286,7 +285,7 @@ impl World {
 
     /// A client connection driven by hyper.
     pub(super) async fn browser(&self) -> SendRequest<PodBody> {
-        let io = Io::plain(Stream::User(self.connect(80).await));
+        let io = TokioIo::new(self.connect(80).await);
         let (sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
         tokio::task::spawn_local(connection);
         sender
@@ -390,7 +389,7 @@ impl Node for StageNode {
         self.0.borrow().next_timer()
     }
 
-    fn wake(&self) -> Rc<Notify> {
+    fn wake(&self) -> Arc<Notify> {
         self.0.borrow().wake()
     }
 }

@@ -1,45 +1,44 @@
-//! Connections to pods: chosen, opened, kept for the next request, and closed.
+//! Connections to pods: endpoints chosen, connections kept for the next request, and closed.
 
-mod link;
-mod ticket;
-
-use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
 
 use foldhash::HashMap;
 use slab::Slab;
 
 use super::by_number::ByNumber;
-use super::counters::Tally;
 use super::current::Current;
-use super::limits::Limits;
-use super::net::Net;
+use super::engine::buffer::Buffer;
+use super::engine::ready::Bell;
+use super::gateway::Gateway;
+use super::wire::Wire;
 use headgate_net::clock::Nanos;
 use headgate_net::number::Number;
 use headgate_net::record::HttpCount;
-use link::Link;
-pub(crate) use ticket::{ConnectError, Ticket};
 
-/// The endpoints that this worker has connections to, by upstream.
-pub(crate) struct Pool {
-    net: Rc<Net>,
-    limits: Limits,
-    current: Rc<Current>,
-    tally: Rc<Tally>,
-    endpoints: RefCell<Endpoints>,
-    /// Of each upstream, where the next choice among its endpoints begins.
-    turns: ByNumber<usize>,
-    busy: Cell<usize>,
-    /// Links kept.
-    idle: Cell<usize>,
+/// A connection to a pod. It closes when this is dropped.
+pub(crate) struct Link {
+    pub(crate) wire: Wire,
+    /// What the pod has sent and nobody has used.
+    pub(crate) inbox: Buffer,
+    /// What the pod has no room for yet.
+    pub(crate) outbox: Buffer,
 }
 
+/// The endpoints that this worker has connections to, by upstream.
 #[derive(Default)]
-struct Endpoints {
+pub(crate) struct Pool {
     /// By the birth of the upstream's number, which no other has.
     index: HashMap<(u64, SocketAddr), usize>,
     known: Slab<PooledEndpoint>,
+    /// Of each upstream, where the next choice among its endpoints begins.
+    turns: ByNumber<usize>,
+    /// Exchanges under way.
+    busy: usize,
+    /// Links kept.
+    idle: usize,
 }
 
 /// An endpoint as one upstream has it: what is kept for a Service is used by no other, even if they have pods in common.
@@ -50,6 +49,8 @@ struct PooledEndpoint {
     idle: Vec<Kept>,
     /// Exchanges under way.
     busy: usize,
+    /// Told when something happens to a kept link.
+    bell: Option<(Arc<Bell>, Waker)>,
 }
 
 struct Kept {
@@ -58,25 +59,23 @@ struct Kept {
 }
 
 /// An exchange with an endpoint, which counts until this is dropped.
-struct Claim {
-    pool: Rc<Pool>,
-    endpoint: usize,
+pub(crate) struct Lease {
+    gateway: Rc<Gateway>,
+    place: usize,
+    pub(crate) endpoint: SocketAddr,
+}
+
+impl Link {
+    pub(crate) fn new(wire: Wire) -> Self {
+        Self {
+            wire,
+            inbox: Buffer::default(),
+            outbox: Buffer::default(),
+        }
+    }
 }
 
 impl Pool {
-    pub(crate) fn new(net: Rc<Net>, limits: Limits, current: Rc<Current>, tally: Rc<Tally>) -> Self {
-        Self {
-            net,
-            limits,
-            current,
-            tally,
-            endpoints: RefCell::default(),
-            turns: ByNumber::default(),
-            busy: Cell::default(),
-            idle: Cell::default(),
-        }
-    }
-
     /// Chooses an endpoint of an upstream: beginning with the one whose turn it is, the less busy of the first two that
     /// `allowed` lets through and that are not in `tried`. `None` if there is none.
     pub(crate) fn choose(
@@ -96,10 +95,9 @@ impl Pool {
         let candidates = after.iter().chain(before).copied();
         let mut open = candidates.filter(|e| !tried.contains(e) && allowed(*e));
         let (first, second) = (open.next()?, open.next());
-        let known = self.endpoints.borrow();
         let busy = |address: SocketAddr| {
-            let place = known.index.get(&(upstream.birth(), address));
-            place.map_or(0, |place| known.known[*place].busy)
+            let place = self.index.get(&(upstream.birth(), address));
+            place.map_or(0, |place| self.known[*place].busy)
         };
         Some(
             second
@@ -108,28 +106,18 @@ impl Pool {
         )
     }
 
-    async fn connect(&self, endpoint: SocketAddr) -> Result<Link, ConnectError> {
-        let connecting = self.net.connect(endpoint);
-        let stream = match tokio::time::timeout(self.limits.connect, connecting).await {
-            Ok(stream) => stream.map_err(ConnectError::Refused)?,
-            Err(_) => return Err(ConnectError::Late),
-        };
-        let link = Link::http1(stream).await.map_err(ConnectError::Refused)?;
-        self.tally.count(HttpCount::UpstreamConnects);
-        Ok(link)
-    }
-
-    /// Closes kept links that were unused since before `before`, that the pod has closed, or whose endpoint is gone.
-    /// Returns whether any are left.
-    pub(crate) fn expire(&self, before: Nanos) -> bool {
-        let mut closed = Vec::new();
+    /// Closes the kept links that were unused since before `before`, or whose endpoint is gone. Returns whether any are left.
+    pub(crate) fn expire(&mut self, current: &Current, before: Nanos) -> bool {
         let mut left = false;
-        let Endpoints { index, known } = &mut *self.endpoints.borrow_mut();
+        let Self {
+            index, known, idle, ..
+        } = self;
         known.retain(|_, endpoint| {
-            let gone =
-                !endpoint.idle.is_empty() && !self.current.is_endpoint(&endpoint.upstream, endpoint.address);
-            let over = |kept: &mut Kept| gone || kept.since < before || kept.link.is_closed();
-            closed.extend(endpoint.idle.extract_if(.., over));
+            let kept = endpoint.idle.len();
+            let gone = kept > 0 && !current.is_endpoint(&endpoint.upstream, endpoint.address);
+            let over = |kept: &mut Kept| gone || kept.since < before;
+            endpoint.idle.extract_if(.., over).for_each(drop);
+            *idle -= kept - endpoint.idle.len();
             left |= !endpoint.idle.is_empty();
             let needed = endpoint.is_needed();
             if !needed {
@@ -137,27 +125,69 @@ impl Pool {
             }
             needed
         });
-        self.idle.set(self.idle.get() - closed.len());
         left
     }
 
-    /// Closes all kept links.
-    pub(crate) fn close(&self) {
-        let mut closed = Vec::new();
-        for (_, endpoint) in &mut self.endpoints.borrow_mut().known {
-            closed.append(&mut endpoint.idle);
+    /// Closes the kept links of an endpoint that the pod has closed, or that it says something over unasked.
+    pub(crate) fn look(&mut self, place: usize) {
+        let Some(endpoint) = self.known.get_mut(place) else {
+            return;
+        };
+        let PooledEndpoint { idle, bell, .. } = endpoint;
+        let Some((bell, waker)) = bell else { return };
+        bell.answered();
+        let kept = idle.len();
+        let over = |kept: &mut Kept| !kept.link.wire.is_quiet(waker);
+        idle.extract_if(.., over).for_each(drop);
+        self.idle -= kept - idle.len();
+        if !endpoint.is_needed() {
+            let endpoint = self.known.remove(place);
+            self.index.remove(&endpoint.key());
         }
-        self.idle.set(0);
     }
 
     /// Whether there is any kept link.
     pub(crate) fn keeps_any(&self) -> bool {
-        self.idle.get() > 0
+        self.idle > 0
     }
 
     /// Links kept, and exchanges under way.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.idle.get(), self.busy.get())
+        (self.idle, self.busy)
+    }
+
+    /// Closes all kept links.
+    pub(crate) fn close(&mut self) {
+        for (_, endpoint) in &mut self.known {
+            endpoint.idle.clear();
+        }
+        self.idle = 0;
+    }
+
+    fn begin(&mut self, upstream: &Number, address: SocketAddr) -> usize {
+        let Self { index, known, .. } = self;
+        let place = *index.entry((upstream.birth(), address)).or_insert_with(|| {
+            known.insert(PooledEndpoint {
+                upstream: upstream.clone(),
+                address,
+                idle: Vec::new(),
+                busy: 0,
+                bell: None,
+            })
+        });
+        known[place].busy += 1;
+        self.busy += 1;
+        place
+    }
+
+    fn end(&mut self, place: usize) {
+        self.busy -= 1;
+        let endpoint = &mut self.known[place];
+        endpoint.busy -= 1;
+        if !endpoint.is_needed() {
+            let endpoint = self.known.remove(place);
+            self.index.remove(&endpoint.key());
+        }
     }
 }
 
@@ -171,64 +201,55 @@ impl PooledEndpoint {
     }
 }
 
-impl Claim {
-    fn new(pool: &Rc<Pool>, upstream: &Number, address: SocketAddr) -> Self {
-        let Endpoints { index, known } = &mut *pool.endpoints.borrow_mut();
-        let endpoint = *index.entry((upstream.birth(), address)).or_insert_with(|| {
-            known.insert(PooledEndpoint {
-                upstream: upstream.clone(),
-                address,
-                idle: Vec::new(),
-                busy: 0,
-            })
-        });
-        known[endpoint].busy += 1;
-        pool.busy.set(pool.busy.get() + 1);
+impl Lease {
+    pub(crate) fn new(gateway: &Rc<Gateway>, upstream: &Number, endpoint: SocketAddr) -> Self {
         Self {
-            pool: Rc::clone(pool),
+            place: gateway.pool.borrow_mut().begin(upstream, endpoint),
+            gateway: Rc::clone(gateway),
             endpoint,
         }
     }
 
     /// The kept link that was used last and still is good.
-    fn take_kept(&self) -> Option<Link> {
-        let mut endpoints = self.pool.endpoints.borrow_mut();
-        let idle = &mut endpoints.known[self.endpoint].idle;
-        while let Some(Kept { link, .. }) = idle.pop() {
-            self.pool.idle.set(self.pool.idle.get() - 1);
-            if link.is_ready() {
-                self.pool.tally.count(HttpCount::UpstreamReuses);
+    pub(crate) fn take_kept(&self) -> Option<Link> {
+        let mut pool = self.gateway.pool.borrow_mut();
+        let Pool { known, idle, .. } = &mut *pool;
+        while let Some(Kept { mut link, .. }) = known[self.place].idle.pop() {
+            *idle -= 1;
+            if link.wire.is_quiet(Waker::noop()) {
+                self.gateway.tally.count(HttpCount::UpstreamReuses);
                 return Some(link);
             }
         }
         None
     }
 
-    /// Keeps a link for another request, if there can be one and there is room.
-    fn keep(&self, link: Link) {
-        let pool = &self.pool;
-        let mut endpoints = pool.endpoints.borrow_mut();
-        let endpoint = &mut endpoints.known[self.endpoint];
-        let wanted = endpoint.idle.len() < pool.limits.max_idle
-            && pool.idle.get() < pool.limits.max_idle_in_all
-            && pool.current.is_endpoint(&endpoint.upstream, endpoint.address);
+    /// Keeps a link for another request, if it is good for one and there is room.
+    pub(crate) fn give_back(self, mut link: Link) {
+        let gateway = &self.gateway;
+        let mut pool = gateway.pool.borrow_mut();
+        let Pool { known, idle, .. } = &mut *pool;
+        let endpoint = &mut known[self.place];
+        let limits = &gateway.limits;
+        let (_, waker) = endpoint.bell.get_or_insert_with(|| {
+            let bell = Bell::of_endpoint(&gateway.ready, self.place);
+            let waker = bell.waker();
+            (bell, waker)
+        });
+        let wanted = endpoint.idle.len() < limits.max_idle
+            && *idle < limits.max_idle_in_all
+            && gateway.current.is_endpoint(&endpoint.upstream, endpoint.address)
+            && link.wire.is_quiet(waker);
         if wanted {
-            let since = pool.net.now();
+            let since = gateway.net.now();
             endpoint.idle.push(Kept { link, since });
-            pool.idle.set(pool.idle.get() + 1);
+            *idle += 1;
         }
     }
 }
 
-impl Drop for Claim {
+impl Drop for Lease {
     fn drop(&mut self) {
-        self.pool.busy.set(self.pool.busy.get() - 1);
-        let mut endpoints = self.pool.endpoints.borrow_mut();
-        let endpoint = &mut endpoints.known[self.endpoint];
-        endpoint.busy -= 1;
-        if !endpoint.is_needed() {
-            let endpoint = endpoints.known.remove(self.endpoint);
-            endpoints.index.remove(&endpoint.key());
-        }
+        self.gateway.pool.borrow_mut().end(self.place);
     }
 }

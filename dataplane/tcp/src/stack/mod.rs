@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 
 use slab::Slab;
@@ -72,7 +72,7 @@ pub(super) struct Inner {
     /// The last time that the worker told.
     pub(super) now: Nanos,
     /// Told when the queue fills outside of `ingress` and `egress`.
-    pub(super) wake: Rc<Notify>,
+    pub(super) wake: Arc<Notify>,
 }
 
 /// Random numbers from the system's generator, fetched by the block.
@@ -123,7 +123,7 @@ impl Inner {
             seeds,
             resets: TokenBucket::new(config.max_resets, config.max_resets),
             now: Nanos(0),
-            wake: Rc::new(Notify::new()),
+            wake: Arc::new(Notify::new()),
             config,
         }
     }

@@ -1,0 +1,237 @@
+//! To which pod a request goes, and by which connection.
+
+use std::net::SocketAddr;
+use std::task::Poll;
+
+use http::StatusCode;
+
+use super::{Ended, Exchange};
+use crate::engine::Turn;
+use crate::engine::buffer::Spare;
+use crate::engine::client::Client;
+use crate::net::Connecting;
+use crate::request::Answer;
+use crate::upstream::{Lease, Link};
+use crate::wire::Wire;
+use headgate_net::clock::Nanos;
+use headgate_net::record::{HttpCount, UpstreamCount};
+
+/// The pod's side of an exchange.
+#[derive(Default)]
+pub(super) enum Pod {
+    /// None is chosen, or it is not needed any more.
+    #[default]
+    None,
+    Connecting {
+        connecting: Connecting,
+        lease: Lease,
+        until: Nanos,
+    },
+    Open {
+        link: Box<Link>,
+        lease: Lease,
+        /// Whether the link has carried an exchange before.
+        reused: bool,
+    },
+}
+
+impl Pod {
+    pub(super) fn endpoint(&self) -> Option<SocketAddr> {
+        match self {
+            Self::None => None,
+            Self::Connecting { lease, .. } | Self::Open { lease, .. } => Some(lease.endpoint),
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+
+    pub(super) fn link(&mut self) -> Option<&mut Link> {
+        match self {
+            Self::Open { link, .. } => Some(link),
+            Self::None | Self::Connecting { .. } => None,
+        }
+    }
+
+    /// When waiting for a connection ends.
+    pub(super) fn until(&self) -> Option<Nanos> {
+        match self {
+            Self::Connecting { until, .. } => Some(*until),
+            Self::None | Self::Open { .. } => None,
+        }
+    }
+
+    /// Whether nothing waits for the pod to have room.
+    pub(super) fn has_everything(&self) -> bool {
+        match self {
+            Self::Open { link, .. } => link.outbox.is_empty(),
+            Self::None | Self::Connecting { .. } => true,
+        }
+    }
+
+    /// Keeps the connection for another request, unless the pod has said more than it was asked for.
+    pub(super) fn give_back(&mut self) {
+        if let Self::Open { link, lease, .. } = std::mem::take(self)
+            && link.inbox.is_empty()
+        {
+            lease.give_back(*link);
+        }
+    }
+
+    /// The pod is to stop whatever it does.
+    pub(super) fn reset(&mut self) {
+        if let Self::Open { mut link, .. } = std::mem::take(self) {
+            link.wire.reset();
+        }
+    }
+
+    pub(super) fn settle(&mut self, spare: &mut Spare) {
+        if let Self::Open { link, .. } = self {
+            link.inbox.settle(spare);
+            link.outbox.settle(spare);
+        }
+    }
+}
+
+impl Exchange {
+    /// Goes on until there is a connection to a pod. Whether there is.
+    pub(super) fn deliver(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Result<bool, Ended> {
+        loop {
+            if let Pod::None = self.pod {
+                self.choose(client, turn)?;
+            }
+            let Pod::Connecting {
+                connecting, until, ..
+            } = &mut self.pod
+            else {
+                return Ok(true);
+            };
+            let error = match connecting.poll(turn.cx) {
+                Poll::Ready(Ok(stream)) => {
+                    turn.gateway.tally.count(HttpCount::UpstreamConnects);
+                    self.opened(Link::new(Wire::plain(stream)), client, turn);
+                    return Ok(true);
+                }
+                Poll::Pending if turn.now < *until => return Ok(false),
+                Poll::Pending => None,
+                Poll::Ready(Err(error)) => Some(error),
+            };
+            self.not_opened(error.as_ref(), turn);
+        }
+    }
+
+    /// Chooses the next endpoint, and takes a kept connection to it or begins to open one.
+    fn choose(&mut self, client: &mut Client, turn: &Turn<'_, '_>) -> Result<(), Ended> {
+        let gateway = turn.gateway;
+        if self.tried.len() >= gateway.limits.tries {
+            return Err(self.failed(client, turn));
+        }
+        let Some(endpoint) = self.candidates.next(gateway, client.who(), &self.tried) else {
+            return Err(self.failed(client, turn));
+        };
+        if !self.tried.is_empty() {
+            self.candidates
+                .count(gateway, HttpCount::Retries, UpstreamCount::Retries);
+        }
+        let lease = Lease::new(gateway, &self.candidates.upstream, endpoint);
+        if let Some(link) = lease.take_kept() {
+            self.pod = Pod::Open {
+                link: Box::new(link),
+                lease,
+                reused: true,
+            };
+            client.peer.reach(gateway, endpoint);
+            self.upload.restart(turn.now);
+            return Ok(());
+        }
+        match gateway.net.connect(endpoint) {
+            Ok(connecting) => {
+                self.pod = Pod::Connecting {
+                    connecting,
+                    lease,
+                    until: turn.now.after(gateway.limits.connect),
+                };
+            }
+            Err(error) => {
+                drop(lease);
+                self.tried.push(endpoint);
+                self.refused(&error, endpoint, turn);
+                return self.choose(client, turn);
+            }
+        }
+        Ok(())
+    }
+
+    fn opened(&mut self, link: Link, client: &mut Client, turn: &Turn<'_, '_>) {
+        if let Pod::Connecting { lease, .. } = std::mem::take(&mut self.pod) {
+            client.peer.reach(turn.gateway, lease.endpoint);
+            self.upload.restart(turn.now);
+            self.pod = Pod::Open {
+                link: Box::new(link),
+                lease,
+                reused: false,
+            };
+        }
+    }
+
+    /// There is no connection; `error` is `None` where it took too long.
+    fn not_opened(&mut self, error: Option<&std::io::Error>, turn: &Turn<'_, '_>) {
+        let Some(endpoint) = self.pod.endpoint() else {
+            return;
+        };
+        self.pod = Pod::None;
+        self.tried.push(endpoint);
+        if let Some(error) = error {
+            return self.refused(error, endpoint, turn);
+        }
+        tracing::debug!(%endpoint, "no connection to a pod in time");
+        let (http, upstream) = (HttpCount::ConnectTimeouts, UpstreamCount::ConnectTimeouts);
+        self.candidates.count(turn.gateway, http, upstream);
+        let reason = "the service did not accept the connection in time";
+        self.failure = Some(Answer::new(StatusCode::GATEWAY_TIMEOUT, reason));
+    }
+
+    fn refused(&mut self, error: &std::io::Error, endpoint: SocketAddr, turn: &Turn<'_, '_>) {
+        tracing::debug!(%endpoint, %error, "no connection to a pod");
+        let (http, upstream) = (HttpCount::ConnectFailed, UpstreamCount::ConnectFailed);
+        self.candidates.count(turn.gateway, http, upstream);
+        let reason = "the service refused the connection";
+        self.failure = Some(Answer::new(StatusCode::BAD_GATEWAY, reason));
+    }
+
+    /// No endpoint is left to be tried.
+    fn failed(&mut self, client: &Client, turn: &Turn<'_, '_>) -> Ended {
+        let answer = self.failure.take();
+        Ended::Answer(answer.unwrap_or_else(|| self.candidates.denied(turn.gateway, client.who())))
+    }
+
+    /// The pod has ended the connection before a byte of its response: is the request to be sent again?
+    pub(super) fn hung_up(&mut self, turn: &Turn<'_, '_>) -> Result<bool, Ended> {
+        let Pod::Open { lease, reused, .. } = &self.pod else {
+            return Ok(false);
+        };
+        let (endpoint, reused) = (lease.endpoint, *reused);
+        let gateway = turn.gateway;
+        if !self.upload.may_be_repeated() {
+            let (http, upstream) = (HttpCount::BadResponses, UpstreamCount::BadResponses);
+            self.candidates.count(gateway, http, upstream);
+            let reason = "the service did not answer the request";
+            return Err(Ended::Answer(Answer::new(StatusCode::BAD_GATEWAY, reason)));
+        }
+        self.pod = Pod::None;
+        self.upload.rewind();
+        if reused {
+            // The pod had closed the kept connection: that is no fault of the endpoint.
+            self.candidates
+                .count(gateway, HttpCount::Retries, UpstreamCount::Retries);
+        } else {
+            let (http, upstream) = (HttpCount::BadResponses, UpstreamCount::BadResponses);
+            self.candidates.count(gateway, http, upstream);
+            let reason = "the service closed the connection at once";
+            self.failure = Some(Answer::new(StatusCode::BAD_GATEWAY, reason));
+            self.tried.push(endpoint);
+        }
+        Ok(true)
+    }
+}

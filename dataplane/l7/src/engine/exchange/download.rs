@@ -1,0 +1,285 @@
+//! The response on its way to the client.
+
+use std::io;
+use std::task::Poll;
+
+use http::StatusCode;
+
+use super::{Ended, Exchange};
+use crate::engine::Turn;
+use crate::engine::buffer::ROOM;
+use crate::engine::client::Client;
+use crate::h1::body::{BodyReader, BodyWriter};
+use crate::h1::request::RequestHead;
+use crate::h1::response;
+use crate::h1::write;
+use crate::h1::{Framing, MAX_HEAD, MAX_HEADERS};
+use crate::request::Answer;
+use headgate_net::clock::Nanos;
+use headgate_net::record::{HttpCount, UpstreamCount};
+
+/// A response.
+pub(super) struct Download {
+    /// From its head on.
+    body: Option<BodyReader>,
+    writer: BodyWriter,
+    trailers: Vec<u8>,
+    /// Whether the client takes trailers.
+    wants_trailers: bool,
+    /// Whether the client would have the connection become something else.
+    upgrade: bool,
+    /// The client's connection closes after it.
+    pub(super) closes: bool,
+    /// The pod takes another request after it.
+    pub(super) pod_keeps: bool,
+    /// When the pod last said something.
+    pub(super) heard: Nanos,
+}
+
+impl Download {
+    pub(super) fn new(head: &RequestHead<'_, '_>, now: Nanos) -> Self {
+        Self {
+            body: None,
+            writer: BodyWriter::Raw,
+            trailers: Vec::new(),
+            wants_trailers: head.trailers,
+            upgrade: head.upgrade.is_some(),
+            closes: !head.keep,
+            pod_keeps: false,
+            heard: now,
+        }
+    }
+
+    /// Whether the client has been told of it.
+    pub(super) fn has_begun(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// Whether the pod has said everything.
+    pub(super) fn is_done(&self) -> bool {
+        self.body.as_ref().is_some_and(BodyReader::is_done)
+    }
+
+    /// Whether a client sees it when it breaks off: not if the end of the connection is its end.
+    pub(super) fn shows_its_end(&self) -> bool {
+        self.writer == BodyWriter::Chunked || matches!(self.body, Some(BodyReader::Length(_)))
+    }
+}
+
+/// What a head came to.
+enum Head {
+    /// It has not ended.
+    Partial,
+    /// It is one of those that stand before the response (RFC 9110, section 15.2).
+    Interim,
+    Final,
+    /// 101.
+    Switch,
+}
+
+impl Exchange {
+    /// Moves as much of the response as the client has room for. Whether anything moved.
+    pub(super) fn receive_response(
+        &mut self,
+        client: &mut Client,
+        turn: &mut Turn<'_, '_>,
+    ) -> Result<bool, Ended> {
+        let mut moved = false;
+        loop {
+            if self.download.is_done() || !client.outbox.has_room() {
+                return Ok(moved);
+            }
+            let Some(link) = self.link() else {
+                return Ok(moved);
+            };
+            if !link.inbox.is_empty() {
+                let before = link.inbox.len();
+                if self.take(client, turn)? {
+                    moved = true;
+                    continue;
+                }
+                if before >= MAX_HEAD {
+                    return Err(self.nonsense("its head has more than 32 KiB", turn));
+                }
+            }
+            match self.hear(turn) {
+                Poll::Pending => return Ok(moved),
+                Poll::Ready(Ok(1..)) => self.download.heard = turn.now,
+                Poll::Ready(end) => return self.pod_ended(end.is_ok(), client, turn),
+            }
+        }
+    }
+
+    /// Reads more from the pod.
+    fn hear(&mut self, turn: &mut Turn<'_, '_>) -> Poll<io::Result<usize>> {
+        let most = if self.download.has_begun() { ROOM } else { MAX_HEAD };
+        let Some(link) = self.link() else {
+            return Poll::Pending;
+        };
+        let mut spare = turn.gateway.spare.borrow_mut();
+        link.wire.read(turn.cx, &mut link.inbox, most, &mut spare)
+    }
+
+    /// Takes what has come. `false` where more has to come first.
+    fn take(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Result<bool, Ended> {
+        if !self.download.has_begun() {
+            return match self.take_head(client, turn)? {
+                Head::Partial => Ok(false),
+                Head::Interim | Head::Final => Ok(true),
+                Head::Switch => Err(self.switch(client, turn)),
+            };
+        }
+        let Self {
+            download,
+            pod,
+            record,
+            ..
+        } = self;
+        let (Some(link), Some(body)) = (pod.link(), &mut download.body) else {
+            return Ok(false);
+        };
+        let Ok(piece) = body.next(link.inbox.bytes(), &mut download.trailers) else {
+            return Err(self.break_off());
+        };
+        link.inbox.consume(piece.skip);
+        let mut spare = turn.gateway.spare.borrow_mut();
+        if piece.length > 0 {
+            let to = client.outbox.fill(&mut spare);
+            download.writer.piece(&link.inbox.bytes()[..piece.length], to);
+            link.inbox.consume(piece.length);
+            if let Some(record) = record {
+                record.sends(piece.length);
+            }
+        }
+        drop(spare);
+        self.end_if_done(client, turn);
+        Ok(true)
+    }
+
+    /// Adds what ends the body, when it has ended.
+    fn end_if_done(&mut self, client: &mut Client, turn: &Turn<'_, '_>) {
+        let download = &self.download;
+        if download.is_done() && download.writer == BodyWriter::Chunked {
+            let trailers: &[u8] = if download.wants_trailers {
+                &download.trailers
+            } else {
+                b""
+            };
+            let to = client.outbox.fill(&mut turn.gateway.spare.borrow_mut());
+            download.writer.end(trailers, to);
+        }
+    }
+
+    fn take_head(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Result<Head, Ended> {
+        let Self {
+            download,
+            upload,
+            pod,
+            record,
+            audience,
+            ..
+        } = self;
+        let Some(link) = pod.link() else {
+            return Ok(Head::Partial);
+        };
+        let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
+        let parsed = response::parse(link.inbox.bytes(), &mut fields, audience.to_head);
+        let (head, length) = match parsed {
+            Ok(Some(parsed)) => parsed,
+            Ok(None) => return Ok(Head::Partial),
+            Err(bad) => return Err(self.nonsense(bad.0, turn)),
+        };
+        let gateway = turn.gateway;
+        let dismissed = client.is_dismissed(gateway);
+        let mut spare = gateway.spare.borrow_mut();
+        let to = client.outbox.fill(&mut spare);
+        let came = match head.status {
+            101 => {
+                if download.upgrade {
+                    write::switch(&head, to);
+                }
+                Head::Switch
+            }
+            // Nobody has asked the pod for 100; HTTP/1.0 knows none of them (RFC 9110, section 15.2).
+            100..200 => {
+                if head.status != 100 && audience.http11 {
+                    write::interim(&head, to);
+                }
+                Head::Interim
+            }
+            _ => {
+                download.pod_keeps = head.keep;
+                download.writer = match head.framing {
+                    Framing::Chunked | Framing::UntilClose if audience.http11 => BodyWriter::Chunked,
+                    _ => BodyWriter::Raw,
+                };
+                let open = matches!(head.framing, Framing::Chunked | Framing::UntilClose);
+                download.closes |= dismissed || open && !audience.http11 || !upload.ends_soon();
+                let persistence = audience.persistence(!download.closes);
+                gateway.date(|date| write::response(&head, persistence, download.writer, date, to));
+                if let Some(record) = record {
+                    record.answered_by_pod();
+                    record.answered(head.status);
+                }
+                download.body = Some(BodyReader::new(head.framing));
+                Head::Final
+            }
+        };
+        link.inbox.consume(length);
+        Ok(came)
+    }
+
+    /// The connection becomes something else, if the client has asked for it.
+    fn switch(&mut self, client: &Client, turn: &Turn<'_, '_>) -> Ended {
+        if !self.download.upgrade {
+            self.count_bad(turn);
+            let reason = "the service changed the protocol unasked";
+            return Ended::Answer(Answer::new(StatusCode::BAD_GATEWAY, reason));
+        }
+        let tally = &turn.gateway.tally;
+        tally.count(HttpCount::Upgrades);
+        if let Some(record) = &self.record {
+            record.answered_by_pod();
+            record.answered(StatusCode::SWITCHING_PROTOCOLS.as_u16());
+        }
+        debug_assert!(!client.outbox.is_empty(), "the head is there");
+        match self.switched() {
+            Ok(tunnel) => Ended::Switched(Box::new(tunnel)),
+            Err(()) => Ended::ClientGone,
+        }
+    }
+
+    /// The pod has closed its side, or is gone.
+    fn pod_ended(
+        &mut self,
+        in_order: bool,
+        client: &mut Client,
+        turn: &mut Turn<'_, '_>,
+    ) -> Result<bool, Ended> {
+        if let Some(body) = &mut self.download.body {
+            if !(in_order && body.close()) {
+                return Err(self.break_off());
+            }
+            self.end_if_done(client, turn);
+            return Ok(true);
+        }
+        let silent = self.link().is_none_or(|link| link.inbox.is_empty());
+        if silent {
+            return self.hung_up(turn);
+        }
+        Err(self.nonsense("it ends within its head", turn))
+    }
+
+    /// What has come is no response.
+    fn nonsense(&mut self, reason: &str, turn: &Turn<'_, '_>) -> Ended {
+        tracing::debug!(endpoint = ?self.pod.endpoint(), reason, "a pod's response is none");
+        self.count_bad(turn);
+        let reason = "the service did not answer in HTTP/1.1";
+        Ended::Answer(Answer::new(StatusCode::BAD_GATEWAY, reason))
+    }
+
+    fn count_bad(&self, turn: &Turn<'_, '_>) {
+        let (http, upstream) = (HttpCount::BadResponses, UpstreamCount::BadResponses);
+        self.candidates.count(turn.gateway, http, upstream);
+    }
+}

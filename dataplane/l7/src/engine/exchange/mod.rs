@@ -1,0 +1,308 @@
+//! A request on its way to a pod, and the response on its way back: both sides in one record.
+//!
+//! ```text
+//! client.inbox ─ reader ─ writer ─▶ link.outbox ─▶ pod      upload
+//! client.outbox ◀─ writer ─ reader ─ link.inbox ◀─ pod      download
+//! ```
+//!
+//! A piece is taken from one side only while the other has room, so a slow reader stops the sender through TCP's window, and
+//! nothing is held whole.
+
+mod delivery;
+mod download;
+mod upload;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::Turn;
+use super::buffer::ROOM;
+use super::client::{Client, Step};
+use super::tunnel::Tunnel;
+use crate::gateway::Gateway;
+use crate::h1::RefusedRequest;
+use crate::h1::body::BodyReader;
+use crate::h1::request::RequestHead;
+use crate::headers;
+use crate::request::{Answer, Audience, Candidates, RequestRecord, admit};
+use crate::upstream::Link;
+use delivery::Pod;
+use download::Download;
+use headgate_net::clock::Nanos;
+use headgate_net::record::{HttpCount, UpstreamCount};
+use upload::Upload;
+
+/// How long a pod may take to read the rest of a request that it has answered already.
+const REST: Duration = Duration::from_secs(1);
+/// An upload of which no more than this is left does not end the client's connection when the pod answers before its end.
+const SHORT_REST: u64 = 256 << 10;
+
+/// Everything about one request that goes to a pod.
+pub(super) struct Exchange {
+    audience: Audience,
+    candidates: Candidates,
+    /// Endpoints that have failed.
+    tried: Vec<SocketAddr>,
+    /// What the last of them came to.
+    failure: Option<Answer>,
+    pod: Pod,
+    upload: Upload,
+    download: Download,
+    /// Until the response is complete.
+    record: Option<RequestRecord>,
+    /// Policies no longer allow it.
+    pub(super) cut: bool,
+}
+
+/// How an exchange has ended.
+pub(super) enum Ended {
+    /// The response is complete.
+    Whole,
+    /// There is none but one of our own, or none at all where a part of the pod's is there.
+    Answer(Answer),
+    /// The connection has become something else.
+    Switched(Box<Tunnel>),
+    /// The response broke off, which the end of the connection shows.
+    Broken,
+    /// The client has left.
+    ClientGone,
+    /// The response broke off, and nothing but a reset shows it.
+    Reset,
+}
+
+impl Exchange {
+    /// Finds out where a request goes, and prepares its head for the pod.
+    pub(super) fn begin(
+        gateway: &Rc<Gateway>,
+        client: &headers::Client,
+        head: &RequestHead<'_, '_>,
+        audience: Audience,
+        record: RequestRecord,
+        now: Nanos,
+    ) -> Result<Box<Self>, Box<(Answer, Audience, RequestRecord)>> {
+        let begun = admit(gateway, client, head, &record).and_then(|admitted| {
+            let candidates = Candidates::of(gateway, admitted.route, &record)?;
+            let upload = Upload::new(gateway, client, head, &admitted.host, &audience, now);
+            Ok((candidates, upload))
+        });
+        match begun {
+            Err(answer) => Err(Box::new((answer, audience, record))),
+            Ok((candidates, upload)) => Ok(Box::new(Self {
+                download: Download::new(head, now),
+                audience,
+                candidates,
+                tried: Vec::new(),
+                failure: None,
+                pod: Pod::None,
+                upload,
+                record: Some(record),
+                cut: false,
+            })),
+        }
+    }
+
+    /// The pod that it goes to, while a change of policies may end it.
+    pub(super) fn endpoint(&self) -> Option<SocketAddr> {
+        self.record.as_ref()?;
+        self.pod.endpoint()
+    }
+
+    /// Whether the client's connection outlives it.
+    pub(super) fn keeps(&self) -> bool {
+        !self.download.closes && self.upload.is_read()
+    }
+
+    /// Goes as far as it can; `None` while it is not over.
+    pub(super) fn turn(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Option<Ended> {
+        match self.progress(client, turn) {
+            Err(ended) => Some(ended),
+            Ok(()) => None,
+        }
+    }
+
+    fn progress(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Result<(), Ended> {
+        if self.cut && self.record.is_some() {
+            return Err(self.cut_off(client, turn));
+        }
+        loop {
+            let mut moved = false;
+            if !self.pod.is_open() && !self.download.is_done() {
+                moved |= self.deliver(client, turn)?;
+            }
+            moved |= self.send_request(client, turn)?;
+            moved |= self.receive_response(client, turn)?;
+            self.flush(client, turn)?;
+            moved |= self.watch_client(client, turn)?;
+            if self.download.is_done() {
+                self.complete(client, turn)?;
+            }
+            if !moved {
+                return self.wait(client, turn);
+            }
+        }
+    }
+
+    /// Sends what the client has room for.
+    fn flush(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Result<(), Ended> {
+        if client.outbox.is_empty() {
+            return Ok(());
+        }
+        match client.flush(turn) {
+            Poll::Ready(Err(_)) => Err(self.abandon()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sees whether the client has left or closed its side, when nothing is expected of it.
+    fn watch_client(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Result<bool, Ended> {
+        let idle = client.ended || !self.upload.is_read() || client.inbox.len() >= ROOM;
+        if idle {
+            return Ok(false);
+        }
+        let mut spare = turn.gateway.spare.borrow_mut();
+        match client.wire.read(turn.cx, &mut client.inbox, ROOM, &mut spare) {
+            Poll::Pending => Ok(false),
+            // The next request waits for its turn.
+            Poll::Ready(Ok(1..)) => Ok(true),
+            // It has said all that it wants, and waits for its answer.
+            Poll::Ready(Ok(0)) => {
+                client.ended = true;
+                Ok(true)
+            }
+            Poll::Ready(Err(_)) => {
+                drop(spare);
+                Err(self.abandon())
+            }
+        }
+    }
+
+    /// The response is there: the connection to the pod is given back once the request is complete, too.
+    fn complete(&mut self, client: &Client, turn: &Turn<'_, '_>) -> Result<(), Ended> {
+        self.record = None;
+        let sent = self.upload.is_done() && self.pod.has_everything();
+        if sent && self.download.pod_keeps {
+            self.pod.give_back();
+        }
+        if sent || self.download.closes {
+            return Err(Ended::Whole);
+        }
+        if turn.now >= self.download.heard.max(self.upload.moved).after(REST) || client.ended {
+            // What is left of the request is read by nobody.
+            self.download.closes = true;
+            return Err(Ended::Whole);
+        }
+        Ok(())
+    }
+
+    /// Nothing can be done now: until when?
+    fn wait(&mut self, client: &mut Client, turn: &Turn<'_, '_>) -> Result<(), Ended> {
+        let limits = &turn.gateway.limits;
+        let now = turn.now;
+        let deadline = if let Some(until) = self.pod.until() {
+            until
+        } else if self.download.is_done() {
+            self.download.heard.max(self.upload.moved).after(REST)
+        } else if !client.outbox.is_empty() {
+            let deadline = client.taken.after(limits.write);
+            if now >= deadline {
+                return Err(self.abandon());
+            }
+            deadline
+        } else if self.download.has_begun() {
+            let deadline = self.download.heard.max(client.taken).after(limits.read);
+            if now >= deadline {
+                return Err(self.break_off());
+            }
+            deadline
+        } else if self.upload.waits_for(client) && self.pod.has_everything() {
+            let deadline = self.upload.moved.after(limits.body);
+            if now >= deadline {
+                return Err(Ended::Answer(Answer::from(RefusedRequest {
+                    status: StatusCode::REQUEST_TIMEOUT,
+                    reason: "the rest of the request did not come in time",
+                })));
+            }
+            deadline
+        } else {
+            let deadline = self.upload.moved.after(limits.response);
+            if now >= deadline {
+                let (http, upstream) = (HttpCount::ResponseTimeouts, UpstreamCount::ResponseTimeouts);
+                self.candidates.count(turn.gateway, http, upstream);
+                let reason = "the service did not answer in time";
+                return Err(Ended::Answer(Answer::new(StatusCode::GATEWAY_TIMEOUT, reason)));
+            }
+            deadline
+        };
+        client.deadline = deadline;
+        self.pod.settle(&mut turn.gateway.spare.borrow_mut());
+        Ok(())
+    }
+
+    /// Policies no longer allow it.
+    fn cut_off(&mut self, client: &Client, turn: &Turn<'_, '_>) -> Ended {
+        self.pod.reset();
+        if self.download.has_begun() {
+            return Ended::Reset;
+        }
+        let answer = self.candidates.denied(turn.gateway, client.who());
+        Ended::Answer(answer.last())
+    }
+
+    /// The client has left: nobody needs the pod's answer.
+    fn abandon(&mut self) -> Ended {
+        self.pod.reset();
+        Ended::ClientGone
+    }
+
+    /// The response ends before its end.
+    fn break_off(&mut self) -> Ended {
+        if let Some(record) = &self.record {
+            record.broke_off();
+        }
+        self.pod.reset();
+        if self.download.shows_its_end() {
+            Ended::Broken
+        } else {
+            Ended::Reset
+        }
+    }
+
+    /// Gives an answer of our own in place of a response.
+    pub(super) fn answer_instead(
+        mut self: Box<Self>,
+        answer: &Answer,
+        client: &mut Client,
+        turn: &mut Turn<'_, '_>,
+    ) -> Step {
+        self.pod.reset();
+        let record = self.record.take();
+        // Interim responses may be there, but nothing of a final one.
+        let body = self.upload.rest();
+        match record {
+            Some(record) => client.answer(answer, &self.audience, &record, body, turn),
+            None => Step::Gone,
+        }
+    }
+
+    /// The connection becomes something else.
+    fn switched(&mut self) -> Result<Tunnel, ()> {
+        self.record = None;
+        match std::mem::take(&mut self.pod) {
+            Pod::Open { link, lease, .. } => Ok(Tunnel::new(*link, lease)),
+            Pod::None | Pod::Connecting { .. } => Err(()),
+        }
+    }
+
+    fn link(&mut self) -> Option<&mut Link> {
+        self.pod.link()
+    }
+}
+
+/// What is left of a body whose reader stands there.
+fn is_short(body: &BodyReader) -> bool {
+    body.left().is_some_and(|left| left <= SHORT_REST)
+}

@@ -1,0 +1,197 @@
+//! All connections of clients on one thread, each a state machine without a task.
+//!
+//! A connection and the exchange that goes on over it are one record. It is looked at when something has happened on the
+//! client's side or the pod's, which its [bell](ready::Bell) tells, or when a time has come, which the [`Wheel`] does; it goes
+//! as far as it can and leaves its waker with whatever it has to wait for.
+//!
+//! ```text
+//!   Greeting ──▶ Head ──▶ Exchange ──▶ Tunnel
+//!   (TLS)         ▲ │       │
+//!                 │ ▼       ▼
+//!               Answering ◀─┘ (an answer of our own)
+//! ```
+
+pub(crate) mod buffer;
+mod client;
+mod exchange;
+pub(crate) mod ready;
+mod tunnel;
+mod wheel;
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use slab::Slab;
+
+use super::gateway::Gateway;
+use super::net::Stream;
+use client::{Client, Fate};
+use headgate_net::clock::Nanos;
+use headgate_net::phase::Phase;
+use headgate_net::record::{Event, HttpCount};
+use ready::{Bell, Ready};
+use wheel::Wheel;
+
+/// How often the list of those who are ready is looked at again in a turn: what a client's request sets off is often ready at once.
+const ROUNDS: usize = 4;
+
+/// The connections of clients.
+pub(crate) struct Engine {
+    pub(crate) gateway: Rc<Gateway>,
+    ready: Arc<Ready>,
+    clients: Slab<Seat>,
+    wheel: Wheel,
+    /// Room for the lists of a turn.
+    keys: Vec<usize>,
+    due: Vec<(usize, u64)>,
+}
+
+/// A client's place.
+struct Seat {
+    client: Client,
+    bell: Arc<Bell>,
+    waker: Waker,
+    /// The tick in which the wheel looks at it.
+    armed: Option<u64>,
+}
+
+/// What a client's connection may use while it is looked at.
+pub(super) struct Turn<'a, 'w> {
+    pub(super) gateway: &'a Rc<Gateway>,
+    pub(super) cx: &'a mut Context<'w>,
+    pub(super) now: Nanos,
+}
+
+impl Engine {
+    /// Without clients.
+    pub(crate) fn new(gateway: Rc<Gateway>) -> Self {
+        Self {
+            ready: Arc::clone(&gateway.ready),
+            gateway,
+            clients: Slab::new(),
+            wheel: Wheel::default(),
+            keys: Vec::new(),
+            due: Vec::new(),
+        }
+    }
+
+    /// Clients that are connected.
+    pub(crate) fn len(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Takes a client in, if there is a listener for it.
+    pub(crate) fn accept(&mut self, stream: Stream) {
+        let gateway = &self.gateway;
+        let protocol = gateway
+            .current
+            .configured(|config| config.listeners.get(&stream.listener()).copied());
+        let Some(protocol) = protocol.flatten() else {
+            return stream.abort();
+        };
+        gateway.tally.count(HttpCount::Connections);
+        let entry = self.clients.vacant_entry();
+        let bell = Bell::new(&self.ready, entry.key());
+        bell.ring();
+        entry.insert(Seat {
+            client: Client::new(gateway, stream, protocol),
+            waker: bell.waker(),
+            bell,
+            armed: None,
+        });
+    }
+
+    /// Has what happens until the next [`turn`](Self::turn) wait for it: it will come without being asked for.
+    pub(crate) fn stay_awake(&self) {
+        self.ready.stay_awake(true);
+    }
+
+    /// Looks at everyone who is worth a look.
+    pub(crate) fn turn(&mut self, now: Nanos) {
+        self.ready.stay_awake(true);
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.turn(now, &mut due);
+        for (key, tick) in due.drain(..) {
+            if let Some(seat) = self.clients.get_mut(key).filter(|seat| seat.armed == Some(tick)) {
+                seat.armed = None;
+                self.look(key, now);
+            }
+        }
+        self.due = due;
+        let mut keys = std::mem::take(&mut self.keys);
+        for _ in 0..ROUNDS {
+            self.ready.take(&mut keys);
+            if keys.is_empty() {
+                break;
+            }
+            for key in keys.drain(..) {
+                self.look(key, now);
+            }
+        }
+        self.keys = keys;
+        self.ready.stay_awake(false);
+    }
+
+    /// When [`turn`](Self::turn) has something to do, if nothing happens before.
+    pub(crate) fn next_timer(&self, now: Nanos) -> Option<Nanos> {
+        if self.ready.is_empty() {
+            self.wheel.next()
+        } else {
+            Some(now)
+        }
+    }
+
+    fn look(&mut self, key: usize, now: Nanos) {
+        if let Some(endpoint) = ready::endpoint_of(key) {
+            return self.gateway.pool.borrow_mut().look(endpoint);
+        }
+        let Some(seat) = self.clients.get_mut(key) else {
+            return;
+        };
+        seat.bell.answered();
+        let mut turn = Turn {
+            gateway: &self.gateway,
+            cx: &mut Context::from_waker(&seat.waker),
+            now,
+        };
+        match seat.client.turn(&mut turn) {
+            Fate::Stays(deadline) => {
+                let Some(deadline) = deadline else { return };
+                if seat.armed.is_none_or(|armed| Wheel::tick_of(deadline) < armed) {
+                    seat.armed = Some(self.wheel.put(key, deadline));
+                }
+            }
+            Fate::Gone => {
+                let seat = self.clients.remove(key);
+                seat.client.leave();
+            }
+        }
+    }
+
+    /// Cuts the requests and tunnels under way that are not allowed any more: who waits for an answer is told, who has a part of
+    /// one finds the connection reset.
+    pub(crate) fn cut(&mut self, allowed: impl Fn(IpAddr, SocketAddr) -> bool) {
+        for (_, seat) in &mut self.clients {
+            let client = seat.client.who().clone();
+            let Some(endpoint) = seat.client.endpoint().filter(|pod| !allowed(client.ip(), *pod)) else {
+                continue;
+            };
+            if seat.client.cut() {
+                self.gateway.tally.count(HttpCount::Cut);
+                self.gateway.log(Event::RequestCut, &client, endpoint);
+                seat.bell.ring();
+            }
+        }
+    }
+
+    /// The dataplane is so far with its end. Connections are asked to end with their next response, and in the end those
+    /// that wait for a request are closed.
+    pub(crate) fn enter(&mut self, phase: Phase) {
+        self.gateway.phase.set(phase);
+        if phase == Phase::Parting {
+            self.clients.iter().for_each(|(_, seat)| seat.bell.ring());
+        }
+    }
+}

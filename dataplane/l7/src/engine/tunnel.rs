@@ -1,0 +1,112 @@
+//! A connection that has become something else: bytes go both ways as they are.
+
+use std::net::SocketAddr;
+use std::task::Poll;
+
+use super::Turn;
+use super::buffer::{Buffer, ROOM};
+use super::client::Client;
+use crate::upstream::{Lease, Link};
+use crate::wire::Wire;
+
+/// The pod's end of it.
+pub(super) struct Tunnel {
+    link: Link,
+    /// Keeps the endpoint's count right.
+    lease: Lease,
+    upwards: Way,
+    downwards: Way,
+    /// Policies no longer allow it.
+    pub(super) cut: bool,
+}
+
+/// One direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Way {
+    #[default]
+    Open,
+    /// The sender has closed its side; the receiver does not know yet.
+    Ending,
+    Ended,
+}
+
+impl Tunnel {
+    pub(super) fn new(link: Link, lease: Lease) -> Self {
+        Self {
+            link,
+            lease,
+            upwards: Way::default(),
+            downwards: Way::default(),
+            cut: false,
+        }
+    }
+
+    pub(super) fn endpoint(&self) -> SocketAddr {
+        self.lease.endpoint
+    }
+
+    /// Goes as far as it can; `None` while it is not over. Whether it has ended in order.
+    pub(super) fn turn(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Option<bool> {
+        if self.cut {
+            self.link.wire.reset();
+            return Some(false);
+        }
+        // The head that says so goes first.
+        match client.flush(turn) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Some(self.break_off()),
+            Poll::Pending => return None,
+        }
+        let up = carry(
+            &mut self.upwards,
+            (&mut client.wire, &mut client.inbox),
+            &mut self.link.wire,
+            turn,
+        );
+        let down = carry(
+            &mut self.downwards,
+            (&mut self.link.wire, &mut self.link.inbox),
+            &mut client.wire,
+            turn,
+        );
+        if up.is_err() || down.is_err() {
+            return Some(self.break_off());
+        }
+        self.link.inbox.settle(&mut turn.gateway.spare.borrow_mut());
+        (self.upwards == Way::Ended && self.downwards == Way::Ended).then_some(true)
+    }
+
+    /// One end is gone, and the other must see it.
+    fn break_off(&mut self) -> bool {
+        self.link.wire.reset();
+        false
+    }
+}
+
+/// Carries bytes one way, as many as there are and there is room for.
+fn carry(
+    way: &mut Way,
+    (from, inbox): (&mut Wire, &mut Buffer),
+    to: &mut Wire,
+    turn: &mut Turn<'_, '_>,
+) -> std::io::Result<()> {
+    loop {
+        if *way == Way::Ended {
+            return Ok(());
+        }
+        if to.flush(turn.cx, inbox)?.is_pending() {
+            return Ok(());
+        }
+        if *way == Way::Ending {
+            to.finish(turn.cx);
+            *way = Way::Ended;
+            return Ok(());
+        }
+        let mut spare = turn.gateway.spare.borrow_mut();
+        match from.read(turn.cx, inbox, ROOM, &mut spare)? {
+            Poll::Pending => return Ok(()),
+            Poll::Ready(0) => *way = Way::Ending,
+            Poll::Ready(_) => {}
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What it takes to answer requests, whatever connection they come by.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::by_number::ByNumber;
+use super::counters::Tally;
+use super::current::Current;
+use super::engine::buffer::Spare;
+use super::engine::ready::Ready;
+use super::headers::Client;
+use super::limits::Limits;
+use super::net::Net;
+use super::request::Shares;
+use super::upstream::Pool;
+use headgate_net::clock::Nanos;
+use headgate_net::phase::Phase;
+use headgate_net::record::{Event, Record, Recorder};
+use headgate_net::wire;
+
+/// One for each thread.
+pub(crate) struct Gateway {
+    pub(crate) net: Net,
+    pub(crate) limits: Limits,
+    pub(crate) current: Current,
+    pub(crate) pool: RefCell<Pool>,
+    /// Connections that are worth a look.
+    pub(crate) ready: Arc<Ready>,
+    pub(crate) tally: Tally,
+    pub(crate) spare: RefCell<Spare>,
+    /// How far the dataplane is with its end.
+    pub(crate) phase: Cell<Phase>,
+    /// Of routes with several backends.
+    pub(crate) shares: ByNumber<Shares>,
+    /// Requests being answered.
+    pub(crate) active: Cell<usize>,
+    recorder: RefCell<Recorder>,
+    date: RefCell<(Nanos, String)>,
+}
+
+/// What the requests of one client connection have in common.
+pub(crate) struct ClientConnection {
+    pub(crate) client: Client,
+    /// Pods that the flow log knows this client has reached.
+    reached: Vec<SocketAddr>,
+}
+
+impl Gateway {
+    pub(crate) fn new(net: Net, limits: Limits, recorder: Recorder, tally: Tally, ready: Arc<Ready>) -> Self {
+        Self {
+            ready,
+            net,
+            limits,
+            current: Current::default(),
+            pool: RefCell::default(),
+            tally,
+            spare: RefCell::default(),
+            phase: Cell::default(),
+            shares: ByNumber::default(),
+            active: Cell::default(),
+            recorder: RefCell::new(recorder),
+            date: RefCell::default(),
+        }
+    }
+
+    /// Whether a connection that came in a phase is to end with its next response. One that came while clients are still
+    /// taken may stay until they are not: whoever sends it here would send it again.
+    pub(crate) fn dismisses(&self, came: Phase) -> bool {
+        let phase = self.phase.get();
+        phase.is_draining() && (phase > came || phase.is_closed())
+    }
+
+    /// Tells the flow log of a decision on a client of `listener`.
+    pub(crate) fn log(&self, event: Event, client: &Client, endpoint: SocketAddr) {
+        let record = || Record {
+            at: self.net.now(),
+            publication: self.current.publication(),
+            client: client.address,
+            frontend: client.listener,
+            pod: endpoint,
+            protocol: wire::TCP,
+            event,
+        };
+        let mut recorder = self.recorder.borrow_mut();
+        if event.is_allowed() {
+            recorder.allowed(record);
+        } else {
+            recorder.denied(record);
+        }
+    }
+
+    /// Lets `look` see the time of day as Date tells it (RFC 9110, section 5.6.7), of this second or the one before.
+    pub(crate) fn date<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
+        let (until, text) = &mut *self.date.borrow_mut();
+        let now = self.net.now();
+        if now >= *until || text.is_empty() {
+            *text = httpdate::fmt_http_date(SystemTime::now());
+            *until = now.after(std::time::Duration::from_secs(1));
+        }
+        look(text.as_bytes())
+    }
+}
+
+impl ClientConnection {
+    /// Pods of one connection that are remembered; beyond, the flow log has nothing more about it.
+    const REACHED: usize = 64;
+
+    pub(crate) fn new(client: Client) -> Self {
+        Self {
+            client,
+            reached: Vec::new(),
+        }
+    }
+
+    /// Tells the flow log of the first request to a pod.
+    pub(crate) fn reach(&mut self, gateway: &Gateway, endpoint: SocketAddr) {
+        if gateway.recorder.borrow().wants_allowed()
+            && self.reached.len() < Self::REACHED
+            && !self.reached.contains(&endpoint)
+        {
+            self.reached.push(endpoint);
+            gateway.log(Event::RequestAllowed, &self.client, endpoint);
+        }
+    }
+}

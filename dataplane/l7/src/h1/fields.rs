@@ -1,0 +1,167 @@
+//! What header fields mean to a gateway, and which of them stay behind.
+
+use httparse::Header;
+
+/// A bit for each field of a head, by its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Marks(u128);
+
+impl Marks {
+    pub(crate) fn set(&mut self, place: usize) {
+        self.0 |= 1 << place;
+    }
+
+    pub(crate) fn has(self, place: usize) -> bool {
+        self.0 >> place & 1 == 1
+    }
+}
+
+/// What a field of a request or response is to a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// It passes on.
+    Other,
+    /// It concerns one connection only (RFC 9110, section 7.6.1), or must not be believed.
+    Gone,
+    Host,
+    ContentLength,
+    TransferEncoding,
+    Connection,
+    Te,
+    Expect,
+    Upgrade,
+    RequestId,
+    Date,
+}
+
+/// Of a request: as ingress-nginx has it by default (`use-forwarded-headers: false`), what a client says about itself is
+/// dropped, and so are names with an underscore (`enable-underscores-in-headers: false`), since many servers take `X_Real_IP`
+/// for `X-Real-IP`.
+pub(super) fn of_request(name: &[u8]) -> Meaning {
+    let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+    match name.len() {
+        2 if is(b"te") => Meaning::Te,
+        4 if is(b"host") => Meaning::Host,
+        // Becomes HTTP_PROXY in CGI programs.
+        5 if is(b"proxy") => Meaning::Gone,
+        6 if is(b"expect") => Meaning::Expect,
+        7 if is(b"upgrade") => Meaning::Upgrade,
+        8 if is(b"x-scheme") => Meaning::Gone,
+        9 if is(b"forwarded") || is(b"x-real-ip") => Meaning::Gone,
+        10 if is(b"connection") => Meaning::Connection,
+        10 if is(b"keep-alive") => Meaning::Gone,
+        12 if is(b"x-request-id") => Meaning::RequestId,
+        14 if is(b"content-length") => Meaning::ContentLength,
+        14 if is(b"http2-settings") => Meaning::Gone,
+        15 if is(b"x-forwarded-for") => Meaning::Gone,
+        16 if is(b"proxy-connection") || is(b"x-forwarded-host") || is(b"x-forwarded-port") => Meaning::Gone,
+        17 if is(b"transfer-encoding") => Meaning::TransferEncoding,
+        17 if is(b"x-forwarded-proto") => Meaning::Gone,
+        18 if is(b"x-forwarded-scheme") => Meaning::Gone,
+        _ if name.contains(&b'_') => Meaning::Gone,
+        _ => Meaning::Other,
+    }
+}
+
+/// Of a response.
+pub(super) fn of_response(name: &[u8]) -> Meaning {
+    let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+    match name.len() {
+        2 if is(b"te") => Meaning::Gone,
+        4 if is(b"date") => Meaning::Date,
+        7 if is(b"upgrade") => Meaning::Upgrade,
+        10 if is(b"connection") => Meaning::Connection,
+        10 if is(b"keep-alive") => Meaning::Gone,
+        14 if is(b"content-length") => Meaning::ContentLength,
+        14 if is(b"http2-settings") => Meaning::Gone,
+        16 if is(b"proxy-connection") => Meaning::Gone,
+        17 if is(b"transfer-encoding") => Meaning::TransferEncoding,
+        _ => Meaning::Other,
+    }
+}
+
+/// Whether a field may not stand among trailers: there it would say something about a message that is under way already
+/// (RFC 9110, section 6.5.1).
+pub(super) fn is_no_trailer(name: &[u8]) -> bool {
+    const NONE: [&[u8]; 12] = [
+        b"trailer",
+        b"content-encoding",
+        b"content-type",
+        b"content-range",
+        b"authorization",
+        b"proxy-authorization",
+        b"cookie",
+        b"set-cookie",
+        b"cache-control",
+        b"max-forwards",
+        b"x-forwarded-for",
+        b"x-real-ip",
+    ];
+    of_request(name) != Meaning::Other
+        || of_response(name) != Meaning::Other
+        || NONE.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// What Connection says (RFC 9110, section 7.6.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ConnectionOptions {
+    pub(super) close: bool,
+    pub(super) keep_alive: bool,
+    pub(super) upgrade: bool,
+    /// It names fields, which stay behind.
+    pub(super) names: bool,
+}
+
+impl ConnectionOptions {
+    pub(super) fn read(&mut self, value: &[u8]) {
+        for option in items(value) {
+            let is = |known: &[u8]| option.eq_ignore_ascii_case(known);
+            match option.len() {
+                0 => {}
+                5 if is(b"close") => self.close = true,
+                10 if is(b"keep-alive") => self.keep_alive = true,
+                7 if is(b"upgrade") => self.upgrade = true,
+                _ => self.names = true,
+            }
+        }
+    }
+
+    /// Whether the connection outlives the message (RFC 9112, section 9.3).
+    pub(super) fn keeps(self, http11: bool) -> bool {
+        !self.close && (http11 || self.keep_alive)
+    }
+}
+
+/// The items of a list (RFC 9110, section 5.6.1).
+pub(super) fn items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// Marks the fields that Connection names. Framing and routing are ours: nobody talks us out of Host and Content-Length.
+pub(super) fn mark_named(headers: &[Header<'_>], marks: &mut Marks) {
+    let is = |name: &[u8], known: &[u8]| name.eq_ignore_ascii_case(known);
+    let connections = || {
+        headers
+            .iter()
+            .filter(|header| is(header.name.as_bytes(), b"connection"))
+    };
+    for (place, header) in headers.iter().enumerate() {
+        let name = header.name.as_bytes();
+        let named = connections().any(|connection| items(connection.value).any(|item| is(item, name)));
+        if named && !is(name, b"host") && !is(name, b"content-length") {
+            marks.set(place);
+        }
+    }
+}
+
+/// A Content-Length: digits and nothing else (RFC 9110, section 8.6), and no more than fits into an `i64`, which is what
+/// many servers read it into.
+pub(super) fn content_length(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = value.iter().try_fold(0_u64, |number, digit| {
+        number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    });
+    number.filter(|number| i64::try_from(*number).is_ok())
+}

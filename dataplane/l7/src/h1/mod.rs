@@ -1,0 +1,63 @@
+//! HTTP/1.1 on bytes: heads, where bodies end, and how both are written anew for the next hop (RFC 9112).
+//!
+//! Nothing here waits, keeps a connection or knows a route. A head is parsed where it lies, by httparse; what follows it is
+//! decided here alone, and strictly: a request that some server may read differently from another is refused.
+//!
+//! ```text
+//! bytes ─ request::parse ─ RequestHead ─ write::request ─▶ bytes for the pod
+//!         └ Framing ─ body::BodyReader ─ pieces ─ body::BodyWriter ─▶
+//! bytes ─ response::parse ─ ResponseHead ─ write::response ─▶ bytes for the client
+//! ```
+
+pub(crate) mod body;
+mod chunked;
+mod fields;
+pub(crate) mod request;
+pub(crate) mod response;
+mod target;
+pub(crate) mod write;
+
+use http::StatusCode;
+use httparse::Header;
+
+/// Larger heads are refused: with 431 or 414 those of clients, with 502 those of pods.
+pub(crate) const MAX_HEAD: usize = 32 << 10;
+/// Header fields of a head at most.
+pub(crate) const MAX_HEADERS: usize = 100;
+
+/// Room for the header fields of a head.
+pub(crate) type Fields<'b> = [std::mem::MaybeUninit<Header<'b>>; MAX_HEADERS];
+
+/// Why a request is answered before anything else is looked at; the connection closes after the answer, since nothing behind
+/// such a head can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RefusedRequest {
+    pub(crate) status: StatusCode,
+    pub(crate) reason: &'static str,
+}
+
+impl RefusedRequest {
+    /// With 400.
+    pub(crate) const fn bad(reason: &'static str) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            reason,
+        }
+    }
+}
+
+/// What follows a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// Nothing.
+    Empty,
+    /// So many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+    /// Everything until the connection ends; of responses only.
+    UntilClose,
+}
+
+#[cfg(test)]
+mod tests;

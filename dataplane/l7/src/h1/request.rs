@@ -1,0 +1,242 @@
+//! Heads of requests.
+
+use http::StatusCode;
+use httparse::{Error, Header, Status};
+
+use super::fields::{self, ConnectionOptions, Marks, Meaning, items};
+pub(crate) use super::target::{BadHost, Host, Target};
+use super::{Fields, Framing, RefusedRequest};
+
+/// A head that may be answered.
+#[derive(Debug)]
+pub(crate) struct RequestHead<'h, 'b> {
+    pub(crate) method: &'b str,
+    pub(crate) target: Target<'b>,
+    /// Of the two minor versions that there are.
+    pub(crate) http11: bool,
+    pub(crate) headers: &'h [Header<'b>],
+    /// Those that do not go to the pod.
+    pub(crate) left: Marks,
+    pub(crate) host: Option<&'b [u8]>,
+    pub(crate) framing: Framing,
+    /// Whether the client takes another response over its connection.
+    pub(crate) keep: bool,
+    /// What the client would change to (RFC 9110, section 7.8), if it may.
+    pub(crate) upgrade: Option<&'b [u8]>,
+    /// The client waits for `100 Continue`.
+    pub(crate) expects: bool,
+    /// Whether it takes trailers.
+    pub(crate) trailers: bool,
+    /// The ID that the client has given it, if that is harmless.
+    pub(crate) id: Option<&'b [u8]>,
+}
+
+/// Reads a head at the start of `bytes`, and how long it is; `None` if it has not ended.
+pub(crate) fn parse<'h, 'b>(
+    bytes: &'b [u8],
+    fields: &'h mut Fields<'b>,
+) -> Result<Option<(RequestHead<'h, 'b>, usize)>, RefusedRequest> {
+    let mut request = httparse::Request::new(&mut []);
+    let length = match request.parse_with_uninit_headers(bytes, fields) {
+        Ok(Status::Complete(length)) => length,
+        Ok(Status::Partial) => return Ok(None),
+        Err(error) => return Err(refused(error, bytes)),
+    };
+    let (method, target) = (
+        request.method.unwrap_or_default(),
+        request.path.unwrap_or_default(),
+    );
+    let seen = Seen::of(request.headers)?;
+    let http11 = request.version == Some(1);
+    let framing = seen.framing(http11)?;
+    if method == "CONNECT" {
+        return Err(RefusedRequest {
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            reason: "this is no forward proxy",
+        });
+    }
+    let target = Target::of(method, target)?;
+    let mut left = seen.left;
+    if seen.options.names {
+        fields::mark_named(request.headers, &mut left);
+    }
+    let upgrade = seen
+        .upgrade
+        .filter(|_| http11 && seen.options.upgrade && framing == Framing::Empty);
+    let head = RequestHead {
+        method,
+        target,
+        http11,
+        headers: request.headers,
+        left,
+        host: seen.host,
+        framing,
+        keep: seen.options.keeps(http11),
+        upgrade,
+        expects: seen.expects && http11 && framing != Framing::Empty,
+        trailers: seen.trailers,
+        id: seen.id,
+    };
+    Ok(Some((head, length)))
+}
+
+/// What httparse could not read.
+fn refused(error: Error, bytes: &[u8]) -> RefusedRequest {
+    match error {
+        Error::TooManyHeaders => RefusedRequest {
+            status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            reason: "there are more than 100 header fields",
+        },
+        // RFC 9110, section 15.6.6.
+        Error::Version if names_a_version(bytes) => RefusedRequest {
+            status: StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            reason: "only HTTP/1.0 and HTTP/1.1 are spoken here",
+        },
+        Error::Version => RefusedRequest::bad("the version of the protocol is none"),
+        Error::HeaderName => RefusedRequest::bad("the name of a header field is none"),
+        Error::HeaderValue => RefusedRequest::bad("the value of a header field is none"),
+        Error::NewLine | Error::Status | Error::Token => RefusedRequest::bad("the request line is none"),
+    }
+}
+
+/// Whether the first line ends with `HTTP/`, a digit, a dot and a digit.
+fn names_a_version(bytes: &[u8]) -> bool {
+    let line = bytes
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .find(|line| !line.is_empty());
+    line.and_then(|line| line.rsplit(|byte| *byte == b' ').next())
+        .and_then(|word| word.strip_prefix(b"HTTP/"))
+        .is_some_and(|version| {
+            matches!(version, [major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+        })
+}
+
+/// What the fields of a head say.
+#[derive(Default)]
+struct Seen<'b> {
+    host: Option<&'b [u8]>,
+    length: Option<u64>,
+    /// Whether there is a Transfer-Encoding, and whether it is `chunked` and nothing else.
+    coding: Option<bool>,
+    options: ConnectionOptions,
+    upgrade: Option<&'b [u8]>,
+    expects: bool,
+    trailers: bool,
+    id: Option<&'b [u8]>,
+    left: Marks,
+    hosts: usize,
+    upgrades: usize,
+}
+
+impl<'b> Seen<'b> {
+    fn of(headers: &[Header<'b>]) -> Result<Self, RefusedRequest> {
+        let mut seen = Self::default();
+        for (place, header) in headers.iter().enumerate() {
+            let meaning = fields::of_request(header.name.as_bytes());
+            if meaning != Meaning::Other {
+                seen.note(meaning, header.value)?;
+                if meaning != Meaning::ContentLength {
+                    seen.left.set(place);
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    fn note(&mut self, meaning: Meaning, value: &'b [u8]) -> Result<(), RefusedRequest> {
+        match meaning {
+            Meaning::Host => {
+                self.hosts += 1;
+                self.host = Some(value);
+            }
+            Meaning::ContentLength => {
+                if self.length.is_some() {
+                    return Err(RefusedRequest::bad(
+                        "there is more than one Content-Length header",
+                    ));
+                }
+                let length = fields::content_length(value);
+                self.length = Some(length.ok_or(RefusedRequest::bad("Content-Length is not a number"))?);
+            }
+            Meaning::TransferEncoding => {
+                if self.coding.is_some() {
+                    return Err(RefusedRequest::bad(
+                        "there is more than one Transfer-Encoding header",
+                    ));
+                }
+                self.coding = Some(value.eq_ignore_ascii_case(b"chunked"));
+            }
+            Meaning::Connection => self.options.read(value),
+            Meaning::Te => self.trailers |= items(value).any(|item| item.eq_ignore_ascii_case(b"trailers")),
+            Meaning::Expect => {
+                if !value.eq_ignore_ascii_case(b"100-continue") {
+                    return Err(RefusedRequest {
+                        status: StatusCode::EXPECTATION_FAILED,
+                        reason: "the only expectation that is understood is 100-continue",
+                    });
+                }
+                self.expects = true;
+            }
+            Meaning::Upgrade => {
+                self.upgrades += 1;
+                self.upgrade = Some(value).filter(|_| self.upgrades == 1 && may_become(value));
+            }
+            Meaning::RequestId if self.id.is_none() => self.id = Some(value).filter(|id| is_harmless(id)),
+            Meaning::RequestId | Meaning::Gone | Meaning::Date | Meaning::Other => {}
+        }
+        Ok(())
+    }
+
+    /// What follows the head (RFC 9112, section 6).
+    fn framing(&self, http11: bool) -> Result<Framing, RefusedRequest> {
+        match (self.hosts, self.length, self.coding) {
+            // RFC 9112, section 3.2.
+            (0, ..) if http11 => Err(RefusedRequest::bad("the Host header is missing")),
+            (2.., ..) => Err(RefusedRequest::bad("there is more than one Host header")),
+            // RFC 9112, section 6.1: this is how requests are smuggled.
+            (_, Some(_), Some(_)) => Err(RefusedRequest::bad(
+                "there are both Content-Length and Transfer-Encoding",
+            )),
+            (_, _, Some(_)) if !http11 => Err(RefusedRequest::bad(
+                "Transfer-Encoding came with the version that has none",
+            )),
+            (_, _, Some(false)) => Err(RefusedRequest {
+                status: StatusCode::NOT_IMPLEMENTED,
+                reason: "the only transfer coding that is understood is 'chunked'",
+            }),
+            (_, _, Some(true)) => Ok(Framing::Chunked),
+            (_, None | Some(0), None) => Ok(Framing::Empty),
+            (_, Some(length), None) => Ok(Framing::Length(length)),
+        }
+    }
+}
+
+/// HTTP/2 in a tunnel would carry requests that no rule has seen, with headers of the client's own making; RFC 9113, section
+/// 3.1 has done away with it.
+fn may_become(protocols: &[u8]) -> bool {
+    let http2 = |protocol: &[u8]| protocol.eq_ignore_ascii_case(b"h2c");
+    !items(protocols).any(http2)
+}
+
+/// Whether an ID may be logged and passed on as it is.
+fn is_harmless(id: &[u8]) -> bool {
+    let byte =
+        |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'+' | b'/' | b'=');
+    (1..=128).contains(&id.len()) && id.iter().all(byte)
+}
+
+impl headgate_net::routes::Head for RequestHead<'_, '_> {
+    fn method(&self) -> &str {
+        self.method
+    }
+
+    fn any_header(&self, name: &str, is: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        let mut named = self.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name));
+        named.any(|header| is(header.value))
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.target.query
+    }
+}

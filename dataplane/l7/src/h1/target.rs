@@ -1,0 +1,114 @@
+//! What a request asks for (RFC 9112, section 3.2), and of whom.
+
+use super::RefusedRequest;
+
+/// A request target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Target<'b> {
+    /// Begins with a slash; `*` of a request for all of a server.
+    pub(crate) path: &'b str,
+    /// Behind the question mark.
+    pub(crate) query: Option<&'b str>,
+    /// Of an absolute target: who is asked, whatever Host says.
+    pub(crate) authority: Option<&'b str>,
+}
+
+impl<'b> Target<'b> {
+    /// Reads the target of a request that is no CONNECT. What stands behind `#` is not for servers, and cut off.
+    pub(super) fn of(method: &str, target: &'b str) -> Result<Self, RefusedRequest> {
+        const NONE: RefusedRequest =
+            RefusedRequest::bad("the request target is neither a path nor an http or https URL");
+        let whole = target.split('#').next().unwrap_or_default();
+        if whole == "*" && method == "OPTIONS" {
+            return Ok(Self {
+                path: whole,
+                query: None,
+                authority: None,
+            });
+        }
+        let (authority, rest) = if whole.starts_with('/') {
+            (None, whole)
+        } else {
+            let rest = strip_scheme(whole).ok_or(NONE)?;
+            let end = rest.find(['/', '?']).unwrap_or(rest.len());
+            (Some(&rest[..end]), &rest[end..])
+        };
+        if authority == Some("") {
+            return Err(NONE);
+        }
+        let (path, query) = match rest.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (rest, None),
+        };
+        Ok(Self {
+            path: if path.is_empty() { "/" } else { path },
+            query,
+            authority,
+        })
+    }
+}
+
+fn strip_scheme(target: &str) -> Option<&str> {
+    ["http://", "https://"].iter().find_map(|scheme| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    })
+}
+
+/// The host that a request is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Host<'b> {
+    /// As the client wrote it, with its port.
+    pub(crate) text: &'b str,
+    /// For routing: lower case, without port or a dot at the end.
+    pub(crate) name: String,
+}
+
+/// Why a request's host is no host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BadHost;
+
+impl<'b> Host<'b> {
+    /// Reads a Host field or the authority of a target: no user information, no empty labels, nothing that a pod could read as
+    /// something else.
+    pub(crate) fn of(text: &'b [u8]) -> Result<Self, BadHost> {
+        let text = std::str::from_utf8(text).map_err(|_| BadHost)?;
+        let (host, port) = split_port(text).ok_or(BadHost)?;
+        if !port.is_empty() && port.parse::<u16>().is_err() {
+            return Err(BadHost);
+        }
+        let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let good = match literal {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => is_name(host),
+        };
+        if !good {
+            return Err(BadHost);
+        }
+        let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        Ok(Self { text, name })
+    }
+}
+
+/// Host and port, which is empty where there is none.
+fn split_port(text: &str) -> Option<(&str, &str)> {
+    let end = match text.find(']') {
+        Some(bracket) => bracket + 1,
+        None => text.find(':').unwrap_or(text.len()),
+    };
+    let (host, rest) = text.split_at(end);
+    match rest.strip_prefix(':') {
+        Some(port) if port.bytes().all(|digit| digit.is_ascii_digit()) => Some((host, port)),
+        None if rest.is_empty() => Some((host, "")),
+        _ => None,
+    }
+}
+
+fn is_name(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    !host.is_empty()
+        && host
+            .split('.')
+            .all(|label| !label.is_empty() && label.bytes().all(byte))
+}
