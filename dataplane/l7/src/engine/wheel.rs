@@ -1,7 +1,5 @@
 //! A wheel of coarse timers: connections wait for something all the time, and hardly ever does it not come.
 
-use std::time::Duration;
-
 use headgate_net::clock::Nanos;
 
 /// A tick is 2^27 ns, an eighth of a second.
@@ -30,9 +28,6 @@ impl Default for Wheel {
 }
 
 impl Wheel {
-    /// How much later than asked for a key may be looked at.
-    pub(crate) const TICK: Duration = Duration::from_nanos(1 << SHIFT);
-
     /// The tick in which a time has come.
     pub(crate) fn tick_of(due: Nanos) -> u64 {
         due.0.div_ceil(1 << SHIFT)
@@ -97,11 +92,11 @@ impl Wheel {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{SLOTS, Wheel};
+    use super::{SHIFT, SLOTS, Wheel};
     use headgate_net::clock::Nanos;
 
     fn at(ticks: u64) -> Nanos {
-        Nanos(ticks * Wheel::TICK.as_nanos() as u64)
+        Nanos(ticks << SHIFT)
     }
 
     proptest! {

@@ -189,7 +189,7 @@ fn listeners_come_and_go_and_requests_reach_pods_on_loopback() {
             .unwrap();
         let mut text = String::new();
         kept.read_to_string(&mut text).unwrap();
-        assert!(text.starts_with("HTTP/1.0 200"), "{text}");
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
         assert!(ask(second).ends_with("hello"));
         publish(&mut session, 3, state(&[second]));
         until("the listener is closed", || is_closed(first));

@@ -43,7 +43,7 @@ impl Node for Narrow {
         self.stack.next_timer()
     }
 
-    fn wake(&self) -> Rc<Notify> {
+    fn wake(&self) -> std::sync::Arc<Notify> {
         self.stack.wake()
     }
 }

@@ -135,7 +135,7 @@ impl Exchange {
             }
             moved |= self.send_request(client, turn)?;
             moved |= self.receive_response(client, turn)?;
-            self.flush(client, turn)?;
+            moved |= self.flush(client, turn)?;
             moved |= self.watch_client(client, turn)?;
             if self.download.is_done() {
                 self.complete(client, turn)?;
@@ -146,14 +146,15 @@ impl Exchange {
         }
     }
 
-    /// Sends what the client has room for.
-    fn flush(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Result<(), Ended> {
-        if client.outbox.is_empty() {
-            return Ok(());
+    /// Sends what the client has room for. Whether there is room for more of the response now.
+    fn flush(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Result<bool, Ended> {
+        let before = client.outbox.len();
+        if before == 0 {
+            return Ok(false);
         }
         match client.flush(turn) {
             Poll::Ready(Err(_)) => Err(self.abandon()),
-            _ => Ok(()),
+            _ => Ok(client.outbox.len() < before && client.outbox.has_room()),
         }
     }
 
