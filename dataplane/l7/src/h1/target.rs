@@ -18,7 +18,10 @@ impl<'b> Target<'b> {
     pub(super) fn of(method: &str, target: &'b str) -> Result<Self, RefusedRequest> {
         const NONE: RefusedRequest =
             RefusedRequest::bad("the request target is neither a path nor an http or https URL");
-        let whole = target.split('#').next().unwrap_or_default();
+        let whole = match find(target, |byte| byte == b'#') {
+            Some(end) => &target[..end],
+            None => target,
+        };
         if whole == "*" && method == "OPTIONS" {
             return Ok(Self {
                 path: whole,
@@ -30,14 +33,14 @@ impl<'b> Target<'b> {
             (None, whole)
         } else {
             let rest = strip_scheme(whole).ok_or(NONE)?;
-            let end = rest.find(['/', '?']).unwrap_or(rest.len());
+            let end = find(rest, |byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
             (Some(&rest[..end]), &rest[end..])
         };
         if authority == Some("") {
             return Err(NONE);
         }
-        let (path, query) = match rest.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
+        let (path, query) = match find(rest, |byte| byte == b'?') {
+            Some(mark) => (&rest[..mark], Some(&rest[mark + 1..])),
             None => (rest, None),
         };
         Ok(Self {
@@ -46,6 +49,11 @@ impl<'b> Target<'b> {
             authority,
         })
     }
+}
+
+/// Where the first byte of a kind stands, which is one of ASCII.
+fn find(text: &str, is: impl Fn(u8) -> bool) -> Option<usize> {
+    text.bytes().position(is)
 }
 
 fn strip_scheme(target: &str) -> Option<&str> {
@@ -92,9 +100,10 @@ impl<'b> Host<'b> {
 
 /// Host and port, which is empty where there is none.
 fn split_port(text: &str) -> Option<(&str, &str)> {
-    let end = match text.find(']') {
-        Some(bracket) => bracket + 1,
-        None => text.find(':').unwrap_or(text.len()),
+    let end = if text.starts_with('[') {
+        find(text, |byte| byte == b']')? + 1
+    } else {
+        find(text, |byte| byte == b':').unwrap_or(text.len())
     };
     let (host, rest) = text.split_at(end);
     match rest.strip_prefix(':') {
@@ -107,8 +116,11 @@ fn split_port(text: &str) -> Option<(&str, &str)> {
 fn is_name(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    !host.is_empty()
-        && host
-            .split('.')
-            .all(|label| !label.is_empty() && label.bytes().all(byte))
+    let mut before = b'.';
+    let good = host.bytes().all(|b| {
+        let good = byte(b) || b == b'.' && before != b'.';
+        before = b;
+        good
+    });
+    good && before != b'.'
 }
