@@ -11,6 +11,7 @@ use super::exchange::{Ended, Exchange};
 use super::tunnel::Tunnel;
 use crate::gateway::{ClientConnection, Gateway};
 use crate::h1::body::BodyReader;
+use crate::h1::request::Expectation;
 use crate::h1::{Framing, MAX_HEAD, MAX_HEADERS, RefusedRequest, request};
 use crate::headers::{self, RequestId};
 use crate::net::Stream;
@@ -38,6 +39,8 @@ pub(super) struct Client {
     pub(super) ended: bool,
     /// Bytes of the head in `inbox` that were parsed without finding its end.
     parsed: usize,
+    /// Bytes of empty lines before the head.
+    blank: usize,
     /// When the client is given up, or what it waits for.
     pub(super) deadline: Nanos,
     /// When the client last took something.
@@ -104,6 +107,7 @@ impl Client {
             state: State::Greeting,
             ended: false,
             parsed: 0,
+            blank: 0,
             deadline: now.after(patience),
             taken: now,
         }
@@ -199,10 +203,8 @@ impl Client {
 
     /// Waits for the head of a request.
     fn head(&mut self, turn: &mut Turn<'_, '_>) -> Step {
-        // An empty line before a request is passed over (RFC 9112, section 2.2).
-        while self.parsed == 0 && matches!(self.inbox.bytes(), [b'\r', b'\n', ..] | [b'\n', ..]) {
-            let line = if self.inbox.bytes()[0] == b'\r' { 2 } else { 1 };
-            self.inbox.consume(line);
+        if self.parsed == 0 {
+            self.pass_over_empty_lines();
         }
         // Only a line's end can be the end of a head.
         if self.inbox.bytes()[self.parsed..].contains(&b'\n') || self.parsed == 0 && !self.inbox.is_empty() {
@@ -211,7 +213,7 @@ impl Client {
                 None => self.parsed = self.inbox.len(),
             }
         }
-        if self.inbox.len() >= MAX_HEAD {
+        if self.inbox.len() + self.blank >= MAX_HEAD {
             return self.refuse(too_large(self.inbox.bytes()), turn);
         }
         if turn.now >= self.deadline {
@@ -236,6 +238,15 @@ impl Client {
                 Step::Gone
             }
             Poll::Pending => Step::Wait,
+        }
+    }
+
+    /// Empty lines before a request are passed over (RFC 9112, section 2.2).
+    fn pass_over_empty_lines(&mut self) {
+        while let [b'\r', b'\n', ..] | [b'\n', ..] = self.inbox.bytes() {
+            let line = if self.inbox.bytes()[0] == b'\r' { 2 } else { 1 };
+            self.inbox.consume(line);
+            self.blank += line;
         }
     }
 
@@ -274,7 +285,7 @@ impl Client {
         let (framing, expects) = (head.framing, head.expects);
         let begun = Exchange::begin(gateway, &self.peer.client, &head, audience, record, turn.now);
         self.inbox.consume(length);
-        self.parsed = 0;
+        (self.parsed, self.blank) = (0, 0);
         Some(match begun {
             Ok(exchange) => {
                 self.state = State::Exchange(exchange);
@@ -283,7 +294,7 @@ impl Client {
             Err(refusal) => {
                 let (answer, audience, record) = *refusal;
                 // A client that waits for 100 may or may not send its body now.
-                let body = if expects { None } else { drained(framing) };
+                let body = drained(framing).filter(|body| expects != Expectation::Continue || body.is_done());
                 self.answer(&answer, &audience, &record, body, turn)
             }
         })
@@ -465,7 +476,7 @@ fn drained(framing: Framing) -> Option<BodyReader> {
 
 /// Which part of a head is too large.
 fn too_large(bytes: &[u8]) -> RefusedRequest {
-    if bytes.contains(&b'\n') {
+    if bytes.is_empty() || bytes.contains(&b'\n') {
         RefusedRequest {
             status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             reason: "the head of the request has more than 32 KiB",

@@ -3,6 +3,8 @@
 
 /// Bytes of a line of a size and its extensions, at most.
 const MAX_LINE: u16 = 4 << 10;
+/// What many servers read a size into is an `i64`; and the line end behind the data is counted, too.
+const MAX_SIZE: u64 = i64::MAX as u64;
 /// Bytes of all trailers.
 pub(super) const MAX_TRAILERS: usize = 8 << 10;
 
@@ -130,7 +132,7 @@ impl ChunkedReader {
                     .checked_mul(16)
                     .map(|size| size | digit(byte).unwrap_or_default());
                 self.left = size
-                    .filter(|size| i64::try_from(*size).is_ok())
+                    .filter(|size| *size < MAX_SIZE)
                     .ok_or(BadFraming("a chunk's size is too large"))?;
                 Ok(At::Digits)
             }

@@ -23,12 +23,21 @@ pub(crate) struct RequestHead<'h, 'b> {
     pub(crate) keep: bool,
     /// What the client would change to (RFC 9110, section 7.8), if it may.
     pub(crate) upgrade: Option<&'b [u8]>,
-    /// The client waits for `100 Continue`.
-    pub(crate) expects: bool,
+    pub(crate) expects: Expectation,
     /// Whether it takes trailers.
     pub(crate) trailers: bool,
     /// The ID that the client has given it, if that is harmless.
     pub(crate) id: Option<&'b [u8]>,
+}
+
+/// What a client waits for before it sends its body (RFC 9110, section 10.1.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Expectation {
+    #[default]
+    None,
+    /// `100 Continue`.
+    Continue,
+    Unknown,
 }
 
 /// Reads a head at the start of `bytes`, and how long it is; `None` if it has not ended.
@@ -40,7 +49,7 @@ pub(crate) fn parse<'h, 'b>(
     let length = match request.parse_with_uninit_headers(bytes, fields) {
         Ok(Status::Complete(length)) => length,
         Ok(Status::Partial) => return Ok(None),
-        Err(error) => return Err(refused(error, bytes)),
+        Err(error) => return Err(refused(error)),
     };
     let (method, target) = (
         request.method.unwrap_or_default(),
@@ -73,7 +82,7 @@ pub(crate) fn parse<'h, 'b>(
         framing,
         keep: seen.options.keeps(http11),
         upgrade,
-        expects: seen.expects && http11 && framing != Framing::Empty,
+        expects: seen.expects.filter(|_| http11).unwrap_or_default(),
         trailers: seen.trailers,
         id: seen.id,
     };
@@ -81,35 +90,46 @@ pub(crate) fn parse<'h, 'b>(
 }
 
 /// What httparse could not read.
-fn refused(error: Error, bytes: &[u8]) -> RefusedRequest {
+const fn refused(error: Error) -> RefusedRequest {
     match error {
         Error::TooManyHeaders => RefusedRequest {
             status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             reason: "there are more than 100 header fields",
         },
-        // RFC 9110, section 15.6.6.
-        Error::Version if names_a_version(bytes) => RefusedRequest {
-            status: StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            reason: "only HTTP/1.0 and HTTP/1.1 are spoken here",
-        },
-        Error::Version => RefusedRequest::bad("the version of the protocol is none"),
+        Error::Version => RefusedRequest::bad("only HTTP/1.0 and HTTP/1.1 are spoken here"),
         Error::HeaderName => RefusedRequest::bad("the name of a header field is none"),
         Error::HeaderValue => RefusedRequest::bad("the value of a header field is none"),
         Error::NewLine | Error::Status | Error::Token => RefusedRequest::bad("the request line is none"),
     }
 }
 
-/// Whether the first line ends with `HTTP/`, a digit, a dot and a digit.
-fn names_a_version(bytes: &[u8]) -> bool {
-    let line = bytes
-        .split(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .find(|line| !line.is_empty());
-    line.and_then(|line| line.rsplit(|byte| *byte == b' ').next())
-        .and_then(|word| word.strip_prefix(b"HTTP/"))
-        .is_some_and(|version| {
-            matches!(version, [major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
-        })
+/// What Transfer-Encoding says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Chunked,
+    /// Others before it.
+    More,
+    /// Where the body ends is not known (RFC 9112, section 6.3).
+    Other,
+}
+
+impl Coding {
+    fn of(value: &[u8]) -> Self {
+        let byte = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+        let is_chunked = |item: &[u8]| item.eq_ignore_ascii_case(b"chunked");
+        let before = items(value).count() - 1;
+        if is_chunked(value) {
+            Self::Chunked
+        } else if items(value).last().is_some_and(is_chunked)
+            && items(value)
+                .take(before)
+                .all(|item| !item.is_empty() && !is_chunked(item) && item.iter().all(byte))
+        {
+            Self::More
+        } else {
+            Self::Other
+        }
+    }
 }
 
 /// What the fields of a head say.
@@ -117,11 +137,10 @@ fn names_a_version(bytes: &[u8]) -> bool {
 struct Seen<'b> {
     host: Option<&'b [u8]>,
     length: Option<u64>,
-    /// Whether there is a Transfer-Encoding, and whether it is `chunked` and nothing else.
-    coding: Option<bool>,
+    coding: Option<Coding>,
     options: ConnectionOptions,
     upgrade: Option<&'b [u8]>,
-    expects: bool,
+    expects: Option<Expectation>,
     trailers: bool,
     id: Option<&'b [u8]>,
     left: Marks,
@@ -165,18 +184,16 @@ impl<'b> Seen<'b> {
                         "there is more than one Transfer-Encoding header",
                     ));
                 }
-                self.coding = Some(value.eq_ignore_ascii_case(b"chunked"));
+                self.coding = Some(Coding::of(value));
             }
             Meaning::Connection => self.options.read(value),
             Meaning::Te => self.trailers |= items(value).any(|item| item.eq_ignore_ascii_case(b"trailers")),
             Meaning::Expect => {
-                if !value.eq_ignore_ascii_case(b"100-continue") {
-                    return Err(RefusedRequest {
-                        status: StatusCode::EXPECTATION_FAILED,
-                        reason: "the only expectation that is understood is 100-continue",
-                    });
-                }
-                self.expects = true;
+                let known = value.eq_ignore_ascii_case(b"100-continue");
+                self.expects = match self.expects {
+                    None | Some(Expectation::Continue) if known => Some(Expectation::Continue),
+                    _ => Some(Expectation::Unknown),
+                };
             }
             Meaning::Upgrade => {
                 self.upgrades += 1;
@@ -201,11 +218,14 @@ impl<'b> Seen<'b> {
             (_, _, Some(_)) if !http11 => Err(RefusedRequest::bad(
                 "Transfer-Encoding came with the version that has none",
             )),
-            (_, _, Some(false)) => Err(RefusedRequest {
+            (_, _, Some(Coding::More)) => Err(RefusedRequest {
                 status: StatusCode::NOT_IMPLEMENTED,
                 reason: "the only transfer coding that is understood is 'chunked'",
             }),
-            (_, _, Some(true)) => Ok(Framing::Chunked),
+            (_, _, Some(Coding::Other)) => {
+                Err(RefusedRequest::bad("the last transfer coding is not 'chunked'"))
+            }
+            (_, _, Some(Coding::Chunked)) => Ok(Framing::Chunked),
             (_, None | Some(0), None) => Ok(Framing::Empty),
             (_, Some(length), None) => Ok(Framing::Length(length)),
         }

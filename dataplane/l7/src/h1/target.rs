@@ -14,25 +14,24 @@ pub(crate) struct Target<'b> {
 }
 
 impl<'b> Target<'b> {
-    /// Reads the target of a request that is no CONNECT. What stands behind `#` is not for servers, and cut off.
+    /// Reads the target of a request that is no CONNECT. There is no `#` in one: whether a rule looks at what stands before it
+    /// or at all of it would be anybody's guess.
     pub(super) fn of(method: &str, target: &'b str) -> Result<Self, RefusedRequest> {
-        const NONE: RefusedRequest =
-            RefusedRequest::bad("the request target is neither a path nor an http or https URL");
-        let whole = match find(target, |byte| byte == b'#') {
-            Some(end) => &target[..end],
-            None => target,
-        };
-        if whole == "*" && method == "OPTIONS" {
+        const NONE: RefusedRequest = RefusedRequest::bad("the request target is neither a path nor a URL");
+        if find(target, |byte| byte == b'#').is_some() {
+            return Err(RefusedRequest::bad("the request target has a fragment"));
+        }
+        if target == "*" && method == "OPTIONS" {
             return Ok(Self {
-                path: whole,
+                path: target,
                 query: None,
                 authority: None,
             });
         }
-        let (authority, rest) = if whole.starts_with('/') {
-            (None, whole)
+        let (authority, rest) = if target.starts_with('/') {
+            (None, target)
         } else {
-            let rest = strip_scheme(whole).ok_or(NONE)?;
+            let rest = strip_scheme(target).ok_or(NONE)?;
             let end = find(rest, |byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
             (Some(&rest[..end]), &rest[end..])
         };
@@ -56,11 +55,12 @@ fn find(text: &str, is: impl Fn(u8) -> bool) -> Option<usize> {
     text.bytes().position(is)
 }
 
+/// What stands behind a scheme, whichever it is (RFC 3986, section 3.1): it is the listener's that counts.
 fn strip_scheme(target: &str) -> Option<&str> {
-    ["http://", "https://"].iter().find_map(|scheme| {
-        let (start, rest) = target.split_at_checked(scheme.len())?;
-        start.eq_ignore_ascii_case(scheme).then_some(rest)
-    })
+    let (scheme, rest) = target.split_once("://")?;
+    let byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+    let good = scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(byte);
+    good.then_some(rest)
 }
 
 /// The host that a request is for.

@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::record::RequestRecord;
 use super::redirect::redirect;
 use crate::gateway::Gateway;
-use crate::h1::request::{BadHost, Host, RequestHead};
+use crate::h1::request::{BadHost, Expectation, Host, RequestHead};
 use crate::headers::Client;
 use headgate_net::record::HttpCount;
 use headgate_net::routes::{self, Route};
@@ -30,8 +30,13 @@ pub(crate) fn admit<'a>(
 ) -> Result<Admitted<'a>, Answer> {
     let bad = |reason| {
         gateway.tally.count(HttpCount::Refused);
-        Answer::new(StatusCode::BAD_REQUEST, reason)
+        Answer::new(StatusCode::BAD_REQUEST, reason).last()
     };
+    if head.expects == Expectation::Unknown {
+        gateway.tally.count(HttpCount::Refused);
+        let reason = "the only expectation that is understood is 100-continue";
+        return Err(Answer::new(StatusCode::EXPECTATION_FAILED, reason));
+    }
     let host = host(head).map_err(|_| bad("the Host header is not a host"))?;
     let route = find(gateway, host.as_ref(), head)
         .map_err(|_| bad("the path is not valid"))?
@@ -71,12 +76,7 @@ fn find(
     head: &RequestHead<'_, '_>,
 ) -> Result<Option<Option<Arc<Route>>>, routes::BadPath> {
     let name = host.map_or("", |host| &host.name);
-    // A request for all of a server is one for its root.
-    let path = match head.target.path {
-        "*" => "/",
-        path => path,
-    };
-    let path = routes::normal(path)?;
+    let path = routes::normal(head.target.path)?;
     Ok(gateway
         .current
         .configured(|config| config.routes.find(name, &path, head).cloned()))

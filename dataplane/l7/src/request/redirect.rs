@@ -58,8 +58,7 @@ fn location(
     if port != scheme.port() {
         location += &format!(":{port}");
     }
-    let asked = if target.path == "*" { "/" } else { target.path };
-    location += redirect.path.as_deref().unwrap_or(asked);
+    location += redirect.path.as_deref().unwrap_or(target.path);
     if let Some(query) = target.query {
         location.push('?');
         location += query;

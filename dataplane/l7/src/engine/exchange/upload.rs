@@ -8,7 +8,7 @@ use crate::engine::buffer::{Buffer, ROOM};
 use crate::engine::client::Client;
 use crate::gateway::Gateway;
 use crate::h1::body::{BodyReader, BodyWriter};
-use crate::h1::request::RequestHead;
+use crate::h1::request::{Expectation, RequestHead};
 use crate::h1::write::{self, Gained};
 use crate::h1::{Framing, RefusedRequest};
 use crate::headers;
@@ -71,7 +71,7 @@ impl Upload {
             body,
             writer,
             trailers: Vec::new(),
-            expects: head.expects,
+            expects: head.expects == Expectation::Continue && head.framing != Framing::Empty,
             moved: now,
             refused: false,
         }
@@ -144,8 +144,8 @@ impl Exchange {
             }
             upload.sent = true;
             moved = true;
-            // Once the pod takes the body (RFC 9110, section 10.1.1), unless it comes already.
-            if std::mem::take(&mut upload.expects) && client.inbox.is_empty() {
+            // Once the pod takes the body; whether or not it comes already, as others do it.
+            if std::mem::take(&mut upload.expects) {
                 let told = client.outbox.fill(&mut spare);
                 told.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
             }
