@@ -2,18 +2,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::buffer::Spare;
 use super::by_number::ByNumber;
 use super::counters::Tally;
 use super::current::Current;
-use super::engine::buffer::Spare;
-use super::engine::ready::Ready;
 use super::headers::Client;
 use super::limits::Limits;
 use super::net::Net;
-use super::request::Shares;
+use super::ready::Ready;
+use super::shares::Shares;
 use super::upstream::Pool;
 use headgate_net::clock::Nanos;
 use headgate_net::phase::Phase;
@@ -24,11 +25,9 @@ use headgate_net::wire;
 pub(crate) struct Gateway {
     pub(crate) net: Net,
     pub(crate) limits: Limits,
-    pub(crate) current: Current,
-    pub(crate) pool: RefCell<Pool>,
-    /// Connections that are worth a look.
-    pub(crate) ready: Arc<Ready>,
-    pub(crate) tally: Tally,
+    pub(crate) current: Rc<Current>,
+    pub(crate) pool: Rc<Pool>,
+    pub(crate) tally: Rc<Tally>,
     pub(crate) spare: RefCell<Spare>,
     /// How far the dataplane is with its end.
     pub(crate) phase: Cell<Phase>,
@@ -48,13 +47,20 @@ pub(crate) struct ClientConnection {
 }
 
 impl Gateway {
-    pub(crate) fn new(net: Net, limits: Limits, recorder: Recorder, tally: Tally, ready: Arc<Ready>) -> Self {
+    pub(crate) fn new(
+        net: Net,
+        limits: Limits,
+        recorder: Recorder,
+        tally: Tally,
+        ready: &Arc<Ready>,
+    ) -> Self {
+        let (current, tally) = (Rc::<Current>::default(), Rc::new(tally));
+        let pool = Pool::new(&limits, &current, &tally, ready);
         Self {
-            ready,
             net,
             limits,
-            current: Current::default(),
-            pool: RefCell::default(),
+            current,
+            pool: Rc::new(pool),
             tally,
             spare: RefCell::default(),
             phase: Cell::default(),
@@ -91,6 +97,10 @@ impl Gateway {
         }
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the time of day, once a second, which workers do not tell"
+    )]
     /// Lets `look` see the time of day as Date tells it (RFC 9110, section 5.6.7), of this second or the one before.
     pub(crate) fn date<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
         let (until, text) = &mut *self.date.borrow_mut();

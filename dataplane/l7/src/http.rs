@@ -9,9 +9,9 @@ use tokio::sync::Notify;
 use super::counters::Tally;
 use super::current::{Allows, Publication};
 use super::engine::Engine;
-use super::engine::ready::Ready;
 use super::gateway::Gateway;
 use super::net::{Net, Stream};
+use super::ready::Ready;
 use super::{Config, Limits};
 use headgate_net::clock::Nanos;
 use headgate_net::phase::Phase;
@@ -44,10 +44,10 @@ impl Http {
     pub(super) fn new(net: Net, config: HttpConfig, notify: Arc<Notify>) -> Self {
         let tally = Tally::new(config.record);
         let ready = Ready::new(notify);
-        let gateway = Gateway::new(net, config.limits, config.recorder, tally, ready);
+        let gateway = Gateway::new(net, config.limits, config.recorder, tally, &ready);
         let gateway = Rc::new(gateway);
         Self {
-            engine: Engine::new(Rc::clone(&gateway)),
+            engine: Engine::new(Rc::clone(&gateway), ready),
             gateway,
             sweep: None,
         }
@@ -115,10 +115,10 @@ impl Http {
     /// Closes kept connections to pods that were not used for a while, or whose pods are gone, when it is time to.
     fn sweep(&mut self, now: Nanos) {
         let gateway = &self.gateway;
-        let mut pool = gateway.pool.borrow_mut();
+        let pool = &gateway.pool;
         if self.sweep.is_some_and(|due| due <= now) {
             let idle = u64::try_from(gateway.limits.idle.as_nanos()).unwrap_or(u64::MAX);
-            let left = pool.expire(&gateway.current, Nanos(now.0.saturating_sub(idle)));
+            let left = pool.expire(Nanos(now.0.saturating_sub(idle)));
             self.sweep = left.then(|| now.after(Self::SWEEP));
         } else if self.sweep.is_none() && pool.keeps_any() {
             self.sweep = Some(now.after(Self::SWEEP));
@@ -139,7 +139,7 @@ impl Http {
     /// Writes down what it holds now; what happens it counts at once.
     pub(super) fn note(&self) {
         let now = &self.gateway.tally.record().now;
-        let (idle, busy) = self.gateway.pool.borrow().counts();
+        let (idle, busy) = self.gateway.pool.counts();
         now.set_len(HttpGauge::Clients, self.engine.len());
         now.set_len(HttpGauge::Active, self.gateway.active.get());
         now.set_len(HttpGauge::UpstreamIdle, idle);
@@ -160,6 +160,6 @@ impl Http {
 impl Drop for Http {
     /// What is under way knows the gateway, which has the kept connections.
     fn drop(&mut self) {
-        self.gateway.pool.borrow_mut().close();
+        self.gateway.pool.close();
     }
 }

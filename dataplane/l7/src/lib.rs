@@ -18,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+mod buffer;
 mod by_number;
 mod config;
 mod counters;
@@ -30,7 +31,9 @@ mod headers;
 mod http;
 mod limits;
 mod net;
+mod ready;
 mod request;
+mod shares;
 mod sockets;
 mod stage;
 mod tls;

@@ -52,12 +52,12 @@ impl DescriptorShare {
 /// HTTP on one thread, with listeners and connections of the kernel. All calls must be made within a tokio
 /// `LocalRuntime` with I/O and time enabled: listeners are tasks of it, and so is what serves all connections.
 pub struct Sockets {
-    shared: Rc<Shared>,
+    hub: Rc<Hub>,
     listening: HashMap<SocketAddr, Listening>,
     _driver: TaskGuard,
 }
 
-struct Shared {
+struct Hub {
     http: RefCell<Http>,
     gateway: Rc<Gateway>,
     clock: Clock,
@@ -83,7 +83,7 @@ impl Drop for TaskGuard {
     }
 }
 
-impl Shared {
+impl Hub {
     /// Does what there is to do, for as long as it is polled.
     async fn drive(self: Rc<Self>) {
         loop {
@@ -141,7 +141,7 @@ impl Sockets {
         let wake = Arc::new(Notify::new());
         let net = Net::Kernel(KernelNet::new(clock, share.clients));
         let http = Http::new(net, config, Arc::clone(&wake));
-        let shared = Rc::new(Shared {
+        let hub = Rc::new(Hub {
             gateway: Rc::clone(http.gateway()),
             http: RefCell::new(http),
             clock,
@@ -150,9 +150,9 @@ impl Sockets {
             left: Notify::new(),
         });
         // The runtime's idea of how long a task may go on is not for one that does the work of all connections.
-        let driver = tokio::task::unconstrained(Rc::clone(&shared).drive());
+        let driver = tokio::task::unconstrained(Rc::clone(&hub).drive());
         Self {
-            shared,
+            hub,
             listening: HashMap::new(),
             _driver: TaskGuard(tokio::task::spawn_local(driver).abort_handle()),
         }
@@ -163,7 +163,7 @@ impl Sockets {
     pub fn configure(&mut self, config: Arc<Config>, allows: Allows, publication: u64) {
         self.listening
             .retain(|address, _| config.listeners.contains_key(address));
-        let mut http = self.shared.http.borrow_mut();
+        let mut http = self.hub.http.borrow_mut();
         http.configure(config, allows, publication);
     }
 
@@ -174,7 +174,7 @@ impl Sockets {
     pub fn listen(&mut self, address: SocketAddr, socket: std::net::TcpListener) -> io::Result<()> {
         socket.set_nonblocking(true)?;
         let socket = Rc::new(TcpListener::from_std(socket)?);
-        let accepting = accept_all(Rc::clone(&self.shared), address, Rc::clone(&socket));
+        let accepting = accept_all(Rc::clone(&self.hub), address, Rc::clone(&socket));
         let task = TaskGuard(tokio::task::spawn_local(accepting).abort_handle());
         self.listening.insert(address, Listening { socket, _task: task });
         Ok(())
@@ -185,44 +185,44 @@ impl Sockets {
     pub fn enter(&mut self, phase: Phase) {
         if phase.is_closed() {
             for (address, Listening { socket, .. }) in self.listening.drain() {
-                tokio::task::spawn_local(accept_the_last(Rc::clone(&self.shared), address, socket));
+                tokio::task::spawn_local(accept_the_last(Rc::clone(&self.hub), address, socket));
             }
         }
-        self.shared.http.borrow_mut().enter(phase);
+        self.hub.http.borrow_mut().enter(phase);
     }
 
     /// As [`Http::re_examine`].
     pub fn re_examine(&mut self) {
-        self.shared.http.borrow_mut().re_examine();
+        self.hub.http.borrow_mut().re_examine();
     }
 
     /// Writes down what is held now.
     pub fn note(&self) {
-        self.shared.http.borrow().note();
+        self.hub.http.borrow().note();
     }
 
     /// Clients that are connected.
     #[must_use]
     pub fn clients(&self) -> usize {
-        self.shared.clients()
+        self.hub.clients()
     }
 
     /// What it holds and has counted; nothing of TCP, which is the kernel's.
     #[must_use]
     pub fn status(&self) -> L7Status {
-        self.shared.http.borrow().status()
+        self.hub.http.borrow().status()
     }
 }
 
-async fn accept_all(shared: Rc<Shared>, address: SocketAddr, socket: Rc<TcpListener>) {
-    let gateway = &shared.gateway;
+async fn accept_all(hub: Rc<Hub>, address: SocketAddr, socket: Rc<TcpListener>) {
+    let gateway = &hub.gateway;
     loop {
-        if shared.clients() >= shared.share.clients {
+        if hub.clients() >= hub.share.clients {
             gateway.tally.count(HttpCount::AcceptsPaused);
-            shared.has_room().await;
+            hub.has_room().await;
         }
         match accept(&socket, address, &gateway.net).await {
-            Accepted::Client(stream) => shared.accept(stream),
+            Accepted::Client(stream) => hub.accept(stream),
             Accepted::Failed(error) => {
                 gateway.tally.count(HttpCount::AcceptErrors);
                 tracing::debug!(%error, "no client could be accepted at {address}");
@@ -232,12 +232,12 @@ async fn accept_all(shared: Rc<Shared>, address: SocketAddr, socket: Rc<TcpListe
 }
 
 /// Accepts whoever has connected already, and closes the socket: the kernel would reset those connections.
-async fn accept_the_last(shared: Rc<Shared>, address: SocketAddr, socket: Rc<TcpListener>) {
+async fn accept_the_last(hub: Rc<Hub>, address: SocketAddr, socket: Rc<TcpListener>) {
     // Until the task is gone that has accepted so far, so that the end of this one closes the socket.
     tokio::task::yield_now().await;
-    while shared.clients() < shared.share.clients
-        && let Some(stream) = accept_waiting(&socket, address, &shared.gateway.net)
+    while hub.clients() < hub.share.clients
+        && let Some(stream) = accept_waiting(&socket, address, &hub.gateway.net)
     {
-        shared.accept(stream);
+        hub.accept(stream);
     }
 }

@@ -345,7 +345,7 @@ fn place(config: &WorkerConfig, shared: &Arc<Shared>) -> StagePlace {
                 memory: config.l7_memory,
                 mtu: config.l7_mtu,
             };
-            StagePlace::Here(Terminator::new(terminator, shared))
+            StagePlace::Here(Box::new(Terminator::new(terminator, shared)))
         }
         Termination::Apart(_) => StagePlace::There { rung: 0 },
     }

@@ -8,7 +8,7 @@ use headgate_net::phase::Phase;
 /// Here, or on cores of their own.
 pub(super) enum StagePlace {
     /// On the worker itself, which has a stage.
-    Here(Terminator),
+    Here(Box<Terminator>),
     /// On stages that all workers give packets to.
     There {
         /// Those that were given packets in this turn, a bit each.

@@ -1,7 +1,7 @@
 //! All connections of clients on one thread, each a state machine without a task.
 //!
 //! A connection and the exchange that goes on over it are one record. It is looked at when something has happened on the
-//! client's side or the pod's, which its [bell](ready::Bell) tells, or when a time has come, which the [`Wheel`] does; it goes
+//! client's side or the pod's, which its [bell](Bell) tells, or when a time has come, which the [`Wheel`] does; it goes
 //! as far as it can and leaves its waker with whatever it has to wait for.
 //!
 //! ```text
@@ -11,10 +11,9 @@
 //!               Answering ◀─┘ (an answer of our own)
 //! ```
 
-pub(crate) mod buffer;
 mod client;
+mod dialogue;
 mod exchange;
-pub(crate) mod ready;
 mod tunnel;
 mod wheel;
 
@@ -27,11 +26,11 @@ use slab::Slab;
 
 use super::gateway::Gateway;
 use super::net::Stream;
-use client::{Client, Fate};
+use super::ready::{self, Bell, Ready};
+use dialogue::{Dialogue, Outlook};
 use headgate_net::clock::Nanos;
 use headgate_net::phase::Phase;
 use headgate_net::record::{Event, HttpCount};
-use ready::{Bell, Ready};
 use wheel::Wheel;
 
 /// How often the list of those who are ready is looked at again in a turn: what a client's request sets off is often ready at once.
@@ -50,7 +49,7 @@ pub(crate) struct Engine {
 
 /// A client's place.
 struct Seat {
-    client: Client,
+    dialogue: Dialogue,
     bell: Arc<Bell>,
     waker: Waker,
     /// The tick in which the wheel looks at it.
@@ -66,9 +65,9 @@ pub(super) struct Turn<'a, 'w> {
 
 impl Engine {
     /// Without clients.
-    pub(crate) fn new(gateway: Rc<Gateway>) -> Self {
+    pub(crate) fn new(gateway: Rc<Gateway>, ready: Arc<Ready>) -> Self {
         Self {
-            ready: Arc::clone(&gateway.ready),
+            ready,
             gateway,
             clients: Slab::new(),
             wheel: Wheel::default(),
@@ -96,7 +95,7 @@ impl Engine {
         let bell = Bell::new(&self.ready, entry.key());
         bell.ring();
         entry.insert(Seat {
-            client: Client::new(gateway, stream, protocol),
+            dialogue: Dialogue::new(gateway, stream, protocol),
             waker: bell.waker(),
             bell,
             armed: None,
@@ -145,7 +144,7 @@ impl Engine {
 
     fn look(&mut self, key: usize, now: Nanos) {
         if let Some(endpoint) = ready::endpoint_of(key) {
-            return self.gateway.pool.borrow_mut().look(endpoint);
+            return self.gateway.pool.look(endpoint);
         }
         let Some(seat) = self.clients.get_mut(key) else {
             return;
@@ -156,17 +155,14 @@ impl Engine {
             cx: &mut Context::from_waker(&seat.waker),
             now,
         };
-        match seat.client.turn(&mut turn) {
-            Fate::Stays(deadline) => {
+        match seat.dialogue.turn(&mut turn) {
+            Outlook::Stays(deadline) => {
                 let Some(deadline) = deadline else { return };
                 if seat.armed.is_none_or(|armed| Wheel::tick_of(deadline) < armed) {
                     seat.armed = Some(self.wheel.put(key, deadline));
                 }
             }
-            Fate::Gone => {
-                let seat = self.clients.remove(key);
-                seat.client.leave();
-            }
+            Outlook::Gone => drop(self.clients.remove(key)),
         }
     }
 
@@ -174,11 +170,11 @@ impl Engine {
     /// one finds the connection reset.
     pub(crate) fn cut(&mut self, allowed: impl Fn(IpAddr, SocketAddr) -> bool) {
         for (_, seat) in &mut self.clients {
-            let client = seat.client.who().clone();
-            let Some(endpoint) = seat.client.endpoint().filter(|pod| !allowed(client.ip(), *pod)) else {
+            let client = seat.dialogue.who().clone();
+            let Some(endpoint) = seat.dialogue.endpoint().filter(|pod| !allowed(client.ip(), *pod)) else {
                 continue;
             };
-            if seat.client.cut() {
+            if seat.dialogue.cut() {
                 self.gateway.tally.count(HttpCount::Cut);
                 self.gateway.log(Event::RequestCut, &client, endpoint);
                 seat.bell.ring();

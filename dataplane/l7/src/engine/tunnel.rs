@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::task::Poll;
 
 use super::Turn;
-use super::buffer::{Buffer, ROOM};
 use super::client::Client;
+use crate::buffer::{Buffer, ROOM};
 use crate::upstream::{Lease, Link};
 use crate::wire::Wire;
 

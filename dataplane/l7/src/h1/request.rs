@@ -55,7 +55,7 @@ pub(crate) fn parse<'h, 'b>(
         request.method.unwrap_or_default(),
         request.path.unwrap_or_default(),
     );
-    let seen = Seen::of(request.headers)?;
+    let seen = RequestFields::of(request.headers)?;
     let http11 = request.version == Some(1);
     let framing = seen.framing(http11)?;
     if method == "CONNECT" {
@@ -134,7 +134,7 @@ impl Coding {
 
 /// What the fields of a head say.
 #[derive(Default)]
-struct Seen<'b> {
+struct RequestFields<'b> {
     host: Option<&'b [u8]>,
     length: Option<u64>,
     coding: Option<Coding>,
@@ -148,7 +148,7 @@ struct Seen<'b> {
     upgrades: usize,
 }
 
-impl<'b> Seen<'b> {
+impl<'b> RequestFields<'b> {
     fn of(headers: &[Header<'b>]) -> Result<Self, RefusedRequest> {
         let mut seen = Self::default();
         for (place, header) in headers.iter().enumerate() {

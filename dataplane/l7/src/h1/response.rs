@@ -43,7 +43,7 @@ pub(crate) fn parse<'h, 'b>(
     if status < 100 {
         return Err(BadResponse("its status is none"));
     }
-    let mut seen = Seen::of(response.headers)?;
+    let mut seen = ResponseFields::of(response.headers)?;
     if seen.coded || matches!(status, 100..200 | 204) {
         seen.drop_length(response.headers);
     }
@@ -67,7 +67,7 @@ pub(crate) fn parse<'h, 'b>(
 
 /// What the fields of a head say.
 #[derive(Default)]
-struct Seen<'b> {
+struct ResponseFields<'b> {
     length: Option<u64>,
     coded: bool,
     options: ConnectionOptions,
@@ -76,7 +76,7 @@ struct Seen<'b> {
     left: Marks,
 }
 
-impl<'b> Seen<'b> {
+impl<'b> ResponseFields<'b> {
     fn of(headers: &[Header<'b>]) -> Result<Self, BadResponse> {
         let mut seen = Self::default();
         for (place, header) in headers.iter().enumerate() {

@@ -56,10 +56,11 @@ impl Candidates {
         client: &Client,
         tried: &[SocketAddr],
     ) -> Option<SocketAddr> {
-        let pool = gateway.pool.borrow();
-        pool.choose(&self.upstream, &self.endpoints, tried, |endpoint| {
-            gateway.current.allows(client.ip(), endpoint)
-        })
+        gateway
+            .pool
+            .choose(&self.upstream, &self.endpoints, tried, |endpoint| {
+                gateway.current.allows(client.ip(), endpoint)
+            })
     }
 
     /// No endpoint is open to the client; the flow log is told of the first.

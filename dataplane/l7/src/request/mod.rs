@@ -8,10 +8,8 @@ mod answer;
 mod choose;
 mod record;
 mod redirect;
-mod shares;
 
 pub(crate) use admit::admit;
 pub(crate) use answer::{Answer, Audience};
 pub(crate) use choose::Candidates;
 pub(crate) use record::RequestRecord;
-pub(crate) use shares::Shares;

@@ -1,5 +1,6 @@
 //! Connections to pods: endpoints chosen, connections kept for the next request, and closed.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,11 +9,12 @@ use std::task::Waker;
 use foldhash::HashMap;
 use slab::Slab;
 
+use super::buffer::Buffer;
 use super::by_number::ByNumber;
+use super::counters::Tally;
 use super::current::Current;
-use super::engine::buffer::Buffer;
-use super::engine::ready::Bell;
-use super::gateway::Gateway;
+use super::limits::Limits;
+use super::ready::{Bell, Ready};
 use super::wire::Wire;
 use headgate_net::clock::Nanos;
 use headgate_net::number::Number;
@@ -28,13 +30,22 @@ pub(crate) struct Link {
 }
 
 /// The endpoints that this worker has connections to, by upstream.
-#[derive(Default)]
 pub(crate) struct Pool {
+    current: Rc<Current>,
+    tally: Rc<Tally>,
+    ready: Arc<Ready>,
+    max_idle: usize,
+    max_idle_in_all: usize,
+    endpoints: RefCell<Endpoints>,
+    /// Of each upstream, where the next choice among its endpoints begins.
+    turns: ByNumber<usize>,
+}
+
+#[derive(Default)]
+struct Endpoints {
     /// By the birth of the upstream's number, which no other has.
     index: HashMap<(u64, SocketAddr), usize>,
     known: Slab<PooledEndpoint>,
-    /// Of each upstream, where the next choice among its endpoints begins.
-    turns: ByNumber<usize>,
     /// Exchanges under way.
     busy: usize,
     /// Links kept.
@@ -60,7 +71,7 @@ struct Kept {
 
 /// An exchange with an endpoint, which counts until this is dropped.
 pub(crate) struct Lease {
-    gateway: Rc<Gateway>,
+    pool: Rc<Pool>,
     place: usize,
     pub(crate) endpoint: SocketAddr,
 }
@@ -76,6 +87,18 @@ impl Link {
 }
 
 impl Pool {
+    pub(crate) fn new(limits: &Limits, current: &Rc<Current>, tally: &Rc<Tally>, ready: &Arc<Ready>) -> Self {
+        Self {
+            current: Rc::clone(current),
+            tally: Rc::clone(tally),
+            ready: Arc::clone(ready),
+            max_idle: limits.max_idle,
+            max_idle_in_all: limits.max_idle_in_all,
+            endpoints: RefCell::default(),
+            turns: ByNumber::default(),
+        }
+    }
+
     /// Chooses an endpoint of an upstream: beginning with the one whose turn it is, the less busy of the first two that
     /// `allowed` lets through and that are not in `tried`. `None` if there is none.
     pub(crate) fn choose(
@@ -95,9 +118,10 @@ impl Pool {
         let candidates = after.iter().chain(before).copied();
         let mut open = candidates.filter(|e| !tried.contains(e) && allowed(*e));
         let (first, second) = (open.next()?, open.next());
+        let endpoints = self.endpoints.borrow();
         let busy = |address: SocketAddr| {
-            let place = self.index.get(&(upstream.birth(), address));
-            place.map_or(0, |place| self.known[*place].busy)
+            let place = endpoints.index.get(&(upstream.birth(), address));
+            place.map_or(0, |place| endpoints.known[*place].busy)
         };
         Some(
             second
@@ -106,31 +130,39 @@ impl Pool {
         )
     }
 
+    /// Begins an exchange with an endpoint.
+    pub(crate) fn lease(self: &Rc<Self>, upstream: &Number, endpoint: SocketAddr) -> Lease {
+        Lease {
+            place: self.endpoints.borrow_mut().begin(upstream, endpoint),
+            pool: Rc::clone(self),
+            endpoint,
+        }
+    }
+
     /// Closes the kept links that were unused since before `before`, or whose endpoint is gone. Returns whether any are left.
-    pub(crate) fn expire(&mut self, current: &Current, before: Nanos) -> bool {
-        let mut left = false;
-        let Self {
+    pub(crate) fn expire(&self, before: Nanos) -> bool {
+        let Endpoints {
             index, known, idle, ..
-        } = self;
+        } = &mut *self.endpoints.borrow_mut();
         known.retain(|_, endpoint| {
             let kept = endpoint.idle.len();
-            let gone = kept > 0 && !current.is_endpoint(&endpoint.upstream, endpoint.address);
+            let gone = kept > 0 && !self.current.is_endpoint(&endpoint.upstream, endpoint.address);
             let over = |kept: &mut Kept| gone || kept.since < before;
             endpoint.idle.extract_if(.., over).for_each(drop);
             *idle -= kept - endpoint.idle.len();
-            left |= !endpoint.idle.is_empty();
             let needed = endpoint.is_needed();
             if !needed {
                 index.remove(&endpoint.key());
             }
             needed
         });
-        left
+        *idle > 0
     }
 
     /// Closes the kept links of an endpoint that the pod has closed, or that it says something over unasked.
-    pub(crate) fn look(&mut self, place: usize) {
-        let Some(endpoint) = self.known.get_mut(place) else {
+    pub(crate) fn look(&self, place: usize) {
+        let endpoints = &mut *self.endpoints.borrow_mut();
+        let Some(endpoint) = endpoints.known.get_mut(place) else {
             return;
         };
         let PooledEndpoint { idle, bell, .. } = endpoint;
@@ -139,31 +171,32 @@ impl Pool {
         let kept = idle.len();
         let over = |kept: &mut Kept| !kept.link.wire.is_quiet(waker);
         idle.extract_if(.., over).for_each(drop);
-        self.idle -= kept - idle.len();
-        if !endpoint.is_needed() {
-            let endpoint = self.known.remove(place);
-            self.index.remove(&endpoint.key());
-        }
+        endpoints.idle -= kept - idle.len();
+        endpoints.forget_unneeded(place);
     }
 
     /// Whether there is any kept link.
     pub(crate) fn keeps_any(&self) -> bool {
-        self.idle > 0
+        self.endpoints.borrow().idle > 0
     }
 
     /// Links kept, and exchanges under way.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.idle, self.busy)
+        let endpoints = self.endpoints.borrow();
+        (endpoints.idle, endpoints.busy)
     }
 
     /// Closes all kept links.
-    pub(crate) fn close(&mut self) {
-        for (_, endpoint) in &mut self.known {
+    pub(crate) fn close(&self) {
+        let mut endpoints = self.endpoints.borrow_mut();
+        endpoints.idle = 0;
+        for (_, endpoint) in &mut endpoints.known {
             endpoint.idle.clear();
         }
-        self.idle = 0;
     }
+}
 
+impl Endpoints {
     fn begin(&mut self, upstream: &Number, address: SocketAddr) -> usize {
         let Self { index, known, .. } = self;
         let place = *index.entry((upstream.birth(), address)).or_insert_with(|| {
@@ -182,9 +215,12 @@ impl Pool {
 
     fn end(&mut self, place: usize) {
         self.busy -= 1;
-        let endpoint = &mut self.known[place];
-        endpoint.busy -= 1;
-        if !endpoint.is_needed() {
+        self.known[place].busy -= 1;
+        self.forget_unneeded(place);
+    }
+
+    fn forget_unneeded(&mut self, place: usize) {
+        if !self.known[place].is_needed() {
             let endpoint = self.known.remove(place);
             self.index.remove(&endpoint.key());
         }
@@ -202,22 +238,13 @@ impl PooledEndpoint {
 }
 
 impl Lease {
-    pub(crate) fn new(gateway: &Rc<Gateway>, upstream: &Number, endpoint: SocketAddr) -> Self {
-        Self {
-            place: gateway.pool.borrow_mut().begin(upstream, endpoint),
-            gateway: Rc::clone(gateway),
-            endpoint,
-        }
-    }
-
     /// The kept link that was used last and still is good.
     pub(crate) fn take_kept(&self) -> Option<Link> {
-        let mut pool = self.gateway.pool.borrow_mut();
-        let Pool { known, idle, .. } = &mut *pool;
+        let Endpoints { known, idle, .. } = &mut *self.pool.endpoints.borrow_mut();
         while let Some(Kept { mut link, .. }) = known[self.place].idle.pop() {
             *idle -= 1;
             if link.wire.is_quiet(Waker::noop()) {
-                self.gateway.tally.count(HttpCount::UpstreamReuses);
+                self.pool.tally.count(HttpCount::UpstreamReuses);
                 return Some(link);
             }
         }
@@ -225,24 +252,21 @@ impl Lease {
     }
 
     /// Keeps a link for another request, if it is good for one and there is room.
-    pub(crate) fn give_back(self, mut link: Link) {
-        let gateway = &self.gateway;
-        let mut pool = gateway.pool.borrow_mut();
-        let Pool { known, idle, .. } = &mut *pool;
+    pub(crate) fn give_back(self, mut link: Link, now: Nanos) {
+        let pool = &self.pool;
+        let Endpoints { known, idle, .. } = &mut *pool.endpoints.borrow_mut();
         let endpoint = &mut known[self.place];
-        let limits = &gateway.limits;
         let (_, waker) = endpoint.bell.get_or_insert_with(|| {
-            let bell = Bell::of_endpoint(&gateway.ready, self.place);
+            let bell = Bell::of_endpoint(&pool.ready, self.place);
             let waker = bell.waker();
             (bell, waker)
         });
-        let wanted = endpoint.idle.len() < limits.max_idle
-            && *idle < limits.max_idle_in_all
-            && gateway.current.is_endpoint(&endpoint.upstream, endpoint.address)
+        let wanted = endpoint.idle.len() < pool.max_idle
+            && *idle < pool.max_idle_in_all
+            && pool.current.is_endpoint(&endpoint.upstream, endpoint.address)
             && link.wire.is_quiet(waker);
         if wanted {
-            let since = gateway.net.now();
-            endpoint.idle.push(Kept { link, since });
+            endpoint.idle.push(Kept { link, since: now });
             *idle += 1;
         }
     }
@@ -250,6 +274,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.gateway.pool.borrow_mut().end(self.place);
+        self.pool.endpoints.borrow_mut().end(self.place);
     }
 }

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::AsyncWrite;
 
+use super::buffer::{Buffer, Spare};
 use super::current::Current;
-use super::engine::buffer::{Buffer, Spare};
 use super::net::Stream;
 use session::Session;
 pub(crate) use session::{Greeted, NotGreeted};

@@ -9,8 +9,8 @@ use rustls::unbuffered::{ConnectionState, EncodeError, InsufficientSizeError, Un
 use rustls::{Error, HandshakeKind};
 use tokio::io::AsyncWrite;
 
+use crate::buffer::Buffer;
 use crate::current::Current;
-use crate::engine::buffer::Buffer;
 use crate::net::Stream;
 
 /// A fatal alert: unrecognized_name (RFC 6066, section 3).
@@ -52,7 +52,7 @@ pub(crate) enum NotGreeted {
 /// One client's.
 #[derive(Default)]
 pub(super) struct Session {
-    state: State,
+    state: TlsState,
     /// Ciphertext that came and was not read yet.
     incoming: Vec<u8>,
     /// Ciphertext that waits for room.
@@ -63,20 +63,20 @@ pub(super) struct Session {
     ended: bool,
 }
 
-enum State {
+enum TlsState {
     /// Until the name is known that the client asks for. Of what came, so much was looked at.
     Hello(Acceptor, usize),
     Open(UnbufferedServerConnection),
 }
 
-impl Default for State {
+impl Default for TlsState {
     fn default() -> Self {
         Self::Hello(Acceptor::default(), 0)
     }
 }
 
 /// What became of a look at the records that are here.
-enum Look {
+enum TlsProgress {
     /// More has to come.
     Blocked,
     /// Nothing is here, and we may send.
@@ -92,7 +92,7 @@ impl Session {
         current: &Current,
     ) -> Poll<Result<Greeted, NotGreeted>> {
         loop {
-            if let State::Hello(acceptor, seen) = &mut self.state {
+            if let TlsState::Hello(acceptor, seen) = &mut self.state {
                 if self.incoming.first().is_some_and(u8::is_ascii_alphabetic) {
                     // A method's first letter is no record's type (RFC 8446, section 5.1).
                     self.say(PLAIN_ON_TLS);
@@ -107,7 +107,7 @@ impl Session {
                             return Poll::Ready(Err(NotGreeted::UnknownName));
                         };
                         match UnbufferedServerConnection::new(config) {
-                            Ok(connection) => self.state = State::Open(connection),
+                            Ok(connection) => self.state = TlsState::Open(connection),
                             Err(error) => return Poll::Ready(Err(failed(error))),
                         }
                         continue;
@@ -123,8 +123,8 @@ impl Session {
                 let sent = self.send(cx, stream);
                 match looked {
                     Err(error) => return Poll::Ready(Err(failed(error))),
-                    Ok(Look::Writable | Look::Ended) => return Poll::Ready(Ok(self.greeted())),
-                    Ok(Look::Blocked) => {}
+                    Ok(TlsProgress::Writable | TlsProgress::Ended) => return Poll::Ready(Ok(self.greeted())),
+                    Ok(TlsProgress::Blocked) => {}
                 }
                 if let Poll::Ready(Err(error)) = sent {
                     return Poll::Ready(Err(NotGreeted::Failed(error)));
@@ -147,7 +147,7 @@ impl Session {
     }
 
     fn greeted(&self) -> Greeted {
-        let State::Open(connection) = &self.state else {
+        let TlsState::Open(connection) = &self.state else {
             return Greeted { resumed: false };
         };
         Greeted {
@@ -209,10 +209,13 @@ impl Session {
 
     fn encrypt(&mut self, plain: &[u8]) -> io::Result<()> {
         // What has come stands before what goes: the records of both are one sequence to the library.
-        if !matches!(self.look().map_err(broken)?, Look::Writable | Look::Ended) {
+        if !matches!(
+            self.look().map_err(broken)?,
+            TlsProgress::Writable | TlsProgress::Ended
+        ) {
             return Err(io::ErrorKind::NotConnected.into());
         }
-        let State::Open(connection) = &mut self.state else {
+        let TlsState::Open(connection) = &mut self.state else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         let UnbufferedStatus { discard, state, .. } = connection.process_tls_records(&mut self.incoming);
@@ -230,7 +233,9 @@ impl Session {
     /// Says that nothing follows, as far as there is room.
     pub(super) fn say_goodbye(&mut self, cx: &mut Context<'_>, stream: &mut Stream) {
         let looked = self.look();
-        if let (Ok(Look::Writable | Look::Ended), State::Open(connection)) = (looked, &mut self.state) {
+        if let (Ok(TlsProgress::Writable | TlsProgress::Ended), TlsState::Open(connection)) =
+            (looked, &mut self.state)
+        {
             let UnbufferedStatus { discard, state, .. } = connection.process_tls_records(&mut self.incoming);
             if let Ok(ConnectionState::WriteTraffic(mut traffic)) = state {
                 // There is always memory for an alert.
@@ -242,9 +247,9 @@ impl Session {
     }
 
     /// Reads the records that are here: plain text goes to the stash, answers to what is sent.
-    fn look(&mut self) -> Result<Look, Error> {
-        let State::Open(connection) = &mut self.state else {
-            return Ok(Look::Blocked);
+    fn look(&mut self) -> Result<TlsProgress, Error> {
+        let TlsState::Open(connection) = &mut self.state else {
+            return Ok(TlsProgress::Blocked);
         };
         let mut failure = None;
         loop {
@@ -269,10 +274,10 @@ impl Session {
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
                     self.ended = true;
-                    look = Some(Look::Ended);
+                    look = Some(TlsProgress::Ended);
                 }
-                Ok(ConnectionState::WriteTraffic(_)) => look = Some(Look::Writable),
-                Ok(_) => look = Some(Look::Blocked),
+                Ok(ConnectionState::WriteTraffic(_)) => look = Some(TlsProgress::Writable),
+                Ok(_) => look = Some(TlsProgress::Blocked),
             }
             self.incoming.drain(..discard);
             match (look, failure.take()) {
@@ -312,7 +317,6 @@ impl Session {
 }
 
 /// The name that a client asks for, once its first message is whole: `None` within where it asks for none.
-#[expect(clippy::type_complexity, reason = "the alert is nothing but bytes")]
 fn hello(
     acceptor: &mut Acceptor,
     incoming: &[u8],

@@ -6,8 +6,8 @@ use std::task::Poll;
 use http::StatusCode;
 
 use super::{Ended, Exchange};
+use crate::buffer::Spare;
 use crate::engine::Turn;
-use crate::engine::buffer::Spare;
 use crate::engine::client::Client;
 use crate::net::Connecting;
 use crate::request::Answer;
@@ -71,11 +71,11 @@ impl Pod {
     }
 
     /// Keeps the connection for another request, unless the pod has said more than it was asked for.
-    pub(super) fn give_back(&mut self) {
+    pub(super) fn give_back(&mut self, now: Nanos) {
         if let Self::Open { link, lease, .. } = std::mem::take(self)
             && link.inbox.is_empty()
         {
-            lease.give_back(*link);
+            lease.give_back(*link, now);
         }
     }
 
@@ -134,7 +134,7 @@ impl Exchange {
             self.candidates
                 .count(gateway, HttpCount::Retries, UpstreamCount::Retries);
         }
-        let lease = Lease::new(gateway, &self.candidates.upstream, endpoint);
+        let lease = gateway.pool.lease(&self.candidates.upstream, endpoint);
         if let Some(link) = lease.take_kept() {
             self.pod = Pod::Open {
                 link: Box::new(link),

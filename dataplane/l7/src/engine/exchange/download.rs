@@ -6,15 +6,15 @@ use std::task::Poll;
 use http::StatusCode;
 
 use super::{Ended, Exchange};
+use crate::buffer::ROOM;
 use crate::engine::Turn;
-use crate::engine::buffer::ROOM;
 use crate::engine::client::Client;
 use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::request::RequestHead;
-use crate::h1::response;
+use crate::h1::response::{self, ResponseHead};
 use crate::h1::write;
 use crate::h1::{Framing, MAX_HEAD, MAX_HEADERS};
-use crate::request::Answer;
+use crate::request::{Answer, Audience};
 use headgate_net::clock::Nanos;
 use headgate_net::record::{HttpCount, UpstreamCount};
 
@@ -48,6 +48,18 @@ impl Download {
             pod_keeps: false,
             heard: now,
         }
+    }
+
+    /// Takes note of a head, and how what follows it is framed for the client.
+    fn begin(&mut self, head: &ResponseHead<'_, '_>, audience: &Audience) {
+        let open = matches!(head.framing, Framing::Chunked | Framing::UntilClose);
+        // HTTP/1.0 has no chunks: the connection's end is the body's.
+        self.closes |= open && !audience.http11;
+        if open && audience.http11 {
+            self.writer = BodyWriter::Chunked;
+        }
+        self.pod_keeps = head.keep;
+        self.body = Some(BodyReader::new(head.framing));
     }
 
     /// Whether the client has been told of it.
@@ -171,19 +183,11 @@ impl Exchange {
     }
 
     fn take_head(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Result<Head, Ended> {
-        let Self {
-            download,
-            upload,
-            pod,
-            record,
-            audience,
-            ..
-        } = self;
-        let Some(link) = pod.link() else {
+        let Some(link) = self.pod.link() else {
             return Ok(Head::Partial);
         };
         let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
-        let parsed = response::parse(link.inbox.bytes(), &mut fields, audience.to_head);
+        let parsed = response::parse(link.inbox.bytes(), &mut fields, self.audience.to_head);
         let (head, length) = match parsed {
             Ok(Some(parsed)) => parsed,
             Ok(None) => return Ok(Head::Partial),
@@ -195,33 +199,27 @@ impl Exchange {
         let to = client.outbox.fill(&mut spare);
         let came = match head.status {
             101 => {
-                if download.upgrade {
+                if self.download.upgrade {
                     write::switch(&head, to);
                 }
                 Head::Switch
             }
             // Nobody has asked the pod for 100; HTTP/1.0 knows none of them (RFC 9110, section 15.2).
             100..200 => {
-                if head.status != 100 && audience.http11 {
+                if head.status != 100 && self.audience.http11 {
                     write::interim(&head, to);
                 }
                 Head::Interim
             }
             _ => {
-                download.pod_keeps = head.keep;
-                download.writer = match head.framing {
-                    Framing::Chunked | Framing::UntilClose if audience.http11 => BodyWriter::Chunked,
-                    _ => BodyWriter::Raw,
-                };
-                let open = matches!(head.framing, Framing::Chunked | Framing::UntilClose);
-                download.closes |= dismissed || open && !audience.http11 || !upload.ends_soon();
-                let persistence = audience.persistence(!download.closes);
-                gateway.date(|date| write::response(&head, persistence, download.writer, date, to));
-                if let Some(record) = record {
+                self.download.closes |= dismissed || !self.upload.ends_soon();
+                self.download.begin(&head, &self.audience);
+                let persistence = self.audience.persistence(!self.download.closes);
+                gateway.date(|date| write::response(&head, persistence, self.download.writer, date, to));
+                if let Some(record) = &self.record {
                     record.answered_by_pod();
                     record.answered(head.status);
                 }
-                download.body = Some(BodyReader::new(head.framing));
                 Head::Final
             }
         };

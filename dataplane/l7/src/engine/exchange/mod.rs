@@ -20,9 +20,9 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::Turn;
-use super::buffer::ROOM;
-use super::client::{Client, Step};
+use super::client::Client;
 use super::tunnel::Tunnel;
+use crate::buffer::ROOM;
 use crate::gateway::Gateway;
 use crate::h1::RefusedRequest;
 use crate::h1::body::BodyReader;
@@ -118,10 +118,7 @@ impl Exchange {
 
     /// Goes as far as it can; `None` while it is not over.
     pub(super) fn turn(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Option<Ended> {
-        match self.progress(client, turn) {
-            Err(ended) => Some(ended),
-            Ok(()) => None,
-        }
+        self.progress(client, turn).err()
     }
 
     fn progress(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Result<(), Ended> {
@@ -164,8 +161,7 @@ impl Exchange {
         if idle {
             return Ok(false);
         }
-        let mut spare = turn.gateway.spare.borrow_mut();
-        match client.wire.read(turn.cx, &mut client.inbox, ROOM, &mut spare) {
+        match client.read(ROOM, turn) {
             Poll::Pending => Ok(false),
             // The next request waits for its turn.
             Poll::Ready(Ok(1..)) => Ok(true),
@@ -174,10 +170,7 @@ impl Exchange {
                 client.ended = true;
                 Ok(true)
             }
-            Poll::Ready(Err(_)) => {
-                drop(spare);
-                Err(self.abandon())
-            }
+            Poll::Ready(Err(_)) => Err(self.abandon()),
         }
     }
 
@@ -186,7 +179,7 @@ impl Exchange {
         self.record = None;
         let sent = self.upload.is_done() && self.pod.has_everything();
         if sent && self.download.pod_keeps {
-            self.pod.give_back();
+            self.pod.give_back(turn.now);
         }
         if sent || self.download.closes {
             return Err(Ended::Whole);
@@ -222,10 +215,11 @@ impl Exchange {
         } else if self.upload.waits_for(client) && self.pod.has_everything() {
             let deadline = self.upload.moved.after(limits.body);
             if now >= deadline {
-                return Err(Ended::Answer(Answer::from(RefusedRequest {
+                let late = RefusedRequest {
                     status: StatusCode::REQUEST_TIMEOUT,
                     reason: "the rest of the request did not come in time",
-                })));
+                };
+                return Err(self.refuse(late, turn));
             }
             deadline
         } else {
@@ -272,21 +266,12 @@ impl Exchange {
         }
     }
 
-    /// Gives an answer of our own in place of a response.
-    pub(super) fn answer_instead(
-        mut self: Box<Self>,
-        answer: &Answer,
-        client: &mut Client,
-        turn: &mut Turn<'_, '_>,
-    ) -> Step {
+    /// What an answer of our own needs to know in place of a response: `None` where a part of one is there already, but for
+    /// interim ones. With what is left of the request's body, if it is worth reading.
+    pub(super) fn leave(mut self) -> Option<(RequestRecord, Audience, Option<BodyReader>)> {
         self.pod.reset();
-        let record = self.record.take();
-        // Interim responses may be there, but nothing of a final one.
         let body = self.upload.rest();
-        match record {
-            Some(record) => client.answer(answer, &self.audience, &record, body, turn),
-            None => Step::Gone,
-        }
+        Some((self.record?, self.audience, body))
     }
 
     /// The connection becomes something else.

@@ -3,8 +3,8 @@
 use std::task::Poll;
 
 use super::{Ended, Exchange, is_short};
+use crate::buffer::{Buffer, ROOM};
 use crate::engine::Turn;
-use crate::engine::buffer::{Buffer, ROOM};
 use crate::engine::client::Client;
 use crate::gateway::Gateway;
 use crate::h1::body::{BodyReader, BodyWriter};
@@ -13,7 +13,9 @@ use crate::h1::write::{self, Gained};
 use crate::h1::{Framing, RefusedRequest};
 use crate::headers;
 use crate::request::{Answer, Audience};
+use crate::upstream::Link;
 use headgate_net::clock::Nanos;
+use headgate_net::record::HttpCount;
 
 /// A request's head and body.
 pub(super) struct Upload {
@@ -132,78 +134,112 @@ impl Exchange {
         let Some(link) = pod.link() else {
             return Ok(false);
         };
-        let mut moved = false;
-        if !upload.sent {
-            let mut spare = turn.gateway.spare.borrow_mut();
-            link.outbox
-                .fill(&mut spare)
-                .extend_from_slice(upload.head.bytes());
-            if !upload.repeatable {
-                upload.head.clear();
-                upload.head.settle(&mut spare);
-            }
-            upload.sent = true;
-            moved = true;
-            // Once the pod takes the body; whether or not it comes already, as others do it.
-            if std::mem::take(&mut upload.expects) {
-                let told = client.outbox.fill(&mut spare);
-                told.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-            }
-        }
+        let mut moved = upload.begin(link, client, turn);
         loop {
-            let before = link.outbox.len();
-            if !upload.refused && before > 0 {
-                // That the pod takes no more may be the end, or its answer is on its way: whoever reads finds out.
-                upload.refused = matches!(link.wire.flush(turn.cx, &mut link.outbox), Poll::Ready(Err(_)));
-                if link.outbox.len() < before {
-                    upload.moved = turn.now;
-                    moved = true;
-                }
-            }
-            if upload.refused {
-                link.outbox.clear();
-            }
+            moved |= upload.push(link, turn);
             if upload.ended || !link.outbox.has_room() || upload.refused && !upload.ends_soon() {
                 return Ok(moved);
             }
-            if client.inbox.is_empty() && !upload.is_read() && !upload.fetch(client, turn)? {
-                return Ok(moved);
-            }
-            let piece = upload.body.next(client.inbox.bytes(), &mut upload.trailers);
-            let piece = piece.map_err(|bad| Ended::Answer(RefusedRequest::bad(bad.0).into()))?;
-            client.inbox.consume(piece.skip);
-            moved = true;
-            if piece.length > 0 {
-                let to = link.outbox.fill(&mut turn.gateway.spare.borrow_mut());
-                upload.writer.piece(&client.inbox.bytes()[..piece.length], to);
-                client.inbox.consume(piece.length);
-                upload.moved = turn.now;
-                if let Some(record) = record {
-                    record.uploads(piece.length);
+            let taken = match upload.fetch(client, turn) {
+                Ok(true) => upload.take(link, client, turn),
+                Ok(false) => return Ok(moved),
+                Err(refused) => Err(refused),
+            };
+            match taken {
+                Ok(length) => {
+                    moved = true;
+                    if let Some(record) = record {
+                        record.uploads(length);
+                    }
                 }
-            }
-            if upload.is_read() {
-                let to = link.outbox.fill(&mut turn.gateway.spare.borrow_mut());
-                upload.writer.end(&upload.trailers, to);
-                upload.ended = true;
+                Err(Some(refused)) => return Err(self.refuse(refused, turn)),
+                Err(None) => return Err(self.abandon()),
             }
         }
     }
+
+    /// The rest of the request cannot be read. The pod is not to blame.
+    pub(super) fn refuse(&mut self, refused: RefusedRequest, turn: &Turn<'_, '_>) -> Ended {
+        turn.gateway.tally.count(HttpCount::Refused);
+        if self.download.has_begun() {
+            return self.break_off();
+        }
+        Ended::Answer(Answer::from(refused))
+    }
 }
 
+/// What a client's body cannot be read for; `None` where the client is gone.
+type Unread = Option<RefusedRequest>;
+
 impl Upload {
-    /// Reads more from the client. Whether there is any.
-    fn fetch(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Result<bool, Ended> {
+    /// Puts the head on its way, and tells the client that waits for it. Whether it was not before.
+    fn begin(&mut self, link: &mut Link, client: &mut Client, turn: &Turn<'_, '_>) -> bool {
+        if std::mem::replace(&mut self.sent, true) {
+            return false;
+        }
         let mut spare = turn.gateway.spare.borrow_mut();
-        match client.wire.read(turn.cx, &mut client.inbox, ROOM, &mut spare) {
+        let to = link.outbox.fill(&mut spare);
+        to.extend_from_slice(self.head.bytes());
+        if !self.repeatable {
+            self.head.clear();
+            self.head.settle(&mut spare);
+        }
+        // Now that the pod takes the body; whether or not it comes already, as others do it.
+        if std::mem::take(&mut self.expects) {
+            let told = client.outbox.fill(&mut spare);
+            told.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        true
+    }
+
+    /// Sends what the pod has room for. Whether anything moved.
+    fn push(&mut self, link: &mut Link, turn: &mut Turn<'_, '_>) -> bool {
+        let before = link.outbox.len();
+        if before > 0 && !self.refused {
+            // That the pod takes no more may be the end, or its answer is on its way: whoever reads finds out.
+            self.refused = matches!(link.wire.flush(turn.cx, &mut link.outbox), Poll::Ready(Err(_)));
+        }
+        let moved = link.outbox.len() < before;
+        if moved {
+            self.moved = turn.now;
+        }
+        if self.refused {
+            link.outbox.clear();
+        }
+        moved
+    }
+
+    /// Moves a piece of the body from the client to the pod; how long it is.
+    fn take(&mut self, link: &mut Link, client: &mut Client, turn: &Turn<'_, '_>) -> Result<usize, Unread> {
+        let piece = self.body.next(client.inbox.bytes(), &mut self.trailers);
+        let piece = piece.map_err(|bad| Some(RefusedRequest::bad(bad.0)))?;
+        client.inbox.consume(piece.skip);
+        let to = link.outbox.fill(&mut turn.gateway.spare.borrow_mut());
+        if piece.length > 0 {
+            self.writer.piece(&client.inbox.bytes()[..piece.length], to);
+            client.inbox.consume(piece.length);
+            self.moved = turn.now;
+        }
+        if self.is_read() {
+            self.writer.end(&self.trailers, to);
+            self.ended = true;
+        }
+        Ok(piece.length)
+    }
+
+    /// Has something of the body in the client's inbox. Whether there is anything.
+    fn fetch(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Result<bool, Unread> {
+        if !client.inbox.is_empty() {
+            return Ok(true);
+        }
+        match client.read(ROOM, turn) {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(1..)) => Ok(true),
             Poll::Ready(Ok(0)) => {
                 client.ended = true;
-                let short = RefusedRequest::bad("the request ended before its body did");
-                Err(Ended::Answer(Answer::from(short)))
+                Err(Some(RefusedRequest::bad("the request ended before its body did")))
             }
-            Poll::Ready(Err(_)) => Err(Ended::ClientGone),
+            Poll::Ready(Err(_)) => Err(None),
         }
     }
 }

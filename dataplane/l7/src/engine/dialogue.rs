@@ -1,0 +1,476 @@
+//! What goes on over a client's connection, one thing after another.
+
+use std::task::Poll;
+
+use headgate_ring::message::ListenerProtocol;
+use http::StatusCode;
+
+use super::Turn;
+use super::client::Client;
+use super::exchange::{Ended, Exchange};
+use super::tunnel::Tunnel;
+use crate::buffer::{Buffer, ROOM};
+use crate::gateway::{ClientConnection, Gateway};
+use crate::h1::body::BodyReader;
+use crate::h1::request::Expectation;
+use crate::h1::{Framing, MAX_HEAD, MAX_HEADERS, RefusedRequest, request};
+use crate::headers::{self, RequestId};
+use crate::net::Stream;
+use crate::request::{Answer, Audience, RequestRecord};
+use crate::wire::{NotGreeted, Wire};
+use headgate_net::clock::Nanos;
+use headgate_net::phase::Phase;
+use headgate_net::record::HttpCount;
+
+/// What is left of the body of a request that we answer ourselves may be read and thrown away up to so many bytes, so that the
+/// client's connection can stay.
+const DRAINED: u64 = 256 << 10;
+
+/// A client's connection and what goes on over it.
+pub(super) struct Dialogue {
+    client: Client,
+    state: DialogueState,
+    /// Bytes of the head in the inbox that were parsed without finding its end.
+    parsed: usize,
+    /// Bytes of empty lines before the head.
+    blank: usize,
+}
+
+enum DialogueState {
+    Greeting,
+    /// Between requests, or within a head.
+    Head,
+    /// The last response is on its way.
+    Answering(After, BodyReader),
+    Exchange(Box<Exchange>),
+    Tunnel(Box<Tunnel>),
+}
+
+/// What becomes of a connection when everything was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// The next request, once the rest of the last one was read.
+    Next,
+    /// It closes.
+    Close,
+    /// It closes without a word, so that the client sees that something is missing.
+    BreakOff,
+}
+
+/// What becomes of a client after a look.
+pub(super) enum Outlook {
+    /// It is to be looked at when something happens, or then at the latest.
+    Stays(Option<Nanos>),
+    Gone,
+}
+
+/// What a state did.
+enum Move {
+    /// Something else is to be done.
+    Again,
+    /// It has to wait.
+    Wait,
+    Gone,
+}
+
+impl Dialogue {
+    pub(super) fn new(gateway: &Gateway, stream: Stream, protocol: ListenerProtocol) -> Self {
+        let tls = protocol == ListenerProtocol::Https;
+        let client = headers::Client::new(stream.peer_addr(), stream.local_addr(), tls);
+        let now = gateway.net.now();
+        let patience = if tls {
+            gateway.limits.handshake
+        } else {
+            gateway.limits.header
+        };
+        Self {
+            client: Client {
+                wire: if tls {
+                    Wire::tls(stream)
+                } else {
+                    Wire::plain(stream)
+                },
+                inbox: Buffer::default(),
+                outbox: Buffer::default(),
+                peer: ClientConnection::new(client),
+                came: gateway.phase.get(),
+                ended: false,
+                deadline: now.after(patience),
+                taken: now,
+            },
+            state: DialogueState::Greeting,
+            parsed: 0,
+            blank: 0,
+        }
+    }
+
+    /// Who it is.
+    pub(super) fn who(&self) -> &headers::Client {
+        self.client.who()
+    }
+
+    /// The pod that a request or tunnel under way goes to.
+    pub(super) fn endpoint(&self) -> Option<std::net::SocketAddr> {
+        match &self.state {
+            DialogueState::Exchange(exchange) => exchange.endpoint(),
+            DialogueState::Tunnel(tunnel) => Some(tunnel.endpoint()),
+            DialogueState::Greeting | DialogueState::Head | DialogueState::Answering(..) => None,
+        }
+    }
+
+    /// Has what is under way cut at the next look. `false` where it was before.
+    pub(super) fn cut(&mut self) -> bool {
+        match &mut self.state {
+            DialogueState::Exchange(exchange) => !std::mem::replace(&mut exchange.cut, true),
+            DialogueState::Tunnel(tunnel) => !std::mem::replace(&mut tunnel.cut, true),
+            DialogueState::Greeting | DialogueState::Head | DialogueState::Answering(..) => false,
+        }
+    }
+
+    /// Goes as far as it can.
+    pub(super) fn turn(&mut self, turn: &mut Turn<'_, '_>) -> Outlook {
+        loop {
+            let step = match &mut self.state {
+                DialogueState::Greeting => self.greet(turn),
+                DialogueState::Head => self.head(turn),
+                DialogueState::Answering(after, _) => {
+                    let after = *after;
+                    self.answering(after, turn)
+                }
+                DialogueState::Exchange(_) => self.exchange(turn),
+                DialogueState::Tunnel(_) => self.tunnel(turn),
+            };
+            match step {
+                Move::Again => {}
+                Move::Gone => return Outlook::Gone,
+                Move::Wait => {
+                    self.client.settle(turn.gateway);
+                    let tunnel = matches!(self.state, DialogueState::Tunnel(_));
+                    return Outlook::Stays((!tunnel).then_some(self.client.deadline));
+                }
+            }
+        }
+    }
+
+    fn greet(&mut self, turn: &mut Turn<'_, '_>) -> Move {
+        let tally = &turn.gateway.tally;
+        match self.client.wire.greet(turn.cx, &turn.gateway.current) {
+            Poll::Pending if turn.now < self.client.deadline => return Move::Wait,
+            Poll::Pending => {
+                tally.count(HttpCount::HandshakesFailed);
+                return Move::Gone;
+            }
+            Poll::Ready(Ok(greeted)) => {
+                if self.client.peer.client.tls {
+                    tally.count(HttpCount::Handshakes);
+                }
+                if greeted.resumed {
+                    tally.count(HttpCount::Resumed);
+                }
+                self.await_head(turn);
+                return Move::Again;
+            }
+            Poll::Ready(Err(NotGreeted::Plain)) => tally.count(HttpCount::PlainOnTls),
+            Poll::Ready(Err(NotGreeted::UnknownName)) => tally.count(HttpCount::UnknownNames),
+            Poll::Ready(Err(NotGreeted::Failed(error))) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                tally.count(HttpCount::HandshakesFailed);
+            }
+        }
+        self.answer_and(After::BreakOff, BodyReader::Done, turn)
+    }
+
+    fn await_head(&mut self, turn: &Turn<'_, '_>) {
+        self.state = DialogueState::Head;
+        self.client.deadline = turn.now.after(turn.gateway.limits.header);
+    }
+
+    /// Waits for the head of a request.
+    fn head(&mut self, turn: &mut Turn<'_, '_>) -> Move {
+        if self.parsed == 0 {
+            self.pass_over_empty_lines();
+        }
+        // Only a line's end can be the end of a head.
+        if self.client.inbox.bytes()[self.parsed..].contains(&b'\n')
+            || self.parsed == 0 && !self.client.inbox.is_empty()
+        {
+            match self.begin(turn) {
+                Some(step) => return step,
+                None => self.parsed = self.client.inbox.len(),
+            }
+        }
+        if self.client.inbox.len() + self.blank >= MAX_HEAD {
+            return self.refuse(too_large(self.client.inbox.bytes()), turn);
+        }
+        if turn.now >= self.client.deadline {
+            return self.late(turn);
+        }
+        let mut spare = turn.gateway.spare.borrow_mut();
+        let read = self
+            .client
+            .wire
+            .read(turn.cx, &mut self.client.inbox, MAX_HEAD, &mut spare);
+        drop(spare);
+        match read {
+            Poll::Ready(Ok(1..)) => Move::Again,
+            Poll::Ready(end) => {
+                if end.is_err() || !self.client.inbox.is_empty() {
+                    turn.gateway.tally.count(HttpCount::ClientErrors);
+                }
+                if end.is_ok() {
+                    self.client.wire.finish(turn.cx);
+                }
+                Move::Gone
+            }
+            Poll::Pending if self.client.inbox.is_empty() && turn.gateway.phase.get() == Phase::Parting => {
+                self.client.wire.finish(turn.cx);
+                Move::Gone
+            }
+            Poll::Pending => Move::Wait,
+        }
+    }
+
+    /// Empty lines before a request are passed over (RFC 9112, section 2.2).
+    fn pass_over_empty_lines(&mut self) {
+        while let [b'\r', b'\n', ..] | [b'\n', ..] = self.client.inbox.bytes() {
+            let line = if self.client.inbox.bytes()[0] == b'\r' {
+                2
+            } else {
+                1
+            };
+            self.client.inbox.consume(line);
+            self.blank += line;
+        }
+    }
+
+    fn late(&mut self, turn: &mut Turn<'_, '_>) -> Move {
+        if self.client.inbox.is_empty() {
+            self.client.wire.finish(turn.cx);
+            return Move::Gone;
+        }
+        let late = RefusedRequest {
+            status: StatusCode::REQUEST_TIMEOUT,
+            reason: "the request did not come in time",
+        };
+        self.refuse(late, turn)
+    }
+
+    /// Begins with the request whose head is in the inbox; `None` if it has not ended.
+    fn begin(&mut self, turn: &mut Turn<'_, '_>) -> Option<Move> {
+        let gateway = turn.gateway;
+        let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
+        let (head, length) = match request::parse(self.client.inbox.bytes(), &mut fields) {
+            Ok(parsed) => parsed?,
+            Err(refused) => return Some(self.refuse(refused, turn)),
+        };
+        let record = RequestRecord::begin(gateway);
+        let id = match head.id {
+            Some(id) => RequestId::Given(id.into()),
+            None => RequestId::made_of([gateway.net.random(), gateway.net.random()]),
+        };
+        let audience = Audience {
+            id,
+            to_head: head.method == "HEAD",
+            http11: head.http11,
+            keep: head.keep,
+        };
+        tracing::trace!(client = %self.client.peer.client.address, method = head.method, id = ?audience.id);
+        let (framing, expects) = (head.framing, head.expects);
+        let begun = Exchange::begin(
+            gateway,
+            &self.client.peer.client,
+            &head,
+            audience,
+            record,
+            turn.now,
+        );
+        self.client.inbox.consume(length);
+        (self.parsed, self.blank) = (0, 0);
+        Some(match begun {
+            Ok(exchange) => {
+                self.state = DialogueState::Exchange(exchange);
+                Move::Again
+            }
+            Err(refusal) => {
+                let (answer, audience, record) = *refusal;
+                // A client that waits for 100 may or may not send its body now.
+                let body = drained(framing).filter(|body| expects != Expectation::Continue || body.is_done());
+                self.answer(&answer, &audience, &record, body, turn)
+            }
+        })
+    }
+
+    /// Answers a request whose head or framing cannot be read.
+    fn refuse(&mut self, refused: RefusedRequest, turn: &mut Turn<'_, '_>) -> Move {
+        let gateway = turn.gateway;
+        gateway.tally.count(HttpCount::Refused);
+        let audience = Audience {
+            id: RequestId::made_of([gateway.net.random(), gateway.net.random()]),
+            to_head: false,
+            http11: true,
+            keep: false,
+        };
+        let record = RequestRecord::begin(gateway);
+        self.answer(&Answer::from(refused), &audience, &record, None, turn)
+    }
+
+    /// Gives an answer of our own. `body` is what is left of the request's, if it is worth reading.
+    fn answer(
+        &mut self,
+        answer: &Answer,
+        audience: &Audience,
+        record: &RequestRecord,
+        body: Option<BodyReader>,
+        turn: &mut Turn<'_, '_>,
+    ) -> Move {
+        let gateway = turn.gateway;
+        let keep = audience.keep && !answer.last && body.is_some() && !self.client.is_dismissed(gateway);
+        let mut spare = gateway.spare.borrow_mut();
+        let text = answer.write(audience, keep, gateway, self.client.outbox.fill(&mut spare));
+        drop(spare);
+        record.answered(answer.status.as_u16());
+        record.sends(text);
+        let after = if keep { After::Next } else { After::Close };
+        self.answer_and(after, body.unwrap_or(BodyReader::Done), turn)
+    }
+
+    /// Sends what is there, and then goes on as `after` says.
+    fn answer_and(&mut self, after: After, body: BodyReader, turn: &Turn<'_, '_>) -> Move {
+        self.state = DialogueState::Answering(after, body);
+        self.client.taken = turn.now;
+        self.client.deadline = turn.now.after(turn.gateway.limits.write);
+        Move::Again
+    }
+
+    fn answering(&mut self, after: After, turn: &mut Turn<'_, '_>) -> Move {
+        match self.client.flush(turn) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Move::Gone,
+            Poll::Pending if turn.now < self.client.taken.after(turn.gateway.limits.write) => {
+                self.client.deadline = self.client.taken.after(turn.gateway.limits.write);
+                return Move::Wait;
+            }
+            Poll::Pending => {
+                turn.gateway.tally.count(HttpCount::ClientErrors);
+                return Move::Gone;
+            }
+        }
+        match after {
+            After::Next => self.drain(turn),
+            After::Close => {
+                self.client.wire.finish(turn.cx);
+                Move::Gone
+            }
+            After::BreakOff => Move::Gone,
+        }
+    }
+
+    /// Reads the rest of a request that was answered.
+    fn drain(&mut self, turn: &mut Turn<'_, '_>) -> Move {
+        let DialogueState::Answering(_, body) = &mut self.state else {
+            return Move::Again;
+        };
+        if body.is_done() {
+            if self.client.ended {
+                self.client.wire.finish(turn.cx);
+                return Move::Gone;
+            }
+            self.await_head(turn);
+            return Move::Again;
+        }
+        if !self.client.inbox.is_empty() {
+            let Ok(piece) = body.next(self.client.inbox.bytes(), &mut Vec::new()) else {
+                return Move::Gone;
+            };
+            self.client.inbox.consume(piece.skip + piece.length);
+            return Move::Again;
+        }
+        if turn.now >= self.client.deadline {
+            return Move::Gone;
+        }
+        match self.client.read(ROOM, turn) {
+            Poll::Ready(Ok(1..)) => Move::Again,
+            Poll::Ready(_) => Move::Gone,
+            Poll::Pending => Move::Wait,
+        }
+    }
+
+    fn exchange(&mut self, turn: &mut Turn<'_, '_>) -> Move {
+        // The exchange moves out while it is at work on the rest of the client.
+        let DialogueState::Exchange(mut exchange) = std::mem::replace(&mut self.state, DialogueState::Head)
+        else {
+            return Move::Again;
+        };
+        match exchange.turn(&mut self.client, turn) {
+            None => {
+                self.state = DialogueState::Exchange(exchange);
+                Move::Wait
+            }
+            Some(Ended::Whole) => {
+                let keep = exchange.keeps() && !self.client.ended;
+                let after = if keep { After::Next } else { After::Close };
+                drop(exchange);
+                self.answer_and(after, BodyReader::Done, turn)
+            }
+            Some(Ended::Answer(answer)) => match exchange.leave() {
+                Some((record, audience, body)) => self.answer(&answer, &audience, &record, body, turn),
+                None => Move::Gone,
+            },
+            Some(Ended::Switched(tunnel)) => {
+                self.state = DialogueState::Tunnel(tunnel);
+                Move::Again
+            }
+            Some(Ended::Broken) => self.answer_and(After::BreakOff, BodyReader::Done, turn),
+            Some(Ended::ClientGone) => {
+                turn.gateway.tally.count(HttpCount::ClientErrors);
+                Move::Gone
+            }
+            Some(Ended::Reset) => self.reset(),
+        }
+    }
+
+    fn tunnel(&mut self, turn: &mut Turn<'_, '_>) -> Move {
+        let DialogueState::Tunnel(mut tunnel) = std::mem::replace(&mut self.state, DialogueState::Head)
+        else {
+            return Move::Again;
+        };
+        match tunnel.turn(&mut self.client, turn) {
+            None => {
+                self.state = DialogueState::Tunnel(tunnel);
+                Move::Wait
+            }
+            Some(true) => Move::Gone,
+            Some(false) => self.reset(),
+        }
+    }
+
+    /// The client must see that something is missing.
+    fn reset(&mut self) -> Move {
+        self.client.wire.reset();
+        Move::Gone
+    }
+}
+
+/// The rest of a request that is read and thrown away, if it is short enough.
+fn drained(framing: Framing) -> Option<BodyReader> {
+    match framing {
+        Framing::Empty => Some(BodyReader::Done),
+        Framing::Length(length) if length <= DRAINED => Some(BodyReader::new(framing)),
+        Framing::Length(_) | Framing::Chunked | Framing::UntilClose => None,
+    }
+}
+
+/// Which part of a head is too large.
+fn too_large(bytes: &[u8]) -> RefusedRequest {
+    if bytes.is_empty() || bytes.contains(&b'\n') {
+        RefusedRequest {
+            status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            reason: "the head of the request has more than 32 KiB",
+        }
+    } else {
+        RefusedRequest {
+            status: StatusCode::URI_TOO_LONG,
+            reason: "the request target has more than 32 KiB",
+        }
+    }
+}
