@@ -5,26 +5,27 @@ mod table;
 
 use std::{fs, path::Path};
 
-use table::{Act, Outcome, REQUESTS, Row, rows};
+use table::{Act, Outcome, REQUESTS, RESPONSES, Row, rows};
 
 /// Where it is set, the documentation is written anew.
 const RECORD: &str = "HEADGATE_RECORD";
-/// Between these two lines of the documentation stands what comes from the table.
-const MARKS: [&str; 2] = ["<!-- from the table -->\n", "<!-- end -->\n"];
+/// A row and the page that it is from.
+type Placed = (&'static str, Row);
 
-fn all() -> Vec<(&'static str, Row)> {
-    let page = |(page, text): (&'static str, &str)| {
+fn all(pages: &[(&'static str, &'static str)]) -> Vec<Placed> {
+    let page = |&(page, text): &(&'static str, &str)| {
         let rows = rows(text).unwrap_or_else(|error| panic!("{page}.txt:{error}"));
         rows.into_iter().map(move |row| (page, row))
     };
-    REQUESTS.into_iter().flat_map(page).collect()
+    pages.iter().flat_map(page).collect()
 }
 
 #[test]
 fn every_row_says_all_that_it_must() {
-    let rows = all();
-    assert!(rows.len() >= 110, "{}", rows.len());
-    for (page, row) in &rows {
+    let (requests, responses) = (all(&REQUESTS), all(&RESPONSES));
+    assert!(requests.len() >= 110 && responses.len() >= 30);
+    assert!(responses.iter().all(|(_, row)| row.is_about_response()));
+    for (page, row) in requests.iter().chain(&responses) {
         let here = format!("{page}.txt, {}", row.name);
         assert!(row.rule.starts_with("RFC "), "{here}: about which section?");
         assert!(
@@ -41,7 +42,27 @@ fn every_row_says_all_that_it_must() {
 
 #[test]
 fn the_documentation_says_where_headgate_stands_alone() {
-    let rows = all();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/framing.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let new = with_table(page.clone(), "requests", &all(&REQUESTS));
+    let new = with_table(new, "responses", &all(&RESPONSES));
+    if std::env::var_os(RECORD).is_some() {
+        fs::write(&path, new).unwrap();
+    } else {
+        assert!(page == new, "{RECORD}=1 writes docs/framing.md anew:\n{new}");
+    }
+}
+
+/// The page with what its table of `what` must be, between two comments.
+fn with_table(page: String, what: &str, rows: &[Placed]) -> String {
+    let begin = format!("<!-- {what} of the table -->\n");
+    let end = "<!-- end -->\n";
+    let (before, rest) = page.split_once(&begin).expect("the mark before the table");
+    let (_, after) = rest.split_once(end).expect("the mark behind the table");
+    format!("{before}{begin}{}{end}{after}", text(what, rows))
+}
+
+fn text(what: &str, rows: &[Placed]) -> String {
     let mut alone: Vec<&Row> = rows
         .iter()
         .map(|(_, row)| row)
@@ -59,28 +80,18 @@ fn the_documentation_says_where_headgate_stands_alone() {
         };
         rows.iter().filter(|(_, row)| alike(row)).count()
     };
+    let (nginx, haproxy) = (with(|row| &row.nginx), with(|row| &row.haproxy));
     let mut text = format!(
-        "Of {} requests Headgate answers {} as nginx does and {} as haproxy does. In {} both agree and it does not:\n\n\
-         | request | nginx and haproxy | Headgate | why |\n|---|---|---|---|\n",
+        "Of {} {what} Headgate treats {nginx} as nginx does and {haproxy} as haproxy does. In {} both agree and it does not:\n\n\
+         | {what} | nginx and haproxy | Headgate | why |\n|---|---|---|---|\n",
         rows.len(),
-        with(|row| &row.nginx),
-        with(|row| &row.haproxy),
         alone.len(),
     );
     for like in alone.chunk_by(|a, b| cells(a) == cells(b)) {
         let names: Vec<&str> = like.iter().map(|row| row.name.as_str()).collect();
         text += &format!("| {} | {} |\n", names.join("; "), cells(like[0]).join(" | "));
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/framing.md");
-    let page = fs::read_to_string(&path).unwrap();
-    let (before, rest) = page.split_once(MARKS[0]).expect("the mark before the table");
-    let (said, after) = rest.split_once(MARKS[1]).expect("the mark behind the table");
-    if std::env::var_os(RECORD).is_some() {
-        let [begin, end] = MARKS;
-        fs::write(&path, format!("{before}{begin}{text}{end}{after}")).unwrap();
-    } else {
-        assert_eq!(said, text, "{RECORD}=1 writes docs/framing.md anew");
-    }
+    text
 }
 
 /// Of a line of the documentation, without the first.

@@ -13,6 +13,9 @@ pub(crate) const REQUESTS: [(&str, &str); 6] = [
     ("connections", include_str!("requests/connections.txt")),
 ];
 
+/// Pages of responses.
+pub(crate) const RESPONSES: [(&str, &str); 1] = [("responses", include_str!("responses.txt"))];
+
 /// One row of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
@@ -22,6 +25,8 @@ pub(crate) struct Row {
     pub(crate) rule: String,
     /// What the client does, in order.
     pub(crate) acts: Vec<Act>,
+    /// What the pod does; nothing where the row is about the request.
+    pub(crate) answer: Vec<Act>,
     /// What Headgate is to do.
     pub(crate) ours: Outcome,
     /// What nginx does: one or the other, where it does not always do the same.
@@ -52,7 +57,7 @@ pub(crate) struct Outcome {
     pub(crate) answers: Vec<String>,
     /// What became of the connection: `open`, `closed`, or `closed unsaid` where no answer said `Connection: close`.
     pub(crate) end: String,
-    /// Requests that the pod got whole, in order.
+    /// Requests that the pod got whole, in order; where the row is about a response, what the client got whole.
     pub(crate) pod: Vec<String>,
 }
 
@@ -60,26 +65,20 @@ impl Outcome {
     /// Reads `400 closed` or `200 200 open: GET /a | GET /b`; `-` stands for no answer.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (head, pod) = text.split_once(": ").unwrap_or((text, ""));
-        let numbers = |word: &&str| word.bytes().all(|b| b.is_ascii_digit()) || *word == "headless";
         let words: Vec<&str> = head.split_ascii_whitespace().collect();
-        let answers: Vec<String> = words
-            .iter()
-            .copied()
-            .take_while(numbers)
-            .map(str::to_owned)
-            .collect();
-        let rest = words[answers.len()..].join(" ");
-        let end = if answers.is_empty() {
-            rest.strip_prefix("- ")
-        } else {
-            Some(rest.as_str())
-        };
-        let end = end.filter(|end| ["open", "closed", "closed unsaid"].contains(end));
+        let ends = |word: &&str| ["open", "closed"].contains(word);
+        let place = words.iter().position(ends).unwrap_or(words.len());
+        let (answers, end) = words.split_at(place);
+        let end = end.join(" ");
+        if answers.is_empty() || !["open", "closed", "closed unsaid"].contains(&end.as_str()) {
+            return Err(format!("{text:?} is no outcome"));
+        }
+        let answers = answers.iter().filter(|word| **word != "-");
         let pod = pod.split(" | ").filter(|request| !request.is_empty());
         Ok(Self {
-            end: end.ok_or_else(|| format!("{text:?} is no outcome"))?.to_owned(),
+            answers: answers.map(|word| (*word).to_owned()).collect(),
+            end,
             pod: pod.map(str::to_owned).collect(),
-            answers,
         })
     }
 
@@ -118,15 +117,28 @@ impl Row {
                 .all(|peers| peers.in_short() != self.ours.in_short())
     }
 
+    /// Whether it says what the pod answers.
+    pub(crate) fn is_about_response(&self) -> bool {
+        !self.answer.is_empty()
+    }
+
     /// All that the client sends.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let sent = self.acts.iter().map(|act| match act {
-            Act::Send(bytes) => bytes.as_slice(),
-            Act::Wait | Act::End => &[],
-        });
-        sent.collect::<Vec<_>>().concat()
+        sent(&self.acts)
     }
 }
+
+/// All that is sent.
+pub(crate) fn sent(acts: &[Act]) -> Vec<u8> {
+    let sent = acts.iter().map(|act| match act {
+        Act::Send(bytes) => bytes.as_slice(),
+        Act::Wait | Act::End => &[],
+    });
+    sent.collect::<Vec<_>>().concat()
+}
+
+/// What the client sends where a row is about the response and says no other request.
+const PLAIN: &[u8] = b"GET /a HTTP/1.1\r\nHost: web.example\r\n\r\n";
 
 /// The rows of a page.
 ///
@@ -147,6 +159,11 @@ pub(crate) fn rows(page: &str) -> Result<Vec<Row>, String> {
             row.take(line).map_err(wrong)?;
         }
     }
+    for row in &mut rows {
+        if row.is_about_response() && row.acts.is_empty() {
+            row.acts.push(Act::Send(PLAIN.to_vec()));
+        }
+    }
     match rows
         .iter()
         .find(|row| row.ours.end.is_empty() || row.acts.is_empty())
@@ -165,6 +182,7 @@ impl Row {
             name: name.to_owned(),
             rule: String::new(),
             acts: Vec::new(),
+            answer: Vec::new(),
             ours: Outcome::default(),
             nginx: Vec::new(),
             haproxy: Vec::new(),
@@ -178,13 +196,9 @@ impl Row {
         let rest = rest.trim();
         match word {
             "RFC" => line.clone_into(&mut self.rule),
-            ">" => {
-                let bytes = unescape(rest)?;
-                match self.acts.last_mut() {
-                    Some(Act::Send(piece)) => piece.extend(bytes),
-                    _ => self.acts.push(Act::Send(bytes)),
-                }
-            }
+            ">" => send(&mut self.acts, rest)?,
+            "<" => send(&mut self.answer, rest)?,
+            "close" => self.answer.push(Act::End),
             "then" => self.acts.push(Act::Wait),
             "end" => self.acts.push(Act::End),
             "ours" => self.ours = Outcome::parse(rest)?,
@@ -197,6 +211,16 @@ impl Row {
         }
         Ok(())
     }
+}
+
+/// Joins what is sent in one piece.
+fn send(acts: &mut Vec<Act>, text: &str) -> Result<(), String> {
+    let bytes = unescape(text)?;
+    match acts.last_mut() {
+        Some(Act::Send(piece)) => piece.extend(bytes),
+        _ => acts.push(Act::Send(bytes)),
+    }
+    Ok(())
 }
 
 /// Outcomes with "or" between them.

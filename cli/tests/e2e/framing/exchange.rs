@@ -8,7 +8,8 @@ use std::{
 
 use headgate_lab::Namespace;
 
-use super::pod::{FENCE, HOST, RecordingPod};
+use super::answers::{Answer, State, answers};
+use super::pod::{FENCE, FENCE_FIELD, HOST, RecordingPod, Script};
 use crate::framing_table::{Act, Outcome, Row};
 
 /// For what must come.
@@ -38,7 +39,7 @@ impl Front {
     }
 
     fn act(&self, row: &Row, expected: &[Outcome]) -> io::Result<Outcome> {
-        self.pod.forget();
+        self.pod.begin(Script::of(row));
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -46,7 +47,7 @@ impl Front {
             // Whether the gateway takes all of it is seen in what it answers.
             let _ = match act {
                 Act::Send(bytes) => stream.write_all(bytes),
-                Act::Wait => self.fence(QUIET_AS_EXPECTED),
+                Act::Wait => self.fence(QUIET_AS_EXPECTED).map(drop),
                 Act::End => stream.shutdown(Shutdown::Write),
             };
         }
@@ -55,19 +56,23 @@ impl Front {
             stream,
             bytes: Vec::new(),
             open: true,
-            has_ended: row.acts.contains(&Act::End),
+            row,
         };
         let (mut outcome, mut quiet, mut since) = (None, 0, Instant::now());
+        let mut harmed = false;
         loop {
-            self.fence(1)?;
-            let (news, whole) = listener.listen(self.pod_saw());
+            harmed |= !self.fence(1)?;
+            let mut news = listener.listen(self.pod_saw());
+            if harmed {
+                news.pod.push("others are harmed".to_owned());
+            }
             quiet += 1;
             if outcome.as_ref() != Some(&news) {
                 (quiet, since) = (0, Instant::now());
             }
             // Where other programs have the cores, the pod's threads may not have had their turn.
             let enough = if expected.contains(&news) {
-                quiet >= QUIET_AS_EXPECTED && whole
+                quiet >= QUIET_AS_EXPECTED
             } else {
                 quiet >= QUIET && since.elapsed() > if expected.is_empty() { SOON } else { LATE }
             };
@@ -86,7 +91,9 @@ impl Front {
     }
 
     /// Other requests are answered: what came to the gateway before them was taken, and what it gave rise to has happened.
-    fn fence(&self, times: u32) -> io::Result<()> {
+    /// Tells whether their answers are theirs.
+    fn fence(&self, times: u32) -> io::Result<bool> {
+        let mut well = true;
         for _ in 0..times {
             let mut stream = TcpStream::connect(self.address)?;
             stream.set_read_timeout(Some(PATIENCE))?;
@@ -94,84 +101,73 @@ impl Front {
             stream.write_all(request.as_bytes())?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer)?;
-            if !answer.starts_with("HTTP/1.1 200 ") {
-                return Err(io::Error::other(format!("an honest request got {answer:?}")));
-            }
+            let answer = answer.to_ascii_lowercase();
+            well &= answer.starts_with("http/1.1 200 ") && answer.contains(FENCE_FIELD);
         }
-        Ok(())
+        Ok(well)
     }
 }
 
 /// What comes back to a client.
-struct Listener {
+struct Listener<'r> {
     stream: TcpStream,
     bytes: Vec<u8>,
     open: bool,
-    /// That it has ended its own side: nobody need tell it about the other.
-    has_ended: bool,
+    row: &'r Row,
 }
 
-impl Listener {
-    /// What came of the row so far, and whether the last answer is whole.
-    fn listen(&mut self, pod: Vec<String>) -> (Outcome, bool) {
+impl Listener<'_> {
+    /// What came of the row so far.
+    fn listen(&mut self, pod: Vec<String>) -> Outcome {
         let waits = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
         // What was read before a reset is kept.
         self.open &= self.stream.read_to_end(&mut self.bytes).is_err_and(waits);
-        let (answers, whole) = answers(&self.bytes);
-        let end = match answers.last() {
-            _ if self.open => "open",
-            Some(answer) if !answer.says_close && !self.has_ended => "closed unsaid",
-            _ => "closed",
+        let to_head = self.row.is_about_response() && self.row.bytes().starts_with(b"HEAD ");
+        let answers = answers(&self.bytes, self.open, to_head);
+        let last = answers.last();
+        let whole = last.is_none_or(|answer| answer.state == State::Whole);
+        // Who ends its own side needs nobody to tell it about the other, and a cut says enough.
+        let unsaid = last.is_some_and(|answer| !answer.says_close) && whole;
+        let unsaid = unsaid && !self.row.acts.contains(&Act::End);
+        let end = match (self.open, unsaid) {
+            (true, _) => "open",
+            (false, true) => "closed unsaid",
+            (false, false) => "closed",
         };
-        let outcome = Outcome {
+        Outcome {
             end: end.to_owned(),
-            answers: answers.into_iter().map(|answer| answer.status).collect(),
-            pod,
-        };
-        (outcome, whole || !self.open)
+            answers: answers.iter().flat_map(words).collect(),
+            pod: if self.row.is_about_response() {
+                contents(&answers)
+            } else {
+                pod
+            },
+        }
     }
 }
 
-struct Answer {
-    status: String,
-    /// That the connection ends after it.
-    says_close: bool,
+/// How an answer is told.
+fn words(answer: &Answer) -> Vec<String> {
+    let state = match answer.state {
+        State::Whole => None,
+        State::Begun => Some("cut"),
+        State::Garbage => Some("garbage"),
+    };
+    let state = state.filter(|_| answer.status != "headless");
+    [Some(answer.status.as_str()), state]
+        .into_iter()
+        .flatten()
+        .map(str::to_owned)
+        .collect()
 }
 
-/// The answers in these bytes, and whether the last one is whole.
-fn answers(mut bytes: &[u8]) -> (Vec<Answer>, bool) {
-    let mut answers = Vec::new();
-    while !bytes.is_empty() {
-        if !bytes.starts_with(b"HTTP/1.") {
-            let status = "headless".to_owned();
-            answers.push(Answer {
-                status,
-                says_close: true,
-            });
-            break;
-        }
-        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
-            return (answers, false);
-        };
-        let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
-        bytes = &bytes[end + 4..];
-        let status = head.split(' ').nth(1).unwrap_or("?").trim_end().to_owned();
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "));
-        // Of an answer to HEAD the body is not there.
-        let length = length
-            .and_then(|l| l.parse().ok())
-            .filter(|_| !bytes.starts_with(b"HTTP/1."))
-            .unwrap_or(0);
-        answers.push(Answer {
-            status,
-            says_close: head.contains("\r\nconnection: close"),
-        });
-        match bytes.get(length..) {
-            Some(rest) => bytes = rest,
-            None => return (answers, false),
-        }
-    }
-    (answers, true)
+/// What came of the pod's answers: errors are the gateway's own.
+fn contents(answers: &[Answer]) -> Vec<String> {
+    let of_pod = answers
+        .iter()
+        .filter(|answer| answer.state == State::Whole && answer.status.as_str() < "400");
+    of_pod
+        .map(|answer| answer.content.clone())
+        .filter(|content| !content.is_empty())
+        .collect()
 }

@@ -1,5 +1,6 @@
 //! Requests at the edge of the grammar through Headgate, nginx and haproxy: `tests/framing` has them, and what must come.
 
+mod answers;
 mod exchange;
 mod gateways;
 mod pod;
@@ -12,7 +13,7 @@ use std::{
 
 use headgate_lab::Lab;
 
-use crate::framing_table::{Outcome, REQUESTS, Row, rows};
+use crate::framing_table::{Outcome, REQUESTS, RESPONSES, Row, rows};
 use crate::support::lab;
 use gateways::Gateways;
 
@@ -25,20 +26,31 @@ const ONLY: &str = "HEADGATE_ROWS";
 type Seen = [Outcome; 3];
 
 #[test]
+fn requests_are_framed_as_the_table_says() {
+    let pages = REQUESTS.map(|(page, _)| format!("requests/{page}.txt"));
+    try_all(&pages);
+}
+
+#[test]
+fn responses_are_framed_as_the_table_says() {
+    let pages = RESPONSES.map(|(page, _)| format!("{page}.txt"));
+    try_all(&pages);
+}
+
 #[allow(
     clippy::print_stdout,
     reason = "what is not as wanted yet is for whoever runs it with --nocapture"
 )]
-fn requests_are_framed_as_the_table_says() {
+fn try_all(pages: &[String]) {
     let Some((lab, _turn)) = lab() else { return };
     let gateways = Gateways::start(&lab).expect("the gateways");
     let record = std::env::var_os(RECORD).is_some();
     let only = std::env::var(ONLY).unwrap_or_default();
     let mut wrong = Vec::new();
     let mut wanted = Vec::new();
-    for (page, _) in REQUESTS {
+    for page in pages {
         let text = fs::read_to_string(file(page)).unwrap();
-        let rows = rows(&text).unwrap_or_else(|error| panic!("{page}.txt:{error}"));
+        let rows = rows(&text).unwrap_or_else(|error| panic!("{page}:{error}"));
         let rows = rows.iter().filter(|row| row.name.contains(&only));
         let seen: BTreeMap<&str, Seen> = rows
             .clone()
@@ -50,7 +62,7 @@ fn requests_are_framed_as_the_table_says() {
         }
         for row in rows {
             let seen = &seen[row.name.as_str()];
-            let here = |what: String| format!("{page}.txt, {}: {what}", row.name);
+            let here = |what: String| format!("{page}, {}: {what}", row.name);
             wrong.extend(faults(row, seen).into_iter().map(here));
             if !row.today.is_empty() {
                 wanted.push(here(format!("is to be {}, is {}", row.ours, seen[0])));
@@ -133,5 +145,7 @@ fn line(name: &str, said: &[Outcome], seen: &Outcome) -> String {
 }
 
 fn file(page: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/framing/requests/{page}.txt"))
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/framing")
+        .join(page)
 }

@@ -4,14 +4,18 @@ use std::{
     collections::BTreeMap,
     io::{self, BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
 use headgate_lab::Namespace;
 
+use crate::framing_table::{Act, Row, sent};
+
 /// Requests for this path are answered and not written down.
 pub(super) const FENCE: &str = "/fence";
+/// Their answers, and no others, have this field.
+pub(super) const FENCE_FIELD: &str = "fence";
 /// The Host that is not worth a word.
 pub(super) const HOST: &str = "web.example";
 /// What gateways add.
@@ -32,32 +36,61 @@ const ADDED: [&str; 11] = [
 /// A listening pod; it ends when dropped.
 pub(super) struct RecordingPod {
     listener: TcpListener,
-    seen: Arc<Mutex<Vec<String>>>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    seen: Vec<String>,
+    script: Option<Script>,
+}
+
+/// What a pod answers.
+#[derive(Clone)]
+pub(super) struct Script {
+    bytes: Vec<u8>,
+    /// Ends the connection after it.
+    closes: bool,
+}
+
+impl Script {
+    pub(super) fn of(row: &Row) -> Option<Self> {
+        row.is_about_response().then(|| Self {
+            bytes: sent(&row.answer),
+            closes: row.answer.contains(&Act::End),
+        })
+    }
 }
 
 impl RecordingPod {
     pub(super) fn listen(pods: &Namespace, address: SocketAddr) -> io::Result<Self> {
         let listener = pods.enter(|| TcpListener::bind(address))??;
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (incoming, log) = (listener.try_clone()?, Arc::clone(&seen));
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        let (incoming, with) = (listener.try_clone()?, Arc::clone(&shared));
         thread::spawn(move || {
             for stream in incoming.incoming() {
                 let Ok(stream) = stream else { return };
-                let log = Arc::clone(&log);
-                thread::spawn(move || serve(&stream, &log));
+                let with = Arc::clone(&with);
+                thread::spawn(move || serve(&stream, &with));
             }
         });
-        Ok(Self { listener, seen })
+        Ok(Self { listener, shared })
     }
 
-    /// What has come whole since it was told to forget, in order.
+    /// Another row begins: what has been seen is forgotten. Where there is no script, answers have no body.
+    pub(super) fn begin(&self, script: Option<Script>) {
+        let seen = Vec::new();
+        *locked(&self.shared) = Shared { seen, script };
+    }
+
+    /// What has come whole since then, in order.
     pub(super) fn seen(&self) -> Vec<String> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.shared).seen.clone()
     }
+}
 
-    pub(super) fn forget(&self) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
+fn locked(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for RecordingPod {
@@ -68,27 +101,41 @@ impl Drop for RecordingPod {
 }
 
 /// Answers the requests of a connection until it ends, or brings what is no request.
-fn serve(stream: &TcpStream, log: &Mutex<Vec<String>>) {
+fn serve(stream: &TcpStream, with: &Mutex<Shared>) {
     let mut reader = BufReader::new(stream);
-    let note = |what: String| log.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     loop {
         let answer = match Request::read(&mut reader) {
+            Ok(request) if request.line.contains(FENCE) => {
+                Script::plain(&format!("200 OK\r\n{FENCE_FIELD}: 1"), false)
+            }
             Ok(request) => {
-                if !request.line.contains(FENCE) {
-                    note(request.to_string());
-                }
-                "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+                let mut shared = locked(with);
+                shared.seen.push(request.to_string());
+                shared
+                    .script
+                    .clone()
+                    .unwrap_or_else(|| Script::plain("200 OK", false))
             }
             Err(Trouble::Cut) => return,
             Err(Trouble::Garbage(what)) => {
-                note(format!("garbage {what}"));
-                "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                locked(with).seen.push(format!("garbage {what}"));
+                Script::plain("400 Bad Request\r\nConnection: close", true)
             }
         };
         let mut writer = stream;
-        if writer.write_all(answer.as_bytes()).is_err() || answer.contains("close") {
+        if writer.write_all(&answer.bytes).is_err() || answer.closes {
             let _ = stream.shutdown(Shutdown::Both);
             return;
+        }
+    }
+}
+
+impl Script {
+    fn plain(status_and_fields: &str, closes: bool) -> Self {
+        let text = format!("HTTP/1.1 {status_and_fields}\r\nContent-Length: 0\r\n\r\n");
+        Self {
+            bytes: text.into_bytes(),
+            closes,
         }
     }
 }
@@ -225,7 +272,7 @@ fn line(from: &mut impl BufRead) -> Result<Vec<u8>, Trouble> {
 }
 
 /// Printable, without what separates things in a row; long texts cut.
-fn escaped(bytes: &[u8]) -> String {
+pub(super) fn escaped(bytes: &[u8]) -> String {
     const SHOWN: usize = 60;
     let escape = |b: &u8| match b {
         b'|' | b'"' => format!("\\x{b:02x}"),
