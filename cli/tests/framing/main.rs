@@ -44,8 +44,8 @@ fn every_row_says_all_that_it_must() {
 fn the_documentation_says_where_headgate_stands_alone() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/framing.md");
     let page = fs::read_to_string(&path).unwrap();
-    let new = with_table(page.clone(), "requests", &all(&REQUESTS));
-    let new = with_table(new, "responses", &all(&RESPONSES));
+    let new = with_table(&page, "requests", &all(&REQUESTS));
+    let new = with_table(&new, "responses", &all(&RESPONSES));
     if std::env::var_os(RECORD).is_some() {
         fs::write(&path, new).unwrap();
     } else {
@@ -54,7 +54,7 @@ fn the_documentation_says_where_headgate_stands_alone() {
 }
 
 /// The page with what its table of `what` must be, between two comments.
-fn with_table(page: String, what: &str, rows: &[Placed]) -> String {
+fn with_table(page: &str, what: &str, rows: &[Placed]) -> String {
     let begin = format!("<!-- {what} of the table -->\n");
     let end = "<!-- end -->\n";
     let (before, rest) = page.split_once(&begin).expect("the mark before the table");
