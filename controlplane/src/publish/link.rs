@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use headgate_memory::give_back;
 use headgate_ring::message::{Generation, ToControl};
 use headgate_ring::{ControlSession, HandshakeError, SessionError, connect};
 
@@ -25,6 +26,8 @@ const BACKOFF_LAST: Duration = Duration::from_secs(1);
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that has not answered a transaction for so long gets a line.
 const SLOW_ACK: Duration = Duration::from_secs(5);
+/// From the answer to a whole state until nobody holds any more what was needed to make it and to tell of it.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// How long the end of the thread is waited for: only a handshake with a peer that says nothing takes longer.
 const END: Duration = Duration::from_millis(100);
@@ -118,11 +121,15 @@ struct SessionPeer {
     answers: bool,
     sent: Option<InFlight>,
     acknowledged: Repeats,
+    /// When the heap is to give back what the whole state has left in it.
+    settles: Option<Instant>,
 }
 
 /// The transaction that is under way.
 struct InFlight {
     generation: Generation,
+    /// Whether it holds a whole state.
+    full: bool,
     operations: usize,
     at: Instant,
     told: bool,
@@ -196,8 +203,10 @@ impl SessionLoop {
                 return Ok(());
             }
             self.send(&mut session, peer)?;
-            let timeout = peer.complain_if_slow(Instant::now());
-            self.desk.wait(Some(&session), timeout);
+            let now = Instant::now();
+            let timeouts = [peer.complain_if_slow(now), peer.give_back_if_settled(now)];
+            self.desk
+                .wait(Some(&session), timeouts.into_iter().flatten().min());
         }
     }
 
@@ -206,12 +215,13 @@ impl SessionLoop {
             return Ok(());
         };
         self.generation += 1;
-        let operations = due.operations();
+        let (full, operations) = (due.full, due.operations());
         let count = operations.len();
-        match session.send_operations(self.generation, due.full, operations, Some(SEND_TIMEOUT)) {
+        match session.send_operations(self.generation, full, operations, Some(SEND_TIMEOUT)) {
             Ok(()) => {
                 peer.sent = Some(InFlight {
                     generation: self.generation,
+                    full,
                     operations: count,
                     at: Instant::now(),
                     told: false,
@@ -243,6 +253,9 @@ impl SessionLoop {
                     tracing::debug!("generation {generation} is in force: {operations} changes, {after:.1?}");
                 }
                 peer.answers = true;
+                if sent.full {
+                    peer.settles = Some(Instant::now() + SETTLED);
+                }
                 self.desk.acknowledged(generation);
             }
             ToControl::Nack { reason, object, .. } => {
@@ -270,6 +283,17 @@ impl SessionPeer {
                 sent.generation
             );
             sent.told = true;
+            return None;
+        }
+        Some(left)
+    }
+
+    /// When to look again.
+    fn give_back_if_settled(&mut self, now: Instant) -> Option<Duration> {
+        let left = self.settles?.saturating_duration_since(now);
+        if left.is_zero() {
+            self.settles = None;
+            give_back();
             return None;
         }
         Some(left)

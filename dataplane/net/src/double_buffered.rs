@@ -7,6 +7,9 @@ use std::ops::Deref;
 
 use headgate_memory::prefer_huge_pages;
 
+/// Bytes of a huge page where they are smallest.
+const HUGE_PAGE: usize = 2 << 20;
+
 /// A vector that notes which of its elements changed since [`DoubleBuffered::catch_up`].
 #[derive(Clone, Debug)]
 pub(crate) struct DoubleBuffered<T> {
@@ -28,10 +31,16 @@ impl<T> Default for DoubleBuffered<T> {
 }
 
 impl<T: Clone> DoubleBuffered<T> {
-    /// `count` times the same, in huge pages where they are to be had.
+    /// `count` times the same, in huge pages where they are to be had. What has no room for one, and holds zeros, takes no
+    /// memory before they become something else.
     pub(crate) fn filled(value: T, count: usize) -> Self {
-        let mut values = with_capacity(count);
-        values.resize(count, value);
+        let values = if count * size_of::<T>() < HUGE_PAGE {
+            vec![value; count]
+        } else {
+            let mut values = with_capacity(count);
+            values.resize(count, value);
+            values
+        };
         Self {
             values,
             changed: Vec::new(),

@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use headgate_memory::give_back;
 use headgate_ring::message::ToControl;
 use headgate_ring::{DataSession, HandshakeError, SessionError, SessionListener, ThreadBell, Transaction};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -199,7 +200,7 @@ impl ControlServer {
 
     fn take(&mut self, transaction: Transaction) {
         let arrived = Instant::now();
-        let generation = transaction.generation;
+        let (generation, full) = (transaction.generation, transaction.full);
         let answer = match self.applier.apply(transaction) {
             Ok(()) => {
                 self.note(|status| {
@@ -231,6 +232,10 @@ impl ControlServer {
             .map(|session| session.send(&answer, Some(ANSWER)));
         if let Some(Err(error)) = sent {
             self.end_session(&error);
+        }
+        if full {
+            // A whole state has gone through here in pieces.
+            give_back();
         }
     }
 

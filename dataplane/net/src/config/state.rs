@@ -113,7 +113,13 @@ impl State {
             .try_for_each(|operation| self.change(operation, &mut undo));
         let applied = applied.and_then(|()| self.check_together(&undo));
         match applied.and_then(|()| self.classify(&mut undo)) {
-            Ok(()) => Ok(undo),
+            Ok(()) => {
+                if full {
+                    // They came in the order of their keys, which leaves a tree half empty; one that is made at once is full.
+                    self.objects = std::mem::take(&mut self.objects).into_iter().collect();
+                }
+                Ok(undo)
+            }
             Err(error) => {
                 self.revert(undo);
                 Err(error)

@@ -2,8 +2,10 @@
 //!
 //! They stand apart from AF_XDP so that tables can be built and asked without linking it.
 
+mod heap;
 mod huge;
 mod prefetch;
 
+pub use heap::give_back;
 pub use huge::prefer_huge_pages;
 pub use prefetch::prefetch;
