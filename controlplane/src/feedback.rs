@@ -91,6 +91,16 @@ impl Report {
     fn is_empty(&self) -> bool {
         self.outcomes.is_empty() && !self.incomplete
     }
+
+    fn take_in(&mut self, generation: Generation, outcomes: Outcomes) {
+        for (id, outcome) in outcomes {
+            if self.outcomes.len() >= MAILBOX && !self.outcomes.contains_key(&id) {
+                self.incomplete = true;
+            } else {
+                self.outcomes.insert(id, (generation, outcome));
+            }
+        }
+    }
 }
 
 struct FeedbackState {
@@ -122,12 +132,12 @@ impl Feedback {
         let mut report = self.0.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
         report.acknowledged = acknowledged;
         let nothing_new = outcomes.is_empty();
-        for (id, outcome) in outcomes {
-            if report.outcomes.len() >= MAILBOX && !report.outcomes.contains_key(&id) {
-                report.incomplete = true;
-            } else {
-                report.outcomes.insert(id, (generation, outcome));
-            }
+        let fits = report.outcomes.is_empty() && outcomes.len() <= MAILBOX;
+        if fits {
+            let of_now = |(id, outcome)| (id, (generation, outcome));
+            report.outcomes = outcomes.into_iter().map(of_now).collect();
+        } else {
+            report.take_in(generation, outcomes);
         }
         drop(report);
         if !nothing_new {

@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use crate::compile::{Compiler, Settings};
 use crate::feedback::{Outcome, Outcomes, Standing};
-use crate::model::Id;
+use crate::model::{Id, Kind};
 use crate::problem::{Problem, Reporter, Severity};
 use crate::publish::link::Publisher;
-use crate::source::store::Store;
+use crate::source::store::{Store, Update};
 use crate::source::{Batch, Change};
 
 /// How far the control plane is.
@@ -67,10 +67,8 @@ pub struct Follower {
     reporter: Reporter,
     strict: bool,
     progress: Progress,
-    /// Objects of the model that have changed since the last compile.
-    changed: BTreeSet<Id>,
-    /// Objects of which something has to be said since then.
-    touched: BTreeSet<Id>,
+    /// Objects that there is news of, while nothing is published.
+    news: BTreeSet<Id>,
 }
 
 impl Follower {
@@ -84,8 +82,7 @@ impl Follower {
             reporter: Reporter::default(),
             strict,
             progress: Progress::default(),
-            changed: BTreeSet::new(),
-            touched: BTreeSet::new(),
+            news: BTreeSet::new(),
         }
     }
 
@@ -103,30 +100,52 @@ impl Follower {
             return;
         }
         let (start, units) = (Instant::now(), batch.len());
+        let served = self.progress.now() == Readiness::Serving;
         let mut update = self.store.apply(batch);
         let objects = update.changed.len();
-        self.changed.append(&mut update.changed);
-        self.touched.append(&mut update.touched);
-        let changes = self.may_serve().then(|| {
-            let changed = std::mem::take(&mut self.changed);
+        let serves = self.may_serve();
+        let first = serves && !served;
+        if first {
+            update = self.all();
+        }
+        let changes = serves.then(|| {
             let compiler = &mut self.compiler;
-            publisher.with_state(|state| compiler.update(state, self.store.model(), &changed, now))
+            publisher.with_state(|state| compiler.update(state, self.store.model(), &update.changed, now))
         });
         let news = self.reporter.update(self.problems());
-        self.touched.extend(news.objects().cloned());
-        self.touched.append(&mut self.compiler.take_reassigned());
-        if let Some(changes) = changes {
-            let touched = std::mem::take(&mut self.touched);
-            publisher.publish_with(changes, |tried_again| {
-                let ids = touched.union(tried_again);
-                ids.map(|id| (id.clone(), self.outcome(id))).collect::<Outcomes>()
-            });
+        let reassigned = self.compiler.take_reassigned();
+        match changes {
+            None => self.news.extend(news.objects().cloned()),
+            Some(changes) => {
+                let mut touched = std::mem::take(&mut update.touched);
+                touched.append(&mut std::mem::take(&mut self.news));
+                touched.extend(news.objects().cloned());
+                touched.extend(reassigned);
+                publisher.publish_with(changes, |tried_again| {
+                    let ids = touched.union(tried_again);
+                    ids.map(|id| (id.clone(), self.outcome(id))).collect::<Outcomes>()
+                });
+            }
+        }
+        if first {
+            self.store.pack();
+            self.compiler.pack();
         }
         tracing::debug!(
             "{units} changes, {objects} objects with them, compiled in {:.1?}",
             start.elapsed()
         );
         news.log();
+    }
+
+    /// All that there is at the start, as if it came now; to be told of are the objects that somebody waits for an answer about.
+    /// That a pod is in force as it is written is no news to anybody.
+    fn all(&self) -> Update {
+        let awaited = |id: &&Id| matches!(id.kind, Kind::Ingress | Kind::IngressClass | Kind::Service);
+        Update {
+            changed: self.store.model().ids().cloned().collect(),
+            touched: self.store.ids().filter(awaited).cloned().collect(),
+        }
     }
 
     /// Whether what is known may be published; says so when that changes.

@@ -14,10 +14,12 @@ pub mod follow;
 pub mod harness;
 pub mod model;
 mod options;
+pub mod pack;
 mod privileges;
 pub mod problem;
 pub mod publish;
 mod run;
+pub mod server_text;
 pub mod source;
 #[cfg(test)]
 mod testing;

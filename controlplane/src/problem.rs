@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::model::Id;
+use crate::server_text::ServerText;
 
 /// How much a problem matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,9 +37,9 @@ pub struct Version {
     /// Kind, `metadata.namespace` and `metadata.name`.
     pub id: Id,
     /// `metadata.uid`: an object that was made again under the same name has another.
-    pub uid: String,
+    pub uid: ServerText,
     /// `metadata.resourceVersion`.
-    pub resource_version: String,
+    pub resource_version: ServerText,
 }
 
 impl Origin {

@@ -44,8 +44,8 @@ impl Bed {
             (count, self.revision) = (count + 1, self.revision + 1);
             let version = Version {
                 id,
-                uid: format!("5a1a6ac7-8c2c-4a0f-9c4b-{:012}", self.revision),
-                resource_version: self.revision.to_string(),
+                uid: format!("5a1a6ac7-8c2c-4a0f-9c4b-{:012}", self.revision).into(),
+                resource_version: self.revision.to_string().into(),
             };
             Change::Object(Arc::new(version), (&value).into())
         });

@@ -4,8 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::references;
 use super::reflector::Said;
 use super::reply::Failure;
@@ -13,8 +11,9 @@ use super::resource::optional;
 use super::troubles::Troubles;
 use super::writing::Seen;
 use headgate_controlplane::model::{Id, Kind, ObjectName};
+use headgate_controlplane::pack::{pack, pack_set};
 use headgate_controlplane::problem::Version;
-use headgate_controlplane::source::{Batch, Change, Scope};
+use headgate_controlplane::source::{Batch, Change, ObjectText, Scope};
 
 /// The kinds that are followed as a whole. The cluster makes EndpointSlices of Endpoints itself.
 const WHOLE: [Kind; 9] = [
@@ -139,7 +138,7 @@ impl Intake {
                 }
                 reaction.changes.push(Change::Listing(scope.clone()));
             }
-            Said::Object(version, value) => self.object(scope, version, &value, reaction),
+            Said::Object(version, text) => self.object(scope, version, text, reaction),
             Said::Deleted(id) => {
                 if id.kind == Kind::Ingress {
                     self.refers(&id.name, &BTreeSet::new(), reaction);
@@ -168,18 +167,19 @@ impl Intake {
         }
     }
 
-    fn object(&mut self, scope: &Scope, version: Version, value: &Value, reaction: &mut Reaction) {
+    fn object(&mut self, scope: &Scope, version: Version, text: ObjectText, reaction: &mut Reaction) {
         let id = &version.id;
         if let Some(unseen) = self.unseen.get_mut(scope) {
             unseen.remove(id);
         }
         match id.kind {
             Kind::Ingress => {
-                let names = references::of_ingress(&id.name.namespace, value);
+                let value = text.value();
+                let names = references::of_ingress(&id.name.namespace, &value);
                 self.refers(&id.name, &names, reaction);
-                self.tell(Seen::object(id, value), reaction);
+                self.tell(Seen::object(id, &value), reaction);
             }
-            Kind::Service => self.tell(Seen::object(id, value), reaction),
+            Kind::Service => self.tell(Seen::object(id, &text.value()), reaction),
             Kind::Secret if !self.wanted.contains_key(id) => return,
             Kind::Secret => {
                 // What is asked for is no newer than what a watch says later.
@@ -187,9 +187,7 @@ impl Intake {
             }
             _ => {}
         }
-        reaction
-            .changes
-            .push(Change::Object(Arc::new(version), value.into()));
+        reaction.changes.push(Change::Object(Arc::new(version), text));
     }
 
     fn tell(&mut self, seen: Seen, reaction: &mut Reaction) {
@@ -310,12 +308,12 @@ impl Intake {
         reaction.changes.push(Change::Deleted(id.clone()));
     }
 
-    fn fetched(&mut self, scope: &Scope, found: Option<(Version, Value)>, reaction: &mut Reaction) {
+    fn fetched(&mut self, scope: &Scope, found: Option<(Version, ObjectText)>, reaction: &mut Reaction) {
         let Some(id) = scope.single().filter(|id| self.fetching.remove(id)) else {
             return;
         };
         reaction.changes.push(match found {
-            Some((version, value)) => Change::Object(Arc::new(version), (&value).into()),
+            Some((version, text)) => Change::Object(Arc::new(version), text),
             None => Change::Deleted(id),
         });
     }
@@ -363,6 +361,8 @@ impl Intake {
             && known(None)
         {
             self.complete = true;
+            pack(&mut self.references);
+            pack_set(&mut self.told);
             reaction.changes.push(Change::Complete);
         }
     }

@@ -10,6 +10,7 @@ mod call;
 mod health;
 mod intake;
 mod options;
+mod received;
 mod references;
 mod reflector;
 mod reply;

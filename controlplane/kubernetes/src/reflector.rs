@@ -8,18 +8,17 @@ use std::time::Duration;
 use futures_util::{StreamExt, pin_mut};
 use kube::Client;
 use kube::api::{ListParams, Request, WatchEvent, WatchParams};
-use serde::Deserialize;
-use serde_json::Value;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, timeout};
 
 use super::access::ApiConnection;
 use super::backoff::Backoff;
+use super::received::Received;
 use super::reply::{Failure, Page};
 use super::resource::{Resource, resources};
-use headgate_controlplane::model::Id;
+use headgate_controlplane::model::{Id, SharedText};
 use headgate_controlplane::problem::Version;
-use headgate_controlplane::source::Scope;
+use headgate_controlplane::source::{ObjectText, Scope};
 
 /// Objects of a page, as client-go asks for them.
 const PAGE: u32 = 500;
@@ -38,7 +37,7 @@ pub(crate) enum Said {
     /// All that there is follows.
     Listing,
     /// An object is there, in this version.
-    Object(Version, Value),
+    Object(Version, ObjectText),
     /// An object is gone.
     Deleted(Id),
     /// All that there is has followed.
@@ -48,16 +47,11 @@ pub(crate) enum Said {
     /// It does again.
     Fine,
     /// A single object that was asked for; `None` where it is not there.
-    Fetched(Option<(Version, Value)>),
+    Fetched(Option<(Version, ObjectText)>),
 }
 
 /// What comes from where.
 pub(crate) type Message = (Scope, Said);
-
-/// Any object.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-struct Raw(Value);
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +129,8 @@ pub(crate) struct Reflector {
     /// Whether the server is thought to stream lists.
     streams: bool,
     backoff: Backoff,
+    /// That of the last object, which shares it with the next of the same one.
+    namespace: SharedText,
     failures: u32,
     /// Whether the server did not answer last time.
     down: bool,
@@ -159,6 +155,7 @@ impl Reflector {
             alternative: 0,
             streams: true,
             backoff: Backoff::between(patience.pauses),
+            namespace: SharedText::default(),
             failures: 0,
             down: false,
             troubled: false,
@@ -292,15 +289,14 @@ impl Reflector {
                 .request()
                 .list(&parameters)
                 .map_err(kube::Error::BuildRequest)?;
-            let page: Page = in_time(self.patience.page, client.request(request)).await??;
+            let page: Page<Received> = in_time(self.patience.page, client.request(request)).await??;
             if std::mem::take(&mut first) {
                 self.fine().await?;
                 self.say(Said::Listing).await?;
             }
-            for text in page.items.unwrap_or_default() {
-                let mut value = text.value();
-                if let Some(version) = self.resource().take_in(self.scope.kind, &mut value) {
-                    self.say(Said::Object(version, value)).await?;
+            for item in page.items.unwrap_or_default() {
+                if let Some((version, text)) = self.take_in(item) {
+                    self.say(Said::Object(version, text)).await?;
                 }
             }
             if page.metadata.next.is_empty() {
@@ -324,7 +320,7 @@ impl Reflector {
             .request()
             .watch(&parameters, since.as_deref().unwrap_or_default())
             .map_err(kube::Error::BuildRequest)?;
-        let events = in_time(self.patience.answer, client.request_events::<Raw>(request)).await??;
+        let events = in_time(self.patience.answer, client.request_events::<Received>(request)).await??;
         self.fine().await?;
         if since.is_none() {
             self.say(Said::Listing).await?;
@@ -343,10 +339,22 @@ impl Reflector {
         Ok(step)
     }
 
-    async fn event(&mut self, event: WatchEvent<Raw>) -> Result<(), Stop> {
-        let (gone, mut value) = match event {
-            WatchEvent::Added(Raw(value)) | WatchEvent::Modified(Raw(value)) => (false, value),
-            WatchEvent::Deleted(Raw(value)) => (true, value),
+    fn take_in(&mut self, received: Received) -> Option<(Version, ObjectText)> {
+        let (mut version, text) = self.resource().take_in(self.scope.kind, received)?;
+        // Lists come in the order of namespaces.
+        let namespace = &mut version.id.name.namespace;
+        if *namespace == self.namespace {
+            *namespace = self.namespace.clone();
+        } else {
+            self.namespace = namespace.clone();
+        }
+        Some((version, text))
+    }
+
+    async fn event(&mut self, event: WatchEvent<Received>) -> Result<(), Stop> {
+        let (gone, received) = match event {
+            WatchEvent::Added(received) | WatchEvent::Modified(received) => (false, received),
+            WatchEvent::Deleted(received) => (true, received),
             WatchEvent::Bookmark(bookmark) => {
                 let metadata = bookmark.metadata;
                 if self.known.is_some() {
@@ -361,16 +369,16 @@ impl Reflector {
                 return Err(Failure::of_status(status.code, &status.reason, &status.message, 0).into());
             }
         };
-        let Some(version) = self.resource().take_in(self.scope.kind, &mut value) else {
+        let Some((version, text)) = self.take_in(received) else {
             return Ok(());
         };
         if self.known.is_some() {
-            self.known = Some(version.resource_version.clone());
+            self.known = Some(version.resource_version.to_string());
         }
         self.say(if gone {
             Said::Deleted(version.id)
         } else {
-            Said::Object(version, value)
+            Said::Object(version, text)
         })
         .await
     }

@@ -7,16 +7,15 @@ use kube::Error;
 use serde::Deserialize;
 
 use super::access::chain;
-use headgate_controlplane::source::ObjectText;
 
 /// A page of a list.
 #[derive(Deserialize)]
-pub(crate) struct Page {
+pub(crate) struct Page<T> {
     #[serde(default)]
     pub(crate) metadata: PageMetadata,
     /// `null` where a server has none.
     #[serde(default)]
-    pub(crate) items: Option<Vec<ObjectText>>,
+    pub(crate) items: Option<Vec<T>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -1,9 +1,11 @@
-//! Where the API server has the objects of a kind, and what of their JSON is not worth keeping.
+//! Where the API server has the objects of a kind, and in which version.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::received::Received;
 use headgate_controlplane::model::{Id, Kind, ObjectName};
 use headgate_controlplane::problem::Version;
+use headgate_controlplane::source::ObjectText;
 
 /// One way in which a server has a kind.
 #[derive(Clone, Copy, Debug)]
@@ -12,14 +14,14 @@ pub(crate) struct Resource {
     root: &'static str,
     plural: &'static str,
     /// What makes an object of this version one of the version that is read.
-    convert: fn(&mut Value),
+    convert: Option<fn(&mut Value)>,
 }
 
 const fn resource(root: &'static str, plural: &'static str) -> Resource {
     Resource {
         root,
         plural,
-        convert: |_| {},
+        convert: None,
     }
 }
 
@@ -39,7 +41,7 @@ const ENDPOINT_SLICES: &[Resource] = &[
     Resource {
         root: "/apis/discovery.k8s.io/v1beta1",
         plural: "endpointslices",
-        convert: slice_of_v1beta1,
+        convert: Some(slice_of_v1beta1),
     },
 ];
 const INGRESS_CLASSES: &[Resource] = &[resource(NETWORKING, "ingressclasses")];
@@ -82,28 +84,27 @@ impl Resource {
         }
     }
 
-    /// Which version of which object a value is; its bulk that nothing reads is taken out of it. `None` where it has no
-    /// name, which no server sends.
-    pub(crate) fn take_in(self, kind: Kind, value: &mut Value) -> Option<Version> {
-        let metadata = value.get_mut("metadata")?.as_object_mut()?;
-        strip(metadata);
-        let text = |field: &str| metadata.get(field).and_then(Value::as_str).unwrap_or_default();
-        let name = ObjectName::new(text("namespace"), text("name"));
+    /// Which version of which object was received, and what it says in the version that is read. `None` where it has no name,
+    /// which no server sends.
+    pub(crate) fn take_in(self, kind: Kind, received: Received) -> Option<(Version, ObjectText)> {
+        if received.name.is_empty() {
+            return None;
+        }
         let version = Version {
-            uid: text("uid").to_owned(),
-            resource_version: text("resourceVersion").to_owned(),
-            id: Id::new(kind, name),
+            uid: received.uid.into(),
+            resource_version: received.resource_version.into(),
+            id: Id::new(kind, ObjectName::new(received.namespace, received.name)),
         };
-        (self.convert)(value);
-        (!version.id.name.name.is_empty()).then_some(version)
-    }
-}
-
-/// What is often the larger part of an object: who wrote which field, and what `kubectl apply` was given.
-fn strip(metadata: &mut Map<String, Value>) {
-    metadata.remove("managedFields");
-    if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        let text = ObjectText::from(received.text);
+        let text = match self.convert {
+            None => text,
+            Some(convert) => {
+                let mut value = text.value();
+                convert(&mut value);
+                (&value).into()
+            }
+        };
+        Some((version, text))
     }
 }
 

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::api::{GetParams, Request};
-use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -27,6 +26,7 @@ use crate::admission::{self, Admission, Answering};
 use crate::backoff::Backoff;
 use crate::health;
 use crate::intake::{Intake, Order, Reaction};
+use crate::received::Received;
 use crate::reflector::{Message, Patience, Reflector, Said};
 use crate::reply::Failure;
 use crate::resource::resources;
@@ -34,9 +34,9 @@ use crate::writing::{Ears, Seen, WritingOptions, write};
 use headgate_controlplane::feedback::{Feedback, mailbox};
 use headgate_controlplane::model::Id;
 use headgate_controlplane::problem::Version;
-use headgate_controlplane::source::{Batch, Change, Scope, Source, Stopper};
+use headgate_controlplane::source::{Batch, Change, ObjectText, Scope, Source, Stopper};
 
-/// Messages of streams that wait for the intake at most, in which objects are values: ten times their room.
+/// Messages of streams that wait for the intake at most.
 const MESSAGES: usize = 32;
 /// Changes of a batch, about: more wait with the streams, and they with the server.
 const BATCH: usize = 1 << 11;
@@ -313,16 +313,14 @@ async fn fetch(id: Id, connection: ApiConnection, patience: Patience, say: mpsc:
     let _ = say.send((Scope::one(&id), said)).await;
 }
 
-async fn get(id: &Id, connection: &ApiConnection) -> Result<Option<(Version, Value)>, Failure> {
+async fn get(id: &Id, connection: &ApiConnection) -> Result<Option<(Version, ObjectText)>, Failure> {
     let resource = resources(id.kind)[0];
     let namespace = id.kind.namespaced().then_some(id.name.namespace.as_str());
     let request = Request::new(resource.path(namespace))
         .get(&id.name.name, &GetParams::default())
         .map_err(|error| Failure::of(&kube::Error::BuildRequest(error)))?;
-    match connection.client().await.request::<Value>(request).await {
-        Ok(mut value) => Ok(resource
-            .take_in(id.kind, &mut value)
-            .map(|version| (version, value))),
+    match connection.client().await.request::<Received>(request).await {
+        Ok(received) => Ok(resource.take_in(id.kind, received)),
         Err(error) => match Failure::of(&error) {
             Failure::Missing => Ok(None),
             failure => Err(failure),

@@ -52,8 +52,8 @@ impl Draft {
     fn of(id: &Id, value: &Value) -> Self {
         let version = Version {
             id: id.clone(),
-            uid: String::new(),
-            resource_version: String::new(),
+            uid: "".into(),
+            resource_version: "".into(),
         };
         let class = ClassName::of_manifest(value);
         let mut store = Store::default();

@@ -34,8 +34,8 @@ fn put(store: &mut Store, manifest: &Value) {
     static VERSION: AtomicU64 = AtomicU64::new(1);
     let version = Version {
         id: id_of(manifest),
-        uid: "u".to_owned(),
-        resource_version: VERSION.fetch_add(1, Ordering::Relaxed).to_string(),
+        uid: "u".into(),
+        resource_version: VERSION.fetch_add(1, Ordering::Relaxed).to_string().into(),
     };
     store.update([Change::Object(Arc::new(version), manifest.into())]);
 }
@@ -210,8 +210,8 @@ fn inquiries_see_their_batch() {
         let manifest = ingress(name, EARLY, "a.example.com", "/");
         let version = Version {
             id: id_of(&manifest),
-            uid: "u".to_owned(),
-            resource_version: "1".to_owned(),
+            uid: "u".into(),
+            resource_version: "1".into(),
         };
         Change::Object(Arc::new(version), (&manifest).into())
     };

@@ -12,6 +12,7 @@ use super::traffic::Traffic;
 use super::world::{Slices, World};
 use super::{Changes, Settings, State, Work, cluster_policies, policies};
 use crate::model::{Id, Kind, Model, Object, ObjectName};
+use crate::pack::pack;
 use crate::problem::Problem;
 
 /// Finds what a change of a model changes in the state, which its caller keeps.
@@ -128,6 +129,12 @@ impl Compiler {
         let changes = ledger.into_changes();
         self.oversized = oversized;
         changes
+    }
+
+    /// Makes it take no more room than what it keeps.
+    pub fn pack(&mut self) {
+        pack(&mut self.policies);
+        self.traffic.pack();
     }
 
     /// What was found wrong on the way to it, by kinds.

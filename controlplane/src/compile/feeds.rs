@@ -10,6 +10,7 @@ use super::ledger::Ledger;
 use super::world::World;
 use crate::few::FewSet;
 use crate::model::{ObjectName, Service};
+use crate::pack::pack;
 use crate::problem::Problem;
 
 #[derive(Debug, Default)]
@@ -71,6 +72,11 @@ impl Feeds {
             }
         }
         put
+    }
+
+    /// Makes it take no more room than what it keeps.
+    pub(super) fn pack(&mut self) {
+        pack(&mut self.fed);
     }
 
     pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {

@@ -143,6 +143,12 @@ impl Traffic {
         work
     }
 
+    /// Makes it take no more room than what it keeps.
+    pub(super) fn pack(&mut self) {
+        self.routing.pack();
+        self.feeds.pack();
+    }
+
     /// What is wrong now.
     pub(super) fn problems(&self) -> Vec<Problem> {
         let l4 = self.frontends.notes().chain(self.mapped.notes());

@@ -26,6 +26,7 @@ mod typed;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::pack::pack;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 
@@ -118,6 +119,11 @@ impl Model {
     pub fn remove(&mut self, id: &Id) {
         let old = self.objects.remove(id);
         self.retention.changed(id, old.as_ref(), None);
+    }
+
+    /// Makes it take no more room than its objects do.
+    pub fn pack(&mut self) {
+        pack(&mut self.objects);
     }
 
     /// Whether there is such an object.

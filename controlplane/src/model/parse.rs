@@ -1,13 +1,14 @@
 //! From a manifest's value to a checked object.
 
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery, networking::v1 as networking};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::config_map::WantedConfigMaps;
 use super::invalid::Invalid;
 use super::name::{Id, Kind, ObjectName, is_label};
 use super::sieve::Sieve;
-use super::typed::{Notes, sifted, typed};
+use super::typed::{Notes, faultless, sifted, typed};
 use super::{
     ClusterPolicy, ConfigMap, Ingress, IngressClass, Labels, Mirrored, NetworkPolicy, Node, Object, Pod,
     Secret, Service, Slice,
@@ -156,6 +157,22 @@ pub fn parse_keeping(id: &Id, value: &mut Value, wanted: &WantedConfigMaps) -> P
     }
 }
 
+/// Reads the text of an object of a cluster in one go, where there is nothing to be said of it: it is checked, all of it is in
+/// force as it is written, and where `strict` all its fields are known. Else `None`: [`parse_keeping`] says why, from a value,
+/// which costs three times as much. That is also for the kinds of which there are few.
+#[must_use]
+pub fn parse_faultless(id: &Id, text: &str, strict: bool) -> Option<Object> {
+    let object = match id.kind {
+        Kind::NetworkPolicy => {
+            let policy = faultless::<networking::NetworkPolicy>(text, strict)?;
+            NetworkPolicy::parse(&policy).map(Object::NetworkPolicy)
+        }
+        _ if strict => return None,
+        _ => with_sieve(id, &mut Faultless(text))?,
+    };
+    object.ok()
+}
+
 /// An odd entry costs itself alone, but for policies.
 fn object(
     id: &Id,
@@ -163,29 +180,11 @@ fn object(
     notes: &mut Notes,
     closed: &mut Vec<Invalid>,
 ) -> Result<Object, Invalid> {
-    let namespace = &id.name.namespace;
+    if let Some(object) = with_sieve(id, &mut Sifting { value, notes }) {
+        return object;
+    }
     match id.kind {
-        Kind::Namespace => {
-            let labels = |n: &core::Namespace, _: &mut Sieve| Ok(n.metadata.labels.clone());
-            sifted(value, notes, labels).map(|labels| Object::Namespace(Labels::of(labels.as_ref())))
-        }
-        Kind::Pod => sifted(value, notes, Pod::parse).map(Object::Pod),
-        Kind::Service => sifted(value, notes, Service::parse).map(Object::Service),
-        Kind::EndpointSlice => {
-            let slice = |s: &discovery::EndpointSlice, sieve: &mut Sieve| Slice::parse(s, namespace, sieve);
-            sifted(value, notes, slice).map(Object::EndpointSlice)
-        }
-        Kind::IngressClass => {
-            let class = |c: &networking::IngressClass, _: &mut Sieve| Ok(IngressClass::parse(c));
-            sifted(value, notes, class).map(Object::IngressClass)
-        }
-        Kind::Ingress => sifted(value, notes, Ingress::parse).map(Object::Ingress),
-        Kind::Node => sifted(value, notes, Node::parse).map(Object::Node),
         Kind::Secret => Secret::parse(value, notes).map(Object::Secret),
-        Kind::Endpoints => {
-            let slices = |e: &core::Endpoints, sieve: &mut Sieve| Mirrored::parse(e, &id.name, sieve);
-            sifted(value, notes, slices).map(Object::Endpoints)
-        }
         Kind::ConfigMap => {
             let map = |map: &core::ConfigMap, _: &mut Sieve| Ok(Some(ConfigMap::parse(map)));
             sifted(value, notes, map).map(Object::ConfigMap)
@@ -196,5 +195,76 @@ fn object(
         Kind::ClusterNetworkPolicy => {
             ClusterPolicy::parse(value, &mut notes.unknown, closed).map(Object::ClusterNetworkPolicy)
         }
+        _ => unreachable!("all others are read with a sieve"),
+    }
+}
+
+/// Objects of kinds of which an odd entry costs itself alone; `None` for other kinds.
+fn with_sieve(id: &Id, reader: &mut impl Reader) -> Option<Result<Object, Invalid>> {
+    let namespace = &id.name.namespace;
+    let object = match id.kind {
+        Kind::Namespace => {
+            let labels = |n: &core::Namespace, _: &mut Sieve| Ok(n.metadata.labels.clone());
+            let labels = reader.read(labels);
+            labels.map(|labels| Object::Namespace(Labels::of(labels.as_ref())))
+        }
+        Kind::Pod => reader.read(Pod::parse).map(Object::Pod),
+        Kind::Service => reader.read(Service::parse).map(Object::Service),
+        Kind::EndpointSlice => {
+            let slice = |s: &discovery::EndpointSlice, sieve: &mut Sieve| Slice::parse(s, namespace, sieve);
+            reader.read(slice).map(Object::EndpointSlice)
+        }
+        Kind::IngressClass => {
+            let class = |c: &networking::IngressClass, _: &mut Sieve| Ok(IngressClass::parse(c));
+            reader.read(class).map(Object::IngressClass)
+        }
+        Kind::Ingress => reader.read(Ingress::parse).map(Object::Ingress),
+        Kind::Node => reader.read(Node::parse).map(Object::Node),
+        Kind::Endpoints => {
+            let slices = |e: &core::Endpoints, sieve: &mut Sieve| Mirrored::parse(e, &id.name, sieve);
+            reader.read(slices).map(Object::Endpoints)
+        }
+        Kind::Secret | Kind::ConfigMap | Kind::NetworkPolicy | Kind::ClusterNetworkPolicy => return None,
+    };
+    Some(object)
+}
+
+/// What objects are read from.
+trait Reader {
+    /// Reads what the API has as a `T`, and checks it.
+    fn read<T: DeserializeOwned, U>(
+        &mut self,
+        parse: impl FnOnce(&T, &mut Sieve) -> Result<U, Invalid>,
+    ) -> Result<U, Invalid>;
+}
+
+/// A value, of which odd entries are taken out.
+struct Sifting<'a> {
+    value: &'a mut Value,
+    notes: &'a mut Notes,
+}
+
+impl Reader for Sifting<'_> {
+    fn read<T: DeserializeOwned, U>(
+        &mut self,
+        parse: impl FnOnce(&T, &mut Sieve) -> Result<U, Invalid>,
+    ) -> Result<U, Invalid> {
+        sifted(self.value, self.notes, parse)
+    }
+}
+
+/// A text, of which nothing may be odd.
+struct Faultless<'a>(&'a str);
+
+impl Reader for Faultless<'_> {
+    fn read<T: DeserializeOwned, U>(
+        &mut self,
+        parse: impl FnOnce(&T, &mut Sieve) -> Result<U, Invalid>,
+    ) -> Result<U, Invalid> {
+        let odd = || Invalid::new("", "is odd");
+        let object: T = faultless(self.0, false).ok_or_else(odd)?;
+        let mut sieve = Sieve::default();
+        let parsed = parse(&object, &mut sieve)?;
+        sieve.finish().is_faultless().then_some(parsed).ok_or_else(odd)
     }
 }

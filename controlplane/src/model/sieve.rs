@@ -32,6 +32,13 @@ pub(super) struct Sifted {
     pub(super) entries: Gaps,
 }
 
+impl Sifted {
+    /// Whether all is in force as it is written.
+    pub(super) fn is_faultless(&self) -> bool {
+        self.left_out.is_empty() && self.remarks.is_empty() && self.poor.is_none()
+    }
+}
+
 impl Sieve {
     /// For an object whose lists have lost these entries.
     pub(super) fn new(gaps: Gaps) -> Self {

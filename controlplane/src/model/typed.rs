@@ -30,6 +30,17 @@ pub(super) fn typed<T: DeserializeOwned>(value: &Value, unknown: &mut Vec<String
     attempt(value, unknown).map_err(|odd| odd.invalid)
 }
 
+/// Reads a text as what it should be; `None` where it is something else, or, if `strict`, has a field that this does not have.
+pub(super) fn faultless<T: DeserializeOwned>(text: &str, strict: bool) -> Option<T> {
+    let mut text = serde_json::Deserializer::from_str(text);
+    if !strict {
+        return T::deserialize(&mut text).ok();
+    }
+    let mut known = true;
+    let object = serde_ignored::deserialize(&mut text, |_| known = false).ok();
+    object.filter(|_| known)
+}
+
 /// Reads an object of which each entry of a list, if it is odd, costs only itself: entries of the wrong type are taken
 /// out of the value, and `parse` has a [`Sieve`] for the others.
 pub(super) fn sifted<T: DeserializeOwned, U>(

@@ -32,7 +32,11 @@ pub(super) struct Awaiting {
 
 impl Awaiting {
     pub(super) fn publish(&mut self, outcomes: Outcomes) {
-        self.published.extend(outcomes);
+        if self.published.is_empty() {
+            self.published = outcomes;
+        } else {
+            self.published.extend(outcomes);
+        }
         // Without a peer much may pass: who reads this later misses nothing by what is no more.
         if self.published.len() > MAILBOX {
             self.published

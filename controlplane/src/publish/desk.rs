@@ -87,6 +87,16 @@ impl Desk {
         let mut inner = self.lock();
         let mut freed = BTreeSet::new();
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let changes = if state.is_empty() && inner.journal.is_none() && inner.refusals.is_empty() {
+            // In one go, and without gaps.
+            *state = changes
+                .into_iter()
+                .filter_map(|(key, object)| Some((key, object?)))
+                .collect();
+            Changes::new()
+        } else {
+            changes
+        };
         for (key, object) in changes {
             let old = match object {
                 Some(object) => state.insert(key.clone(), object),

@@ -48,7 +48,8 @@ pub trait Source: Send {
     }
 
     /// Where the source wants to be told what became of its objects; `None` if it does not. Asked for once, before the
-    /// first [`Self::next`].
+    /// first [`Self::next`]. Of those that are there at the start it is told of Ingresses, their classes and Services, and of
+    /// whatever there is something wrong with.
     fn feedback(&self) -> Option<Feedback> {
         None
     }

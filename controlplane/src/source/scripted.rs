@@ -29,16 +29,16 @@ impl Cluster {
         self.version += 1;
         let uid = match self.objects.get(&id) {
             Some((before, _)) => before.uid.clone(),
-            None => format!("uid-{}", self.version),
+            None => format!("uid-{}", self.version).into(),
         };
         let version = Arc::new(Version {
             id: id.clone(),
             uid,
-            resource_version: self.version.to_string(),
+            resource_version: self.version.to_string().into(),
         });
         let mut value = manifest.clone();
-        value["metadata"]["uid"] = json!(version.uid);
-        value["metadata"]["resourceVersion"] = json!(version.resource_version);
+        value["metadata"]["uid"] = json!(version.uid.to_string());
+        value["metadata"]["resourceVersion"] = json!(version.resource_version.to_string());
         self.objects.insert(id, (version.clone(), value.clone()));
         Change::Object(version, (&value).into())
     }

@@ -102,10 +102,10 @@ fn there(kind: Kind, object: &Value) -> Said {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
     let version = Version {
         id: Id::new(kind, ObjectName::new(text("namespace"), text("name"))),
-        uid: "u".to_owned(),
-        resource_version: "1".to_owned(),
+        uid: "u".into(),
+        resource_version: "1".into(),
     };
-    Said::Object(version, object.clone())
+    Said::Object(version, object.into())
 }
 
 fn ingress(name: &str, secrets: &[&str]) -> Value {

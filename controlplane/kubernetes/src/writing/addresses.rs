@@ -9,7 +9,6 @@ use super::status::StatusAddress;
 use crate::access::ApiConnection;
 use crate::reply::{Failure, Page};
 use headgate_controlplane::model::ObjectName;
-use headgate_controlplane::source::ObjectText;
 
 /// Where the addresses are to be found. The flags of the same names mean what they mean for ingress-nginx.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,12 +166,11 @@ pub(crate) async fn serving_pods(
             .list(&ListParams::default().labels(&selector.join(",")))
             .map_err(|error| Failure::Invalid(error.to_string()))?;
         let client = connection.client().await;
-        let page: Page = client
+        let page: Page<Value> = client
             .request(request)
             .await
             .map_err(|error| Failure::of(&error))?;
-        let items = page.items.unwrap_or_default();
-        items.iter().map(ObjectText::value).collect()
+        page.items.unwrap_or_default()
     };
     pods.retain(is_ready);
     Ok(pods)

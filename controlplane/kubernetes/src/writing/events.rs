@@ -145,8 +145,8 @@ fn causes(id: &Id, outcome: &Outcome) -> Vec<Cause> {
     } = &**version;
     let cause = |reason, text: &str| Cause {
         id: id.clone(),
-        uid: uid.clone(),
-        resource_version: resource_version.clone(),
+        uid: uid.to_string(),
+        resource_version: resource_version.to_string(),
         reason,
         text: shortened(text),
     };

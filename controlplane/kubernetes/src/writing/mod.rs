@@ -47,6 +47,8 @@ const REMIND: Duration = Duration::from_secs(30);
 const BETWEEN: Duration = Duration::from_millis(5);
 /// What a clock of milliseconds and a server that hesitates have held up is made good as far as this.
 const ARREARS: Duration = Duration::from_millis(50);
+/// Outcomes at once after which there is reason to put together what is known of objects: a whole cluster's.
+const MANY: usize = 1_000;
 
 /// What to write, and as whom.
 #[derive(Clone, Debug)]
@@ -247,6 +249,7 @@ impl Writer {
     fn take(&mut self, mailbox: &Mailbox) {
         self.has_work = true;
         let outcomes = mailbox.take().map(|report| report.outcomes).unwrap_or_default();
+        let many = outcomes.len() >= MANY;
         for (id, (_, outcome)) in outcomes {
             match id.kind {
                 Kind::Ingress => self.ingresses.became(&id.name, &outcome.standing),
@@ -254,6 +257,10 @@ impl Writer {
                 _ => {}
             }
             self.events.became(&id, &outcome);
+        }
+        if many {
+            self.ingresses.pack();
+            self.services.pack();
         }
     }
 

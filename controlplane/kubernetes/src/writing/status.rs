@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use headgate_controlplane::feedback::{Outcome, Standing};
 use headgate_controlplane::model::ObjectName;
+use headgate_controlplane::pack::pack;
 
 /// Where clients connect: an element of `status.loadBalancer.ingress`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +85,12 @@ impl Statuses {
             said: Some(BTreeMap::new()),
             ..Self::default()
         }
+    }
+
+    /// Makes it take no more room than what it keeps.
+    pub(crate) fn pack(&mut self) {
+        pack(&mut self.there);
+        pack(&mut self.ours);
     }
 
     /// The API has this object, with these addresses in its status.

@@ -216,8 +216,8 @@ fn outcome(problems: &[&str], resource_version: &str) -> (Id, Outcome) {
     let id = Id::new(Kind::Ingress, name("a"));
     let version = Version {
         id: id.clone(),
-        uid: "uid-1".to_owned(),
-        resource_version: resource_version.to_owned(),
+        uid: "uid-1".into(),
+        resource_version: resource_version.into(),
     };
     let outcome = Outcome {
         standing: Standing::Partly,

@@ -26,6 +26,7 @@ use super::{Settings, Work};
 use crate::few::FewSet;
 use crate::model::Ingress;
 use crate::model::{ObjectName, Secret};
+use crate::pack::pack;
 use crate::problem::Problem;
 use certificates::Certificates;
 use classes::Classes;
@@ -119,6 +120,16 @@ impl Routing {
     /// When to settle again in any case, in seconds since 1970: a certificate begins or ends to be valid.
     pub(super) fn valid_until(&self) -> i64 {
         self.certificates.valid_until()
+    }
+
+    /// Makes it take no more room than what it keeps.
+    pub(super) fn pack(&mut self) {
+        pack(&mut self.served);
+        pack(&mut self.hosts);
+        pack(&mut self.upstreams);
+        pack(&mut self.by_service);
+        pack(&mut self.by_secret);
+        pack(&mut self.tls_hosts);
     }
 
     /// Brings the ledger up to date with all that was taken in.

@@ -1,5 +1,6 @@
 //! The lines for objects that are wrong, compared literally.
 
+mod faultless;
 mod forms;
 mod odd;
 

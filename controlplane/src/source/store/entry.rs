@@ -9,9 +9,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::model::config_map::WantedConfigMaps;
-use crate::model::parse::{ManifestIdentity, Parsed, identify, parse_keeping};
+use crate::model::parse::{ManifestIdentity, Parsed, identify, parse_faultless, parse_keeping};
 use crate::model::{ClusterPolicy, Id, Kind, NetworkPolicy, Object};
 use crate::problem::{Origin, Problem, Severity, Version};
+use crate::source::ObjectText;
 use crate::source::decode::{Document, Unreadable};
 
 /// A file as it was read last.
@@ -246,16 +247,23 @@ impl Definition {
     }
 
     /// Of an object of a cluster.
-    pub(super) fn of_object(id: &Id, mut value: Value, wanted: &WantedConfigMaps) -> Self {
+    pub(super) fn of_object(id: &Id, text: &ObjectText, wanted: &WantedConfigMaps) -> Self {
+        // Its API server has checked what the object may hold, and a newer one knows more fields than we do and fills them in
+        // by itself. Of a policy, one that is not known may forbid something.
+        let strict = matches!(id.kind, Kind::NetworkPolicy | Kind::ClusterNetworkPolicy);
+        if let Some(object) = parse_faultless(id, text.as_str(), strict) {
+            return Self {
+                object: Ok(Arc::new(object)),
+                remarks: None,
+            };
+        }
+        let mut value = text.value();
         if let Some(fields) = value.as_object_mut() {
             // The items of a list leave out what the list says for all of them.
             for (field, text) in [("apiVersion", id.kind.api_version()), ("kind", id.kind.as_str())] {
                 fields.entry(field).or_insert_with(|| text.into());
             }
         }
-        // Its API server has checked what the object may hold, and a newer one knows more fields than we do and fills them in
-        // by itself. Of a policy, one that is not known may forbid something.
-        let strict = matches!(id.kind, Kind::NetworkPolicy | Kind::ClusterNetworkPolicy);
         Self::read(id, &mut value, wanted, strict)
     }
 

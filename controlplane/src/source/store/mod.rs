@@ -14,6 +14,7 @@ use crate::feedback::Standing;
 use crate::few::FewSet;
 use crate::model::config_map::WantedConfigMaps;
 use crate::model::{Id, Kind, Model};
+use crate::pack::pack;
 use crate::problem::{Origin, Problem, Severity, Version};
 use entry::{Broken, Definition, Entry, Versioned};
 
@@ -112,6 +113,18 @@ impl Store {
         self.complete
     }
 
+    /// Makes it take no more room than its objects do.
+    pub fn pack(&mut self) {
+        pack(&mut self.objects);
+        self.model.pack();
+    }
+
+    /// All objects of which something was read.
+    pub fn ids(&self) -> impl Iterator<Item = &Id> {
+        let of_cluster = self.objects.keys().map(|versioned| &versioned.version().id);
+        of_cluster.chain(self.definers.keys())
+    }
+
     /// As [`Self::apply`]; gives the objects of the model that are others than before, or gone.
     pub fn update(&mut self, changes: impl IntoIterator<Item = impl Into<Change>>) -> BTreeSet<Id> {
         self.apply(changes).changed
@@ -172,7 +185,7 @@ impl Store {
             return;
         }
         self.withdraw_object(&id, touched);
-        let mut definition = Definition::of_object(&id, text.value(), &self.wanted);
+        let mut definition = Definition::of_object(&id, text, &self.wanted);
         // Of most pods the neighbour in the order of names is of the same Deployment.
         if let Some((_, neighbour)) = self.objects.range::<Id, _>(..&id).next_back() {
             definition.share(neighbour);
