@@ -23,6 +23,8 @@ pub(super) struct Answer {
     pub(super) state: State,
     /// Body, fields and trailers.
     pub(super) content: String,
+    /// Says what Headgate's own answers say (`docs/l7.md`): who answers, why, and the request's ID.
+    pub(super) is_headgates: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,7 @@ fn answer(bytes: &[u8], open: bool, to_head: bool) -> (Answer, &[u8]) {
         says_close: true,
         state,
         content: String::new(),
+        is_headgates: false,
     };
     if !bytes.starts_with(b"HTTP/1.") {
         return (of("headless", State::Garbage), bytes);
@@ -74,6 +77,7 @@ fn answer(bytes: &[u8], open: bool, to_head: bool) -> (Answer, &[u8]) {
         // An answer to HEAD beside other requests.
         || rest.starts_with(b"HTTP/1.");
     let length = value("content-length").and_then(|l| std::str::from_utf8(l).ok()?.parse().ok());
+    let before = rest;
     let (state, body, rest) = if empty {
         (State::Whole, String::new(), rest)
     } else if value("transfer-encoding").is_some() {
@@ -88,6 +92,7 @@ fn answer(bytes: &[u8], open: bool, to_head: bool) -> (Answer, &[u8]) {
     } else {
         (State::Whole, quoted("until close ", rest), &rest[rest.len()..])
     };
+    let is_headgates = is_headgates(&status, value, &before[..before.len() - rest.len()]);
     let told = fields
         .iter()
         .filter(|field| !USUAL.contains(&field.0.as_str()) && field.0 != FENCE_FIELD);
@@ -99,8 +104,23 @@ fn answer(bytes: &[u8], open: bool, to_head: bool) -> (Answer, &[u8]) {
         content: format!("{body}{}", told.collect::<String>())
             .trim_start()
             .to_owned(),
+        is_headgates,
     };
     (answer, rest)
+}
+
+/// A line with the status and the reason, a line with the ID; no text to HEAD.
+fn is_headgates<'f>(status: &str, value: impl Fn(&str) -> Option<&'f [u8]>, text: &[u8]) -> bool {
+    let id = String::from_utf8_lossy(value("x-request-id").unwrap_or_default());
+    let text = String::from_utf8_lossy(text);
+    let lines: Vec<&str> = text.lines().collect();
+    let tells = match lines.as_slice() {
+        [] => true,
+        [why, whose] => why.starts_with(&format!("{status} ")) && *whose == format!("request {id}"),
+        _ => false,
+    };
+    let plain = value("content-type").is_some_and(|kind| kind.starts_with(b"text/plain"));
+    tells && plain && !id.is_empty() && value("server") == Some(b"headgate") && value("date").is_some()
 }
 
 fn field(line: &[u8]) -> (String, &[u8]) {

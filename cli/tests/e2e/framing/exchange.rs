@@ -27,7 +27,12 @@ pub(super) struct Front {
     pub(super) name: &'static str,
     pub(super) address: SocketAddr,
     pub(super) pod: RecordingPod,
+    /// Bytes that client and pod send in one piece.
+    pub(super) piece: usize,
 }
+
+/// What Headgate is called among them.
+pub(super) const OURS: &str = "headgate";
 
 impl Front {
     /// Does what the row says, and tells what came of it.
@@ -39,14 +44,16 @@ impl Front {
     }
 
     fn act(&self, row: &Row, expected: &[Outcome]) -> io::Result<Outcome> {
-        self.pod.begin(Script::of(row));
+        self.pod.begin(Script::of(row, self.piece));
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PATIENCE))?;
         for act in &row.acts {
             // Whether the gateway takes all of it is seen in what it answers.
             let _ = match act {
-                Act::Send(bytes) => stream.write_all(bytes),
+                Act::Send(bytes) => bytes
+                    .chunks(self.piece)
+                    .try_for_each(|piece| stream.write_all(piece)),
                 Act::Wait => self.fence(QUIET_AS_EXPECTED).map(drop),
                 Act::End => stream.shutdown(Shutdown::Write),
             };
@@ -57,6 +64,7 @@ impl Front {
             bytes: Vec::new(),
             open: true,
             row,
+            is_ours: self.name == OURS,
         };
         let (mut outcome, mut quiet, mut since) = (None, 0, Instant::now());
         let mut harmed = false;
@@ -114,6 +122,7 @@ struct Listener<'r> {
     bytes: Vec<u8>,
     open: bool,
     row: &'r Row,
+    is_ours: bool,
 }
 
 impl Listener<'_> {
@@ -136,7 +145,7 @@ impl Listener<'_> {
         };
         Outcome {
             end: end.to_owned(),
-            answers: answers.iter().flat_map(words).collect(),
+            answers: answers.iter().flat_map(|answer| self.words(answer)).collect(),
             pod: if self.row.is_about_response() {
                 contents(&answers)
             } else {
@@ -144,21 +153,20 @@ impl Listener<'_> {
             },
         }
     }
-}
 
-/// How an answer is told.
-fn words(answer: &Answer) -> Vec<String> {
-    let state = match answer.state {
-        State::Whole => None,
-        State::Begun => Some("cut"),
-        State::Garbage => Some("garbage"),
-    };
-    let state = state.filter(|_| answer.status != "headless");
-    [Some(answer.status.as_str()), state]
-        .into_iter()
-        .flatten()
-        .map(str::to_owned)
-        .collect()
+    /// How an answer is told.
+    fn words(&self, answer: &Answer) -> Vec<String> {
+        let strange = self.is_ours && answer.status.as_str() >= "400" && !answer.is_headgates;
+        let state = match answer.state {
+            State::Whole if strange => Some("strange"),
+            State::Whole => None,
+            State::Begun => Some("cut"),
+            State::Garbage => Some("garbage"),
+        };
+        let state = state.filter(|_| answer.status != "headless");
+        let words = [Some(answer.status.as_str()), state];
+        words.into_iter().flatten().map(str::to_owned).collect()
+    }
 }
 
 /// What came of the pod's answers: errors are the gateway's own.

@@ -5,9 +5,9 @@ use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
 use anyhow::{Context, Result};
 use headgate_lab::{Gateway, Lab, Process, Shop, address, wait_until};
 
-use super::exchange::Front;
+use super::exchange::{Front, OURS};
 use super::pod::{HOST, RecordingPod};
-use crate::support::options_on_sockets;
+use crate::support::{options, options_on_sockets};
 
 const START: Duration = Duration::from_secs(20);
 const POD_PORT: u16 = 8080;
@@ -22,35 +22,51 @@ pub(super) struct Gateways {
 
 impl Gateways {
     pub(super) fn start(lab: &Lab) -> Result<Self> {
-        let pod = |n| SocketAddr::new(address::pod(n).0, POD_PORT);
         let peer = |port| SocketAddr::new(address::GATEWAY_V4.into(), port);
-        let front = |name, n, address| -> Result<Front> {
-            let pod = RecordingPod::listen(&lab.pods, pod(n))?;
-            Ok(Front { name, address, pod })
-        };
-        let fronts = [
-            front("headgate", 1, SocketAddr::new(Shop::INGRESS.0, 80))?,
-            front("nginx", 2, peer(8081))?,
-            front("haproxy", 3, peer(8082))?,
+        let (ours, _headgate) = headgate(lab, true)?;
+        let nginx_front = front(lab, "nginx", 2, peer(8081))?;
+        let haproxy_front = front(lab, "haproxy", 3, peer(8082))?;
+        let _peers = [
+            nginx(lab, nginx_front.address, pod(2))?,
+            haproxy(lab, haproxy_front.address, pod(3))?,
         ];
+        let fronts = [ours, nginx_front, haproxy_front];
         Ok(Self {
-            _headgate: headgate(lab, pod(1))?,
-            _peers: [
-                nginx(lab, fronts[1].address, pod(2))?,
-                haproxy(lab, fronts[2].address, pod(3))?,
-            ],
             fronts,
+            _peers,
+            _headgate,
         })
     }
 }
 
-fn headgate(lab: &Lab, pod: SocketAddr) -> Result<Gateway> {
+fn pod(n: u8) -> SocketAddr {
+    SocketAddr::new(address::pod(n).0, POD_PORT)
+}
+
+fn front(lab: &Lab, name: &'static str, n: u8, address: SocketAddr) -> Result<Front> {
+    let pod = RecordingPod::listen(&lab.pods, pod(n))?;
+    let piece = usize::MAX;
+    Ok(Front {
+        name,
+        address,
+        pod,
+        piece,
+    })
+}
+
+/// Headgate alone.
+pub(super) fn headgate(lab: &Lab, on_sockets: bool) -> Result<(Front, Gateway)> {
+    let front = front(lab, OURS, 1, SocketAddr::new(Shop::INGRESS.0, 80))?;
     let directory = lab.directory().join("manifests");
     fs::create_dir_all(&directory)?;
-    fs::write(directory.join("framing.yaml"), manifests(pod))?;
-    let mut options = options_on_sockets(lab, &directory);
+    fs::write(directory.join("framing.yaml"), manifests(pod(1)))?;
+    let mut options = if on_sockets {
+        options_on_sockets(lab, &directory)
+    } else {
+        options(&directory)
+    };
     options.arguments = ["--workers", "1"].map(str::to_owned).to_vec();
-    Gateway::start(lab, &options)
+    Ok((front, Gateway::start(lab, &options)?))
 }
 
 /// An Ingress for every host, in front of the pod.

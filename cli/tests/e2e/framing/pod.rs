@@ -51,13 +51,16 @@ pub(super) struct Script {
     bytes: Vec<u8>,
     /// Ends the connection after it.
     closes: bool,
+    /// Bytes that are sent in one piece.
+    piece: usize,
 }
 
 impl Script {
-    pub(super) fn of(row: &Row) -> Option<Self> {
+    pub(super) fn of(row: &Row, piece: usize) -> Option<Self> {
         row.is_about_response().then(|| Self {
             bytes: sent(&row.answer),
             closes: row.answer.contains(&Act::End),
+            piece,
         })
     }
 }
@@ -102,6 +105,8 @@ impl Drop for RecordingPod {
 
 /// Answers the requests of a connection until it ends, or brings what is no request.
 fn serve(stream: &TcpStream, with: &Mutex<Shared>) {
+    // Without it pieces wait for each other; a connection that is gone already ends below.
+    let _ = stream.set_nodelay(true);
     let mut reader = BufReader::new(stream);
     loop {
         let answer = match Request::read(&mut reader) {
@@ -123,7 +128,8 @@ fn serve(stream: &TcpStream, with: &Mutex<Shared>) {
             }
         };
         let mut writer = stream;
-        if writer.write_all(&answer.bytes).is_err() || answer.closes {
+        let mut pieces = answer.bytes.chunks(answer.piece);
+        if pieces.any(|piece| writer.write_all(piece).is_err()) || answer.closes {
             let _ = stream.shutdown(Shutdown::Both);
             return;
         }
@@ -136,6 +142,7 @@ impl Script {
         Self {
             bytes: text.into_bytes(),
             closes,
+            piece: usize::MAX,
         }
     }
 }
