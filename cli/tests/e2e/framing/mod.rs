@@ -9,18 +9,25 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use headgate_lab::Lab;
+use headgate_lab::{Gateway, Lab, wait_until};
 
 use crate::framing_table::{Outcome, REQUESTS, RESPONSES, Row, rows};
 use crate::support::lab;
+use exchange::Front;
 use gateways::{Gateways, headgate};
 
 /// Where it is set, the columns of the peers and `today` are written anew from what is seen.
 const RECORD: &str = "HEADGATE_RECORD";
 /// Where it is set, only rows with this in their name are tried.
 const ONLY: &str = "HEADGATE_ROWS";
+
+/// Bytes that are sent at once.
+const PIECES: [usize; 3] = [usize::MAX, 1, 7];
+/// For connections that end one after the other.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What each gateway did: Headgate, nginx, haproxy.
 type Seen = [Outcome; 3];
@@ -43,28 +50,70 @@ const BY_TIME: [&str; 2] = ["Expect and a body at once", "CR alone ends every li
 
 #[test]
 fn neither_cuts_nor_what_is_below_change_what_comes_of_a_row() {
-    let all = REQUESTS.into_iter().chain(RESPONSES);
-    let all: Vec<Row> = all.flat_map(|(_, text)| rows(text).unwrap()).collect();
+    let [requests, responses] = [&REQUESTS[..], &RESPONSES[..]].map(|pages| {
+        let rows = pages.iter().flat_map(|(_, text)| rows(text).unwrap());
+        let rows = rows.filter(|row| !BY_TIME.contains(&row.name.as_str()));
+        rows.collect::<Vec<Row>>()
+    });
     let mut wrong = Vec::new();
     for on_sockets in [true, false] {
         let Some((lab, _turn)) = lab() else { return };
-        let (mut front, _headgate) = headgate(&lab, on_sockets).expect("Headgate");
-        for piece in [usize::MAX, 1, 7] {
-            front.piece = piece;
-            for row in all.iter().filter(|row| !BY_TIME.contains(&row.name.as_str())) {
-                let expected = expected(row);
-                let seen = front.exchange(&lab.clients, row, expected);
-                if !expected.contains(&seen) {
-                    let below = if on_sockets { "sockets" } else { "packets" };
-                    wrong.push(format!(
-                        "{} on {below} in pieces of {piece}: not {}, but {seen}",
-                        row.name, expected[0]
-                    ));
-                }
+        let (mut front, gateway) = headgate(&lab, on_sockets).expect("Headgate");
+        let mut try_cut = |rows: &[Row]| {
+            for piece in PIECES {
+                front.piece = piece;
+                let below = if on_sockets { "sockets" } else { "packets" };
+                let here = |what| format!("on {below} in pieces of {piece}, {what}");
+                wrong.extend(rows.iter().filter_map(|row| differs(&front, &lab, row)).map(here));
             }
-        }
+        };
+        try_cut(&requests);
+        nobody_is_blamed(&gateway, &requests);
+        try_cut(&responses);
+        assert!(
+            counter(&gateway, "bad_responses") > 0,
+            "what pods do wrong is told"
+        );
+        nothing_is_left(&gateway);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What Headgate does otherwise than the row says.
+fn differs(front: &Front, lab: &Lab, row: &Row) -> Option<String> {
+    let expected = expected(row);
+    let seen = front.exchange(&lab.clients, row, expected);
+    let differs = !expected.contains(&seen);
+    differs.then(|| format!("{}: not {}, but {seen}", row.name, expected[0]))
+}
+
+/// After requests alone: what was wrong with them is the fault of no pod, and no error of the server's.
+fn nobody_is_blamed(gateway: &Gateway, requests: &[Row]) {
+    assert_eq!(counter(gateway, "bad_responses"), 0);
+    let of_server = |row: &&Row| {
+        expected(row)[0]
+            .answers
+            .iter()
+            .any(|status| status.starts_with('5'))
+    };
+    let told = requests.iter().filter(of_server).count() * PIECES.len();
+    assert_eq!(
+        counter(gateway, "requests/server_error"),
+        told as u64,
+        "501 where a coding is not understood"
+    );
+}
+
+fn counter(gateway: &Gateway, name: &str) -> u64 {
+    let pointer = format!("/workers/0/l7/counters/{name}");
+    gateway.count(&pointer).expect("a status")
+}
+
+fn nothing_is_left(gateway: &Gateway) {
+    for what in ["clients", "active", "upstream_busy"] {
+        let left = || gateway.count(&format!("/workers/0/l7/{what}")).expect("a status");
+        wait_until("all connections have ended", PATIENCE, || left() == 0).expect(what);
+    }
 }
 
 #[allow(
