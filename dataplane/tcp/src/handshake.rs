@@ -135,6 +135,14 @@ impl<T: Stamped> Expiring<T> {
         self.records.try_remove(place)
     }
 
+    /// Gives back the places of records that are gone.
+    pub(super) fn shrink(&mut self) {
+        self.records.shrink_to_fit();
+        for wait in &mut self.waits {
+            wait.order.shrink_to_fit();
+        }
+    }
+
     /// Adds a record, which begins to wait; returns its place, and the oldest record where there was no room.
     pub(super) fn put(&mut self, mut record: T, now: Nanos) -> (usize, Option<T>) {
         let evicted = self.is_full().then(|| self.first(0, None)).flatten();

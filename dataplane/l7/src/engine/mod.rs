@@ -21,6 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use slab::Slab;
 
@@ -36,6 +37,10 @@ use wheel::Wheel;
 /// How often the list of those who are ready is looked at again in a turn: what a client's request sets off is often ready at once.
 const ROUNDS: usize = 4;
 
+/// Places of clients that are not worth giving back, and how often the others are looked at.
+const LEAST_PLACES: usize = 1_024;
+const SHRINK: Duration = Duration::from_secs(2);
+
 /// The connections of clients.
 pub(crate) struct Engine {
     pub(crate) gateway: Rc<Gateway>,
@@ -45,6 +50,8 @@ pub(crate) struct Engine {
     /// Room for the lists of a turn.
     keys: Vec<usize>,
     due: Vec<(usize, u64)>,
+    /// When places were given back last.
+    shrunk: Nanos,
 }
 
 /// A client's place.
@@ -73,6 +80,7 @@ impl Engine {
             wheel: Wheel::default(),
             keys: Vec::new(),
             due: Vec::new(),
+            shrunk: Nanos(0),
         }
     }
 
@@ -131,6 +139,20 @@ impl Engine {
         }
         self.keys = keys;
         self.ready.stay_awake(false);
+        self.shrink(now);
+    }
+
+    /// Gives back the places of clients that have left, where few of many are left.
+    fn shrink(&mut self, now: Nanos) {
+        let (len, places) = (self.clients.len(), self.clients.capacity());
+        if places < LEAST_PLACES || len > places / 4 || now < self.shrunk.after(SHRINK) {
+            return;
+        }
+        self.shrunk = now;
+        self.clients.shrink_to_fit();
+        self.keys = Vec::new();
+        self.due = Vec::new();
+        self.wheel.shrink();
     }
 
     /// When [`turn`](Self::turn) has something to do, if nothing happens before.

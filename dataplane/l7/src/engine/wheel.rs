@@ -60,6 +60,11 @@ impl Wheel {
         }
     }
 
+    /// Gives back memory that no key lies in.
+    pub(crate) fn shrink(&mut self) {
+        self.slots.iter_mut().for_each(Vec::shrink_to_fit);
+    }
+
     /// When there is something to look at.
     pub(crate) fn next(&self) -> Option<Nanos> {
         self.next_tick().map(|tick| Nanos(tick << SHIFT))

@@ -36,6 +36,7 @@ impl Inner {
         self.config.record.events.add(TcpCount::SegmentsOut, sent);
         self.relieve();
         self.feed();
+        self.shrink();
     }
 
     /// Lets a connection send; returns whether there is room for more.

@@ -12,6 +12,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use slab::Slab;
 use tokio::sync::Notify;
@@ -29,6 +30,10 @@ use headgate_net::bucket::TokenBucket;
 use headgate_net::clock::Nanos;
 use headgate_net::hash::Keyed;
 use headgate_net::record::{TcpCount, TcpGauge};
+
+/// Places of connections that are not worth giving back, and how often the others are looked at.
+const LEAST_PLACES: usize = 1_024;
+const SHRINK: Duration = Duration::from_secs(2);
 
 /// What a key leads to.
 #[derive(Clone, Copy)]
@@ -61,6 +66,8 @@ pub(super) struct Inner {
     pub(super) starved: Vec<usize>,
     /// When memory was short last.
     relieved: Nanos,
+    /// When places were given back last.
+    shrunk: Nanos,
     /// What initial numbers are made of.
     secret: RandomState,
     /// Until when cookies may come back.
@@ -117,6 +124,7 @@ impl Inner {
             limits: config.limits(),
             starved: Vec::new(),
             relieved: Nanos(0),
+            shrunk: Nanos(0),
             secret: RandomState::new(),
             cookies: Nanos(0),
             ports: Ports::new(seeds.next(), seeds.next() as u32),
@@ -143,6 +151,21 @@ impl Inner {
         record.now.set_len(TcpGauge::SourcePortsUsed, used);
         record.now.set_len(TcpGauge::SourcePortsLimit, limit);
         record.events.set(TcpCount::RepliesDropped, self.replies.dropped);
+    }
+
+    /// Gives back the places of connections that are gone, where few of many are left.
+    pub(super) fn shrink(&mut self) {
+        let (len, places) = (self.connections.len(), self.connections.capacity());
+        if places < LEAST_PLACES || len > places / 4 || self.now < self.shrunk.after(SHRINK) {
+            return;
+        }
+        self.shrunk = self.now;
+        self.connections.shrink_to_fit();
+        self.time_wait.shrink();
+        self.half_open.shrink();
+        self.index.shrink_to(2 * self.index.len());
+        self.queue.shrink_to(LEAST_PLACES);
+        self.accepted.shrink_to(LEAST_PLACES);
     }
 
     /// As [`Stack::unfinished`](super::Stack::unfinished).

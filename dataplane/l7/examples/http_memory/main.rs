@@ -1,0 +1,64 @@
+//! Bytes that the L7 stage holds for each connection of a client, in memory, one thread:
+//!
+//! ```text
+//! cargo run --release -p headgate-l7 --example http_memory [CONNECTIONS]
+//! ```
+//!
+//! What the stage's own calls have allocated and not freed, of TCP, TLS and HTTP; clients and pods do not count. Each client has
+//! had an answer and waits; then all leave at once, and what is left half a minute later is told.
+#![allow(clippy::print_stdout)]
+
+#[path = "../shared/bed.rs"]
+mod bed;
+
+use std::alloc::System;
+use std::time::Duration;
+
+use bed::Bed;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+fn main() {
+    let count = std::env::args()
+        .nth(1)
+        .map_or(15_000, |count| count.parse().expect("a number"));
+    for tls in [false, true] {
+        let mut held = 0;
+        let mut bed = Bed::new();
+        let mut weigh = |work: &mut dyn FnMut()| {
+            let region = Region::new(ALLOCATOR);
+            work();
+            let change = region.change();
+            held += change.bytes_allocated as isize - change.bytes_deallocated as isize;
+        };
+        bed.connect(count, tls, &mut weigh);
+        for first in (0..count).step_by(32) {
+            bed.exchange(first..(first + 32).min(count), &mut weigh);
+        }
+        // Until the last answers are acknowledged.
+        for _ in 0..20 {
+            bed.now = bed.now.after(Duration::from_millis(50));
+            bed.turn(&mut weigh);
+        }
+        let idle = held;
+        let mut weigh = |work: &mut dyn FnMut()| {
+            let region = Region::new(ALLOCATOR);
+            work();
+            let change = region.change();
+            held += change.bytes_allocated as isize - change.bytes_deallocated as isize;
+        };
+        bed.connections.clear();
+        for _ in 0..40 {
+            bed.turn(&mut weigh);
+            bed.now = bed.now.after(Duration::from_secs(1));
+        }
+        let by = if tls { "TLS" } else { "plain" };
+        println!(
+            "{count} idle connections, {by}: {:.2} KiB each; after they have left: {:.2}",
+            idle as f64 / count as f64 / 1024.0,
+            held as f64 / count as f64 / 1024.0
+        );
+    }
+}
