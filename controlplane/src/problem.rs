@@ -179,16 +179,68 @@ impl News {
         all.filter_map(|problem| problem.object.as_ref())
     }
 
-    /// One log line for each.
+    /// One log line for each; one for all that say the same, where these are more than a few.
     pub fn log(&self) {
-        for problem in &self.new {
-            match problem.severity {
-                Severity::Error => tracing::error!("{problem}"),
-                Severity::Warning => tracing::warn!("{problem}"),
+        for (severity, line) in lines(&self.new) {
+            match severity {
+                Severity::Error => tracing::error!("{line}"),
+                Severity::Warning => tracing::warn!("{line}"),
             }
         }
-        for problem in &self.mended {
-            tracing::info!("no longer: {problem}");
+        for (_, line) in lines(&self.mended) {
+            tracing::info!("no longer: {line}");
         }
     }
 }
+
+/// So many objects are named of those that have one cause.
+const NAMED: usize = 3;
+
+/// A cause that came or went for thousands of objects is one line, in the place of the first.
+fn lines(problems: &[Problem]) -> Vec<(Severity, String)> {
+    let mut alike: BTreeMap<_, Vec<&Problem>> = BTreeMap::new();
+    for problem in problems {
+        let cause = (problem.severity, problem.text.as_str());
+        alike.entry(cause).or_default().push(problem);
+    }
+    let mut lines = Vec::new();
+    for problem in problems {
+        let Some(all) = alike.get(&(problem.severity, problem.text.as_str())) else {
+            continue;
+        };
+        if all.len() > NAMED {
+            lines.push((problem.severity, together(all)));
+            // Nothing is left for those after the first.
+            alike.remove(&(problem.severity, problem.text.as_str()));
+        } else {
+            lines.push((problem.severity, problem.to_string()));
+        }
+    }
+    lines
+}
+
+/// `OBJECT, OBJECT, OBJECT and COUNT others: TEXT`.
+fn together(problems: &[&Problem]) -> String {
+    let named = problems[..NAMED].iter().map(|problem| {
+        let unsaid = Problem {
+            text: String::new(),
+            ..(*problem).clone()
+        };
+        unsaid.to_string().trim_end_matches([':', ' ']).to_owned()
+    });
+    let one = Problem {
+        origin: None,
+        object: None,
+        ..problems[0].clone()
+    };
+    let (named, others) = (named.collect::<Vec<_>>().join(", "), problems.len() - NAMED);
+    let others = if others == 1 {
+        "1 other".to_owned()
+    } else {
+        format!("{others} others")
+    };
+    format!("{named} and {others}: {one}")
+}
+
+#[cfg(test)]
+mod tests;
