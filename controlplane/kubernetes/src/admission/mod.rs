@@ -7,6 +7,7 @@
 //! of it.
 
 mod files;
+mod guests;
 mod keeper;
 mod pair;
 mod review;

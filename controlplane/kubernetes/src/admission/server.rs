@@ -15,13 +15,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use super::guests::{Guest, Guests, Standing};
 use super::reviewer::Reviewer;
 
-/// At one time; others wait for these to end.
+/// At one time; then those that have said least make place for new ones.
 const CONNECTIONS: usize = 128;
 /// Requests of one connection at one time.
 const STREAMS: u32 = 16;
@@ -41,35 +41,39 @@ pub(super) async fn serve(listener: StdListener, tls: Arc<ServerConfig>, reviewe
     let Ok(listener) = TcpListener::from_std(listener) else {
         return;
     };
-    let (acceptor, room) = (TlsAcceptor::from(tls), Arc::new(Semaphore::new(CONNECTIONS)));
+    let (acceptor, guests) = (TlsAcceptor::from(tls), Guests::new(CONNECTIONS));
     loop {
-        let Ok(permit) = room.clone().acquire_owned().await else {
-            return;
-        };
         let Ok((stream, _)) = listener.accept().await else {
             // No descriptor is left, say.
             sleep(Duration::from_millis(100)).await;
             continue;
         };
         let (acceptor, reviewer) = (acceptor.clone(), reviewer.clone());
-        tokio::spawn(async move {
-            connection(stream, &acceptor, &reviewer).await;
-            drop(permit);
-        });
+        guests.admit(async move |guest| connection(stream, &acceptor, &reviewer, &guest).await);
     }
 }
 
 /// A client that goes away, or makes no sense, is no event.
-async fn connection(stream: TcpStream, acceptor: &TlsAcceptor, reviewer: &Arc<Reviewer>) {
-    let stream = match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+async fn connection(stream: TcpStream, acceptor: &TlsAcceptor, reviewer: &Arc<Reviewer>, guest: &Arc<Guest>) {
+    let shaken = async {
+        // Readiness alone may be a mistake.
+        stream.peek(&mut [0]).await?;
+        guest.has(Standing::Spoken);
+        acceptor.accept(stream).await
+    };
+    let stream = match timeout(HANDSHAKE, shaken).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!("admission webhook: {error}"),
         Err(_) => return,
     };
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let answer = service_fn(|request: Request<Incoming>| {
-        let reviewer = reviewer.clone();
-        async move { Ok::<Response<Full<Bytes>>, Infallible>(reviewer.respond(request).await) }
+        let (reviewer, busy) = (reviewer.clone(), guest.begins());
+        async move {
+            let answer = reviewer.respond(request).await;
+            drop(busy);
+            Ok::<Response<Full<Bytes>>, Infallible>(answer)
+        }
     });
     let stream = TokioIo::new(stream);
     if is_http2 {

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Request;
@@ -162,6 +163,38 @@ fn what_cannot_be_understood_is_allowed() {
     ours["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     let allowed = ask(json!({"uid": "u", "operation": "UPDATE", "object": ours}));
     assert_eq!(allowed["allowed"], true, "{allowed}");
+    followed.end();
+}
+
+/// Whoever holds as many connections as there may be keeps nobody out, neither in silence nor after a handshake.
+#[test]
+fn silent_connections_make_place_for_who_asks() {
+    let (mut followed, address) = answered("Fail", OFTEN);
+    let authority = kept(&followed.server, "ca.crt").expect("an authority");
+    let ask = || {
+        let begun = Instant::now();
+        let body = review(&json!({"uid": "u", "operation": "DELETE"}));
+        let told = post(address, &authority, "application/json", &body);
+        assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
+        // They may be silent for 5 s.
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    };
+    let open = || TcpStream::connect(address).expect("a connection");
+    let mut silent: Vec<TcpStream> = (0..128).map(|_| open()).collect();
+    ask();
+    let mut first = silent.remove(0);
+    first.set_read_timeout(Some(Duration::from_secs(4))).expect("set");
+    let end = first.read(&mut [0]);
+    assert!(matches!(end, Ok(0)), "the oldest has made place: {end:?}");
+    let shaken = |_| {
+        let mut session = ClientConnection::new(tls(&authority, &[]), name()).expect("a session");
+        let mut stream = open();
+        session.complete_io(&mut stream).expect("a handshake");
+        stream
+    };
+    let shaken: Vec<TcpStream> = (0..128).map(shaken).collect();
+    ask();
+    drop((silent, shaken));
     followed.end();
 }
 
