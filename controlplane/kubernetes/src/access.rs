@@ -8,13 +8,17 @@ use http::header::{HeaderValue, USER_AGENT};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use kube::client::{Body, ConfigExt};
-use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::client::{Body, ClientBuilder, ConfigExt};
+use kube::config::{AuthInfo, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+use secrecy::ExposeSecret;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tower::ServiceBuilder;
+use tower::util::MapRequestLayer;
+
+use super::token::{TokenFile, TokenFileError, UnusableToken, bearer};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -59,6 +63,23 @@ pub enum AccessError {
     /// Certificates, a key, an exec plugin.
     #[error("cannot use the credentials: {}", chain(.0))]
     Client(#[from] Box<kube::Error>),
+    /// A token that is written in the kubeconfig.
+    #[error("the token of the kubeconfig {0}")]
+    Token(#[from] UnusableToken),
+    /// A token in a file.
+    #[error("{}: {source}", .path.display())]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: TokenFileError,
+    },
+    /// What makes headers of the credentials gives up on them: nothing else has not been looked at.
+    #[error(
+        "cannot use the credentials: the token that the plugin of the kubeconfig gives has a line break or a control \
+         character in it, which no header can carry"
+    )]
+    GivenToken,
     /// `tls-server-name` of a kubeconfig.
     #[error("tls-server-name \"{0}\" is not a name")]
     ServerName(String),
@@ -96,7 +117,10 @@ impl Access {
         // An exec plugin is waited for; the watches go on meanwhile.
         tokio::task::spawn_blocking(move || client(config))
             .await
-            .map_err(|_| AccessError::CutOff)?
+            .map_err(|error| match error.is_panic() {
+                true => AccessError::GivenToken,
+                false => AccessError::CutOff,
+            })?
     }
 
     async fn config(&self) -> Result<Config, AccessError> {
@@ -124,9 +148,15 @@ impl Access {
 }
 
 /// All requests share a connection of HTTP/2, where the server has it.
-fn client(config: Config) -> Result<Client, AccessError> {
+fn client(mut config: Config) -> Result<Client, AccessError> {
+    let token_file = tokens(&mut config.auth_info)?;
+    let token = token_file.map(|file| MapRequestLayer::new(move |request| file.sign(request)));
     if config.proxy_url.is_some() {
-        return Ok(Client::try_from(config).map_err(Box::new)?);
+        let builder = ClientBuilder::try_from(config).map_err(Box::new)?;
+        return Ok(match token {
+            Some(token) => builder.with_layer(&token).build(),
+            None => builder.build(),
+        });
     }
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -150,11 +180,33 @@ fn client(config: Config) -> Result<Client, AccessError> {
         .build(https.enable_all_versions().wrap_connector(tcp));
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
+        .option_layer(token)
         .option_layer(config.auth_layer().map_err(Box::new)?)
         .layer(config.extra_headers_layer().map_err(Box::new)?)
         .map_err(tower::BoxError::from)
         .service(http);
     Ok(Client::new(service, config.default_namespace))
+}
+
+/// Looks at the tokens that are written down, of which the client's library takes every byte for a part. A file, if there is
+/// one, is taken out: it is read here.
+fn tokens(user: &mut AuthInfo) -> Result<Option<TokenFile>, AccessError> {
+    if let Some(token) = &user.token {
+        let text = token.expose_secret().trim().to_owned();
+        bearer(&text)?;
+        user.token = Some(text.into());
+    }
+    // In the library's order.
+    let other = user.auth_provider.is_some()
+        || (user.username.is_some() && user.password.is_some())
+        || user.token.is_some();
+    let Some(path) = user.token_file.take_if(|_| !other).map(PathBuf::from) else {
+        return Ok(None);
+    };
+    user.exec = None;
+    let file = TokenFile::open(&path, std::time::Instant::now());
+    file.map(Some)
+        .map_err(|source| AccessError::TokenFile { path, source })
 }
 
 /// A client that is made anew when the server does not know it any more: a kubeconfig's token or certificate may have

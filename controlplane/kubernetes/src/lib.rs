@@ -19,6 +19,7 @@ mod run;
 mod source;
 #[cfg(test)]
 mod tests;
+mod token;
 mod troubles;
 mod writing;
 

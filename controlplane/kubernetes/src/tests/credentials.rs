@@ -114,6 +114,66 @@ fn with_plugin(script: &str, directory: &std::path::Path, server: &headgate_apis
     kubeconfig.to_string()
 }
 
+/// A kubeconfig whose user is this.
+fn with_user(
+    user: &Value,
+    directory: &std::path::Path,
+    server: &headgate_apiserver::ApiServer,
+) -> std::path::PathBuf {
+    let mut kubeconfig: Value = serde_json::from_str(&server.kubeconfig_with("x")).expect("a kubeconfig");
+    kubeconfig["users"][0]["user"] = user.clone();
+    let path = directory.join("kubeconfig");
+    std::fs::write(&path, kubeconfig.to_string()).expect("written");
+    path
+}
+
+/// As editors leave it, and `kubectl` reads it.
+#[test]
+fn a_token_may_end_with_its_line() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("token"), "admin-token\n").expect("written");
+    for user in [json!({"tokenFile": "token"}), json!({"token": "admin-token\n"})] {
+        let server = server();
+        let text = std::fs::read_to_string(with_user(&user, directory.path(), &server)).expect("read");
+        let mut bed = Bed::with(server, QUICK, |options| {
+            let crate::Access::Kubeconfig { path, .. } = &options.access else {
+                unreachable!("the bed has a kubeconfig")
+            };
+            let beside = path.with_file_name("token");
+            std::fs::copy(directory.path().join("token"), beside).expect("copied");
+            std::fs::write(path, &text).expect("written");
+        });
+        bed.until_complete();
+    }
+}
+
+#[test]
+fn a_token_with_a_line_break_in_it_is_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = server();
+    let file = directory.path().join("token");
+    std::fs::write(&file, "admin-\ntoken\n").expect("written");
+    let credential = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "a\nb"},
+    });
+    let script = format!("#!/bin/sh\ncat <<'END'\n{credential}\nEND\n");
+    let plugin = directory.path().join("plugin");
+    std::fs::write(&plugin, script).expect("written");
+    std::fs::set_permissions(&plugin, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    let exec = json!({"apiVersion": "client.authentication.k8s.io/v1", "command": plugin, "interactiveMode": "Never"});
+    for (user, expected) in [
+        (json!({"token": "admin-\ntoken"}), "the token of the kubeconfig has a line break in it, at byte 6, which no header can carry".to_owned()),
+        (json!({"tokenFile": file}), format!("{}: holds a token that has a line break in it, at byte 6, which no header can carry", file.display())),
+        (json!({"exec": exec}), "cannot use the credentials: the token that the plugin of the kubeconfig gives has a line break or a control character in it, which no header can carry".to_owned()),
+    ] {
+        let kubeconfig = with_user(&user, directory.path(), &server);
+        let Err(error) = Kubernetes::patiently(options(&kubeconfig), QUICK) else {
+            panic!("{user} will do");
+        };
+        assert_eq!(error.to_string(), format!("the Kubernetes API: {expected}"));
+    }
+}
+
 /// A script that waits until a file is there, and goes on with what is said of it.
 fn waiting(file: &std::path::Path, then: &str) -> String {
     format!(
