@@ -25,12 +25,12 @@ pub(super) struct Guests {
 
 #[derive(Default)]
 struct Present {
-    by_number: BTreeMap<u64, State>,
+    by_number: BTreeMap<u64, Visit>,
     /// Of comings, requests and their ends: later ones have greater numbers.
     clock: u64,
 }
 
-struct State {
+struct Visit {
     task: AbortHandle,
     standing: Standing,
     /// When it came, or a request of its ended.
@@ -72,13 +72,13 @@ impl Guests {
         };
         // It finds itself present: that is locked until then.
         let task = tokio::spawn(serve(Arc::new(guest))).abort_handle();
-        let state = State {
+        let visit = Visit {
             task,
             standing: Standing::Silent,
             since: number,
             busy: 0,
         };
-        present.by_number.insert(number, state);
+        present.by_number.insert(number, visit);
     }
 
     fn present(&self) -> MutexGuard<'_, Present> {
@@ -94,13 +94,13 @@ impl Present {
 
     /// Ends the one that is missed least.
     fn dismiss(&mut self) -> bool {
-        let waiting = self.by_number.iter().filter(|(_, state)| state.busy == 0);
-        let least = waiting.min_by_key(|(_, state)| (state.standing, state.since));
+        let waiting = self.by_number.iter().filter(|(_, visit)| visit.busy == 0);
+        let least = waiting.min_by_key(|(_, visit)| (visit.standing, visit.since));
         let Some(number) = least.map(|(number, _)| *number) else {
             return false;
         };
-        if let Some(state) = self.by_number.remove(&number) {
-            state.task.abort();
+        if let Some(visit) = self.by_number.remove(&number) {
+            visit.task.abort();
         }
         true
     }
@@ -109,8 +109,8 @@ impl Present {
 impl Guest {
     /// It has gone so far.
     pub(super) fn has(&self, standing: Standing) {
-        if let Some(state) = self.guests.present().by_number.get_mut(&self.number) {
-            state.standing = state.standing.max(standing);
+        if let Some(visit) = self.guests.present().by_number.get_mut(&self.number) {
+            visit.standing = visit.standing.max(standing);
         }
     }
 
@@ -124,9 +124,9 @@ impl Guest {
     fn busy(&self, more: usize, less: usize) {
         let mut present = self.guests.present();
         let now = present.tick();
-        if let Some(state) = present.by_number.get_mut(&self.number) {
-            state.busy = state.busy + more - less;
-            state.since = now;
+        if let Some(visit) = present.by_number.get_mut(&self.number) {
+            visit.busy = visit.busy + more - less;
+            visit.since = now;
         }
     }
 }
