@@ -21,6 +21,9 @@ use crate::support::{lab, options, options_on_sockets, program};
 const SOON: Duration = Duration::from_secs(10);
 const PORT: u16 = 8080;
 
+/// A part of the network that other nodes reach this one by, over the overlay.
+const OF_THE_NODE: &str = "10.245.1.224/27";
+
 /// How a pod is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -38,6 +41,8 @@ enum Ports {
     All,
     /// None of them is.
     None,
+    /// None of them is, and the node's network has an address for what Services send to pods.
+    NoneButRouted,
     /// There are no ports: the kernel's sockets.
     Sockets,
 }
@@ -197,6 +202,10 @@ fn vxlan(lab: &Lab) {
         let entry = ["fdb", "append", &mac(other), "dev", "flannel.1", "dst", remote];
         namespace.run_ok("bridge", &entry).unwrap();
     }
+    // As a node of a cluster does.
+    lab.gateway
+        .run_ok("sysctl", &["-qw", "net.ipv4.ip_forward=1"])
+        .unwrap();
     // What its sender leaves without a checksum leaves Headgate without one.
     lab.pods
         .run_ok("ethtool", &["-K", "flannel.1", "tx", "off"])
@@ -251,8 +260,11 @@ impl Bed {
         fs::write(manifests.join("all.json"), text).unwrap();
         let mut options = match ports {
             Ports::Sockets => options_on_sockets(&lab, &manifests),
-            Ports::All | Ports::None => options(&manifests),
+            Ports::All | Ports::None | Ports::NoneButRouted => options(&manifests),
         };
+        if ports == Ports::NoneButRouted {
+            options.arguments = vec![format!("--tap-networks={OF_THE_NODE}")];
+        }
         if ports == Ports::All {
             let devices = ways.iter().map(|way| way.device().to_owned());
             options.ports.extend(devices);
@@ -306,12 +318,13 @@ impl Bed {
         match self.ports {
             Ports::All => self.check_service(way),
             // The other node has no route back to what only this node knows.
-            Ports::None if way != Way::Vxlan => {
+            Ports::None if way == Way::Vxlan => {}
+            Ports::None | Ports::NoneButRouted => {
                 let before = self.answers();
                 self.check_service(way);
                 assert!(self.answers() > before, "{way:?}: they came by the kernel");
             }
-            Ports::None | Ports::Sockets => {}
+            Ports::Sockets => {}
         }
     }
 
@@ -395,4 +408,13 @@ fn pods_whose_devices_are_no_ports_are_reached_by_the_kernel_and_policies_hold()
     for way in Way::ALL {
         bed.check(way);
     }
+}
+
+/// Other nodes have a route to the pods' network of this one: from there they are reached by Services, too.
+#[test]
+fn pods_of_other_nodes_are_reached_by_services_from_the_network_of_this_node() {
+    let Some(bed) = Bed::make(&[Way::Vxlan], Ports::NoneButRouted) else {
+        return;
+    };
+    bed.check(Way::Vxlan);
 }
