@@ -142,6 +142,7 @@ fn config() -> Result<WorkerConfig> {
         },
         l7_buffer: 65_536,
         l7_memory: 16 << 20,
+        l7_limits: headgate_l7::Limits::default(),
         l7_mtu: 1_500,
         kernel: Arc::new(Nowhere),
         idle: Idle::Sleep,

@@ -20,6 +20,9 @@ pub struct Limits {
     pub body: Duration,
     /// How long a client may take nothing of what is there for it.
     pub write: Duration,
+    /// Bytes a second that a client takes at least of what is there for it, and sends at least of a body whose length it has
+    /// told, over each minute; 0 for no limit.
+    pub rate: u64,
     /// How long an unused connection to a pod is kept.
     pub idle: Duration,
     /// Unused connections to one endpoint that are kept.
@@ -41,6 +44,7 @@ impl Default for Limits {
             read: Duration::from_secs(60),
             body: Duration::from_secs(60),
             write: Duration::from_secs(60),
+            rate: 256,
             idle: Duration::from_secs(30),
             max_idle: 320,
             max_idle_in_all: usize::MAX,

@@ -10,6 +10,7 @@ mod framing;
 mod log;
 mod parts;
 mod redirects;
+mod slow;
 mod streams;
 mod tls;
 mod version_1;

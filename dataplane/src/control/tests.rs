@@ -150,6 +150,7 @@ fn config(id: u8, umem: &'static Umem) -> WorkerConfig {
         },
         l7_buffer: 65536,
         l7_memory: 16 << 20,
+        l7_limits: headgate_l7::Limits::default(),
         l7_mtu: 1500,
         kernel: Arc::new(Nowhere),
         idle: Idle::Sleep,

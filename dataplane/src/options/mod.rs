@@ -157,6 +157,11 @@ pub struct Options {
     /// Memory of each core for data of terminated TCP connections that is under way, in bytes; near its end windows shrink
     #[arg(long, value_name = "BYTES", default_value_t = 256 << 20, value_parser = values::l7_memory)]
     pub l7_memory: u32,
+
+    /// Bytes a second that a client of HTTP takes at least of what is there for it, and sends at least of a body whose length it
+    /// has told, over each minute; 0 for no limit
+    #[arg(long, value_name = "BYTES", default_value_t = 256)]
+    pub l7_min_rate: u32,
 }
 
 /// `--mode`.

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use headgate_l7::{DescriptorShare, HttpConfig, Limits};
+use headgate_l7::{DescriptorShare, HttpConfig};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 
 use super::drain::{DrainTimes, until_the_end};
 use super::report::{self, Reports};
-use super::{Asks, RunError, flow_log, serve_status, start_flow_log, thread_that_ended};
+use super::{Asks, RunError, flow_log, limits, serve_status, start_flow_log, thread_that_ended};
 use crate::control::{Applier, Control, Listeners, SHARES};
 use crate::host::RunDir;
 use crate::options::{KERNEL, Options};
@@ -75,7 +75,7 @@ impl Dataplane {
             id: WorkerId(id),
             core: *core,
             http: HttpConfig {
-                limits: Limits::default(),
+                limits: limits(options),
                 recorder: Recorder::new(Arc::clone(&log), WorkerId(id)),
                 record: Arc::clone(&shared.records[usize::from(id)].l7),
             },

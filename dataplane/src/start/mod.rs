@@ -14,6 +14,14 @@ mod packets;
 mod packets;
 mod report;
 
+/// Timeouts and limits of HTTP.
+fn limits(options: &Options) -> Limits {
+    Limits {
+        rate: u64::from(options.l7_min_rate),
+        ..Limits::default()
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -22,6 +30,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use headgate_l7::Limits;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 

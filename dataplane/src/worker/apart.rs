@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use headgate_l7::Limits;
 use headgate_xsk::{Frame, Umem};
 
 use super::exit::{Exit, Outlet};
@@ -51,6 +52,8 @@ pub struct StageThreadConfig {
     pub buffer: usize,
     /// Bytes of memory for data of connections.
     pub memory: usize,
+    /// Timeouts and limits of HTTP.
+    pub limits: Limits,
     /// The largest IP packet that it sends.
     pub mtu: usize,
     /// The host's stack.
@@ -100,6 +103,7 @@ impl ApartStage {
             established: config.established,
             buffer: config.buffer,
             memory: config.memory,
+            limits: config.limits,
             mtu: config.mtu,
         };
         let outboxes = Outboxes {

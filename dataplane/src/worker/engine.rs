@@ -343,6 +343,7 @@ fn place(config: &WorkerConfig, shared: &Arc<Shared>) -> StagePlace {
                 established: pipeline.established,
                 buffer: config.l7_buffer,
                 memory: config.l7_memory,
+                limits: config.l7_limits.clone(),
                 mtu: config.l7_mtu,
             };
             StagePlace::Here(Box::new(Terminator::new(terminator, shared)))

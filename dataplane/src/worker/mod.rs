@@ -37,6 +37,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use headgate_l7::Limits;
 use headgate_xsk::Umem;
 
 pub use apart::{StageThreadConfig, start_stage};
@@ -73,6 +74,8 @@ pub struct WorkerConfig {
     pub l7_buffer: usize,
     /// Bytes of memory for data of terminated connections.
     pub l7_memory: usize,
+    /// Timeouts and limits of HTTP.
+    pub l7_limits: Limits,
     /// The largest IP packet that the L7 stage sends.
     pub l7_mtu: usize,
     /// The host's stack.

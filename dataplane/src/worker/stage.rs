@@ -12,7 +12,7 @@ use super::Shared;
 use super::in_force::InForce;
 use crate::config::Tables;
 use crate::options::EstablishedFlows;
-use headgate_l7::{ByKernel, Stage, StageConfig};
+use headgate_l7::{ByKernel, Limits, Stage, StageConfig};
 use headgate_net::clock::Nanos;
 use headgate_net::fib::{Fib, Lookup};
 use headgate_net::flow::{SourcePortOwner, SourcePorts};
@@ -41,6 +41,8 @@ pub(super) struct TerminatorConfig {
     pub(super) memory: usize,
     /// The largest IP packet that it sends.
     pub(super) mtu: usize,
+    /// Timeouts and limits of HTTP.
+    pub(super) limits: Limits,
 }
 
 /// The stage, and what joins it to its thread.
@@ -69,6 +71,7 @@ impl Terminator {
             ..StackConfig::new(config.source_ports.slice(SourcePortOwner::L7(config.id)), source)
         };
         let stage = Stage::new(StageConfig {
+            limits: config.limits,
             recorder: config.recorder,
             record: config.record,
             by_kernel,

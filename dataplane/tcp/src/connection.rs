@@ -36,8 +36,8 @@ pub(super) struct Linger {
     pub(super) until: Nanos,
     /// What was left to send when `until` was set.
     pub(super) left: usize,
-    /// How much more data of the peer is read and thrown away before the connection is reset.
-    pub(super) discard: usize,
+    /// Until when a peer that still sends is listened to, at the latest.
+    pub(super) last: Nanos,
 }
 
 impl Connection {

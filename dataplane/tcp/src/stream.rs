@@ -14,9 +14,9 @@ use super::connection::{Connection, Linger};
 use super::engine::{ConnectionEnd, TcpState};
 use super::stack::Inner;
 
-/// How much of a peer's data is thrown away after its stream was dropped, before the connection is reset. Enough for
-/// a client to finish what it was sending and to read our answer instead of a reset.
-const DISCARD: usize = 1 << 20;
+/// How many times as long as a silent peer one is listened to that still sends after its stream was dropped, before the
+/// connection is reset: a client finishes what it was sending, and reads our answer instead of a reset.
+pub(super) const LISTENED: u32 = 3;
 
 /// A connection. Dropping it sends what was written and closes it in order; what the peer still sends is thrown away.
 pub struct TcpStream {
@@ -107,6 +107,12 @@ impl TcpStream {
         };
         poll_fn(peek).await.ok()?;
         first
+    }
+
+    /// Bytes that were written and the peer has not acknowledged.
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
+        self.shared.inner.borrow().connections[self.id].tcb.left_to_send()
     }
 
     /// Resets the connection; the peer sees that what it got is not everything.
@@ -267,7 +273,7 @@ impl Inner {
         self.connections[id].linger = Some(Linger {
             until,
             left,
-            discard: DISCARD,
+            last: self.now.after(self.config.linger * LISTENED),
         });
         self.settle(id);
         if self.connections.contains(id) {

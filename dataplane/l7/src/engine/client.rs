@@ -4,6 +4,7 @@ use std::io;
 use std::task::Poll;
 
 use super::Turn;
+use super::pace::Pace;
 use crate::buffer::Buffer;
 use crate::gateway::{ClientConnection, Gateway};
 use crate::headers;
@@ -24,11 +25,31 @@ pub(super) struct Client {
     pub(super) ended: bool,
     /// When the client is given up, or what it waits for.
     pub(super) deadline: Nanos,
-    /// When the client last took something.
+    /// When the client last took something, and how much it has taken and been sent in all.
     pub(super) taken: Nanos,
+    acknowledged: u64,
+    sent: u64,
+    /// While something waits for it.
+    pace: Option<Pace>,
 }
 
 impl Client {
+    pub(super) fn new(gateway: &Gateway, wire: Wire, who: headers::Client, deadline: Nanos) -> Self {
+        Self {
+            wire,
+            inbox: Buffer::default(),
+            outbox: Buffer::default(),
+            peer: ClientConnection::new(who),
+            came: gateway.phase.get(),
+            ended: false,
+            deadline,
+            taken: gateway.net.now(),
+            acknowledged: 0,
+            sent: 0,
+            pace: None,
+        }
+    }
+
     /// Who it is.
     pub(super) fn who(&self) -> &headers::Client {
         &self.peer.client
@@ -46,8 +67,28 @@ impl Client {
         let flushed = self.wire.flush(turn.cx, &mut self.outbox);
         if self.outbox.len() < before {
             self.taken = turn.now;
+            self.sent += (before - self.outbox.len()) as u64;
         }
         flushed
+    }
+
+    /// Something waits for the client to take it: until when? `None` where that was too long, or what it took too little.
+    pub(super) fn patience(&mut self, turn: &Turn<'_, '_>) -> Option<Nanos> {
+        let limits = &turn.gateway.limits;
+        // What lies in its connection is not taken yet.
+        let acknowledged = self.sent.saturating_sub(self.wire.unacknowledged() as u64);
+        if acknowledged > self.acknowledged {
+            (self.acknowledged, self.taken) = (acknowledged, turn.now);
+        }
+        let pace = self.pace.get_or_insert(Pace::new(turn.now, self.acknowledged));
+        let paced = pace.check(turn.now, self.acknowledged, limits.rate)?;
+        let deadline = self.taken.after(limits.write).min(paced);
+        (turn.now < deadline).then_some(deadline)
+    }
+
+    /// Nothing waits for the client.
+    pub(super) fn has_everything(&mut self) {
+        self.pace = None;
     }
 
     /// Gives back memory that nothing lies in.

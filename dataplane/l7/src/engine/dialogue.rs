@@ -9,8 +9,8 @@ use super::Turn;
 use super::client::Client;
 use super::exchange::{Ended, Exchange};
 use super::tunnel::Tunnel;
-use crate::buffer::{Buffer, ROOM};
-use crate::gateway::{ClientConnection, Gateway};
+use crate::buffer::ROOM;
+use crate::gateway::Gateway;
 use crate::h1::body::BodyReader;
 use crate::h1::request::Expectation;
 use crate::h1::{Framing, MAX_HEAD, MAX_HEADERS, RefusedRequest, request};
@@ -83,21 +83,13 @@ impl Dialogue {
         } else {
             gateway.limits.header
         };
+        let wire = if tls {
+            Wire::tls(stream)
+        } else {
+            Wire::plain(stream)
+        };
         Self {
-            client: Client {
-                wire: if tls {
-                    Wire::tls(stream)
-                } else {
-                    Wire::plain(stream)
-                },
-                inbox: Buffer::default(),
-                outbox: Buffer::default(),
-                peer: ClientConnection::new(client),
-                came: gateway.phase.get(),
-                ended: false,
-                deadline: now.after(patience),
-                taken: now,
-            },
+            client: Client::new(gateway, wire, client, now.after(patience)),
             state: DialogueState::Greeting,
             parsed: 0,
             blank: 0,
@@ -346,15 +338,16 @@ impl Dialogue {
         match self.client.flush(turn) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Move::Gone,
-            Poll::Pending if turn.now < self.client.taken.after(turn.gateway.limits.write) => {
-                self.client.deadline = self.client.taken.after(turn.gateway.limits.write);
+            Poll::Pending => {
+                let Some(deadline) = self.client.patience(turn) else {
+                    turn.gateway.tally.count(HttpCount::SlowClients);
+                    return self.reset();
+                };
+                self.client.deadline = deadline;
                 return Move::Wait;
             }
-            Poll::Pending => {
-                turn.gateway.tally.count(HttpCount::ClientErrors);
-                return Move::Gone;
-            }
         }
+        self.client.has_everything();
         match after {
             After::Next => self.drain(turn),
             After::Close => {
@@ -424,6 +417,10 @@ impl Dialogue {
             Some(Ended::ClientGone) => {
                 turn.gateway.tally.count(HttpCount::ClientErrors);
                 Move::Gone
+            }
+            Some(Ended::ClientSlow) => {
+                turn.gateway.tally.count(HttpCount::SlowClients);
+                self.reset()
             }
             Some(Ended::Reset) => self.reset(),
         }

@@ -14,6 +14,7 @@
 mod client;
 mod dialogue;
 mod exchange;
+mod pace;
 mod tunnel;
 mod wheel;
 

@@ -24,11 +24,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(45);
 /// How long a peer may leave data or probes unanswered.
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(90);
-/// How much of a peer's data is thrown away after its stream was dropped, before the connection is reset: enough for a
-/// client to finish what it was sending and to read our answer instead of a reset.
-const DISCARD: usize = 1 << 20;
-/// How long that may take.
+/// How long a silent peer is listened to after its stream was dropped, and how long one that still sends, whose data is thrown
+/// away: a client finishes what it was sending, and reads our answer instead of a reset.
 const LINGER: Duration = Duration::from_secs(10);
+const LISTENED: Duration = Duration::from_secs(30);
 /// How long nothing is accepted after an error that does not get better by trying at once.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
@@ -276,16 +275,10 @@ async fn linger(mut socket: TcpStream, _guest: Guest) {
     let _ = rustix::net::shutdown(&socket, rustix::net::Shutdown::Write);
     let discard = async {
         let mut scratch = [0; 4096];
-        let mut left = DISCARD;
-        while let Ok(length @ 1..) = socket.read(&mut scratch).await {
-            left = left.saturating_sub(length);
-            if left == 0 {
-                break;
-            }
-        }
+        while let Ok(Ok(1..)) = tokio::time::timeout(LINGER, socket.read(&mut scratch)).await {}
     };
     // One that takes longer is reset by the close.
-    let _ = tokio::time::timeout(LINGER, discard).await;
+    let _ = tokio::time::timeout(LISTENED, discard).await;
 }
 
 /// Resets a connection at the drop of its stream.

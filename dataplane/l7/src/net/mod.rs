@@ -166,6 +166,14 @@ impl Stream {
         }
     }
 
+    /// Bytes that were written and the peer has not acknowledged; what lies in the kernel's buffers is nobody's to know.
+    pub(super) fn unacknowledged(&self) -> usize {
+        match self {
+            Self::User(stream) => stream.unacknowledged(),
+            Self::Kernel(_) => 0,
+        }
+    }
+
     /// What resets the connection.
     pub(super) fn reset(&self) -> Reset {
         match self {

@@ -158,7 +158,10 @@ fn a_pod_that_does_not_answer_is_late() {
 #[test]
 fn an_upload_may_take_longer_than_an_answer() {
     run(async {
-        let world = World::new(Limits::default());
+        let world = World::new(Limits {
+            rate: 0,
+            ..Limits::default()
+        });
         world.serve(mirror);
         let mut stream = world.connect(80).await;
         let head = "POST / HTTP/1.1\r\nhost: web.example\r\ncontent-length: 6\r\nconnection: close\r\n\r\n";

@@ -88,6 +88,11 @@ impl Wire {
         self.stream.poll_receive(&mut cx, 1, |_| {}).is_pending()
     }
 
+    /// Bytes that were sent and the peer has not acknowledged.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        self.stream.unacknowledged()
+    }
+
     /// Resets the connection: the peer sees that what it got is not everything.
     pub(crate) fn reset(&mut self) {
         self.stream.reset().now();

@@ -11,7 +11,7 @@ use crate::mirror::Device;
 use crate::options::{Options, OwnershipChoice};
 use crate::pipeline::PipelineConfig;
 use crate::port::{Port, XdpPort};
-use crate::start::RunError;
+use crate::start::{RunError, limits};
 use crate::telemetry::flow_log::FlowLog;
 use crate::worker::{KernelPath, StageThreadConfig, WorkerConfig};
 use headgate_net::flow::{Ownership, SourcePorts, Termination, Timeouts};
@@ -129,6 +129,7 @@ pub(super) fn configs(
         },
         l7_buffer: options.l7_buffers as usize,
         l7_memory: options.l7_memory as usize,
+        l7_limits: limits(options),
         l7_mtu: plan.mtu,
         kernel: Arc::clone(kernel) as Arc<dyn KernelPath>,
         idle: options.idle,
@@ -144,6 +145,7 @@ pub(super) fn configs(
         seed,
         buffer: options.l7_buffers as usize,
         memory: options.l7_memory as usize,
+        limits: limits(options),
         mtu: plan.mtu,
         kernel: Arc::clone(kernel) as Arc<dyn KernelPath>,
         idle: options.idle,

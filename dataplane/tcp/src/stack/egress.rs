@@ -8,6 +8,7 @@ use crate::connection::Linger;
 use crate::engine::{ConnectionEnd, TcpState};
 use crate::handshake::TimeWait;
 use crate::packets::Emit;
+use crate::stream::LISTENED;
 use headgate_net::clock::Nanos;
 use headgate_net::record::TcpCount;
 
@@ -267,9 +268,9 @@ impl Inner {
         };
         let left = connection.tcb.left_to_send();
         if left < linger.left {
-            let discard = linger.discard;
             let until = self.now.after(self.patience(left));
-            self.connections[id].linger = Some(Linger { until, left, discard });
+            let last = self.now.after(self.config.linger * LISTENED);
+            self.connections[id].linger = Some(Linger { until, left, last });
         } else if self.now >= linger.until
             && !matches!(connection.tcb.state(), TcpState::Closed | TcpState::TimeWait)
         {

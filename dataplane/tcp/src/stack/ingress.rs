@@ -90,16 +90,16 @@ impl Inner {
         self.enqueue(id);
     }
 
-    /// Throws away what arrives for a stream that is gone.
+    /// Throws away what arrives for a stream that is gone. A peer that still sends has not read yet what was sent to it, perhaps:
+    /// by time, not by size, it is listened to, as nginx does it.
     fn discard(&mut self, id: usize) {
         let connection = &mut self.connections[id];
         let Some(linger) = &mut connection.linger else {
             return;
         };
-        let discarded = connection.tcb.discard(&mut self.pool, self.now);
-        linger.discard = linger.discard.saturating_sub(discarded);
-        if linger.discard == 0 {
-            connection.tcb.abort(&mut self.pool, ConnectionEnd::Aborted);
+        if connection.tcb.discard(&mut self.pool, self.now) > 0 {
+            let longer = self.now.after(self.config.linger).min(linger.last);
+            linger.until = linger.until.max(longer);
         }
     }
 

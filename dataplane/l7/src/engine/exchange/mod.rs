@@ -70,6 +70,8 @@ pub(super) enum Ended {
     Broken,
     /// The client has left.
     ClientGone,
+    /// It takes too little of what is there for it.
+    ClientSlow,
     /// The response broke off, and nothing but a reset shows it.
     Reset,
 }
@@ -196,15 +198,18 @@ impl Exchange {
     fn wait(&mut self, client: &mut Client, turn: &Turn<'_, '_>) -> Result<(), Ended> {
         let limits = &turn.gateway.limits;
         let now = turn.now;
+        if client.outbox.is_empty() {
+            client.has_everything();
+        }
         let deadline = if let Some(until) = self.pod.until() {
             until
         } else if self.download.is_done() {
             self.download.heard.max(self.upload.moved).after(REST)
         } else if !client.outbox.is_empty() {
-            let deadline = client.taken.after(limits.write);
-            if now >= deadline {
-                return Err(self.abandon());
-            }
+            let Some(deadline) = client.patience(turn) else {
+                self.pod.reset();
+                return Err(Ended::ClientSlow);
+            };
             deadline
         } else if self.download.has_begun() {
             let deadline = self.download.heard.max(client.taken).after(limits.read);
@@ -213,15 +218,16 @@ impl Exchange {
             }
             deadline
         } else if self.upload.waits_for(client) && self.pod.has_everything() {
+            let paced = self.upload.keeps_pace(now, limits.rate);
             let deadline = self.upload.moved.after(limits.body);
-            if now >= deadline {
+            if now >= deadline || paced.is_none() {
                 let late = RefusedRequest {
                     status: StatusCode::REQUEST_TIMEOUT,
                     reason: "the rest of the request did not come in time",
                 };
                 return Err(self.refuse(late, turn));
             }
-            deadline
+            paced.map_or(deadline, |paced| deadline.min(paced))
         } else {
             let deadline = self.upload.moved.after(limits.response);
             if now >= deadline {

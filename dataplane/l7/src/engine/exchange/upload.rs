@@ -6,6 +6,7 @@ use super::{Ended, Exchange, is_short};
 use crate::buffer::{Buffer, ROOM};
 use crate::engine::Turn;
 use crate::engine::client::Client;
+use crate::engine::pace::{self, Pace};
 use crate::gateway::Gateway;
 use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::request::{Expectation, RequestHead};
@@ -34,6 +35,9 @@ pub(super) struct Upload {
     repeatable: bool,
     /// When a piece of it last moved.
     pub(super) moved: Nanos,
+    /// Bytes of the body that were read, and how fast; of one whose length the client has told.
+    read: u64,
+    pace: Option<Pace>,
     /// The pod takes no more of it.
     refused: bool,
 }
@@ -75,6 +79,8 @@ impl Upload {
             trailers: Vec::new(),
             expects: head.expects == Expectation::Continue && head.framing != Framing::Empty,
             moved: now,
+            read: 0,
+            pace: matches!(head.framing, Framing::Length(_)).then(|| Pace::new(now, 0)),
             refused: false,
         }
     }
@@ -102,11 +108,22 @@ impl Upload {
     /// As if a piece of it had moved now.
     pub(super) fn restart(&mut self, now: Nanos) {
         self.moved = now;
+        // The client was not asked for anything so far.
+        self.pace = self.pace.map(|_| Pace::new(now, self.read));
     }
 
     /// Whether the client has the next piece.
     pub(super) fn waits_for(&self, client: &Client) -> bool {
         !self.is_read() && client.inbox.is_empty()
+    }
+
+    /// The client is waited for: when to look again; `None` where it sends too little.
+    pub(super) fn keeps_pace(&mut self, now: Nanos, rate: u64) -> Option<Nanos> {
+        match &mut self.pace {
+            Some(pace) => pace.check(now, self.read, rate),
+            // One that sends as things happen may well have nothing to say.
+            None => Some(now.after(pace::WINDOW)),
+        }
     }
 
     /// What is left of it to be read and thrown away, if it is little and on its way.
@@ -218,6 +235,7 @@ impl Upload {
         if piece.length > 0 {
             self.writer.piece(&client.inbox.bytes()[..piece.length], to);
             client.inbox.consume(piece.length);
+            self.read += piece.length as u64;
             self.moved = turn.now;
         }
         if self.is_read() {

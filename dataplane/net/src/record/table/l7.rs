@@ -74,6 +74,9 @@ pub enum HttpCount {
     /// Requests refused for their form, with 400, 405, 417 or 501, without a look at the routes
     #[strum(props(metric = "http_requests_refused"))]
     Refused,
+    /// Clients that took or sent too little for too long
+    #[strum(props(metric = "http_clients_slow"))]
+    SlowClients,
     /// Requests that no rule matched: 404
     #[strum(props(metric = "http_requests_without_route"))]
     NoRoute,
