@@ -2,14 +2,17 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use headgate_lab::Namespace;
+use rustls::ClientConfig;
 
 use super::answers::{Answer, State, answers};
 use super::pod::{FENCE, FENCE_FIELD, HOST, RecordingPod, Script};
+use super::wire::Wire;
 use crate::framing_table::{Act, Outcome, Row};
 
 /// For what must come.
@@ -29,6 +32,8 @@ pub(super) struct Front {
     pub(super) pod: RecordingPod,
     /// Bytes that client and pod send in one piece.
     pub(super) piece: usize,
+    /// With which rows' clients come; other requests come without.
+    pub(super) tls: Option<Arc<ClientConfig>>,
 }
 
 /// What Headgate is called among them.
@@ -45,22 +50,18 @@ impl Front {
 
     fn act(&self, row: &Row, expected: &[Outcome]) -> io::Result<Outcome> {
         self.pod.begin(Script::of(row, self.piece));
-        let mut stream = TcpStream::connect(self.address)?;
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut wire = Wire::connect(self.asked(), self.tls.as_ref())?;
         for act in &row.acts {
             // Whether the gateway takes all of it is seen in what it answers.
             let _ = match act {
-                Act::Send(bytes) => bytes
-                    .chunks(self.piece)
-                    .try_for_each(|piece| stream.write_all(piece)),
+                Act::Send(bytes) => wire.send(bytes, self.piece),
                 Act::Wait => self.fence(QUIET_AS_EXPECTED).map(drop),
-                Act::End => stream.shutdown(Shutdown::Write),
+                Act::End => wire.end(),
             };
         }
-        stream.set_nonblocking(true)?;
+        wire.wait_no_more()?;
         let mut listener = Listener {
-            stream,
+            wire,
             bytes: Vec::new(),
             open: true,
             row,
@@ -91,9 +92,19 @@ impl Front {
         }
     }
 
+    /// Where a row's client asks.
+    fn asked(&self) -> SocketAddr {
+        let port = if self.tls.is_some() {
+            443
+        } else {
+            self.address.port()
+        };
+        SocketAddr::new(self.address.ip(), port)
+    }
+
     /// With what a pod is told where the client names no host alike for all.
     fn pod_saw(&self) -> Vec<String> {
-        let (socket, ip) = (self.address.to_string(), self.address.ip().to_string());
+        let (socket, ip) = (self.asked().to_string(), self.address.ip().to_string());
         let alike = |seen: String| seen.replace(&socket, "ADDRESS").replace(&ip, "ADDRESS");
         self.pod.seen().into_iter().map(alike).collect()
     }
@@ -118,7 +129,7 @@ impl Front {
 
 /// What comes back to a client.
 struct Listener<'r> {
-    stream: TcpStream,
+    wire: Wire,
     bytes: Vec<u8>,
     open: bool,
     row: &'r Row,
@@ -128,9 +139,7 @@ struct Listener<'r> {
 impl Listener<'_> {
     /// What came of the row so far.
     fn listen(&mut self, pod: Vec<String>) -> Outcome {
-        let waits = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
-        // What was read before a reset is kept.
-        self.open &= self.stream.read_to_end(&mut self.bytes).is_err_and(waits);
+        self.open = self.open && self.wire.read(&mut self.bytes);
         let to_head = self.row.is_about_response() && self.row.bytes().starts_with(b"HEAD ");
         let answers = answers(&self.bytes, self.open, to_head);
         let last = answers.last();

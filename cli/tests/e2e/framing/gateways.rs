@@ -3,7 +3,7 @@
 use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
-use headgate_lab::{Gateway, Lab, Process, Shop, address, wait_until};
+use headgate_lab::{Gateway, Lab, Process, Shop, address, tls::Authority, wait_until};
 
 use super::exchange::{Front, OURS};
 use super::pod::{HOST, RecordingPod};
@@ -11,6 +11,8 @@ use crate::support::{options, options_on_sockets};
 
 const START: Duration = Duration::from_secs(20);
 const POD_PORT: u16 = 8080;
+/// Where the certificate is, if there is one.
+const SECRET: &str = "web-tls";
 
 /// What runs; ends when dropped.
 pub(super) struct Gateways {
@@ -23,7 +25,7 @@ pub(super) struct Gateways {
 impl Gateways {
     pub(super) fn start(lab: &Lab) -> Result<Self> {
         let peer = |port| SocketAddr::new(address::GATEWAY_V4.into(), port);
-        let (ours, _headgate) = headgate(lab, true)?;
+        let (ours, _headgate) = headgate(lab, true, None)?;
         let nginx_front = front(lab, "nginx", 2, peer(8081))?;
         let haproxy_front = front(lab, "haproxy", 3, peer(8082))?;
         let _peers = [
@@ -51,15 +53,24 @@ fn front(lab: &Lab, name: &'static str, n: u8, address: SocketAddr) -> Result<Fr
         address,
         pod,
         piece,
+        tls: None,
     })
 }
 
-/// Headgate alone.
-pub(super) fn headgate(lab: &Lab, on_sockets: bool) -> Result<(Front, Gateway)> {
+/// Headgate alone, with a certificate of this authority.
+pub(super) fn headgate(
+    lab: &Lab,
+    on_sockets: bool,
+    authority: Option<&Authority>,
+) -> Result<(Front, Gateway)> {
     let front = front(lab, OURS, 1, SocketAddr::new(Shop::INGRESS.0, 80))?;
     let directory = lab.directory().join("manifests");
     fs::create_dir_all(&directory)?;
     fs::write(directory.join("framing.yaml"), manifests(pod(1)))?;
+    if let Some(authority) = authority {
+        let secret = authority.issue(&[HOST])?.secret("framing", SECRET);
+        fs::write(directory.join("secret.yaml"), secret)?;
+    }
     let mut options = if on_sockets {
         options_on_sockets(lab, &directory)
     } else {
@@ -78,8 +89,9 @@ fn manifests(pod: SocketAddr) -> String {
          ---\napiVersion: v1\nkind: Pod\nmetadata: {{name: web, namespace: framing, labels: {{app: web}}}}\n\
          spec: {{containers: [{{name: web, image: web}}]}}\n\
          status: {{podIP: {ip}, podIPs: [{{ip: {ip}}}]}}\n\
-         ---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: web, namespace: framing}}\n\
-         spec:\n  ingressClassName: headgate\n  defaultBackend: {{service: {{name: web, port: {{number: 80}}}}}}\n\
+         ---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  {{name: web, namespace: framing,\n\
+         annotations: {{nginx.ingress.kubernetes.io/ssl-redirect: \"false\"}}}}\n\
+         spec:\n  ingressClassName: headgate\n  tls: [{{hosts: [{HOST}], secretName: {SECRET}}}]\n  defaultBackend: {{service: {{name: web, port: {{number: 80}}}}}}\n\
          ---\napiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {{name: headgate}}\n\
          spec: {{controller: headgate.dev/ingress}}\n"
     )

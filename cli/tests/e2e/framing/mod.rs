@@ -4,28 +4,37 @@ mod answers;
 mod exchange;
 mod gateways;
 mod pod;
+mod wire;
 
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use headgate_lab::{Gateway, Lab, wait_until};
+use headgate_lab::{Gateway, Lab, tls::Authority, wait_until};
 
 use crate::framing_table::{Outcome, REQUESTS, RESPONSES, Row, rows};
 use crate::support::lab;
 use exchange::Front;
 use gateways::{Gateways, headgate};
+use wire::client_of;
 
 /// Where it is set, the columns of the peers and `today` are written anew from what is seen.
 const RECORD: &str = "HEADGATE_RECORD";
 /// Where it is set, only rows with this in their name are tried.
 const ONLY: &str = "HEADGATE_ROWS";
 
-/// Bytes that are sent at once.
-const PIECES: [usize; 3] = [usize::MAX, 1, 7];
+/// Bytes that are sent at once, and whether with TLS.
+const WAYS: [(usize, bool); 5] = [
+    (usize::MAX, false),
+    (1, false),
+    (7, false),
+    (usize::MAX, true),
+    (7, true),
+];
 /// For connections that end one after the other.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -48,6 +57,18 @@ fn responses_are_framed_as_the_table_says() {
 /// at whenever a line of it has ended, which CR alone does not do.
 const BY_TIME: [&str; 2] = ["Expect and a body at once", "CR alone ends every line of a head"];
 
+/// Rows whose pod says more than its response. What of it comes later than the response, when the connection carries another
+/// one, is taken for a part of that: no gateway can tell. So these are sent in one piece.
+const SURPLUS: [&str; 7] = [
+    "more than Content-Length",
+    "another response behind the first",
+    "more behind the last chunk",
+    "204 with a body",
+    "204 with a chunked body",
+    "304 with a body",
+    "HEAD and a body",
+];
+
 #[test]
 fn neither_cuts_nor_what_is_below_change_what_comes_of_a_row() {
     let [requests, responses] = [&REQUESTS[..], &RESPONSES[..]].map(|pages| {
@@ -55,25 +76,30 @@ fn neither_cuts_nor_what_is_below_change_what_comes_of_a_row() {
         let rows = rows.filter(|row| !BY_TIME.contains(&row.name.as_str()));
         rows.collect::<Vec<Row>>()
     });
+    let authority = Authority::new("framing").expect("an authority");
+    let tls = Arc::new(client_of(&authority));
     let mut wrong = Vec::new();
     for on_sockets in [true, false] {
         let Some((lab, _turn)) = lab() else { return };
-        let (mut front, gateway) = headgate(&lab, on_sockets).expect("Headgate");
-        let mut try_cut = |rows: &[Row]| {
-            for piece in PIECES {
+        let (mut front, gateway) = headgate(&lab, on_sockets, Some(&authority)).expect("Headgate");
+        let mut try_each = |rows: &[Row]| {
+            for (piece, with_tls) in WAYS {
                 front.piece = piece;
-                let below = if on_sockets { "sockets" } else { "packets" };
-                let here = |what| format!("on {below} in pieces of {piece}, {what}");
-                wrong.extend(rows.iter().filter_map(|row| differs(&front, &lab, row)).map(here));
+                front.tls = with_tls.then(|| Arc::clone(&tls));
+                let on = if on_sockets { "sockets" } else { "packets" };
+                let here = |what| format!("on {on}, pieces of {piece}, TLS {with_tls}, {what}");
+                let whole = piece == usize::MAX;
+                let rows = rows
+                    .iter()
+                    .filter(|row| whole || !SURPLUS.contains(&row.name.as_str()));
+                wrong.extend(rows.filter_map(|row| differs(&front, &lab, row)).map(here));
             }
         };
-        try_cut(&requests);
+        try_each(&requests);
         nobody_is_blamed(&gateway, &requests);
-        try_cut(&responses);
-        assert!(
-            counter(&gateway, "bad_responses") > 0,
-            "what pods do wrong is told"
-        );
+        try_each(&responses);
+        let blamed = counter(&gateway, "bad_responses");
+        assert!(blamed > 0, "what pods do wrong is told");
         nothing_is_left(&gateway);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -96,7 +122,7 @@ fn nobody_is_blamed(gateway: &Gateway, requests: &[Row]) {
             .iter()
             .any(|status| status.starts_with('5'))
     };
-    let told = requests.iter().filter(of_server).count() * PIECES.len();
+    let told = requests.iter().filter(of_server).count() * WAYS.len();
     assert_eq!(
         counter(gateway, "requests/server_error"),
         told as u64,
