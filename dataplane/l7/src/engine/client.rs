@@ -91,6 +91,11 @@ impl Client {
         self.pace = None;
     }
 
+    /// Whether it has closed its side, and everything before that was used: no request follows.
+    pub(super) fn has_finished(&self) -> bool {
+        self.ended && self.inbox.is_empty()
+    }
+
     /// Gives back memory that nothing lies in.
     pub(super) fn settle(&mut self, gateway: &Gateway) {
         let mut spare = gateway.spare.borrow_mut();

@@ -364,7 +364,7 @@ impl Dialogue {
             return Move::Again;
         };
         if body.is_done() {
-            if self.client.ended {
+            if self.client.has_finished() {
                 self.client.wire.finish(turn.cx);
                 return Move::Gone;
             }
@@ -400,8 +400,11 @@ impl Dialogue {
                 Move::Wait
             }
             Some(Ended::Whole) => {
-                let keep = exchange.keeps() && !self.client.ended;
-                let after = if keep { After::Next } else { After::Close };
+                let after = if exchange.keeps() && !self.client.has_finished() {
+                    After::Next
+                } else {
+                    After::Close
+                };
                 drop(exchange);
                 self.answer_and(after, BodyReader::Done, turn)
             }
