@@ -148,9 +148,7 @@ impl Exchange {
     /// Sends what the client has room for. Whether there is room for more of the response now.
     fn flush(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Result<bool, Ended> {
         let before = client.outbox.len();
-        if before == 0 {
-            return Ok(false);
-        }
+        // Where the outbox is empty, something may wait below it that is encrypted already.
         match client.flush(turn) {
             Poll::Ready(Err(_)) => Err(self.abandon()),
             _ => Ok(client.outbox.len() < before && client.outbox.has_room()),

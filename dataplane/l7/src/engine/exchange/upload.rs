@@ -178,6 +178,11 @@ impl Exchange {
     /// The rest of the request cannot be read. The pod is not to blame.
     pub(super) fn refuse(&mut self, refused: RefusedRequest, turn: &Turn<'_, '_>) -> Ended {
         turn.gateway.tally.count(HttpCount::Refused);
+        if self.download.is_done() {
+            // The client has its answer, or is about to.
+            self.download.closes = true;
+            return Ended::Whole;
+        }
         if self.download.has_begun() {
             return self.break_off();
         }
