@@ -1,0 +1,106 @@
+//! Ends that come at moments when nobody looks for them.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::tls;
+use super::world::{Objects, World, has_line, host, mirror, read_to_end, upstream};
+use crate::Limits;
+use headgate_tcp::network::{Channel, run};
+
+/// Answers each request with this as soon as its head is there, and never closes.
+fn hasty(world: &World, answer: &'static str) {
+    world.script(move |mut stream| async move {
+        let mut buffer = [0; 4096];
+        while let Ok(1..) = stream.read(&mut buffer).await {
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_client_that_closes_its_side_behind_several_requests_gets_all_answers() {
+    run(async {
+        let world = World::new(Limits::default());
+        world.serve(mirror);
+        let mut stream = world.connect(80).await;
+        for path in ["/a", "/b", "/c"] {
+            let request = format!("GET {path} HTTP/1.1\r\nhost: web.example\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+        }
+        stream.shutdown().await.unwrap();
+        let answers = read_to_end(&mut stream).await;
+        for path in ["/a", "/b", "/c"] {
+            has_line(&answers, &format!("GET {path}"));
+        }
+        drop(stream);
+        world.quiet().await;
+    });
+}
+
+/// The answer is whole: what the client leaves out of its request does not take it away.
+#[test]
+fn a_request_that_breaks_off_behind_its_answer_costs_nobody_the_answer() {
+    for rest in ["", "zz\r\n"] {
+        run(async {
+            let world = World::new(Limits::default());
+            hasty(&world, "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nanswer");
+            let mut stream = world.connect(80).await;
+            let head = "POST / HTTP/1.1\r\nhost: web.example\r\ncontent-length: 1000\r\n\r\nsome";
+            stream.write_all(head.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            stream.write_all(rest.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.unwrap();
+            assert!(answer.ends_with(b"answer"), "{answer:?}");
+            drop(stream);
+            world.quiet().await;
+        });
+    }
+}
+
+/// What is encrypted already goes to the client as it makes room, though the pod says nothing more.
+#[test]
+fn a_slow_reader_that_has_closed_its_side_gets_all_there_is() {
+    for length in (200_000..400_000).step_by(20_011) {
+        run(slow_reader(length));
+    }
+}
+
+async fn slow_reader(length: usize) {
+    let certificate = tls::certificate("ns/web", &[""], &["web.example"]);
+    let objects = Objects {
+        hosts: vec![host("", &[("/", "web")])],
+        upstreams: vec![upstream("web", &[10])],
+        certificates: vec![certificate.clone()],
+    };
+    let world = World::with(objects, Limits::default(), Channel::perfect());
+    world.script(move |mut stream| async move {
+        let mut buffer = [0; 4096];
+        drop(stream.read(&mut buffer).await);
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        stream.write_all(&vec![b'x'; length]).await.unwrap();
+        // The rest never comes.
+        std::future::pending::<()>().await;
+    });
+    let config = tls::client(&[&certificate], &[&rustls::version::TLS13]);
+    let mut stream = tls::connect(&world, &config, "web.example").await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: web.example\r\n\r\n")
+        .await
+        .unwrap();
+    stream.shutdown().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let (mut got, start) = (0, tokio::time::Instant::now());
+    let mut buffer = vec![0; 300];
+    while got < length {
+        got += stream.read(&mut buffer).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
