@@ -160,7 +160,7 @@ fn storm(seed: u64, clients: usize, channel: Channel) {
         for task in tasks {
             task.await.unwrap();
         }
-        let wrong = ledger.wrong.borrow();
+        let wrong = ledger.wrong.take();
         assert!(
             wrong.is_empty(),
             "seed {seed}: {} things: {wrong:#?}",

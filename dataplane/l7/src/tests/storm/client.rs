@@ -216,24 +216,28 @@ impl Listener {
         }
         // Whether nothing has happened yet that may cost a request its answer.
         let mut good = whole;
-        for asked in asked {
+        // Where only a reset shows that an answer breaks off, those before it may be lost.
+        let reset = |asked: &Asked| !asked.http11 && Plan::of(asked).fault != Fault::None;
+        good &= !asked.iter().any(reset);
+        let all = asked;
+        for (place, asked) in asked.iter().enumerate() {
             let plan = Plan::of(asked);
             good &= plan.fault == Fault::None;
             match self.answer(asked, &plan, whole).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    if let Ok(()) | Err(End::Broken) = self.fill().await {
-                        if !self.bytes.is_empty() {
-                            self.ledger
-                                .wrong(format!("{asked:x?}: more after the last answer"));
-                        }
+                    if let Ok(()) | Err(End::Broken) = self.fill().await
+                        && !self.bytes.is_empty()
+                    {
+                        self.ledger
+                            .wrong(format!("{asked:x?}: more after the last answer"));
                     }
                     return;
                 }
                 Err(end) => {
                     if good {
                         self.ledger.wrong(format!(
-                            "no answer but {end:?} to {asked:x?}, {:?} {:?}, {whim:?}",
+                            "{whim:?}: no answer but {end:?} to number {place} of {all:x?}: {:?} {:?}",
                             plan.shape, plan.reads
                         ));
                     }
@@ -270,7 +274,7 @@ impl Listener {
             self.ledger
                 .wrong(format!("{} of {:x?} to {asked:x?}", head.status, head.pod));
         }
-        if !theirs && !(head.ours && head.status >= 400) {
+        if !(theirs || head.ours && head.status >= 400) {
             self.ledger
                 .wrong(format!("{} of nobody to {asked:x?}", head.status));
         }
