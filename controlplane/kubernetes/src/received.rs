@@ -33,7 +33,7 @@ impl<'de> Deserialize<'de> for Received {
         let copy = Copy {
             out: &mut out,
             received: &mut received,
-            place: Place::Object,
+            place: Spot::Object,
         };
         copy.deserialize(deserializer)?;
         received.text = String::from_utf8(out).map_err(D::Error::custom)?;
@@ -43,7 +43,7 @@ impl<'de> Deserialize<'de> for Received {
 
 /// What is being copied.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Spot {
     Object,
     Metadata,
     Annotations,
@@ -55,7 +55,7 @@ enum Place {
     ResourceVersion,
 }
 
-impl Place {
+impl Spot {
     /// What a field is; `None` for what is left out.
     fn field(self, name: &str) -> Option<Self> {
         match (self, name) {
@@ -75,11 +75,11 @@ impl Place {
 struct Copy<'a> {
     out: &'a mut Vec<u8>,
     received: &'a mut Received,
-    place: Place,
+    place: Spot,
 }
 
 impl Copy<'_> {
-    fn below(&mut self, place: Place) -> Copy<'_> {
+    fn below(&mut self, place: Spot) -> Copy<'_> {
         Copy {
             out: self.out,
             received: self.received,
@@ -93,10 +93,10 @@ impl Copy<'_> {
 
     fn remember(&mut self, text: &str) {
         let remembered = match self.place {
-            Place::Namespace => &mut self.received.namespace,
-            Place::Name => &mut self.received.name,
-            Place::Uid => &mut self.received.uid,
-            Place::ResourceVersion => &mut self.received.resource_version,
+            Spot::Namespace => &mut self.received.namespace,
+            Spot::Name => &mut self.received.name,
+            Spot::Uid => &mut self.received.uid,
+            Spot::ResourceVersion => &mut self.received.resource_version,
             _ => return,
         };
         text.clone_into(remembered);
@@ -104,23 +104,23 @@ impl Copy<'_> {
 }
 
 /// Writes down the name of a field, unless it is left out.
-struct Name<'a> {
+struct FieldName<'a> {
     out: &'a mut Vec<u8>,
     /// Of what it is a field.
-    of: Place,
+    of: Spot,
     first: bool,
 }
 
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = Option<Place>;
+impl<'de> DeserializeSeed<'de> for FieldName<'_> {
+    type Value = Option<Spot>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for Name<'_> {
-    type Value = Option<Place>;
+impl Visitor<'_> for FieldName<'_> {
+    type Value = Option<Spot>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name of a field")
@@ -187,7 +187,7 @@ impl<'de> Visitor<'de> for Copy<'_> {
             if before != first {
                 self.out.push(b',');
             }
-            if elements.next_element_seed(self.below(Place::Other))?.is_none() {
+            if elements.next_element_seed(self.below(Spot::Other))?.is_none() {
                 self.out.truncate(before);
                 break;
             }
@@ -200,7 +200,7 @@ impl<'de> Visitor<'de> for Copy<'_> {
         self.out.push(b'{');
         let start = self.out.len();
         loop {
-            let name = Name {
+            let name = FieldName {
                 first: self.out.len() == start,
                 out: self.out,
                 of: self.place,
