@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use headgate_memory::give_back;
+use headgate_memory::{give_back, let_go_of_program};
 use headgate_ring::message::{Generation, ToControl};
 use headgate_ring::{ControlSession, HandshakeError, SessionError, connect};
 
@@ -294,6 +294,7 @@ impl SessionPeer {
         if left.is_zero() {
             self.settles = None;
             give_back();
+            let_go_of_program();
             return None;
         }
         Some(left)

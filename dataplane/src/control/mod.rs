@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use headgate_memory::give_back;
+use headgate_memory::{give_back, let_go_of_program};
 use headgate_ring::message::ToControl;
 use headgate_ring::{DataSession, HandshakeError, SessionError, SessionListener, ThreadBell, Transaction};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -234,8 +234,9 @@ impl ControlServer {
             self.end_session(&error);
         }
         if full {
-            // A whole state has gone through here in pieces.
+            // A whole state has gone through here in pieces, by code that mostly ran for it alone.
             give_back();
+            let_go_of_program();
         }
     }
 

@@ -5,7 +5,9 @@
 mod heap;
 mod huge;
 mod prefetch;
+mod program;
 
 pub use heap::give_back;
 pub use huge::prefer_huge_pages;
 pub use prefetch::prefetch;
+pub use program::let_go_of_program;
