@@ -24,7 +24,7 @@ mod tests;
 mod typed;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::pack::pack;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -69,7 +69,11 @@ pub type Annotations = Arc<BTreeMap<String, String>>;
 /// The annotations of an object.
 #[must_use]
 pub fn annotations(metadata: &ObjectMeta) -> Annotations {
-    Arc::new(metadata.annotations.clone().unwrap_or_default())
+    static NONE: LazyLock<Annotations> = LazyLock::new(Annotations::default);
+    match &metadata.annotations {
+        Some(annotations) if !annotations.is_empty() => Arc::new(annotations.clone()),
+        _ => NONE.clone(),
+    }
 }
 
 /// One object, checked.

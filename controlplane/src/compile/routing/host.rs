@@ -100,7 +100,7 @@ impl Host {
             }
             taken.insert(normal, &candidate.route.origin);
             if matches!(&matches.path, PathMatch::Prefix(path) if path == "/") {
-                self.root = Some((candidate.object.clone(), candidate.field.is_none()));
+                self.root = Some((candidate.rank.object().clone(), candidate.rank.field().is_none()));
             }
             let mut route = candidate.route.clone();
             route.filters = candidate.wish.filters(&matches.path, has_tls, settings);
@@ -111,7 +111,7 @@ impl Host {
                 .candidates
                 .iter()
                 .map(|c| &c.0)
-                .min_by_key(|c| (c.age, &c.object));
+                .min_by_key(|c| (c.rank.age(), c.rank.object()));
             let wish = oldest.map(|candidate| candidate.wish).unwrap_or_default();
             route.filters = wish.filters(&route.matches.path, has_tls, settings);
             routes.push(route);
@@ -144,7 +144,7 @@ fn normal(matches: &RouteMatch) -> Cow<'_, RouteMatch> {
 
 /// The line of a route that another object has.
 fn contested(candidate: &Candidate, holder: &RouteOrigin, host: &str) -> Option<Note> {
-    let [rule, path] = candidate.field?;
+    let [rule, path] = candidate.rank.field()?;
     let host = if host.is_empty() { "any host" } else { host };
     let wanted = match &candidate.route.matches.path {
         PathMatch::Exact(path) => format!("Exact \"{path}\""),
@@ -157,9 +157,9 @@ fn contested(candidate: &Candidate, holder: &RouteOrigin, host: &str) -> Option<
     );
     let place = Place {
         about: About::Rule,
-        age: candidate.age,
-        object: candidate.object.clone(),
+        age: candidate.rank.age(),
+        object: candidate.rank.object().clone(),
         field: [rule, path, 1],
     };
-    Some((place, Problem::error(id(&candidate.object), text)))
+    Some((place, Problem::error(id(candidate.rank.object()), text)))
 }

@@ -23,11 +23,7 @@ pub(super) struct Candidate {
     pub(super) rank: Rank,
     /// Its filters depend on the host.
     pub(super) route: Route,
-    /// Its place among problems; `None` for a default backend, which is told of as a whole.
-    pub(super) field: Option<[usize; 2]>,
     pub(super) wish: Wish,
-    pub(super) age: Age,
-    pub(super) object: ObjectName,
 }
 
 /// All that an Ingress says, and what is wrong with it; a value of the Ingress and of what it names.
@@ -169,10 +165,7 @@ impl Written {
                     rule,
                 },
             },
-            field,
             wish: self.wish,
-            age: self.age,
-            object: name.clone(),
         };
         let at = self.hosts.get_or_default(host.to_owned());
         at.reserve_exact(1);

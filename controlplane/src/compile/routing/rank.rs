@@ -48,6 +48,21 @@ pub(super) struct Source {
 }
 
 impl Rank {
+    /// Of the object that the route is of.
+    pub(super) fn age(&self) -> Age {
+        self.age
+    }
+
+    /// The object that the route is of.
+    pub(super) fn object(&self) -> &ObjectName {
+        &self.object
+    }
+
+    /// The places of its rule and of the path in that; `None` for a default backend, which is told of as a whole.
+    pub(super) fn field(&self) -> Option<[usize; 2]> {
+        (!self.fallback).then_some(self.field)
+    }
+
     pub(super) fn new(matches: &RouteMatch, source: &Source) -> Self {
         let (kind, text) = match &matches.path {
             PathMatch::Exact(path) => (MatchKind::Exact, of_rule(path)),

@@ -1,5 +1,6 @@
 //! What workers and the log's thread share.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crossbeam::queue::ArrayQueue;
@@ -57,7 +58,8 @@ pub struct FlowLog {
 /// From one worker. Only it writes the counts.
 #[derive(Debug)]
 pub struct Channel {
-    queue: ArrayQueue<Record>,
+    /// Takes half a megabyte with the first record: most workers have none.
+    queue: OnceLock<ArrayQueue<Record>>,
     recorded: Count,
     unsampled: Count,
     over_rate: Count,
@@ -97,7 +99,7 @@ impl FlowLog {
     pub fn with_stages(settings: Settings, workers: u8, stages: u8) -> Self {
         let (workers, stages) = (usize::from(workers), usize::from(stages));
         let channel = |_| Channel {
-            queue: ArrayQueue::new(QUEUE),
+            queue: OnceLock::new(),
             recorded: Count::default(),
             unsampled: Count::default(),
             over_rate: Count::default(),
@@ -168,7 +170,7 @@ impl FlowLog {
 impl Channel {
     /// Queues a record for the reader, or counts that there is no room.
     pub fn push(&self, record: Record) {
-        match self.queue.push(record) {
+        match self.queue.get_or_init(|| ArrayQueue::new(QUEUE)).push(record) {
             Ok(()) => self.recorded.add(1),
             Err(_) => self.queue_full.add(1),
         }
@@ -186,6 +188,6 @@ impl Channel {
 
     /// The oldest record that is queued.
     pub fn pop(&self) -> Option<Record> {
-        self.queue.pop()
+        self.queue.get()?.pop()
     }
 }
