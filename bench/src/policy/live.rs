@@ -16,7 +16,7 @@ use headgate_dataplane::{
     options::{EstablishedFlows, Idle, PortRange},
     pipeline::PipelineConfig,
     steering::Steerer,
-    worker::{self, KernelPath, Shared, WorkerConfig},
+    worker::{self, KernelPath, Limits, Shared, WorkerConfig},
 };
 use headgate_net::{
     clock::Clock,
@@ -142,7 +142,7 @@ fn config() -> Result<WorkerConfig> {
         },
         l7_buffer: 65_536,
         l7_memory: 16 << 20,
-        l7_limits: headgate_l7::Limits::default(),
+        l7_limits: Limits::default(),
         l7_mtu: 1_500,
         kernel: Arc::new(Nowhere),
         idle: Idle::Sleep,

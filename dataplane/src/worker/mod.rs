@@ -37,10 +37,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use headgate_l7::Limits;
 use headgate_xsk::Umem;
 
 pub use apart::{StageThreadConfig, start_stage};
+pub use headgate_l7::Limits;
 pub use peer::Peer;
 pub use shared::{Shared, Wanted};
 pub use sockets::{Inlet, SocketWorkerConfig, start_sockets};

@@ -31,6 +31,10 @@ pub(super) struct Connection {
     pub(super) writer: Option<Waker>,
 }
 
+/// How many times as long as a silent peer one is listened to that still sends after its stream was dropped, before the
+/// connection is reset: a client finishes what it was sending, and reads our answer instead of a reset.
+pub(super) const LISTENED: u32 = 3;
+
 /// A connection that its stream has left, while it sends the rest and waits for the peer's FIN.
 pub(super) struct Linger {
     pub(super) until: Nanos,

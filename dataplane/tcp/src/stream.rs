@@ -10,13 +10,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::SharedStack;
-use super::connection::{Connection, Linger};
+use super::connection::{Connection, LISTENED, Linger};
 use super::engine::{ConnectionEnd, TcpState};
 use super::stack::Inner;
-
-/// How many times as long as a silent peer one is listened to that still sends after its stream was dropped, before the
-/// connection is reset: a client finishes what it was sending, and reads our answer instead of a reset.
-pub(super) const LISTENED: u32 = 3;
 
 /// A connection. Dropping it sends what was written and closes it in order; what the peer still sends is thrown away.
 pub struct TcpStream {

@@ -4,11 +4,10 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::{IndexEntry, Inner};
-use crate::connection::Linger;
+use crate::connection::{LISTENED, Linger};
 use crate::engine::{ConnectionEnd, TcpState};
 use crate::handshake::TimeWait;
 use crate::packets::Emit;
-use crate::stream::LISTENED;
 use headgate_net::clock::Nanos;
 use headgate_net::record::TcpCount;
 
