@@ -20,7 +20,11 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
+/// Connections that come and go, each with a request, before what is left is weighed.
+const CHURN: usize = 200_000;
+
 fn main() {
+    churn();
     let count = std::env::args()
         .nth(1)
         .map_or(15_000, |count| count.parse().expect("a number"));
@@ -50,6 +54,10 @@ fn main() {
             held += change.bytes_allocated as isize - change.bytes_deallocated as isize;
         };
         bed.connections.clear();
+        // Until everyone has said so.
+        for _ in 0..200 {
+            bed.turn(&mut weigh);
+        }
         for _ in 0..40 {
             bed.turn(&mut weigh);
             bed.now = bed.now.after(Duration::from_secs(1));
@@ -61,4 +69,29 @@ fn main() {
             held as f64 / count as f64 / 1024.0
         );
     }
+}
+
+/// Many connections, one after another.
+fn churn() {
+    let mut held = 0;
+    let mut weigh = |work: &mut dyn FnMut()| {
+        let region = Region::new(ALLOCATOR);
+        work();
+        let change = region.change();
+        held += change.bytes_allocated as isize - change.bytes_deallocated as isize;
+    };
+    let mut bed = Bed::new();
+    for _ in 0..CHURN {
+        bed.connect(1, false, &mut weigh);
+        bed.exchange(0..1, &mut weigh);
+        bed.connections.clear();
+    }
+    for _ in 0..40 {
+        bed.turn(&mut weigh);
+        bed.now = bed.now.after(Duration::from_secs(1));
+    }
+    println!(
+        "after {CHURN} connections, one after another: {} KiB in all",
+        held / 1024
+    );
 }

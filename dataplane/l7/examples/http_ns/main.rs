@@ -40,7 +40,33 @@ fn main() {
             let name = format!("a request over one of {connections} kept connections, {by}");
             println!("{name:<58} {:>10.0}", figures[ROUNDS / 2]);
         }
+        let mut bed = Bed::new();
+        let count = if tls { 500 } else { 5_000 };
+        let mut figures: Vec<f64> = (0..ROUNDS).map(|_| churn(&mut bed, tls, count)).collect();
+        figures.sort_by(f64::total_cmp);
+        let name = format!(
+            "a connection with one request, {}",
+            if tls { "TLS" } else { "plain" }
+        );
+        println!("{name:<58} {:>10.0}", figures[ROUNDS / 2]);
     }
+}
+
+/// Nanoseconds of the stage for a connection with one request, which the client closes.
+fn churn(bed: &mut Bed, tls: bool, connections: usize) -> f64 {
+    let mut spent = Duration::ZERO;
+    let mut around = |work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        work();
+        spent += start.elapsed();
+    };
+    for _ in 0..connections {
+        bed.connect(1, tls, &mut around);
+        bed.exchange(0..1, &mut around);
+        bed.connections.clear();
+    }
+    bed.turn(&mut around);
+    spent.as_nanos() as f64 / connections as f64
 }
 
 fn connected(connections: usize, tls: bool) -> Bed {
