@@ -26,7 +26,7 @@ pub struct StackConfig {
     /// Memory of all connections for what is not acknowledged or not read, in bytes. Near its end windows shrink; what
     /// arrives beyond it is dropped, and the peer sends it again.
     pub memory: usize,
-    /// Connections of both directions; a SYN beyond that is dropped.
+    /// Connections of both directions; a quarter is kept for those that the stack opens, and a SYN beyond that is dropped.
     pub max_connections: usize,
     /// Handshakes that clients have begun and not finished and that are remembered; SYNs beyond that are answered by cookies.
     pub max_half_open: usize,
@@ -58,14 +58,14 @@ pub struct StackConfig {
 }
 
 impl StackConfig {
-    /// Defaults for an ingress node: windows up to 16 MiB, 16,384 connections a worker.
+    /// Defaults for an ingress node: windows up to 16 MiB, 200,000 connections a worker.
     #[must_use]
     pub fn new(source_ports: RangeInclusive<u16>, source_address: SourceAddress) -> Self {
         Self {
             mtu: 1500,
             buffer: 16 << 20,
             memory: 256 << 20,
-            max_connections: 16_384,
+            max_connections: 200_000,
             max_half_open: 4_096,
             max_time_wait: 16_384,
             time_wait: Duration::from_secs(30),
@@ -84,6 +84,11 @@ impl StackConfig {
 }
 
 impl StackConfig {
+    /// Connections that clients may open, so that there is room for those that answer them.
+    pub(super) const fn most_accepted(&self) -> usize {
+        self.max_connections - self.max_connections / 4
+    }
+
     /// What each connection is told.
     pub(super) fn limits(&self) -> TcpLimits {
         TcpLimits {

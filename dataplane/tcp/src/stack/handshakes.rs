@@ -72,7 +72,7 @@ impl Inner {
 
     /// A SYN for a listener: answered from a record.
     pub(super) fn greet(&mut self, key: ConnectionKey, segment: &Segment<'_>) {
-        if self.connections.len() >= self.config.max_connections {
+        if self.connections.len() >= self.config.most_accepted() {
             self.count(TcpCount::RefusedFull);
             return;
         }
@@ -176,7 +176,7 @@ impl Inner {
 
     /// A handshake is finished by `segment`.
     fn open(&mut self, key: ConnectionKey, ours: Numbers, handshake: &Handshake, segment: &Segment<'_>) {
-        if self.connections.len() >= self.config.max_connections {
+        if self.connections.len() >= self.config.most_accepted() {
             self.index.remove(&key);
             self.count(TcpCount::RefusedFull);
             return self.refuse(segment);

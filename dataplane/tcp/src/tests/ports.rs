@@ -137,3 +137,27 @@ fn a_stray_reset_gives_no_port_back() {
     assert_eq!(in_use(&stack).0, 1);
     drop(call);
 }
+
+/// Who answers clients must not be kept from it by their number.
+#[test]
+fn clients_leave_room_for_the_connections_that_answer_them() {
+    run(async {
+        let (client, _, mut network) = pair(Channel::perfect(), 1);
+        let server = Stack::new(StackConfig {
+            max_connections: 8,
+            ..config()
+        });
+        let at: SocketAddr = "203.0.113.1:80".parse().unwrap();
+        server.listen([at]);
+        network.join(server.clone(), [at.ip()]);
+        tokio::task::spawn_local(network.run());
+        let calls: Vec<_> = (0..8).map(|_| client.connect(at).unwrap()).collect();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let status = server.status();
+        assert_eq!(status.now[TcpGauge::Connections], 6);
+        assert!(status.counters[TcpCount::RefusedFull] >= 2);
+        let answers: Vec<_> = (0..2).map(|_| call(&server)).collect();
+        assert!(server.connect(REMOTE.parse().unwrap()).is_err());
+        drop((calls, answers));
+    });
+}
