@@ -42,6 +42,8 @@ mod wire;
 
 pub use config::{Changes, Config};
 pub use current::Allows;
+#[cfg(any(test, feature = "harness"))]
+pub use h1::fuzz::fuzz;
 pub use http::{Http, HttpConfig};
 pub use limits::Limits;
 pub use net::ByKernel;

@@ -12,6 +12,8 @@
 pub(crate) mod body;
 mod chunked;
 mod fields;
+#[cfg(any(test, feature = "harness"))]
+pub(crate) mod fuzz;
 pub(crate) mod request;
 pub(crate) mod response;
 mod target;
