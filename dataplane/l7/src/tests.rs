@@ -12,6 +12,7 @@ mod log;
 mod parts;
 mod redirects;
 mod slow;
+mod sockets;
 mod storm;
 mod streams;
 mod tls;

@@ -133,9 +133,9 @@ impl Dialogue {
                 DialogueState::Tunnel(_) => self.tunnel(turn),
             };
             match step {
-                Move::Again => {}
+                Move::Again if turn.goes_on() => {}
                 Move::Gone => return Outlook::Gone,
-                Move::Wait => {
+                Move::Again | Move::Wait => {
                     self.client.settle(turn.gateway);
                     let tunnel = matches!(self.state, DialogueState::Tunnel(_));
                     return Outlook::Stays((!tunnel).then_some(self.client.deadline));

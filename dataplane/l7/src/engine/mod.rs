@@ -42,6 +42,9 @@ const ROUNDS: usize = 4;
 const LEAST_PLACES: usize = 1_024;
 const SHRINK: Duration = Duration::from_secs(2);
 
+/// Steps of a connection while it is looked at once: each moves 16 KiB at most.
+const STEPS: usize = 128;
+
 /// The connections of clients.
 pub(crate) struct Engine {
     pub(crate) gateway: Rc<Gateway>,
@@ -69,6 +72,21 @@ pub(super) struct Turn<'a, 'w> {
     pub(super) gateway: &'a Rc<Gateway>,
     pub(super) cx: &'a mut Context<'w>,
     pub(super) now: Nanos,
+    /// Steps that it may still take before others have their turn.
+    left: usize,
+}
+
+impl Turn<'_, '_> {
+    /// Whether another step may be taken. Where not, the connection is looked at again once others have had their turn: on the
+    /// kernel's sockets a fast peer would else never leave it without work.
+    pub(super) fn goes_on(&mut self) -> bool {
+        if self.left == 0 {
+            self.cx.waker().wake_by_ref();
+            return false;
+        }
+        self.left -= 1;
+        true
+    }
 }
 
 impl Engine {
@@ -177,6 +195,7 @@ impl Engine {
             gateway: &self.gateway,
             cx: &mut Context::from_waker(&seat.waker),
             now,
+            left: STEPS,
         };
         match seat.dialogue.turn(&mut turn) {
             Outlook::Stays(deadline) => {

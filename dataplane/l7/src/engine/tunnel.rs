@@ -91,7 +91,7 @@ fn carry(
     turn: &mut Turn<'_, '_>,
 ) -> std::io::Result<()> {
     loop {
-        if *way == Way::Ended {
+        if *way == Way::Ended || !turn.goes_on() {
             return Ok(());
         }
         if to.flush(turn.cx, inbox)?.is_pending() {

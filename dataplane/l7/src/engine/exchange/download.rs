@@ -98,7 +98,7 @@ impl Exchange {
     ) -> Result<bool, Ended> {
         let mut moved = false;
         loop {
-            if self.download.is_done() || !client.outbox.has_room() {
+            if self.download.is_done() || !client.outbox.has_room() || !turn.goes_on() {
                 return Ok(moved);
             }
             let Some(link) = self.link() else {

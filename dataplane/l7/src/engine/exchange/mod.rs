@@ -139,7 +139,7 @@ impl Exchange {
             if self.download.is_done() {
                 self.complete(client, turn)?;
             }
-            if !moved {
+            if !moved || !turn.goes_on() {
                 return self.wait(client, turn);
             }
         }

@@ -154,7 +154,8 @@ impl Exchange {
         let mut moved = upload.begin(link, client, turn);
         loop {
             moved |= upload.push(link, turn);
-            if upload.ended || !link.outbox.has_room() || upload.refused && !upload.ends_soon() {
+            let waits = !link.outbox.has_room() || upload.refused && !upload.ends_soon();
+            if upload.ended || waits || !turn.goes_on() {
                 return Ok(moved);
             }
             let taken = match upload.fetch(client, turn) {
