@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::tls;
 use super::world::{Objects, World, has_line, host, mirror, read_to_end, upstream};
 use crate::Limits;
+use headgate_net::record::HttpCount;
 use headgate_tcp::network::{Channel, run};
 
 /// Answers each request with this as soon as its head is there, and never closes.
@@ -103,4 +104,29 @@ async fn slow_reader(length: usize) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_client_that_leaves_within_its_handshake_was_never_greeted() {
+    run(async {
+        let certificate = tls::certificate("ns/web", &[""], &["web.example"]);
+        let world = tls::world(vec![certificate.clone()]);
+        let config = tls::client(&[&certificate], &[&rustls::version::TLS12]);
+        let name = "web.example".try_into().unwrap();
+        let mut hello = Vec::new();
+        let mut connection = rustls::ClientConnection::new(config, name).unwrap();
+        connection.write_tls(&mut hello).unwrap();
+        // An alert in clear: close_notify (RFC 5246, section 7.2.1).
+        hello.extend_from_slice(&[21, 3, 3, 0, 2, 1, 0]);
+        let mut stream = world.connect(443).await;
+        stream.write_all(&hello).await.unwrap();
+        drop(stream.read_to_end(&mut Vec::new()).await);
+        let events = world.status().counters.events;
+        assert_eq!(
+            (events[HttpCount::Handshakes], events[HttpCount::HandshakesFailed]),
+            (0, 1)
+        );
+        drop(stream);
+        world.quiet().await;
+    });
 }
