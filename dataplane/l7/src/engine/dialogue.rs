@@ -182,8 +182,12 @@ impl Dialogue {
         if self.parsed == 0 {
             self.pass_over_empty_lines();
         }
-        // Only a line's end can be the end of a head.
-        if self.client.inbox.bytes()[self.parsed..].contains(&b'\n')
+        if self.blank >= MAX_HEAD {
+            return self.refuse(too_large(b""), turn);
+        }
+        // Only a line's end can be the end of a head, or what a part of one is refused for.
+        let line_ends = |bytes: &[u8]| bytes.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
+        if line_ends(&self.client.inbox.bytes()[self.parsed..])
             || self.parsed == 0 && !self.client.inbox.is_empty()
         {
             match self.begin(turn) {

@@ -44,6 +44,8 @@ pub(crate) fn parse<'h, 'b>(
         return Err(BadResponse("its status is none"));
     }
     let mut seen = ResponseFields::of(response.headers)?;
+    // A body that may come behind a response that has none would be taken for the next one.
+    let announced = seen.coded || seen.length.is_some_and(|length| length > 0);
     if seen.coded || matches!(status, 100..200 | 204) {
         seen.drop_length(response.headers);
     }
@@ -58,7 +60,7 @@ pub(crate) fn parse<'h, 'b>(
         headers: response.headers,
         left,
         framing,
-        keep: seen.options.keeps(http11) && framing != Framing::UntilClose,
+        keep: seen.options.keeps(http11) && framing != Framing::UntilClose && !(status == 204 && announced),
         upgrade: seen.upgrade,
         dated: seen.dated,
     };

@@ -62,10 +62,11 @@ pub(crate) fn admit<'a>(
 /// The host of a request; `None` if it names none, as HTTP/1.0 allows. The authority of an absolute target stands before Host
 /// (RFC 9112, section 3.2.2).
 fn host<'b>(head: &RequestHead<'_, 'b>) -> Result<Option<Host<'b>>, BadHost> {
-    match (head.target.authority, head.host) {
-        (Some(authority), _) => Host::of(authority.as_bytes()).map(Some),
-        (None, Some(host)) => Host::of(host).map(Some),
-        (None, None) => Ok(None),
+    // A Host that is none is an error beside any target (section 3.2).
+    let host = head.host.map(Host::of).transpose()?;
+    match head.target.authority {
+        Some(authority) => Host::of(authority.as_bytes()).map(Some),
+        None => Ok(host),
     }
 }
 

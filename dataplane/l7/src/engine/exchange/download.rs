@@ -32,6 +32,8 @@ pub(super) struct Download {
     pub(super) closes: bool,
     /// The pod takes another request after it.
     pub(super) pod_keeps: bool,
+    /// Whether the pod has answered with a head, be it an interim one.
+    spoke: bool,
     /// When the pod last said something.
     pub(super) heard: Nanos,
 }
@@ -46,6 +48,7 @@ impl Download {
             upgrade: head.upgrade.is_some(),
             closes: !head.keep,
             pod_keeps: false,
+            spoke: false,
             heard: now,
         }
     }
@@ -224,6 +227,7 @@ impl Exchange {
             }
         };
         link.inbox.consume(length);
+        self.download.spoke = true;
         Ok(came)
     }
 
@@ -262,7 +266,7 @@ impl Exchange {
             return Ok(true);
         }
         let silent = self.link().is_none_or(|link| link.inbox.is_empty());
-        if silent {
+        if silent && !self.download.spoke {
             return self.hung_up(turn);
         }
         Err(self.nonsense("it ends within its head", turn))
