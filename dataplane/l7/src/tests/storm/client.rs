@@ -391,6 +391,8 @@ impl Listener {
                     return Ok(head);
                 }
                 Ok(httparse::Status::Partial) => self.fill().await?,
+                // Nonsense before a method makes another one of it, HEAD for instance.
+                Err(_) if self.ledger.is_spoilt(asked.number) => return Err(End::Broken),
                 Err(error) => {
                     let got = String::from_utf8_lossy(&self.bytes);
                     self.ledger.wrong(format!("{error} to {asked:x?}: {got:.300?}"));
