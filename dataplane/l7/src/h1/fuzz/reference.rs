@@ -79,10 +79,8 @@ fn trailers(mut bytes: &[u8]) -> Option<Option<usize>> {
     loop {
         match line(bytes) {
             Read::Whole([], after) => {
-                return lines
-                    .iter()
-                    .all(|line| is_field(line))
-                    .then_some(Some(after.len()));
+                let good = lines.len() <= crate::h1::MAX_HEADERS && lines.iter().all(|line| is_field(line));
+                return good.then_some(Some(after.len()));
             }
             Read::Whole(text, after) if is_text(text) => {
                 lines.push(text);
