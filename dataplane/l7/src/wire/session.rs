@@ -21,6 +21,8 @@ const RECORD: usize = 1 << 14;
 const OVERHEAD: usize = 64;
 /// Ciphertext that is read ahead: a whole record, as large as it may be (RFC 8446, section 5.2).
 const AHEAD: usize = 5 + RECORD + 256;
+/// How often more is read for records that turn out to hold nothing, before others have their turn.
+const EMPTY_RECORDS: usize = 16;
 /// Messages of a handshake that has not ended, at most.
 const MOST: usize = 64 << 10;
 
@@ -162,7 +164,7 @@ impl Session {
         stream: &mut Stream,
         mut take: impl FnMut(&[u8]),
     ) -> Poll<io::Result<usize>> {
-        loop {
+        for _ in 0..EMPTY_RECORDS {
             if !self.stash.is_empty() {
                 let count = self.stash.len();
                 take(self.stash.bytes());
@@ -186,6 +188,9 @@ impl Session {
                 _ => continue,
             }
         }
+        // There may be more, and others have their turn first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Encrypts what lies in `outbox` and sends it, in records as large as they may be.
@@ -252,10 +257,12 @@ impl Session {
             return Ok(TlsProgress::Blocked);
         };
         let mut failure = None;
+        // What was read is taken out once: records may be of a byte each.
+        let mut read = 0;
         loop {
             let UnbufferedStatus {
                 mut discard, state, ..
-            } = connection.process_tls_records(&mut self.incoming);
+            } = connection.process_tls_records(&mut self.incoming[read..]);
             let mut look = None;
             match state {
                 Err(error) if failure.is_some() => return Err(failure.unwrap_or(error)),
@@ -279,10 +286,11 @@ impl Session {
                 Ok(ConnectionState::WriteTraffic(_)) => look = Some(TlsProgress::Writable),
                 Ok(_) => look = Some(TlsProgress::Blocked),
             }
-            self.incoming.drain(..discard);
+            read += discard;
             match (look, failure.take()) {
                 (Some(_), Some(error)) => return Err(error),
                 (Some(look), None) => {
+                    self.incoming.drain(..read);
                     if self.incoming.is_empty() {
                         self.incoming = Vec::new();
                     }
