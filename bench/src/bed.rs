@@ -95,16 +95,6 @@ impl Bed {
         }
         Ok(gateway)
     }
-
-    /// The MAC address of an interface of a namespace.
-    ///
-    /// # Errors
-    ///
-    /// When there is none.
-    pub(crate) fn mac(&self, namespace: &headgate_lab::Namespace, interface: &str) -> Result<String> {
-        let file = format!("/sys/class/net/{interface}/address");
-        Ok(namespace.run_ok("cat", &[&file])?.trim().to_owned())
-    }
 }
 
 /// A running Headgate; ends when dropped.

@@ -82,7 +82,7 @@ fn plain(bed: &Bed, sink: &Sink<'_>, options: &L4Options) -> Result<f64> {
         &GATEWAY_CORE.to_string(),
     ]);
     command.args(["--address", &vip().to_string()]);
-    command.args(["--destination-mac", &bed.mac(&bed.lab.pods, "p0")?]);
+    command.args(["--destination-mac", &bed.lab.pods.mac("p0")?]);
     let _process = Process::spawn_until("forwarder", command, "ready", Duration::from_secs(10))?;
     rate(bed, sink, options)
 }
@@ -109,7 +109,7 @@ fn service(bed: &Bed, sink: &Sink<'_>, options: &L4Options) -> Result<f64> {
 
 #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 fn rate(bed: &Bed, sink: &Sink<'_>, options: &L4Options) -> Result<f64> {
-    let mac = bed.mac(&bed.lab.gateway, "g0")?;
+    let mac = bed.lab.gateway.mac("g0")?;
     let bytes: Vec<u8> = mac
         .split(':')
         .map(|b| u8::from_str_radix(b, 16))

@@ -5,7 +5,7 @@ mod named;
 
 use std::{ffi::OsStr, process::Command, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::process::{Finished, Process};
 #[cfg(target_os = "linux")]
@@ -48,6 +48,20 @@ impl Namespace {
     pub fn command_with_sysfs(&self, program: impl AsRef<OsStr>) -> Command {
         let all = |name: &String| ["ip", "netns", "exec", name].map(str::to_owned).to_vec();
         self.command_by(all, program.as_ref())
+    }
+
+    /// The MAC address of an interface inside, in the usual notation.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such interface, or it has none.
+    pub fn mac(&self, interface: &str) -> Result<String> {
+        let told = self.run_ok("ip", &["-oneline", "link", "show", "dev", interface])?;
+        let after = told.split_once("link/ether ").map(|(_, after)| after);
+        let address = after.and_then(|after| after.split_whitespace().next());
+        address
+            .map(str::to_owned)
+            .with_context(|| format!("{interface} has no MAC address: {told}"))
     }
 
     fn command_by(&self, entering: impl FnOnce(&String) -> Vec<String>, program: &OsStr) -> Command {

@@ -13,11 +13,8 @@ use serde_json::Value;
 use crate::support::Bed;
 
 fn mac(namespace: &Namespace, interface: &str) -> [u8; 6] {
-    let text = namespace
-        .run_ok("cat", &[&format!("/sys/class/net/{interface}/address")])
-        .unwrap();
+    let text = namespace.mac(interface).unwrap();
     let bytes: Vec<u8> = text
-        .trim()
         .split(':')
         .map(|byte| u8::from_str_radix(byte, 16).unwrap())
         .collect();
