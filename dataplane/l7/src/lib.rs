@@ -1,7 +1,7 @@
 //! TLS, HTTP, routes and upstreams.
 //!
 //! The [`Stage`] of a worker takes the packets of L7 connections and gives the packets that answer them. A client's
-//! connection, and the exchange with a pod that goes on over it, is one record of the [`engine`], which goes as far as it can
+//! connection, and the exchange with a pod that goes on over it, is one record of the `engine`, which goes as far as it can
 //! whenever something has happened on either side. A request finds its route, keeps it to its end, and goes to an endpoint by
 //! a connection that is kept for the next one. All of it reads one [`Config`], which is replaced; what did not change in it is
 //! the same as before.
