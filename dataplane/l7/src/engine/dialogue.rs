@@ -201,13 +201,7 @@ impl Dialogue {
         if turn.now >= self.client.deadline {
             return self.late(turn);
         }
-        let mut spare = turn.gateway.spare.borrow_mut();
-        let read = self
-            .client
-            .wire
-            .read(turn.cx, &mut self.client.inbox, MAX_HEAD, &mut spare);
-        drop(spare);
-        match read {
+        match self.client.read(MAX_HEAD, turn) {
             Poll::Ready(Ok(1..)) => Move::Again,
             Poll::Ready(end) => {
                 if end.is_err() || !self.client.inbox.is_empty() {

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 
 use headgate_net::clock::{Clock, Nanos};
 
-/// Bytes read at a time: what hyper has room for at most, and small enough to stay in the core's cache.
+/// Bytes read at a time at most: small enough to stay in the core's cache.
 const SCRATCH: usize = 64 << 10;
 /// After how long a silence a peer is probed, as our own TCP does.
 const KEEP_ALIVE: Duration = Duration::from_secs(45);
@@ -45,7 +45,8 @@ struct Lingering {
     most: usize,
 }
 
-/// Where bytes are between the kernel and hyper, whose buffer only unsafe code could hand to the kernel.
+/// Where bytes are between the kernel and the buffers above, whose room is not written to yet: only unsafe code could hand it to
+/// the kernel.
 type Scratch = Rc<RefCell<Box<[u8]>>>;
 
 impl KernelNet {

@@ -130,7 +130,7 @@ fn a_slow_reader_slows_the_pod_down() {
         let mut browser = world.browser().await;
         let mut response = browser.send_request(get("/")).await.unwrap();
         tokio::time::sleep(Duration::from_secs(20)).await;
-        // Four TCP buffers and two of hyper's, not ten megabytes.
+        // Four TCP buffers and two of the exchange's, not ten megabytes.
         let pieces = taken.load(Ordering::Relaxed);
         assert!(pieces < 150, "{pieces}");
         let mut check = Check::default();

@@ -71,7 +71,7 @@ pub enum HttpCount {
     /// Clients that spoke HTTP where TLS was due
     #[strum(props(metric = "tls_plain_clients"))]
     PlainOnTls,
-    /// Requests refused for their form, with 400, 405, 417 or 501, without a look at the routes
+    /// Requests refused for their form, with 400, 405, 408, 414, 417, 431 or 501, without a look at the routes
     #[strum(props(metric = "http_requests_refused"))]
     Refused,
     /// Clients that took or sent too little for too long
