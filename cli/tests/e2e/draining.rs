@@ -305,7 +305,7 @@ fn a_rolling_restart_of_two_gateways_fails_no_request() {
                 // It goes on to take new connections until the front has noticed.
                 seen.wait_for_more(200);
                 pair.use_gateways([which != 0, which != 1]).unwrap();
-                assert!(old.ends_within(Duration::from_secs(30)).unwrap(), "{}", old.log());
+                assert!(old.ends_within(Duration::from_secs(15)).unwrap(), "{}", old.log());
                 assert!(old.log().contains("nothing is cut"), "{}", old.log());
                 gateways[which] = Some(start(&pair, which, &lab, &options));
                 pair.use_gateways([true, true]).unwrap();
