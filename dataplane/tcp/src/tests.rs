@@ -494,7 +494,9 @@ fn ports_in_use_or_time_wait_are_not_taken_again() {
     });
 }
 
+mod goodput;
 mod hostile;
+mod line;
 mod narrow;
 mod packets;
 mod ports;

@@ -21,6 +21,9 @@ const C: f64 = 0.4;
 const BETA: f64 = 0.7;
 /// Section 4.3: what makes the estimate of Reno's window grow as Reno's would.
 const ALPHA: f64 = 3.0 * (1.0 - BETA) / (1.0 + BETA);
+/// Where nothing is known of what the path bears: at least a twentieth a round trip, as Linux does it. Slow start may have
+/// ended for a delay that meant nothing.
+const UNKNOWN: f64 = 1.0 / 20.0;
 /// More than anything needs: twice the largest window that a header can tell.
 const MOST: u32 = 1 << 31;
 
@@ -31,7 +34,7 @@ pub(crate) struct Cubic {
     window: u32,
     /// Below it, slow start.
     threshold: u32,
-    /// The window before the last reduction, in bytes.
+    /// The window before the last reduction, in bytes; none after a timeout (section 4.8).
     peak: f64,
     /// The window at the last reduction.
     before: f64,
@@ -49,6 +52,8 @@ struct Epoch {
     k: f64,
     /// What Reno's window would be, in bytes.
     reno: f64,
+    /// Whether no peak is known.
+    unknown: bool,
 }
 
 /// What an acknowledgement tells.
@@ -124,15 +129,15 @@ impl Cubic {
             f64::from(self.mss),
             f64::from(growth.bytes),
         );
-        if self.peak < window {
-            // Slow start ended without a loss: here is where to probe from.
-            self.peak = window;
-        }
+        let unknown = self.peak == 0.0;
+        // Slow start ended without a loss: here is where to probe from.
+        self.peak = self.peak.max(window);
         let peak = self.peak;
         let epoch = self.epoch.get_or_insert_with(|| Epoch {
             start: now,
             k: ((peak - window) / mss / C).cbrt(),
             reno: window,
+            unknown,
         });
         let alpha = if epoch.reno >= self.before { 1.0 } else { ALPHA };
         epoch.reno += alpha * mss * bytes / window;
@@ -148,7 +153,8 @@ impl Cubic {
         } else {
             (target.clamp(window, 1.5 * window) - window) * bytes / window
         };
-        self.fraction += step;
+        let least = if epoch.unknown { UNKNOWN * bytes } else { 0.0 };
+        self.fraction += step.max(least);
         let whole = self.fraction.floor();
         self.fraction -= whole;
         self.window = self.window.saturating_add(whole as u32).min(MOST);
@@ -169,6 +175,12 @@ impl Cubic {
             self.window = (self.window / 2).max(floor);
             halvings -= 1;
         }
+    }
+
+    /// A timeout: what the window was says nothing any more (section 4.8).
+    pub(crate) fn time_out(&mut self) {
+        self.reduce();
+        self.peak = 0.0;
     }
 
     /// A loss, or a mark: section 4.6 and 4.7. The window itself is the recovery's business.

@@ -36,7 +36,6 @@ pub(crate) struct Heard<'a> {
 impl Sender {
     /// Takes in an acknowledgement that lies between what is and what may be acknowledged.
     pub(crate) fn heard(&mut self, pool: &mut BlockPool, heard: &Heard<'_>) {
-        let flight = self.board.flying();
         let duplicate = self.duplicate_of(heard);
         let arrival = Arrival {
             now: heard.now,
@@ -60,7 +59,7 @@ impl Sender {
         }
         let lost = self.detect(&delivery, heard, progress);
         self.end_probe(heard, progress, duplicate);
-        self.react(&delivery, heard, (lost, flight, progress));
+        self.react(&delivery, heard, (lost, progress));
     }
 
     /// Whether the first block tells of something that came twice (RFC 2883, section 4).
@@ -139,7 +138,7 @@ impl Sender {
         }
     }
 
-    fn react(&mut self, delivery: &Delivery, heard: &Heard<'_>, (lost, flight, progress): (u32, u32, u32)) {
+    fn react(&mut self, delivery: &Delivery, heard: &Heard<'_>, (lost, progress): (u32, u32)) {
         if self.recovery.phase != Phase::Open && self.was_spurious(delivery, heard, progress) {
             self.undo();
         }
@@ -158,18 +157,12 @@ impl Sender {
             }
         }
         if self.recovery.phase != Phase::Recovery {
-            self.grow(delivery, heard, flight);
+            self.grow(delivery, heard);
         }
     }
 
-    fn grow(&mut self, delivery: &Delivery, heard: &Heard<'_>, flight: u32) {
-        // RFC 7661: a window that was not used says nothing about the path.
-        let used = if self.cubic.in_slow_start() {
-            2 * flight
-        } else {
-            flight + 3 * self.mss
-        };
-        if delivery.bytes() == 0 || used < self.cubic.window() {
+    fn grow(&mut self, delivery: &Delivery, heard: &Heard<'_>) {
+        if delivery.bytes() == 0 || !self.load.allows_growth(&self.cubic) {
             return;
         }
         let growth = Growth {

@@ -21,6 +21,7 @@ mod arrive;
 mod cubic;
 mod heard;
 mod hystart;
+mod load;
 mod receiver;
 mod recovery;
 mod rtt;

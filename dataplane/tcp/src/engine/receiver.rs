@@ -250,18 +250,18 @@ impl Receiver {
         self.unread = 0;
     }
 
-    /// After a read: lets the window grow with the path's bandwidth and delay, so that twice of what the reader takes in
-    /// a round trip fits (dynamic right-sizing, as Linux does it).
+    /// After a read: lets the window grow with the path's bandwidth and delay, to four times of what the reader takes in a
+    /// round trip, for a sender in slow start sends twice as much in the next one, and the round trips that are counted
+    /// here do not begin where its do (dynamic right-sizing, as Linux does it).
     pub(crate) fn tune(&mut self, now: Nanos, rtt: Duration, pressed: bool) {
-        if now.since(self.measured) < rtt {
-            return;
-        }
         let wanted = self.taken.saturating_mul(4).min(self.most);
-        if !pressed && self.taken > self.limit / 2 && wanted > self.limit {
+        if !pressed && wanted > self.limit {
             self.limit = wanted;
         }
-        self.taken = 0;
-        self.measured = now;
+        if now.since(self.measured) >= rtt {
+            self.taken = 0;
+            self.measured = now;
+        }
     }
 
     /// How much the peer may send now, by its last word.

@@ -3,6 +3,7 @@
 use headgate_net::clock::Nanos;
 
 use super::cubic::Cubic;
+use super::load::Load;
 use super::recovery::Recovery;
 use super::rtt::Rtt;
 use super::scoreboard::Scoreboard;
@@ -45,6 +46,7 @@ pub(crate) struct Sender {
     pub(super) cubic: Cubic,
     pub(super) rtt: Rtt,
     pub(super) recovery: Recovery,
+    pub(super) load: Load,
     pub(super) timer: Option<(Nanos, Timer)>,
     /// When the running timeout began.
     pub(super) since: Nanos,
@@ -95,6 +97,7 @@ impl Sender {
             cubic: Cubic::new(mss),
             rtt: Rtt::default(),
             recovery: Recovery::default(),
+            load: Load::default(),
             timer: None,
             since: Nanos(0),
             last: Nanos(0),
@@ -329,6 +332,13 @@ impl Sender {
         }
         self.last = now;
         self.note_sent(piece, length, now);
+    }
+
+    /// Everything was sent that may be for now: what did not go, the window held back, or there was nothing.
+    pub(super) fn note_load(&mut self) {
+        let flying = self.board.flying();
+        let full = flying + self.mss > self.cubic.window();
+        self.load.note(full, flying, (self.una, self.next));
     }
 
     /// Whether something waits for the peer's window, with nothing under way that would bring news of it.

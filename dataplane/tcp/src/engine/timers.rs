@@ -54,7 +54,7 @@ impl Sender {
             if self.recovery.phase != Phase::Loss {
                 self.save();
             }
-            self.cubic.reduce();
+            self.cubic.time_out();
             self.recovery.doubtful = true;
         }
         self.recovery.backoff = self.recovery.backoff.saturating_add(1);
@@ -121,6 +121,7 @@ impl Sender {
 
     /// Sets the timer for what is due next, once everything was sent that may be for now.
     pub(crate) fn rearm(&mut self, now: Nanos, sack: bool) {
+        self.note_load();
         let timeout = self.rtt.timeout(self.recovery.backoff);
         let due = self.since.after(timeout);
         self.timer = if self.outstanding() {

@@ -90,3 +90,17 @@ fn what_was_learnt_ages() {
     cubic.idle(Duration::from_secs(3_600), Duration::from_secs(1));
     assert_eq!(cubic.window(), 10 * MSS);
 }
+
+/// RFC 9438, section 4.8: growth begins where the threshold is reached, by a twentieth a round trip at least.
+#[test]
+fn a_timeout_forgets_the_peak() {
+    let rtt = Duration::from_millis(20);
+    let (mut cubic, mut now) = (Cubic::new(MSS), Nanos(0));
+    rounds(&mut cubic, rtt, 5, &mut now);
+    cubic.time_out();
+    cubic.set_window(cubic.threshold());
+    let before = f64::from(cubic.window());
+    rounds(&mut cubic, rtt, 10, &mut now);
+    let grown = f64::from(cubic.window()) / before;
+    assert!((1.05_f64.powi(9)..1.05_f64.powi(12)).contains(&grown), "{grown}");
+}
