@@ -16,8 +16,9 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tower::ServiceBuilder;
-use tower::util::MapRequestLayer;
+use tower::util::{AndThenLayer, MapRequestLayer};
 
+use super::refusal::with_retry_after;
 use super::token::{TokenFile, TokenFileError, UnusableToken, bearer};
 
 /// How long a connection may take.
@@ -152,7 +153,9 @@ fn client(mut config: Config) -> Result<Client, AccessError> {
     let token_file = tokens(&mut config.auth_info)?;
     let token = token_file.map(|file| MapRequestLayer::new(move |request| file.sign(request)));
     if config.proxy_url.is_some() {
-        let builder = ClientBuilder::try_from(config).map_err(Box::new)?;
+        let builder = ClientBuilder::try_from(config)
+            .map_err(Box::new)?
+            .with_layer(&AndThenLayer::new(with_retry_after));
         return Ok(match token {
             Some(token) => builder.with_layer(&token).build(),
             None => builder.build(),
@@ -183,6 +186,7 @@ fn client(mut config: Config) -> Result<Client, AccessError> {
         .option_layer(token)
         .option_layer(config.auth_layer().map_err(Box::new)?)
         .layer(config.extra_headers_layer().map_err(Box::new)?)
+        .and_then(with_retry_after)
         .map_err(tower::BoxError::from)
         .service(http);
     Ok(Client::new(service, config.default_namespace))

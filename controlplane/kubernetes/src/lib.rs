@@ -13,10 +13,12 @@ mod options;
 mod received;
 mod references;
 mod reflector;
+mod refusal;
 mod reply;
 mod resource;
 mod run;
 mod source;
+mod starting;
 #[cfg(test)]
 mod tests;
 mod token;

@@ -16,6 +16,7 @@ use super::backoff::Backoff;
 use super::received::Received;
 use super::reply::{Failure, Page};
 use super::resource::{Resource, resources};
+use super::starting::{Doubt, Verdict};
 use headgate_controlplane::model::{Id, SharedText};
 use headgate_controlplane::problem::Version;
 use headgate_controlplane::source::{ObjectText, Scope};
@@ -66,6 +67,8 @@ pub(crate) struct Patience {
     pub(crate) watch: u32,
     /// Until something is asked for again that is forbidden or not there.
     pub(crate) recheck: Duration,
+    /// What a server forbids or lacks while it is not ready is not believed for so long.
+    pub(crate) starting: Duration,
     /// Until credentials are read, at the start: an exec plugin may ask somebody over a network.
     pub(crate) credentials: Duration,
     /// From the first pause after a failure to the longest.
@@ -80,6 +83,7 @@ impl Default for Patience {
             silence: Duration::from_secs(150),
             watch: 290,
             recheck: Duration::from_secs(30),
+            starting: Duration::from_secs(30),
             credentials: Duration::from_secs(60),
             pauses: (Duration::from_millis(200), Duration::from_secs(15)),
         }
@@ -132,6 +136,8 @@ pub(crate) struct Reflector {
     /// That of the last object, which shares it with the next of the same one.
     namespace: SharedText,
     failures: u32,
+    /// Whether what it refuses counts.
+    doubt: Doubt,
     /// Whether the server did not answer last time.
     down: bool,
     troubled: bool,
@@ -157,6 +163,7 @@ impl Reflector {
             backoff: Backoff::between(patience.pauses),
             namespace: SharedText::default(),
             failures: 0,
+            doubt: Doubt::default(),
             down: false,
             troubled: false,
         }
@@ -196,6 +203,13 @@ impl Reflector {
 
     /// What follows from a failure, and the pause after it.
     async fn rest(&mut self, failure: Failure) -> Result<(), Stop> {
+        let client = self.connection.client().await;
+        let Patience { answer, starting, .. } = self.patience;
+        let failure = match self.doubt.about(&failure, &client, answer, starting).await {
+            None => failure,
+            Some(Verdict::AskAgain) => return Ok(()),
+            Some(Verdict::TooSoon(failure)) => failure,
+        };
         let pause = match &failure {
             Failure::Expired => {
                 self.known = None;
@@ -252,6 +266,7 @@ impl Reflector {
 
     async fn fine(&mut self) -> Result<(), Stop> {
         self.failures = 0;
+        self.doubt = Doubt::default();
         if std::mem::take(&mut self.down) {
             self.connection.is_back();
         }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -247,14 +247,19 @@ async fn before(shared: &Shared, effects: &[Effect], note: &Note<'_>) -> Option<
                 note.write(shared, 0);
                 let _ = cleared.changed().await;
             }
-            Effect::Status { code, retry_after } => return Some(fault(*code, *retry_after).into()),
+            Effect::Status { code, retry_after } => return Some(fault(*code, *retry_after)),
             Effect::Trickle { .. } | Effect::Cut { .. } => {}
         }
     }
     None
 }
 
-fn fault(code: u16, retry_after: Option<u32>) -> Failure {
+fn fault(code: u16, retry_after: Option<u32>) -> Answer {
+    if let (429, Some(seconds)) = (code, retry_after) {
+        // Priority and fairness has no `Status` for it (`tooManyRequests`).
+        let answer = Answer::text(429, "Too many requests, please try again later.\n");
+        return answer.header(RETRY_AFTER, &seconds.to_string());
+    }
     let (reason, said) = match code {
         401 => ("Unauthorized", "Unauthorized"),
         403 => ("Forbidden", "forbidden"),
@@ -277,6 +282,7 @@ fn fault(code: u16, retry_after: Option<u32>) -> Failure {
         retry_after,
         ..Failure::new(code, reason, said)
     }
+    .into()
 }
 
 async fn answer(

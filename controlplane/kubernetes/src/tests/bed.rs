@@ -31,6 +31,7 @@ pub(crate) const QUICK: Patience = Patience {
     silence: Duration::from_secs(20),
     watch: 290,
     recheck: Duration::from_millis(200),
+    starting: WATCHDOG,
     credentials: Duration::from_secs(1),
     pauses: (Duration::from_millis(10), Duration::from_millis(200)),
 };

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use headgate_apiserver::{Fault, Rule, User};
+use headgate_apiserver::{Fault, Rule, User, cluster_network_policies};
 use serde_json::json;
 
-use super::bed::{Bed, QUICK, id, ingress, pod, secret, server, service};
+use super::bed::{Bed, QUICK, WATCHDOG, id, ingress, pod, secret, server, service};
 use crate::reflector::Patience;
 use headgate_controlplane::model::Kind;
 
@@ -59,6 +59,62 @@ fn a_server_that_restarts_is_met_again_where_the_watch_was() {
         entry.resource == "pods" && (entry.verb == "list" || entry.query.contains("sendInitialEvents"))
     });
     assert_eq!(again, 0, "nothing is listed again");
+}
+
+/// A server answers before it has read its roles and its CustomResourceDefinitions.
+#[test]
+fn a_server_that_starts_is_not_believed_what_it_lacks_and_forbids() {
+    let server = server();
+    let policy = |name: &str| {
+        json!({
+            "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
+            "metadata": {"name": name}, "spec": {"tier": "Admin", "priority": 1, "subject": {"namespaces": {}}},
+        })
+    };
+    for object in [
+        cluster_network_policies(),
+        policy("before"),
+        secret("cert", "eA=="),
+    ] {
+        server.store().apply(&object).expect("an object");
+    }
+    server
+        .store()
+        .apply(&ingress("web", "h.example.com", "web", Some("cert")))
+        .expect("an Ingress");
+    let mut bed = Bed::on(server);
+    bed.until_complete();
+    let before = id(Kind::ClusterNetworkPolicy, "", "before");
+    assert!(bed.store.model().contains(&before));
+
+    bed.server.journal().clear();
+    let starting = [
+        Fault::status(500).path("/readyz"),
+        Fault::status(404).resources(["clusternetworkpolicies"]),
+        Fault::status(403).resources(["secrets"]),
+    ];
+    for fault in starting {
+        bed.server.faults().add(fault);
+    }
+    bed.server.close_watches();
+    for resource in ["clusternetworkpolicies", "secrets"] {
+        let refused = |entry: &headgate_apiserver::Entry| entry.resource == resource && entry.status >= 400;
+        assert!(bed.server.journal().wait(4, WATCHDOG, refused));
+    }
+    // What it says of that is on its way before this is.
+    bed.apply(&pod("a", "10.0.0.1"));
+    bed.until_there(&id(Kind::Pod, "shop", "a"));
+    assert!(bed.store.model().contains(&before), "it was said to be gone");
+
+    bed.server.faults().clear();
+    bed.apply(&policy("after"));
+    bed.until_there(&id(Kind::ClusterNetworkPolicy, "", "after"));
+    bed.until(|store| headgate_controlplane::harness::lines(store).is_empty());
+    let apart = bed
+        .server
+        .journal()
+        .count(|entry| entry.query.contains("metadata.name"));
+    assert_eq!(apart, 0, "Secrets are still followed together");
 }
 
 #[test]

@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::status::StatusAddress;
 use crate::access::ApiConnection;
+use crate::call::ANSWER;
 use crate::reply::{Failure, Page};
+use crate::starting::ready;
 use headgate_controlplane::model::ObjectName;
 
 /// Where the addresses are to be found. The flags of the same names mean what they mean for ingress-nginx.
@@ -55,7 +57,7 @@ impl Publish {
                 pod,
                 internal,
             } => {
-                let own = match get(connection, &path("pods", pod)).await {
+                let own = match get_surely(connection, &path("pods", pod)).await {
                     Ok(own) => own,
                     // It is not known to be its node's: then it is what the flag says.
                     Err(Failure::Missing | Failure::Forbidden(_)) => return Ok(addresses.clone()),
@@ -93,6 +95,17 @@ async fn get(connection: &ApiConnection, path: &str) -> Result<Value, Failure> {
         .map_err(|error| Failure::Invalid(error.to_string()))?;
     let client = connection.client().await;
     client.request(request).await.map_err(|error| Failure::of(&error))
+}
+
+/// The same, where a server that has only just started is not believed that it forbids it.
+async fn get_surely(connection: &ApiConnection, path: &str) -> Result<Value, Failure> {
+    match get(connection, path).await {
+        Err(Failure::Forbidden(_)) => {
+            ready(&connection.client().await, ANSWER).await?;
+            get(connection, path).await
+        }
+        answer => answer,
+    }
 }
 
 /// As ingress-nginx reads a Service (`statusAddressFromService`).
