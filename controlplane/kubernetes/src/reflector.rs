@@ -16,7 +16,7 @@ use super::backoff::Backoff;
 use super::received::Received;
 use super::reply::{Failure, Page};
 use super::resource::{Resource, resources};
-use super::starting::{Doubt, Verdict};
+use super::starting::{Doubt, NotYet};
 use headgate_controlplane::model::{Id, SharedText};
 use headgate_controlplane::problem::Version;
 use headgate_controlplane::source::{ObjectText, Scope};
@@ -207,12 +207,15 @@ impl Reflector {
         let Patience { answer, starting, .. } = self.patience;
         let failure = match self.doubt.about(&failure, &client, answer, starting).await {
             None => failure,
-            Some(Verdict::AskAgain) => return Ok(()),
-            Some(Verdict::TooSoon(failure)) => failure,
+            Some(NotYet::AskAgain) => return Ok(()),
+            Some(NotYet::NotReady(failure)) => failure,
         };
         let pause = match &failure {
             Failure::Expired => {
-                self.known = None;
+                if self.known.take().is_some() {
+                    // It answers: what has kept us from it until now is over.
+                    self.backoff.reset();
+                }
                 let pause = self.backoff.pause();
                 return self.pause(pause).await;
             }

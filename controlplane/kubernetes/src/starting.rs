@@ -26,7 +26,7 @@ impl Doubt {
         client: &Client,
         answer: Duration,
         longest: Duration,
-    ) -> Option<Verdict> {
+    ) -> Option<NotYet> {
         if matches!(failure, Failure::Unreachable(_) | Failure::Later(..)) {
             // Who comes back may have started anew.
             *self = Self::default();
@@ -39,25 +39,25 @@ impl Doubt {
             // It may have become so since it refused.
             Ok(()) => {
                 self.over = true;
-                Some(Verdict::AskAgain)
+                Some(NotYet::AskAgain)
             }
             // Some never are, and serve.
             Err(_) if since.elapsed() >= longest => {
                 self.over = true;
                 None
             }
-            Err(failure) => Some(Verdict::TooSoon(failure)),
+            Err(failure) => Some(NotYet::NotReady(failure)),
         }
     }
 }
 
 /// What becomes of a refusal that does not count.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum NotYet {
     /// The server is ready by now: it may say something else.
     AskAgain,
     /// It is not ready, for this reason.
-    TooSoon(Failure),
+    NotReady(Failure),
 }
 
 /// Whether the server is ready. One that does not say, or not to us, is taken for ready.
