@@ -1,7 +1,7 @@
 //! A stand-in API server, Headgate in front of a server of files, kubectl and curl.
 
 use std::cell::RefCell;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -95,7 +95,7 @@ impl Bed {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        Self {
+        let bed = Self {
             gateway: RefCell::new(None),
             server,
             http: SocketAddr::from((address, http)),
@@ -103,7 +103,12 @@ impl Bed {
             pod,
             directory,
             _turn: turn,
-        }
+        };
+        // Requests are answered 502 until it does.
+        bed.until("the server of files listens", || {
+            TcpStream::connect((address, pod)).is_ok()
+        });
+        bed
     }
 
     pub(crate) fn directory(&self) -> &Path {
