@@ -53,7 +53,7 @@ pub(crate) struct Engine {
     wheel: Wheel,
     /// Room for the lists of a turn.
     keys: Vec<usize>,
-    due: Vec<(usize, u64)>,
+    due: Vec<usize>,
     /// When places were given back last.
     shrunk: Nanos,
 }
@@ -63,8 +63,6 @@ struct Seat {
     dialogue: Dialogue,
     bell: Arc<Bell>,
     waker: Waker,
-    /// The tick in which the wheel looks at it.
-    armed: Option<u64>,
 }
 
 /// What a client's connection may use while it is looked at.
@@ -125,7 +123,6 @@ impl Engine {
             dialogue: Dialogue::new(gateway, stream, protocol),
             waker: bell.waker(),
             bell,
-            armed: None,
         });
     }
 
@@ -139,11 +136,8 @@ impl Engine {
         self.ready.stay_awake(true);
         let mut due = std::mem::take(&mut self.due);
         self.wheel.turn(now, &mut due);
-        for (key, tick) in due.drain(..) {
-            if let Some(seat) = self.clients.get_mut(key).filter(|seat| seat.armed == Some(tick)) {
-                seat.armed = None;
-                self.look(key, now);
-            }
+        for key in due.drain(..) {
+            self.look(key, now);
         }
         self.due = due;
         let mut keys = std::mem::take(&mut self.keys);
@@ -171,7 +165,7 @@ impl Engine {
         self.clients.shrink_to_fit();
         self.keys = Vec::new();
         self.due = Vec::new();
-        self.wheel.shrink();
+        self.wheel.shrink(self.clients.capacity());
     }
 
     /// When [`turn`](Self::turn) has something to do, if nothing happens before.
@@ -200,11 +194,12 @@ impl Engine {
         match seat.dialogue.turn(&mut turn) {
             Outlook::Stays(deadline) => {
                 let Some(deadline) = deadline else { return };
-                if seat.armed.is_none_or(|armed| Wheel::tick_of(deadline) < armed) {
-                    seat.armed = Some(self.wheel.put(key, deadline));
-                }
+                self.wheel.put(key, deadline);
             }
-            Outlook::Gone => drop(self.clients.remove(key)),
+            Outlook::Gone => {
+                self.wheel.remove(key);
+                drop(self.clients.remove(key));
+            }
         }
     }
 

@@ -14,6 +14,7 @@ mod chunked;
 mod fields;
 #[cfg(any(test, feature = "harness"))]
 pub(crate) mod fuzz;
+mod partial;
 pub(crate) mod request;
 pub(crate) mod response;
 mod target;
@@ -21,6 +22,7 @@ pub(crate) mod write;
 
 use http::StatusCode;
 use httparse::Header;
+pub(crate) use partial::PartialHead;
 
 /// Larger heads are refused: with 431 or 414 those of clients, with 502 those of pods.
 pub(crate) const MAX_HEAD: usize = 32 << 10;
