@@ -1,5 +1,6 @@
 //! The stage against clients and pods on a virtual network.
 
+mod abuse;
 mod answers;
 mod balance;
 mod cancel;

@@ -1,6 +1,7 @@
 //! What goes on over a client's connection, one thing after another.
 
 use std::task::Poll;
+use std::time::Duration;
 
 use headgate_ring::message::ListenerProtocol;
 use http::StatusCode;
@@ -8,12 +9,12 @@ use http::StatusCode;
 use super::Turn;
 use super::client::Client;
 use super::exchange::{Ended, Exchange};
-use super::tunnel::Tunnel;
+use super::tunnel::{Tunnel, TunnelEnd};
 use crate::buffer::ROOM;
 use crate::gateway::Gateway;
 use crate::h1::body::BodyReader;
 use crate::h1::request::Expectation;
-use crate::h1::{Framing, MAX_HEAD, MAX_HEADERS, RefusedRequest, request};
+use crate::h1::{Framing, MAX_HEAD, MAX_HEADERS, PartialHead, RefusedRequest, request};
 use crate::headers::{self, RequestId};
 use crate::net::Stream;
 use crate::request::{Answer, Audience, RequestRecord};
@@ -26,12 +27,17 @@ use headgate_net::record::HttpCount;
 /// client's connection can stay.
 const DRAINED: u64 = 256 << 10;
 
+/// How often to look whether a client that is to be reset has what it was sent.
+const DELIVERED: Duration = Duration::from_millis(125);
+/// How long what the kernel has taken for a client may be on its way before the client is reset.
+const BY_KERNEL: Duration = Duration::from_millis(250);
+
 /// A client's connection and what goes on over it.
 pub(super) struct Dialogue {
     client: Client,
     state: DialogueState,
-    /// Bytes of the head in the inbox that were parsed without finding its end.
-    parsed: usize,
+    /// How far the head in the inbox was parsed.
+    parsed: PartialHead,
     /// Bytes of empty lines before the head.
     blank: usize,
 }
@@ -55,6 +61,9 @@ enum After {
     Close,
     /// It closes without a word, so that the client sees that something is missing.
     BreakOff,
+    /// It is reset, for nothing else shows that something is missing: once the client has what it was sent before, and not earlier
+    /// than then.
+    Reset(Nanos),
 }
 
 /// What becomes of a client after a look.
@@ -91,7 +100,7 @@ impl Dialogue {
         Self {
             client: Client::new(gateway, wire, client, now.after(patience)),
             state: DialogueState::Greeting,
-            parsed: 0,
+            parsed: PartialHead::default(),
             blank: 0,
         }
     }
@@ -179,20 +188,16 @@ impl Dialogue {
 
     /// Waits for the head of a request.
     fn head(&mut self, turn: &mut Turn<'_, '_>) -> Move {
-        if self.parsed == 0 {
+        if self.parsed.is_new() {
             self.pass_over_empty_lines();
         }
         if self.blank >= MAX_HEAD {
             return self.refuse(too_large(b""), turn);
         }
-        // Only a line's end can be the end of a head, or what a part of one is refused for.
-        let line_ends = |bytes: &[u8]| bytes.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
-        if line_ends(&self.client.inbox.bytes()[self.parsed..])
-            || self.parsed == 0 && !self.client.inbox.is_empty()
-        {
+        if self.parsed.is_worth_parsing(self.client.inbox.bytes()) {
             match self.begin(turn) {
                 Some(step) => return step,
-                None => self.parsed = self.client.inbox.len(),
+                None => self.parsed.has_not_ended(self.client.inbox.len()),
             }
         }
         if self.client.inbox.len() + self.blank >= MAX_HEAD {
@@ -275,7 +280,7 @@ impl Dialogue {
             turn.now,
         );
         self.client.inbox.consume(length);
-        (self.parsed, self.blank) = (0, 0);
+        (self.parsed, self.blank) = (PartialHead::default(), 0);
         Some(match begun {
             Ok(exchange) => {
                 self.state = DialogueState::Exchange(exchange);
@@ -345,6 +350,9 @@ impl Dialogue {
                 return Move::Wait;
             }
         }
+        if let After::Reset(earliest) = after {
+            return self.reset_behind(earliest, turn);
+        }
         self.client.has_everything();
         match after {
             After::Next => self.drain(turn),
@@ -352,8 +360,31 @@ impl Dialogue {
                 self.client.wire.finish(turn.cx);
                 Move::Gone
             }
-            After::BreakOff => Move::Gone,
+            After::BreakOff | After::Reset(_) => Move::Gone,
         }
+    }
+
+    /// Resets the connection once everything before it has arrived: a reset takes with it what is still on its way.
+    fn reset_behind(&mut self, earliest: Nanos, turn: &Turn<'_, '_>) -> Move {
+        let delivered = self.client.wire.unacknowledged() == 0 && turn.now >= earliest;
+        match self.client.patience(turn) {
+            Some(deadline) if !delivered => {
+                self.client.deadline = deadline.min(turn.now.after(DELIVERED));
+                Move::Wait
+            }
+            _ => self.reset(),
+        }
+    }
+
+    /// The response broke off and nothing but a reset shows it, behind all that came before.
+    fn reset_later(&mut self, turn: &Turn<'_, '_>) -> Move {
+        let known = self.client.wire.tells_what_is_acknowledged();
+        let earliest = if known {
+            turn.now
+        } else {
+            turn.now.after(BY_KERNEL)
+        };
+        self.answer_and(After::Reset(earliest), BodyReader::Done, turn)
     }
 
     /// Reads the rest of a request that was answered.
@@ -423,7 +454,8 @@ impl Dialogue {
                 turn.gateway.tally.count(HttpCount::SlowClients);
                 self.reset()
             }
-            Some(Ended::Reset) => self.reset(),
+            Some(Ended::Cut) => self.reset(),
+            Some(Ended::Reset) => self.reset_later(turn),
         }
     }
 
@@ -437,8 +469,9 @@ impl Dialogue {
                 self.state = DialogueState::Tunnel(tunnel);
                 Move::Wait
             }
-            Some(true) => Move::Gone,
-            Some(false) => self.reset(),
+            Some(TunnelEnd::InOrder) => Move::Gone,
+            Some(TunnelEnd::Cut) => self.reset(),
+            Some(TunnelEnd::Broken) => self.reset_later(turn),
         }
     }
 

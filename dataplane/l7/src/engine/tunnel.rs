@@ -1,5 +1,6 @@
 //! A connection that has become something else: bytes go both ways as they are.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::task::Poll;
 
@@ -18,6 +19,17 @@ pub(super) struct Tunnel {
     downwards: Way,
     /// Policies no longer allow it.
     pub(super) cut: bool,
+}
+
+/// How a tunnel is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TunnelEnd {
+    /// Both sides have closed.
+    InOrder,
+    /// One end is gone, and the other must see it.
+    Broken,
+    /// Policies no longer allow it.
+    Cut,
 }
 
 /// One direction.
@@ -45,11 +57,11 @@ impl Tunnel {
         self.lease.endpoint
     }
 
-    /// Goes as far as it can; `None` while it is not over. Whether it has ended in order.
-    pub(super) fn turn(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Option<bool> {
+    /// Goes as far as it can; `None` while it is not over.
+    pub(super) fn turn(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Option<TunnelEnd> {
         if self.cut {
             self.link.wire.reset();
-            return Some(false);
+            return Some(TunnelEnd::Cut);
         }
         // The head that says so goes first.
         match client.flush(turn) {
@@ -73,13 +85,13 @@ impl Tunnel {
             return Some(self.break_off());
         }
         self.link.inbox.settle(&mut turn.gateway.spare.borrow_mut());
-        (self.upwards == Way::Ended && self.downwards == Way::Ended).then_some(true)
+        (self.upwards == Way::Ended && self.downwards == Way::Ended).then_some(TunnelEnd::InOrder)
     }
 
-    /// One end is gone, and the other must see it.
-    fn break_off(&mut self) -> bool {
+    /// One end is gone.
+    fn break_off(&mut self) -> TunnelEnd {
         self.link.wire.reset();
-        false
+        TunnelEnd::Broken
     }
 }
 
@@ -103,10 +115,14 @@ fn carry(
             return Ok(());
         }
         let mut spare = turn.gateway.spare.borrow_mut();
-        match from.read(turn.cx, inbox, ROOM, &mut spare)? {
+        match from.read(turn.cx, inbox, ROOM, &mut spare) {
             Poll::Pending => return Ok(()),
-            Poll::Ready(0) => *way = Way::Ending,
-            Poll::Ready(_) => {}
+            Poll::Ready(Ok(1..)) => {}
+            Poll::Ready(Ok(0)) => *way = Way::Ending,
+            // TLS that ends without saying so: clients do it all the time, and the pod is told no more than that they have ended
+            // (RFC 9112, section 9.8).
+            Poll::Ready(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => *way = Way::Ending,
+            Poll::Ready(Err(error)) => return Err(error),
         }
     }
 }

@@ -174,6 +174,11 @@ impl Stream {
         }
     }
 
+    /// Whether it is known what the peer has acknowledged.
+    pub(super) fn tells_what_is_acknowledged(&self) -> bool {
+        matches!(self, Self::User(_))
+    }
+
     /// What resets the connection.
     pub(super) fn reset(&self) -> Reset {
         match self {

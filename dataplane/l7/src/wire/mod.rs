@@ -93,6 +93,11 @@ impl Wire {
         self.stream.unacknowledged()
     }
 
+    /// Whether [`Self::unacknowledged`] is more than a guess.
+    pub(crate) fn tells_what_is_acknowledged(&self) -> bool {
+        self.stream.tells_what_is_acknowledged()
+    }
+
     /// Resets the connection: the peer sees that what it got is not everything.
     pub(crate) fn reset(&mut self) {
         self.stream.reset().now();

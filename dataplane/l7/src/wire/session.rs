@@ -19,8 +19,10 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 const RECORD: usize = 1 << 14;
 /// What a record has besides: header, type, tag; an explicit nonce with TLS 1.2.
 const OVERHEAD: usize = 64;
+/// A record's type, version and length.
+const HEADER: usize = 5;
 /// Ciphertext that is read ahead: a whole record, as large as it may be (RFC 8446, section 5.2).
-const AHEAD: usize = 5 + RECORD + 256;
+const AHEAD: usize = HEADER + RECORD + 256;
 /// How often more is read for records that turn out to hold nothing, before others have their turn.
 const EMPTY_RECORDS: usize = 16;
 /// Messages of a handshake that has not ended, at most.
@@ -63,6 +65,8 @@ pub(super) struct Session {
     stash: Buffer,
     /// The client has said that nothing follows.
     ended: bool,
+    /// What the client said that is no TLS; nothing is read after it.
+    failure: Option<Error>,
 }
 
 enum TlsState {
@@ -253,52 +257,77 @@ impl Session {
 
     /// Reads the records that are here: plain text goes to the stash, answers to what is sent.
     fn look(&mut self) -> Result<TlsProgress, Error> {
-        let TlsState::Open(connection) = &mut self.state else {
-            return Ok(TlsProgress::Blocked);
-        };
-        let mut failure = None;
+        if let Some(error) = &self.failure {
+            return Err(error.clone());
+        }
         // What was read is taken out once: records may be of a byte each.
         let mut read = 0;
-        loop {
-            let UnbufferedStatus {
-                mut discard, state, ..
-            } = connection.process_tls_records(&mut self.incoming[read..]);
-            let mut look = None;
-            match state {
-                Err(error) if failure.is_some() => return Err(failure.unwrap_or(error)),
-                // The alert that says so comes with the next look.
-                Err(error) => failure = Some(error),
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        let record = record?;
-                        discard += record.discard;
-                        self.stash.append(record.payload);
-                    }
+        let looked = loop {
+            match self.look_once(&mut read) {
+                Ok(None) => {}
+                Ok(Some(look)) => break Ok(look),
+                Err(error) => break Err(error),
+            }
+        };
+        self.incoming.drain(..read);
+        if let Err(error) = &looked {
+            self.failure = Some(error.clone());
+            self.tell_what_is_wrong();
+        }
+        if self.incoming.is_empty() {
+            self.incoming = Vec::new();
+        }
+        looked
+    }
+
+    /// Has the library do one thing with what is here from `read` on.
+    fn look_once(&mut self, read: &mut usize) -> Result<Option<TlsProgress>, Error> {
+        let TlsState::Open(connection) = &mut self.state else {
+            return Ok(Some(TlsProgress::Blocked));
+        };
+        let UnbufferedStatus { discard, state, .. } =
+            connection.process_tls_records(&mut self.incoming[*read..]);
+        *read += discard;
+        match state? {
+            ConnectionState::ReadTraffic(mut traffic) => {
+                while let Some(record) = traffic.next_record() {
+                    let record = record?;
+                    *read += record.discard;
+                    self.stash.append(record.payload);
                 }
+            }
+            ConnectionState::EncodeTlsData(mut data) => encode(&mut self.outgoing, |to| data.encode(to))?,
+            ConnectionState::TransmitTlsData(data) => data.done(),
+            ConnectionState::PeerClosed | ConnectionState::Closed => {
+                self.ended = true;
+                return Ok(Some(TlsProgress::Ended));
+            }
+            ConnectionState::WriteTraffic(_) => return Ok(Some(TlsProgress::Writable)),
+            _ => return Ok(Some(TlsProgress::Blocked)),
+        }
+        Ok(None)
+    }
+
+    /// The library has found an error and tells the client by an alert, which comes with the next looks. Another one would read the
+    /// same bytes again and find them wrong again, so there is none after it.
+    fn tell_what_is_wrong(&mut self) {
+        let TlsState::Open(connection) = &mut self.state else {
+            return;
+        };
+        loop {
+            match connection.process_tls_records(&mut self.incoming).state {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    encode(&mut self.outgoing, |to| data.encode(to))?;
+                    let before = self.outgoing.len();
+                    let encoded = encode(&mut self.outgoing, |to| data.encode(to));
+                    if encoded.is_err() || is_alert(&self.outgoing.bytes()[before..]) {
+                        break;
+                    }
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
-                    self.ended = true;
-                    look = Some(TlsProgress::Ended);
-                }
-                Ok(ConnectionState::WriteTraffic(_)) => look = Some(TlsProgress::Writable),
-                Ok(_) => look = Some(TlsProgress::Blocked),
-            }
-            read += discard;
-            match (look, failure.take()) {
-                (Some(_), Some(error)) => return Err(error),
-                (Some(look), None) => {
-                    self.incoming.drain(..read);
-                    if self.incoming.is_empty() {
-                        self.incoming = Vec::new();
-                    }
-                    return Ok(look);
-                }
-                (None, error) => failure = error,
+                _ => break,
             }
         }
+        self.incoming = Vec::new();
     }
 
     fn receive(&mut self, cx: &mut Context<'_>, stream: &mut Stream, most: usize) -> Poll<io::Result<usize>> {
@@ -350,6 +379,16 @@ fn hello(
         }
     }
     Ok(None)
+}
+
+/// Whether a record is an alert: by its type in clear and in TLS 1.2, by its length where only the keys tell the type (two bytes, the
+/// type and a tag: RFC 8446, section 5.2).
+fn is_alert(record: &[u8]) -> bool {
+    match record {
+        [21, ..] => true,
+        [23, ..] => record.len() == HEADER + 2 + 1 + 16,
+        _ => false,
+    }
 }
 
 /// Adds up to `room` bytes that `write` makes.

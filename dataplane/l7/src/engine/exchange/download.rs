@@ -13,13 +13,15 @@ use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::request::RequestHead;
 use crate::h1::response::{self, ResponseHead};
 use crate::h1::write;
-use crate::h1::{Framing, MAX_HEAD, MAX_HEADERS};
+use crate::h1::{Framing, MAX_HEAD, MAX_HEADERS, PartialHead};
 use crate::request::{Answer, Audience};
 use headgate_net::clock::Nanos;
 use headgate_net::record::{HttpCount, UpstreamCount};
 
 /// A response.
 pub(super) struct Download {
+    /// How far its head was parsed.
+    parsed: PartialHead,
     /// From its head on.
     body: Option<BodyReader>,
     writer: BodyWriter,
@@ -41,6 +43,7 @@ pub(super) struct Download {
 impl Download {
     pub(super) fn new(head: &RequestHead<'_, '_>, now: Nanos) -> Self {
         Self {
+            parsed: PartialHead::default(),
             body: None,
             writer: BodyWriter::Raw,
             trailers: Vec::new(),
@@ -189,11 +192,17 @@ impl Exchange {
         let Some(link) = self.pod.link() else {
             return Ok(Head::Partial);
         };
+        if !self.download.parsed.is_worth_parsing(link.inbox.bytes()) {
+            return Ok(Head::Partial);
+        }
         let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
         let parsed = response::parse(link.inbox.bytes(), &mut fields, self.audience.to_head);
         let (head, length) = match parsed {
             Ok(Some(parsed)) => parsed,
-            Ok(None) => return Ok(Head::Partial),
+            Ok(None) => {
+                self.download.parsed.has_not_ended(link.inbox.len());
+                return Ok(Head::Partial);
+            }
             Err(bad) => return Err(self.nonsense(bad.0, turn)),
         };
         let gateway = turn.gateway;
@@ -227,6 +236,7 @@ impl Exchange {
             }
         };
         link.inbox.consume(length);
+        self.download.parsed = PartialHead::default();
         self.download.spoke = true;
         Ok(came)
     }

@@ -74,6 +74,8 @@ pub(super) enum Ended {
     ClientSlow,
     /// The response broke off, and nothing but a reset shows it.
     Reset,
+    /// Policies no longer allow it, and a part of the response is there.
+    Cut,
 }
 
 impl Exchange {
@@ -245,7 +247,7 @@ impl Exchange {
     fn cut_off(&mut self, client: &Client, turn: &Turn<'_, '_>) -> Ended {
         self.pod.reset();
         if self.download.has_begun() {
-            return Ended::Reset;
+            return Ended::Cut;
         }
         let answer = self.candidates.denied(turn.gateway, client.who());
         Ended::Answer(answer.last())
