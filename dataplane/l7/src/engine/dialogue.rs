@@ -1,7 +1,8 @@
 //! What goes on over a client's connection, one thing after another.
 
+mod parting;
+
 use std::task::Poll;
-use std::time::Duration;
 
 use headgate_ring::message::ListenerProtocol;
 use http::StatusCode;
@@ -26,11 +27,6 @@ use headgate_net::record::HttpCount;
 /// What is left of the body of a request that we answer ourselves may be read and thrown away up to so many bytes, so that the
 /// client's connection can stay.
 const DRAINED: u64 = 256 << 10;
-
-/// How often to look whether a client that is to be reset has what it was sent.
-const DELIVERED: Duration = Duration::from_millis(125);
-/// How long what the kernel has taken for a client may be on its way before the client is reset.
-const BY_KERNEL: Duration = Duration::from_millis(250);
 
 /// A client's connection and what goes on over it.
 pub(super) struct Dialogue {
@@ -362,29 +358,6 @@ impl Dialogue {
             }
             After::BreakOff | After::Reset(_) => Move::Gone,
         }
-    }
-
-    /// Resets the connection once everything before it has arrived: a reset takes with it what is still on its way.
-    fn reset_behind(&mut self, earliest: Nanos, turn: &Turn<'_, '_>) -> Move {
-        let delivered = self.client.wire.unacknowledged() == 0 && turn.now >= earliest;
-        match self.client.patience(turn) {
-            Some(deadline) if !delivered => {
-                self.client.deadline = deadline.min(turn.now.after(DELIVERED));
-                Move::Wait
-            }
-            _ => self.reset(),
-        }
-    }
-
-    /// The response broke off and nothing but a reset shows it, behind all that came before.
-    fn reset_later(&mut self, turn: &Turn<'_, '_>) -> Move {
-        let known = self.client.wire.tells_what_is_acknowledged();
-        let earliest = if known {
-            turn.now
-        } else {
-            turn.now.after(BY_KERNEL)
-        };
-        self.answer_and(After::Reset(earliest), BodyReader::Done, turn)
     }
 
     /// Reads the rest of a request that was answered.

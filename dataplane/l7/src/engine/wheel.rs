@@ -18,21 +18,21 @@ pub(crate) struct Wheel {
     /// A bit for each slot that has a key.
     occupied: [u64; (SLOTS / 64) as usize],
     /// By key.
-    places: Vec<Place>,
+    places: Vec<WheelPlace>,
     /// The last tick that was looked at.
     tick: u64,
 }
 
 /// Where a key is in the list of its slot.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct WheelPlace {
     /// When it is to be looked at; 0 where it is in no list.
     tick: u64,
     before: u32,
     after: u32,
 }
 
-const NOWHERE: Place = Place {
+const NOWHERE: WheelPlace = WheelPlace {
     tick: 0,
     before: NONE,
     after: NONE,
@@ -68,7 +68,7 @@ impl Wheel {
         self.remove(key);
         let slot = (tick % SLOTS) as usize;
         let (key, after) = (key as u32, self.slots[slot]);
-        self.places[key as usize] = Place {
+        self.places[key as usize] = WheelPlace {
             tick,
             before: NONE,
             after,
@@ -85,7 +85,7 @@ impl Wheel {
         let Some(place) = self.places.get_mut(key).filter(|place| place.tick != 0) else {
             return;
         };
-        let Place { tick, before, after } = std::mem::replace(place, NOWHERE);
+        let WheelPlace { tick, before, after } = std::mem::replace(place, NOWHERE);
         if after != NONE {
             self.places[after as usize].before = before;
         }
@@ -170,17 +170,17 @@ mod tests {
     }
 
     #[derive(Clone, Debug)]
-    enum Step {
+    enum WheelStep {
         Put(usize, u64),
         Remove(usize),
         Turn(u64),
     }
 
-    fn step() -> impl Strategy<Value = Step> {
+    fn step() -> impl Strategy<Value = WheelStep> {
         prop_oneof![
-            4 => (0..40_usize, 1..3 * SLOTS).prop_map(|(key, due)| Step::Put(key, due)),
-            2 => (0..40_usize).prop_map(Step::Remove),
-            1 => (1..SLOTS / 3).prop_map(Step::Turn),
+            4 => (0..40_usize, 1..3 * SLOTS).prop_map(|(key, due)| WheelStep::Put(key, due)),
+            2 => (0..40_usize).prop_map(WheelStep::Remove),
+            1 => (1..SLOTS / 3).prop_map(WheelStep::Turn),
         ]
     }
 
@@ -193,17 +193,17 @@ mod tests {
             wheel.turn(at(now), &mut Vec::new());
             for step in steps {
                 match step {
-                    Step::Put(key, due) => {
+                    WheelStep::Put(key, due) => {
                         wheel.put(key, at(now + due));
                         let tick = now + due.min(SLOTS - 1);
                         let known = waiting.entry(key).or_insert(tick);
                         *known = tick.min(*known);
                     }
-                    Step::Remove(key) => {
+                    WheelStep::Remove(key) => {
                         wheel.remove(key);
                         waiting.remove(&key);
                     }
-                    Step::Turn(ticks) => {
+                    WheelStep::Turn(ticks) => {
                         now += ticks;
                         let mut due = Vec::new();
                         wheel.turn(at(now), &mut due);
