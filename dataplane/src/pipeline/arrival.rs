@@ -34,8 +34,12 @@ impl<A: Address> Packet<'_, A> {
         if let Some(owner) = owner {
             return self.hand_over(owner);
         }
-        let ours = tables.is_managed(destination) || self.common.source_ports.has_address(destination);
-        if (listener || service.is_some() || ours) && self.is_forged(tuple) {
+        // Asked last: most often one of the others says so already.
+        let ours = listener
+            || service.is_some()
+            || tables.is_managed(destination)
+            || self.common.source_ports.has_address(destination);
+        if ours && self.is_forged(tuple) {
             return self.drop(Reason::BadSource);
         }
         if listener {
