@@ -22,8 +22,7 @@ pub struct BadPath;
 /// # Errors
 /// As [`BadPath`] says.
 pub fn normal(path: &str) -> Result<Cow<'_, str>, BadPath> {
-    let plain = !path.contains('%') && !path.contains("//") && !path.contains("/.") && !path.contains("\\.");
-    if plain {
+    if is_plain(path) {
         return Ok(Cow::Borrowed(path));
     }
     let decoded = unescape(path);
@@ -35,6 +34,18 @@ pub fn normal(path: &str) -> Result<Cow<'_, str>, BadPath> {
     Ok(Cow::Owned(String::from_utf8(normal).unwrap_or_else(|e| {
         String::from_utf8_lossy(e.as_bytes()).into_owned()
     })))
+}
+
+/// Whether a path is in its normal form and hides nothing. Asked for each request, hence in one pass.
+fn is_plain(path: &str) -> bool {
+    let mut before = 0;
+    path.bytes().all(|byte| {
+        let plain = byte != b'%'
+            && !(byte == b'/' && before == b'/')
+            && !(byte == b'.' && matches!(before, b'/' | b'\\'));
+        before = byte;
+        plain
+    })
 }
 
 /// The path of a rule in the same form: `/p%C3%A9` and `/pé` are one. What cannot be in a normal path (a percent sign
