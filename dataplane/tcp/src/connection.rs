@@ -26,9 +26,39 @@ pub(super) struct Connection {
     pub(super) linger: Option<Linger>,
     /// Whether its writer found no memory, and waits in a list for some.
     pub(super) starved: bool,
-    pub(super) reader: Option<Waker>,
+    pub(super) reader: Waiter,
     /// Who waits for room, or for the handshake.
-    pub(super) writer: Option<Waker>,
+    pub(super) writer: Waiter,
+}
+
+/// Who is told once that something has happened. The waker is kept for the next time: it is most often the same one.
+#[derive(Default)]
+pub(super) struct Waiter {
+    waker: Option<Waker>,
+    waits: bool,
+}
+
+impl Waiter {
+    /// Has `waker` told.
+    pub(super) fn register(&mut self, waker: &Waker) {
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+        self.waits = true;
+    }
+
+    pub(super) const fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// Tells whoever waits.
+    pub(super) fn wake(&mut self) {
+        if std::mem::take(&mut self.waits)
+            && let Some(waker) = &self.waker
+        {
+            waker.wake_by_ref();
+        }
+    }
 }
 
 /// How many times as long as a silent peer one is listened to that still sends after its stream was dropped, before the
@@ -58,8 +88,8 @@ impl Connection {
             armed: None,
             linger: None,
             starved: false,
-            reader: None,
-            writer: None,
+            reader: Waiter::default(),
+            writer: Waiter::default(),
         }
     }
 
@@ -70,14 +100,11 @@ impl Connection {
 
     /// Wakes whoever waits for what there is now.
     pub(super) fn wake(&mut self, pressed: bool) {
-        if let Some(reader) = self.reader.take_if(|_| self.tcb.readable()) {
-            reader.wake();
+        if self.reader.waits() && self.tcb.readable() {
+            self.reader.wake();
         }
-        if self.writer.is_some()
-            && self.is_writable(pressed)
-            && let Some(writer) = self.writer.take()
-        {
-            writer.wake();
+        if self.writer.waits() && self.is_writable(pressed) {
+            self.writer.wake();
         }
     }
 

@@ -99,6 +99,7 @@ impl StackConfig {
                 .clamp(4_096, 1 << 30),
             ack_delay: self.ack_delay,
             keep_alive: self.keep_alive,
+            ask_again: self.keep_alive / 3,
             user_timeout: self.user_timeout,
             stall_timeout: self.stall_timeout,
         }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::SharedStack;
-use super::connection::{Connection, LISTENED, Linger};
+use super::connection::{Connection, LISTENED, Linger, Waiter};
 use super::engine::{ConnectionEnd, TcpState};
 use super::stack::Inner;
 
@@ -73,7 +73,7 @@ impl TcpStream {
                 (TcpState::Closed, ConnectionEnd::Closed) => Poll::Ready(Ok(0)),
                 (TcpState::Closed, _) => Poll::Ready(Err(connection.error())),
                 _ => {
-                    connection.reader = Some(context.waker().clone());
+                    connection.reader.register(context.waker());
                     Poll::Pending
                 }
             };
@@ -147,7 +147,7 @@ impl TcpStream {
             }
         }
         if written == 0 && data.iter().any(|slice| !slice.is_empty()) {
-            connection.writer = Some(context.waker().clone());
+            connection.writer.register(context.waker());
             if pool.exhausted() && !std::mem::replace(&mut connection.starved, true) {
                 starved.push(self.id);
             }
@@ -259,7 +259,7 @@ impl Inner {
         } = self;
         let connection = &mut connections[id];
         connection.held = false;
-        (connection.reader, connection.writer) = (None, None);
+        (connection.reader, connection.writer) = (Waiter::default(), Waiter::default());
         connection.tcb.discard(pool, *now);
         // Where nobody has answered our SYN, nobody waits for its answer either: a reset is due to it, and will come from
         // the missing connection.
@@ -320,7 +320,7 @@ impl TcpStream {
         let connection = &mut inner.connections[self.id];
         match (connection.tcb.state(), connection.tcb.end) {
             (TcpState::SynSent | TcpState::SynReceived, _) => {
-                connection.writer = Some(context.waker().clone());
+                connection.writer.register(context.waker());
                 Poll::Pending
             }
             (TcpState::Closed, ConnectionEnd::Reset) => {

@@ -106,6 +106,10 @@ impl Sender {
     /// Gives up what must be lost; how many bytes.
     fn detect(&mut self, delivery: &Delivery, heard: &Heard<'_>, progress: u32) -> u32 {
         if heard.sack {
+            if self.board.len() == 0 {
+                self.recovery.reordering = None;
+                return 0;
+            }
             let (lost, again) = self.board.detect(heard.now, self.reordering_window());
             self.recovery.reordering = again;
             return lost;

@@ -45,6 +45,9 @@ use sender::Sender;
 
 /// What a peer's segments hold at least, where it does not say (RFC 9293, MUST-15).
 const DEFAULT_MSS: [u16; 2] = [536, 1_220];
+/// A time that does not come.
+pub(crate) const NEVER: Nanos = Nanos(u64::MAX);
+
 /// Less than any path has; a peer that says less would have us send headers.
 const LEAST_MSS: u16 = 64;
 
@@ -85,6 +88,8 @@ pub(crate) struct TcpLimits {
     pub(crate) buffer: u32,
     pub(crate) ack_delay: Duration,
     pub(crate) keep_alive: Duration,
+    /// How long a peer has for its answer to a probe before the next one.
+    pub(crate) ask_again: Duration,
     pub(crate) user_timeout: Duration,
     pub(crate) stall_timeout: Duration,
 }
@@ -411,35 +416,46 @@ impl Tcb {
     }
 
     /// When `tick` or a transmission is due.
-    pub(crate) fn deadline(&self) -> Option<Nanos> {
-        let timer = self.sender.timer.map(|(at, _)| at);
-        [timer, self.acknowledgement.due, self.keep_alive()]
-            .into_iter()
-            .flatten()
-            .min()
+    pub(crate) fn deadline(&self) -> Nanos {
+        let timer = self.sender.timer.map_or(NEVER, |(at, _)| at);
+        let acknowledgement = self.acknowledgement.due.unwrap_or(NEVER);
+        timer.min(acknowledgement).min(self.keep_alive())
+    }
+
+    /// Whether [`tick`](Self::tick) or [`next`](Self::next) may have something to do. Asked for each segment that arrives: after
+    /// most of them nothing is to be sent but what somebody writes.
+    pub(crate) fn wants_turn(&self, now: Nanos) -> bool {
+        self.state != TcpState::Established
+            || self.acknowledgement.due.is_some_and(|due| due <= now)
+            || self.ask
+            || self.sender.wants_turn(now)
     }
 
     /// When the peer is asked for a sign of life next.
-    fn keep_alive(&self) -> Option<Nanos> {
+    fn keep_alive(&self) -> Nanos {
         let idle = !matches!(
             self.state,
             TcpState::SynSent | TcpState::TimeWait | TcpState::Closed
         ) && !self.sender.outstanding();
+        if !idle {
+            return NEVER;
+        }
         let first = self.heard.after(self.limits.keep_alive);
-        idle.then(|| first.max(self.asked.after(self.limits.keep_alive / 3)))
+        first.max(self.asked.after(self.limits.ask_again))
     }
 
     /// Does what is due.
     pub(crate) fn tick(&mut self, pool: &mut BlockPool, now: Nanos) {
-        let patience_over = now.since(self.heard) >= self.limits.user_timeout;
+        let (heard, user_timeout) = (self.heard, self.limits.user_timeout);
+        let patience_over = || now.since(heard) >= user_timeout;
         if self.sender.timer.is_some_and(|(at, _)| at <= now) {
-            if patience_over || self.stalls(now) >= self.limits.stall_timeout {
+            if patience_over() || self.stalls(now) >= self.limits.stall_timeout {
                 return self.give_up(pool);
             }
             self.sender.fire(now);
         }
-        if self.keep_alive().is_some_and(|at| at <= now) {
-            if patience_over {
+        if self.keep_alive() <= now {
+            if patience_over() {
                 return self.give_up(pool);
             }
             self.ask = true;

@@ -85,6 +85,11 @@ impl Recovery {
         self.new_first > 0
     }
 
+    /// Whether a timer has asked for something to be sent.
+    pub(super) const fn is_pending(&self) -> bool {
+        self.probe || self.persisted
+    }
+
     pub(super) const fn overrides_window(&self) -> bool {
         self.persisted
     }

@@ -129,6 +129,15 @@ impl Sender {
         self.fin && self.written.before(self.una)
     }
 
+    /// Whether something may be sent or the timer is due.
+    pub(super) fn wants_turn(&self, now: Nanos) -> bool {
+        self.written != self.next && !(self.fin && self.fin_sent())
+            || self.board.lost() > 0
+            || self.recovery.is_pending()
+            || self.fin && !self.fin_sent()
+            || self.timer.is_some_and(|(at, _)| at <= now)
+    }
+
     /// Whether anything that was sent is not acknowledged.
     pub(super) fn outstanding(&self) -> bool {
         self.una != self.next

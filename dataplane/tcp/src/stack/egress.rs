@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{IndexEntry, Inner};
 use crate::connection::{LISTENED, Linger};
-use crate::engine::{ConnectionEnd, TcpState};
+use crate::engine::{ConnectionEnd, NEVER, TcpState};
 use crate::handshake::TimeWait;
 use crate::packets::Emit;
 use headgate_net::clock::Nanos;
@@ -54,7 +54,7 @@ impl Inner {
         self.check_linger(id);
         let connection = &mut self.connections[id];
         let (ends, mut room, mut burst) = ((connection.local, connection.remote), true, 0);
-        while burst < BURST {
+        while burst < BURST && connection.tcb.wants_turn(now) {
             let Some(outgoing) = connection.tcb.next(ends, &self.pool, now) else {
                 break;
             };
@@ -150,16 +150,16 @@ impl Inner {
     }
 
     /// Makes sure that the timer looks at a connection when it has something to do.
-    fn arm(&mut self, id: usize) {
+    pub(super) fn arm(&mut self, id: usize) {
         let connection = &mut self.connections[id];
         if connection.queued {
             return;
         }
-        let linger = connection.linger.as_ref().map(|linger| linger.until);
-        let deadline = connection.tcb.deadline();
-        let Some(due) = [deadline, linger].into_iter().flatten().min() else {
+        let linger = connection.linger.as_ref().map_or(NEVER, |linger| linger.until);
+        let due = connection.tcb.deadline().min(linger);
+        if due == NEVER {
             return;
-        };
+        }
         let due = due.max(self.now.after(RESOLUTION));
         if connection.armed.is_none_or(|armed| due < armed) {
             connection.armed = Some(due);
@@ -211,9 +211,7 @@ impl Inner {
                 continue;
             };
             connection.starved = false;
-            if let Some(writer) = connection.writer.take() {
-                writer.wake();
-            }
+            connection.writer.wake();
         }
     }
 

@@ -86,8 +86,15 @@ impl Inner {
             SegmentAnswer::Beyond => self.count(TcpCount::BeyondWindow),
         }
         self.discard(id);
-        self.connections[id].wake(self.pool.pressed());
-        self.enqueue(id);
+        let connection = &mut self.connections[id];
+        connection.wake(self.pool.pressed());
+        if connection.linger.is_some() || connection.tcb.wants_turn(self.now) {
+            self.enqueue(id);
+        } else {
+            // Nothing is to be sent, and whoever writes will have it queued.
+            connection.tcb.rests(self.now);
+            self.arm(id);
+        }
     }
 
     /// Throws away what arrives for a stream that is gone. A peer that still sends has not read yet what was sent to it, perhaps:
