@@ -10,6 +10,7 @@ use super::buffer::Spare;
 use super::by_number::ByNumber;
 use super::counters::Tally;
 use super::current::Current;
+use super::h1::Fields;
 use super::headers::Client;
 use super::limits::Limits;
 use super::net::Net;
@@ -29,6 +30,8 @@ pub(crate) struct Gateway {
     pub(crate) pool: Rc<Pool>,
     pub(crate) tally: Rc<Tally>,
     pub(crate) spare: RefCell<Spare>,
+    /// Room for those of the head that is read.
+    pub(crate) fields: RefCell<Fields>,
     /// How far the dataplane is with its end.
     pub(crate) phase: Cell<Phase>,
     /// Of routes with several backends.
@@ -63,6 +66,7 @@ impl Gateway {
             pool: Rc::new(pool),
             tally,
             spare: RefCell::default(),
+            fields: RefCell::default(),
             phase: Cell::default(),
             shares: ByNumber::default(),
             active: Cell::default(),

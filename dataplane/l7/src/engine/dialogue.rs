@@ -15,7 +15,7 @@ use crate::buffer::ROOM;
 use crate::gateway::Gateway;
 use crate::h1::body::BodyReader;
 use crate::h1::request::Expectation;
-use crate::h1::{Framing, MAX_HEAD, MAX_HEADERS, PartialHead, RefusedRequest, request};
+use crate::h1::{Framing, MAX_HEAD, PartialHead, RefusedRequest, request};
 use crate::headers::{self, RequestId};
 use crate::net::Stream;
 use crate::request::{Answer, Audience, RequestRecord};
@@ -44,7 +44,7 @@ enum DialogueState {
     Head,
     /// The last response is on its way.
     Answering(After, BodyReader),
-    Exchange(Box<Exchange>),
+    Exchange(Box<Option<Exchange>>),
     Tunnel(Box<Tunnel>),
 }
 
@@ -109,7 +109,7 @@ impl Dialogue {
     /// The pod that a request or tunnel under way goes to.
     pub(super) fn endpoint(&self) -> Option<std::net::SocketAddr> {
         match &self.state {
-            DialogueState::Exchange(exchange) => exchange.endpoint(),
+            DialogueState::Exchange(place) => place.as_ref().as_ref()?.endpoint(),
             DialogueState::Tunnel(tunnel) => Some(tunnel.endpoint()),
             DialogueState::Greeting | DialogueState::Head | DialogueState::Answering(..) => None,
         }
@@ -118,7 +118,10 @@ impl Dialogue {
     /// Has what is under way cut at the next look. `false` where it was before.
     pub(super) fn cut(&mut self) -> bool {
         match &mut self.state {
-            DialogueState::Exchange(exchange) => !std::mem::replace(&mut exchange.cut, true),
+            DialogueState::Exchange(place) => {
+                let exchange = place.as_mut().as_mut();
+                exchange.is_some_and(|exchange| !std::mem::replace(&mut exchange.cut, true))
+            }
             DialogueState::Tunnel(tunnel) => !std::mem::replace(&mut tunnel.cut, true),
             DialogueState::Greeting | DialogueState::Head | DialogueState::Answering(..) => false,
         }
@@ -249,8 +252,8 @@ impl Dialogue {
     /// Begins with the request whose head is in the inbox; `None` if it has not ended.
     fn begin(&mut self, turn: &mut Turn<'_, '_>) -> Option<Move> {
         let gateway = turn.gateway;
-        let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
-        let (head, length) = match request::parse(self.client.inbox.bytes(), &mut fields) {
+        let fields = &mut *gateway.fields.borrow_mut();
+        let (head, length) = match request::parse(self.client.inbox.bytes(), fields) {
             Ok(parsed) => parsed?,
             Err(refused) => return Some(self.refuse(refused, turn)),
         };
@@ -279,7 +282,7 @@ impl Dialogue {
         (self.parsed, self.blank) = (PartialHead::default(), 0);
         Some(match begun {
             Ok(exchange) => {
-                self.state = DialogueState::Exchange(exchange);
+                self.state = DialogueState::Exchange(turn.places.put(exchange));
                 Move::Again
             }
             Err(refusal) => {
@@ -391,44 +394,46 @@ impl Dialogue {
     }
 
     fn exchange(&mut self, turn: &mut Turn<'_, '_>) -> Move {
-        // The exchange moves out while it is at work on the rest of the client.
-        let DialogueState::Exchange(mut exchange) = std::mem::replace(&mut self.state, DialogueState::Head)
-        else {
+        let DialogueState::Exchange(place) = &mut self.state else {
             return Move::Again;
         };
-        match exchange.turn(&mut self.client, turn) {
-            None => {
-                self.state = DialogueState::Exchange(exchange);
-                Move::Wait
-            }
-            Some(Ended::Whole) => {
-                let after = if exchange.keeps() && !self.client.has_finished() {
-                    After::Next
-                } else {
-                    After::Close
-                };
-                drop(exchange);
+        let Some(exchange) = place.as_mut() else {
+            return Move::Gone;
+        };
+        let Some(ended) = exchange.turn(&mut self.client, turn) else {
+            return Move::Wait;
+        };
+        let keeps = exchange.keeps() && !self.client.has_finished();
+        let left = matches!(ended, Ended::Answer(_))
+            .then(|| place.take()?.leave())
+            .flatten();
+        if let DialogueState::Exchange(place) = std::mem::replace(&mut self.state, DialogueState::Head) {
+            turn.places.give_back(place);
+        }
+        match ended {
+            Ended::Whole => {
+                let after = if keeps { After::Next } else { After::Close };
                 self.answer_and(after, BodyReader::Done, turn)
             }
-            Some(Ended::Answer(answer)) => match exchange.leave() {
+            Ended::Answer(answer) => match left {
                 Some((record, audience, body)) => self.answer(&answer, &audience, &record, body, turn),
                 None => Move::Gone,
             },
-            Some(Ended::Switched(tunnel)) => {
+            Ended::Switched(tunnel) => {
                 self.state = DialogueState::Tunnel(tunnel);
                 Move::Again
             }
-            Some(Ended::Broken) => self.answer_and(After::BreakOff, BodyReader::Done, turn),
-            Some(Ended::ClientGone) => {
+            Ended::Broken => self.answer_and(After::BreakOff, BodyReader::Done, turn),
+            Ended::ClientGone => {
                 turn.gateway.tally.count(HttpCount::ClientErrors);
                 Move::Gone
             }
-            Some(Ended::ClientSlow) => {
+            Ended::ClientSlow => {
                 turn.gateway.tally.count(HttpCount::SlowClients);
                 self.reset()
             }
-            Some(Ended::Cut) => self.reset(),
-            Some(Ended::Reset) => self.reset_later(turn),
+            Ended::Cut => self.reset(),
+            Ended::Reset => self.reset_later(turn),
         }
     }
 

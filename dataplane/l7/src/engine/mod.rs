@@ -30,6 +30,7 @@ use super::gateway::Gateway;
 use super::net::Stream;
 use super::ready::{self, Bell, Ready};
 use dialogue::{Dialogue, Outlook};
+use exchange::ExchangePlaces;
 use headgate_net::clock::Nanos;
 use headgate_net::phase::Phase;
 use headgate_net::record::{Event, HttpCount};
@@ -51,6 +52,7 @@ pub(crate) struct Engine {
     ready: Arc<Ready>,
     clients: Slab<Seat>,
     wheel: Wheel,
+    places: ExchangePlaces,
     /// Room for the lists of a turn.
     keys: Vec<usize>,
     due: Vec<usize>,
@@ -70,6 +72,7 @@ pub(super) struct Turn<'a, 'w> {
     pub(super) gateway: &'a Rc<Gateway>,
     pub(super) cx: &'a mut Context<'w>,
     pub(super) now: Nanos,
+    places: &'a mut ExchangePlaces,
     /// Steps that it may still take before others have their turn.
     left: usize,
 }
@@ -95,6 +98,7 @@ impl Engine {
             gateway,
             clients: Slab::new(),
             wheel: Wheel::default(),
+            places: ExchangePlaces::default(),
             keys: Vec::new(),
             due: Vec::new(),
             shrunk: Nanos(0),
@@ -189,6 +193,7 @@ impl Engine {
             gateway: &self.gateway,
             cx: &mut Context::from_waker(&seat.waker),
             now,
+            places: &mut self.places,
             left: STEPS,
         };
         match seat.dialogue.turn(&mut turn) {

@@ -12,7 +12,7 @@ use crate::wire::Wire;
 
 /// The pod's end of it.
 pub(super) struct Tunnel {
-    link: Link,
+    link: Box<Link>,
     /// Keeps the endpoint's count right.
     lease: Lease,
     upwards: Way,
@@ -43,7 +43,7 @@ enum Way {
 }
 
 impl Tunnel {
-    pub(super) fn new(link: Link, lease: Lease) -> Self {
+    pub(super) fn new(link: Box<Link>, lease: Lease) -> Self {
         Self {
             link,
             lease,

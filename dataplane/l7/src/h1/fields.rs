@@ -2,6 +2,83 @@
 
 use httparse::Header;
 
+/// Where a field stands among the bytes of its head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field {
+    pub(super) start: u32,
+    pub(super) colon: u32,
+    pub(super) value: u32,
+    /// After the value.
+    pub(super) end: u32,
+    /// Whether its name has one.
+    pub(super) underscore: bool,
+    /// Whether one space stands behind the colon, and CR and LF behind the value.
+    pub(super) plain: bool,
+}
+
+/// Room for the fields of a head.
+pub(crate) type Fields = Vec<Field>;
+
+impl Field {
+    /// Of a header that httparse has found.
+    fn of(bytes: &[u8], header: &Header<'_>) -> Self {
+        let place = |part: &[u8]| part.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr());
+        let (start, name) = (place(header.name.as_bytes()), header.name.len());
+        // An empty value may stand anywhere.
+        let value = if header.value.is_empty() {
+            start + name
+        } else {
+            place(header.value)
+        };
+        // More bytes than a head may have are not parsed.
+        let place = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+        Self {
+            start: place(start),
+            colon: place(start + name),
+            value: place(value),
+            end: place(value + header.value.len()),
+            underscore: header.name.as_bytes().contains(&b'_'),
+            plain: false,
+        }
+    }
+
+    pub(super) fn name<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        &bytes[self.start as usize..self.colon as usize]
+    }
+
+    pub(super) fn value<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        &bytes[self.value as usize..self.end as usize]
+    }
+
+    /// With what separates it from its neighbours, if it is plain.
+    pub(super) fn line(&self) -> Option<std::ops::Range<usize>> {
+        self.plain.then_some(self.start as usize..self.end as usize + 2)
+    }
+}
+
+/// The fields of a head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Headers<'h, 'b> {
+    /// The whole head.
+    pub(super) bytes: &'b [u8],
+    pub(super) fields: &'h [Field],
+}
+
+impl<'h, 'b> Headers<'h, 'b> {
+    /// Takes over what httparse has found in `bytes`.
+    pub(super) fn of(bytes: &'b [u8], headers: &[Header<'_>], fields: &'h mut Fields) -> Self {
+        fields.clear();
+        fields.extend(headers.iter().map(|header| Field::of(bytes, header)));
+        Self { bytes, fields }
+    }
+
+    /// Names and values.
+    pub(crate) fn iter(self) -> impl Iterator<Item = (&'b [u8], &'b [u8])> {
+        let named = |field: &Field| (field.name(self.bytes), field.value(self.bytes));
+        self.fields.iter().map(named)
+    }
+}
+
 /// A bit for each field of a head, by its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Marks(u128);
@@ -36,8 +113,8 @@ pub(super) enum Meaning {
 
 /// Of a request: as ingress-nginx has it by default (`use-forwarded-headers: false`), what a client says about itself is
 /// dropped, and so are names with an underscore (`enable-underscores-in-headers: false`), since many servers take `X_Real_IP`
-/// for `X-Real-IP`.
-pub(super) fn of_request(name: &[u8]) -> Meaning {
+/// for `X-Real-IP`. `underscore` is whether it has one.
+pub(super) fn of_request(name: &[u8], underscore: bool) -> Meaning {
     let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
     match name.len() {
         2 if is(b"te") => Meaning::Te,
@@ -58,7 +135,7 @@ pub(super) fn of_request(name: &[u8]) -> Meaning {
         17 if is(b"transfer-encoding") => Meaning::TransferEncoding,
         17 if is(b"x-forwarded-proto") => Meaning::Gone,
         18 if is(b"x-forwarded-scheme") => Meaning::Gone,
-        _ if name.contains(&b'_') => Meaning::Gone,
+        _ if underscore => Meaning::Gone,
         _ => Meaning::Other,
     }
 }
@@ -97,7 +174,7 @@ pub(super) fn is_no_trailer(name: &[u8]) -> bool {
         b"x-forwarded-for",
         b"x-real-ip",
     ];
-    of_request(name) != Meaning::Other
+    of_request(name, name.contains(&b'_')) != Meaning::Other
         || of_response(name) != Meaning::Other
         || NONE.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
@@ -138,16 +215,11 @@ pub(super) fn items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Marks the fields that Connection names. Framing and routing are ours: nobody talks us out of Host and Content-Length.
-pub(super) fn mark_named(headers: &[Header<'_>], marks: &mut Marks) {
+pub(super) fn mark_named(headers: Headers<'_, '_>, marks: &mut Marks) {
     let is = |name: &[u8], known: &[u8]| name.eq_ignore_ascii_case(known);
-    let connections = || {
-        headers
-            .iter()
-            .filter(|header| is(header.name.as_bytes(), b"connection"))
-    };
-    for (place, header) in headers.iter().enumerate() {
-        let name = header.name.as_bytes();
-        let named = connections().any(|connection| items(connection.value).any(|item| is(item, name)));
+    let connections = || headers.iter().filter(|(name, _)| is(name, b"connection"));
+    for (place, (name, _)) in headers.iter().enumerate() {
+        let named = connections().any(|(_, options)| items(options).any(|item| is(item, name)));
         if named && !is(name, b"host") && !is(name, b"content-length") {
             marks.set(place);
         }

@@ -6,7 +6,7 @@ use super::body::{BodyReader, BodyWriter};
 use super::request::{Host, RequestHead};
 use super::response::{self, ResponseHead};
 use super::write::{self, Gained, Persistence};
-use super::{Framing, MAX_HEADERS, request};
+use super::{Fields, Framing, MAX_HEADERS, request};
 use crate::headers::Client;
 
 /// Reads bytes as a request, a response or chunks, and writes them anew: however they are cut they mean the same, and so does
@@ -50,14 +50,14 @@ fn places(cuts: u8, length: usize) -> impl Iterator<Item = usize> {
 }
 
 fn of_request(bytes: &[u8], cuts: u8) {
-    let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut fields = Fields::new();
     let whole = request::parse(bytes, &mut fields);
     let length = whole
         .as_ref()
         .ok()
         .map(|parsed| parsed.as_ref().map(|(_, length)| *length));
     for place in places(cuts, bytes.len()) {
-        let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
+        let mut fields = Fields::new();
         let part = request::parse(&bytes[..place], &mut fields);
         agree(
             part.ok().map(|parsed| parsed.map(|(_, length)| length)),
@@ -65,11 +65,37 @@ fn of_request(bytes: &[u8], cuts: u8) {
             place,
         );
     }
+    let mut others = Fields::new();
+    let other = request::parse_any(bytes, &mut others);
+    assert_eq!(
+        whole.as_ref().map(|parsed| parsed.as_ref().map(told)),
+        other.as_ref().map(|parsed| parsed.as_ref().map(told)),
+        "a plain head is none"
+    );
     if let Ok(Some((head, length))) = whole {
         rewritten_request(&head);
         let rest = &bytes[length..];
         let _ = body(head.framing, rest, cuts);
     }
+}
+
+/// What a head says, whichever way it was read.
+fn told((head, length): &(RequestHead<'_, '_>, usize)) -> (usize, String) {
+    let headers: Vec<_> = head.headers.iter().collect();
+    let line = (head.method, head.target, head.http11, headers, head.left);
+    let said = (head.host, head.framing, head.keep, head.upgrade, head.expects);
+    (
+        *length,
+        format!("{line:?} {said:?} {} {:?}", head.trailers, head.id),
+    )
+}
+
+/// As [`told`].
+fn told_by_pod((head, length): &(ResponseHead<'_, '_>, usize)) -> (usize, String) {
+    let headers: Vec<_> = head.headers.iter().collect();
+    let line = (head.status, head.reason, headers, head.left);
+    let said = (head.framing, head.keep, head.upgrade, head.dated);
+    (*length, format!("{line:?} {said:?}"))
 }
 
 /// A part is refused only if all is, and has ended only where all has.
@@ -85,7 +111,7 @@ fn agree(part: Option<Option<usize>>, all: Option<Option<usize>>, place: usize) 
 }
 
 fn rewritten_request(head: &RequestHead<'_, '_>) {
-    if head.headers.len() > MAX_HEADERS - 12 {
+    if head.headers.iter().count() > MAX_HEADERS - 12 {
         return;
     }
     let host = head
@@ -107,7 +133,7 @@ fn rewritten_request(head: &RequestHead<'_, '_>) {
         body: writer,
     };
     write::request(head, &gained, &mut text);
-    let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut fields = Fields::new();
     let parsed = request::parse(&text, &mut fields).expect("what is written is a request");
     let (again, length) = parsed.expect("what is written is whole");
     assert_eq!(length, text.len());
@@ -126,21 +152,21 @@ fn rewritten_request(head: &RequestHead<'_, '_>) {
             .enumerate()
             .filter(|(place, _)| !head.left.has(*place));
         passed
-            .map(|(_, field)| (field.name.to_owned(), field.value.to_vec()))
+            .map(|(_, (name, value))| (name.to_owned(), value.to_vec()))
             .collect::<Vec<_>>()
     };
     assert_eq!(passed(&again), passed(head));
 }
 
 fn of_response(bytes: &[u8], cuts: u8, to_head: bool) {
-    let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut fields = Fields::new();
     let whole = response::parse(bytes, &mut fields, to_head);
     let length = whole
         .as_ref()
         .ok()
         .map(|parsed| parsed.as_ref().map(|(_, length)| *length));
     for place in places(cuts, bytes.len()) {
-        let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
+        let mut fields = Fields::new();
         let part = response::parse(&bytes[..place], &mut fields, to_head);
         agree(
             part.ok().map(|parsed| parsed.map(|(_, length)| length)),
@@ -148,6 +174,13 @@ fn of_response(bytes: &[u8], cuts: u8, to_head: bool) {
             place,
         );
     }
+    let mut others = Fields::new();
+    let other = response::parse_any(bytes, &mut others, to_head);
+    assert_eq!(
+        whole.as_ref().map(|parsed| parsed.as_ref().map(told_by_pod)),
+        other.as_ref().map(|parsed| parsed.as_ref().map(told_by_pod)),
+        "a plain head is none"
+    );
     if let Ok(Some((head, length))) = whole {
         rewritten_response(&head, to_head);
         let _ = body(head.framing, &bytes[length..], cuts);
@@ -155,7 +188,7 @@ fn of_response(bytes: &[u8], cuts: u8, to_head: bool) {
 }
 
 fn rewritten_response(head: &ResponseHead<'_, '_>, to_head: bool) {
-    if head.headers.len() > MAX_HEADERS - 12 {
+    if head.headers.iter().count() > MAX_HEADERS - 12 {
         return;
     }
     let open = matches!(head.framing, Framing::Chunked | Framing::UntilClose);
@@ -166,7 +199,7 @@ fn rewritten_response(head: &ResponseHead<'_, '_>, to_head: bool) {
     };
     let mut text = Vec::new();
     write::response(head, Persistence::Silent, writer, b"now", &mut text);
-    let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut fields = Fields::new();
     let parsed = response::parse(&text, &mut fields, to_head).expect("what is written is a response");
     let (again, length) = parsed.expect("what is written is whole");
     assert_eq!((length, again.status), (text.len(), head.status));

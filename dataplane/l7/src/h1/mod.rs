@@ -1,7 +1,7 @@
 //! HTTP/1.1 on bytes: heads, where bodies end, and how both are written anew for the next hop (RFC 9112).
 //!
-//! Nothing here waits, keeps a connection or knows a route. A head is parsed where it lies, by httparse; what follows it is
-//! decided here alone, and strictly: a request that some server may read differently from another is refused.
+//! Nothing here waits, keeps a connection or knows a route. A head is parsed where it lies, a plain one here and any other by
+//! httparse; what follows it is decided here alone, and strictly: a request that some server may read differently from another is refused.
 //!
 //! ```text
 //! bytes ─ request::parse ─ RequestHead ─ write::request ─▶ bytes for the pod
@@ -15,22 +15,20 @@ mod fields;
 #[cfg(any(test, feature = "harness"))]
 pub(crate) mod fuzz;
 mod partial;
+mod plain;
 pub(crate) mod request;
 pub(crate) mod response;
 mod target;
 pub(crate) mod write;
 
+pub(crate) use fields::Fields;
 use http::StatusCode;
-use httparse::Header;
 pub(crate) use partial::PartialHead;
 
 /// Larger heads are refused: with 431 or 414 those of clients, with 502 those of pods.
 pub(crate) const MAX_HEAD: usize = 32 << 10;
 /// Header fields of a head at most.
 pub(crate) const MAX_HEADERS: usize = 100;
-
-/// Room for the header fields of a head.
-pub(crate) type Fields<'b> = [std::mem::MaybeUninit<Header<'b>>; MAX_HEADERS];
 
 /// Why a request is answered before anything else is looked at; the connection closes after the answer, since nothing behind
 /// such a head can be read.

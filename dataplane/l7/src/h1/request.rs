@@ -1,11 +1,11 @@
 //! Heads of requests.
 
 use http::StatusCode;
-use httparse::{Error, Header, Status};
+use httparse::{Error, Status};
 
-use super::fields::{self, ConnectionOptions, Marks, Meaning, items};
+use super::fields::{self, ConnectionOptions, Fields, Headers, Marks, Meaning, items};
 pub(crate) use super::target::{BadHost, Host, Target};
-use super::{Fields, Framing, RefusedRequest};
+use super::{Framing, MAX_HEADERS, RefusedRequest, plain};
 
 /// A head that may be answered.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct RequestHead<'h, 'b> {
     pub(crate) target: Target<'b>,
     /// Of the two minor versions that there are.
     pub(crate) http11: bool,
-    pub(crate) headers: &'h [Header<'b>],
+    pub(crate) headers: Headers<'h, 'b>,
     /// Those that do not go to the pod.
     pub(crate) left: Marks,
     pub(crate) host: Option<&'b [u8]>,
@@ -43,10 +43,27 @@ pub(crate) enum Expectation {
 /// Reads a head at the start of `bytes`, and how long it is; `None` if it has not ended.
 pub(crate) fn parse<'h, 'b>(
     bytes: &'b [u8],
-    fields: &'h mut Fields<'b>,
+    fields: &'h mut Fields,
 ) -> Result<Option<(RequestHead<'h, 'b>, usize)>, RefusedRequest> {
+    if let Some((line, length)) = plain::request(bytes, fields) {
+        let headers = Headers {
+            bytes: &bytes[..length],
+            fields,
+        };
+        let head = RequestHead::of(line.method, Ok(line.target), true, headers)?;
+        return Ok(Some((head, length)));
+    }
+    parse_any(bytes, fields)
+}
+
+/// As [`parse`], whatever form the head has.
+pub(super) fn parse_any<'h, 'b>(
+    bytes: &'b [u8],
+    fields: &'h mut Fields,
+) -> Result<Option<(RequestHead<'h, 'b>, usize)>, RefusedRequest> {
+    let mut room = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut []);
-    let length = match request.parse_with_uninit_headers(bytes, fields) {
+    let length = match request.parse_with_uninit_headers(bytes, &mut room) {
         Ok(Status::Complete(length)) => length,
         Ok(Status::Partial) => return Ok(None),
         Err(error) => return Err(refused(error)),
@@ -55,38 +72,51 @@ pub(crate) fn parse<'h, 'b>(
         request.method.unwrap_or_default(),
         request.path.unwrap_or_default(),
     );
-    let seen = RequestFields::of(request.headers)?;
-    let http11 = request.version == Some(1);
-    let framing = seen.framing(http11)?;
-    if method == "CONNECT" {
-        return Err(RefusedRequest {
-            status: StatusCode::METHOD_NOT_ALLOWED,
-            reason: "this is no forward proxy",
-        });
-    }
-    let target = Target::of(method, target)?;
-    let mut left = seen.left;
-    if seen.options.names {
-        fields::mark_named(request.headers, &mut left);
-    }
-    let upgrade = seen
-        .upgrade
-        .filter(|_| http11 && seen.options.upgrade && framing == Framing::Empty);
-    let head = RequestHead {
-        method,
-        target,
-        http11,
-        headers: request.headers,
-        left,
-        host: seen.host,
-        framing,
-        keep: seen.options.keeps(http11),
-        upgrade,
-        expects: seen.expects.filter(|_| http11).unwrap_or_default(),
-        trailers: seen.trailers,
-        id: seen.id,
-    };
+    let headers = Headers::of(&bytes[..length], request.headers, fields);
+    let target = Target::of(method, target);
+    let head = RequestHead::of(method, target, request.version == Some(1), headers)?;
     Ok(Some((head, length)))
+}
+
+impl<'h, 'b> RequestHead<'h, 'b> {
+    /// What the fields say, and whether that may be answered.
+    fn of(
+        method: &'b str,
+        target: Result<Target<'b>, RefusedRequest>,
+        http11: bool,
+        headers: Headers<'h, 'b>,
+    ) -> Result<Self, RefusedRequest> {
+        let seen = RequestFields::of(headers)?;
+        let framing = seen.framing(http11)?;
+        if method == "CONNECT" {
+            return Err(RefusedRequest {
+                status: StatusCode::METHOD_NOT_ALLOWED,
+                reason: "this is no forward proxy",
+            });
+        }
+        let target = target?;
+        let mut left = seen.left;
+        if seen.options.names {
+            fields::mark_named(headers, &mut left);
+        }
+        let upgrade = seen
+            .upgrade
+            .filter(|_| http11 && seen.options.upgrade && framing == Framing::Empty);
+        Ok(Self {
+            method,
+            target,
+            http11,
+            headers,
+            left,
+            host: seen.host,
+            framing,
+            keep: seen.options.keeps(http11),
+            upgrade,
+            expects: seen.expects.filter(|_| http11).unwrap_or_default(),
+            trailers: seen.trailers,
+            id: seen.id,
+        })
+    }
 }
 
 /// What httparse could not read.
@@ -149,12 +179,13 @@ struct RequestFields<'b> {
 }
 
 impl<'b> RequestFields<'b> {
-    fn of(headers: &[Header<'b>]) -> Result<Self, RefusedRequest> {
+    fn of(headers: Headers<'_, 'b>) -> Result<Self, RefusedRequest> {
         let mut seen = Self::default();
-        for (place, header) in headers.iter().enumerate() {
-            let meaning = fields::of_request(header.name.as_bytes());
+        let bytes = headers.bytes;
+        for (place, field) in headers.fields.iter().enumerate() {
+            let meaning = fields::of_request(field.name(bytes), field.underscore);
             if meaning != Meaning::Other {
-                seen.note(meaning, header.value)?;
+                seen.note(meaning, field.value(bytes))?;
                 if meaning != Meaning::ContentLength {
                     seen.left.set(place);
                 }
@@ -252,8 +283,9 @@ impl headgate_net::routes::Head for RequestHead<'_, '_> {
     }
 
     fn any_header(&self, name: &str, is: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        let mut named = self.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name));
-        named.any(|header| is(header.value))
+        let headers = self.headers.iter();
+        let mut named = headers.filter(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
+        named.any(|(_, value)| is(value))
     }
 
     fn query(&self) -> Option<&str> {

@@ -1,5 +1,7 @@
 //! What a request asks for (RFC 9112, section 3.2), and of whom.
 
+use std::borrow::Cow;
+
 use super::RefusedRequest;
 
 /// A request target.
@@ -69,7 +71,7 @@ pub(crate) struct Host<'b> {
     /// As the client wrote it, with its port.
     pub(crate) text: &'b str,
     /// For routing: lower case, without port or a dot at the end.
-    pub(crate) name: String,
+    pub(crate) name: Cow<'b, str>,
 }
 
 /// Why a request's host is no host.
@@ -80,7 +82,12 @@ impl<'b> Host<'b> {
     /// Reads a Host field or the authority of a target: no user information, no empty labels, nothing that a pod could read as
     /// something else.
     pub(crate) fn of(text: &'b [u8]) -> Result<Self, BadHost> {
+        let plain = is_plain_name(text);
         let text = std::str::from_utf8(text).map_err(|_| BadHost)?;
+        if plain {
+            let name = Cow::Borrowed(text);
+            return Ok(Self { text, name });
+        }
         let (host, port) = split_port(text).ok_or(BadHost)?;
         if !port.is_empty() && port.parse::<u16>().is_err() {
             return Err(BadHost);
@@ -93,9 +100,26 @@ impl<'b> Host<'b> {
         if !good {
             return Err(BadHost);
         }
-        let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let name = host.strip_suffix('.').unwrap_or(host);
+        let name = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(name.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(name)
+        };
         Ok(Self { text, name })
     }
+}
+
+/// Whether a host is a name in lower case, as nearly all are: then that is all there is to know.
+fn is_plain_name(host: &[u8]) -> bool {
+    let mut before = b'.';
+    let good = host.iter().all(|byte| {
+        let dot = *byte == b'.';
+        let good = matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_') || dot && before != b'.';
+        before = *byte;
+        good
+    });
+    good && before != b'.'
 }
 
 /// Host and port, which is empty where there is none.

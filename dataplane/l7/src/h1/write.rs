@@ -1,11 +1,7 @@
 //! Heads for the next hop.
 
-use std::io::Write as _;
-
-use httparse::Header;
-
 use super::body::BodyWriter;
-use super::fields::Marks;
+use super::fields::{Headers, Marks};
 use super::request::RequestHead;
 use super::response::ResponseHead;
 use crate::headers::Client;
@@ -22,38 +18,49 @@ pub(crate) struct Gained<'a> {
 
 /// Writes the head of a request to a pod.
 pub(crate) fn request(head: &RequestHead<'_, '_>, gained: &Gained<'_>, to: &mut Vec<u8>) {
-    put(to, &[head.method.as_bytes(), b" ", head.target.path.as_bytes()]);
+    to.extend_from_slice(head.method.as_bytes());
+    to.push(b' ');
+    to.extend_from_slice(head.target.path.as_bytes());
     if let Some(query) = head.target.query {
-        put(to, &[b"?", query.as_bytes()]);
+        to.push(b'?');
+        to.extend_from_slice(query.as_bytes());
     }
-    put(to, &[b" HTTP/1.1\r\nhost: ", gained.host, b"\r\n"]);
+    to.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+    to.extend_from_slice(gained.host);
+    to.extend_from_slice(b"\r\n");
     fields(head.headers, head.left, to);
-    let Client { ip, port, tls, .. } = gained.client;
-    put(
-        to,
-        &[
-            b"x-forwarded-for: ",
-            ip.as_bytes(),
-            b"\r\nx-real-ip: ",
-            ip.as_bytes(),
-        ],
-    );
-    put(to, &[b"\r\nx-forwarded-host: ", gained.host]);
-    put(to, &[b"\r\nx-forwarded-port: ", port.as_bytes()]);
-    let proto: &[u8] = if *tls { b"https" } else { b"http" };
-    put(to, &[b"\r\nx-forwarded-proto: ", proto]);
-    put(to, &[b"\r\nx-request-id: ", gained.id, b"\r\n"]);
+    gain(gained, to);
     // RFC 9110, section 10.1.4: a client that takes trailers says so to each next hop.
     if head.trailers {
-        put(to, &[b"te: trailers\r\n"]);
+        to.extend_from_slice(b"te: trailers\r\n");
     }
-    if let Some(protocol) = head.upgrade {
-        put(to, &[b"connection: upgrade\r\nupgrade: ", protocol, b"\r\n"]);
+    if head.upgrade.is_some() {
+        upgrade(head.upgrade, to);
     }
     if gained.body == BodyWriter::Chunked {
-        put(to, &[b"transfer-encoding: chunked\r\n"]);
+        to.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
-    put(to, &[b"\r\n"]);
+    to.extend_from_slice(b"\r\n");
+}
+
+/// One literal after another, each of a length that the compiler knows: most of a small request's bytes are these.
+fn gain(gained: &Gained<'_>, to: &mut Vec<u8>) {
+    let Client { ip, port, tls, .. } = gained.client;
+    to.extend_from_slice(b"x-forwarded-for: ");
+    to.extend_from_slice(ip.as_bytes());
+    to.extend_from_slice(b"\r\nx-real-ip: ");
+    to.extend_from_slice(ip.as_bytes());
+    to.extend_from_slice(b"\r\nx-forwarded-host: ");
+    to.extend_from_slice(gained.host);
+    to.extend_from_slice(b"\r\nx-forwarded-port: ");
+    to.extend_from_slice(port.as_bytes());
+    if *tls {
+        to.extend_from_slice(b"\r\nx-forwarded-proto: https\r\nx-request-id: ");
+    } else {
+        to.extend_from_slice(b"\r\nx-forwarded-proto: http\r\nx-request-id: ");
+    }
+    to.extend_from_slice(gained.id);
+    to.extend_from_slice(b"\r\n");
 }
 
 /// What a client is told of its connection.
@@ -78,57 +85,76 @@ pub(crate) fn response(
     fields(head.headers, head.left, to);
     // RFC 9110, section 6.6.1.
     if !head.dated && head.status >= 200 {
-        put(to, &[b"date: ", date, b"\r\n"]);
+        to.extend_from_slice(b"date: ");
+        to.extend_from_slice(date);
+        to.extend_from_slice(b"\r\n");
     }
     persist(persistence, to);
     if body == BodyWriter::Chunked {
-        put(to, &[b"transfer-encoding: chunked\r\n"]);
+        to.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
-    put(to, &[b"\r\n"]);
+    to.extend_from_slice(b"\r\n");
 }
 
 /// Writes a response before the response, such as 103.
 pub(crate) fn interim(head: &ResponseHead<'_, '_>, to: &mut Vec<u8>) {
     status_line(head.status, head.reason, to);
     fields(head.headers, head.left, to);
-    put(to, &[b"\r\n"]);
+    to.extend_from_slice(b"\r\n");
 }
 
 /// Writes the head of 101: from its end on the connection is something else.
 pub(crate) fn switch(head: &ResponseHead<'_, '_>, to: &mut Vec<u8>) {
     status_line(head.status, head.reason, to);
     fields(head.headers, head.left, to);
-    put(to, &[b"connection: upgrade\r\n"]);
-    if let Some(protocol) = head.upgrade {
-        put(to, &[b"upgrade: ", protocol, b"\r\n"]);
-    }
-    put(to, &[b"\r\n"]);
+    upgrade(head.upgrade, to);
+    to.extend_from_slice(b"\r\n");
 }
 
+fn upgrade(protocol: Option<&[u8]>, to: &mut Vec<u8>) {
+    to.extend_from_slice(b"connection: upgrade\r\n");
+    if let Some(protocol) = protocol {
+        to.extend_from_slice(b"upgrade: ");
+        to.extend_from_slice(protocol);
+        to.extend_from_slice(b"\r\n");
+    }
+}
+
+/// `status` has three digits.
 pub(crate) fn status_line(status: u16, reason: &str, to: &mut Vec<u8>) {
-    // Into memory, which takes everything.
-    let _ = write!(to, "HTTP/1.1 {status} {reason}\r\n");
+    let digit = |unit: u16| b'0' + (status / unit % 10) as u8;
+    to.extend_from_slice(b"HTTP/1.1 ");
+    to.extend_from_slice(&[digit(100), digit(10), digit(1), b' ']);
+    to.extend_from_slice(reason.as_bytes());
+    to.extend_from_slice(b"\r\n");
 }
 
 pub(crate) fn persist(persistence: Persistence, to: &mut Vec<u8>) {
     match persistence {
         Persistence::Silent => {}
-        Persistence::KeepAlive => put(to, &[b"connection: keep-alive\r\n"]),
-        Persistence::Close => put(to, &[b"connection: close\r\n"]),
+        Persistence::KeepAlive => to.extend_from_slice(b"connection: keep-alive\r\n"),
+        Persistence::Close => to.extend_from_slice(b"connection: close\r\n"),
     }
 }
 
-/// Writes the fields that go on; whatever they were separated by, in the plain form.
-fn fields(headers: &[Header<'_>], left: Marks, to: &mut Vec<u8>) {
-    for (place, header) in headers.iter().enumerate() {
-        if !left.has(place) {
-            put(to, &[header.name.as_bytes(), b": ", header.value, b"\r\n"]);
+/// Writes the fields that go on, in the plain form. Those that came in it and stand side by side are copied at once.
+fn fields(headers: Headers<'_, '_>, left: Marks, to: &mut Vec<u8>) {
+    let Headers { bytes, fields } = headers;
+    let mut run = 0..0;
+    for (place, field) in fields.iter().enumerate() {
+        if left.has(place) {
+            continue;
+        }
+        match field.line() {
+            Some(line) if line.start == run.end => run.end = line.end,
+            Some(line) => to.extend_from_slice(&bytes[std::mem::replace(&mut run, line)]),
+            None => {
+                to.extend_from_slice(&bytes[std::mem::take(&mut run)]);
+                for part in [field.name(bytes), b": ", field.value(bytes), b"\r\n"] {
+                    to.extend_from_slice(part);
+                }
+            }
         }
     }
-}
-
-fn put(to: &mut Vec<u8>, parts: &[&[u8]]) {
-    for part in parts {
-        to.extend_from_slice(part);
-    }
+    to.extend_from_slice(&bytes[run]);
 }

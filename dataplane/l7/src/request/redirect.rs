@@ -37,8 +37,8 @@ fn location(
     let scheme = redirect.scheme.unwrap_or(came_by);
     let own;
     let host = match (&redirect.host, asked) {
-        (Some(host), _) => host,
-        (None, Some(asked)) => &asked.name,
+        (Some(host), _) => host.as_str(),
+        (None, Some(asked)) => &*asked.name,
         (None, None) => {
             own = match client.listener.ip() {
                 std::net::IpAddr::V4(address) => address.to_string(),

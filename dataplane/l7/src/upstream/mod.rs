@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::slice::Iter;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -65,7 +66,7 @@ struct PooledEndpoint {
 }
 
 struct Kept {
-    link: Link,
+    link: Box<Link>,
     since: Nanos,
 }
 
@@ -77,12 +78,12 @@ pub(crate) struct Lease {
 }
 
 impl Link {
-    pub(crate) fn new(wire: Wire) -> Self {
-        Self {
+    pub(crate) fn new(wire: Wire) -> Box<Self> {
+        Box::new(Self {
             wire,
             inbox: Buffer::default(),
             outbox: Buffer::default(),
-        }
+        })
     }
 }
 
@@ -115,19 +116,28 @@ impl Pool {
         });
         let start = turn.checked_rem(endpoints.len())?;
         let (before, after) = endpoints.split_at(start);
-        let candidates = after.iter().chain(before).copied();
-        let mut open = candidates.filter(|e| !tried.contains(e) && allowed(*e));
-        let (first, second) = (open.next()?, open.next());
-        let endpoints = self.endpoints.borrow();
-        let busy = |address: SocketAddr| {
-            let place = endpoints.index.get(&(upstream.birth(), address));
-            place.map_or(0, |place| endpoints.known[*place].busy)
+        let is_open = |endpoint: &&SocketAddr| !tried.contains(endpoint) && allowed(**endpoint);
+        // One half after the other: a chain asks at each step which one it is in.
+        let next_of = |after: &mut Iter<'_, SocketAddr>, before: &mut Iter<'_, SocketAddr>| {
+            after.find(is_open).or_else(|| before.find(is_open)).copied()
         };
-        Some(
+        let (mut after, mut before) = (after.iter(), before.iter());
+        let first = next_of(&mut after, &mut before)?;
+        let Some(second) = next_of(&mut after, &mut before) else {
+            return Some(first);
+        };
+        let pooled = self.endpoints.borrow();
+        let busy = |address: SocketAddr| {
+            let place = pooled.index.get(&(upstream.birth(), address));
+            place.map_or(0, |place| pooled.known[*place].busy)
+        };
+        // An idle one is as good as any.
+        let first_busy = busy(first);
+        Some(if first_busy > 0 && busy(second) < first_busy {
             second
-                .filter(|second| busy(*second) < busy(first))
-                .unwrap_or(first),
-        )
+        } else {
+            first
+        })
     }
 
     /// Begins an exchange with an endpoint.
@@ -239,7 +249,7 @@ impl PooledEndpoint {
 
 impl Lease {
     /// The kept link that was used last and still is good.
-    pub(crate) fn take_kept(&self) -> Option<Link> {
+    pub(crate) fn take_kept(&self) -> Option<Box<Link>> {
         let Endpoints { known, idle, .. } = &mut *self.pool.endpoints.borrow_mut();
         while let Some(Kept { mut link, .. }) = known[self.place].idle.pop() {
             *idle -= 1;
@@ -252,7 +262,7 @@ impl Lease {
     }
 
     /// Keeps a link for another request, if it is good for one and there is room.
-    pub(crate) fn give_back(self, mut link: Link, now: Nanos) {
+    pub(crate) fn give_back(self, mut link: Box<Link>, now: Nanos) {
         let pool = &self.pool;
         let Endpoints { known, idle, .. } = &mut *pool.endpoints.borrow_mut();
         let endpoint = &mut known[self.place];

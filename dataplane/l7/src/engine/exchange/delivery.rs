@@ -71,11 +71,12 @@ impl Pod {
     }
 
     /// Keeps the connection for another request, unless the pod has said more than it was asked for.
-    pub(super) fn give_back(&mut self, now: Nanos) {
+    pub(super) fn give_back(&mut self, now: Nanos, spare: &mut Spare) {
+        self.settle(spare);
         if let Self::Open { link, lease, .. } = std::mem::take(self)
             && link.inbox.is_empty()
         {
-            lease.give_back(*link, now);
+            lease.give_back(link, now);
         }
     }
 
@@ -137,7 +138,7 @@ impl Exchange {
         let lease = gateway.pool.lease(&self.candidates.upstream, endpoint);
         if let Some(link) = lease.take_kept() {
             self.pod = Pod::Open {
-                link: Box::new(link),
+                link,
                 lease,
                 reused: true,
             };
@@ -163,12 +164,12 @@ impl Exchange {
         Ok(())
     }
 
-    fn opened(&mut self, link: Link, client: &mut Client, turn: &Turn<'_, '_>) {
+    fn opened(&mut self, link: Box<Link>, client: &mut Client, turn: &Turn<'_, '_>) {
         if let Pod::Connecting { lease, .. } = std::mem::take(&mut self.pod) {
             client.peer.reach(turn.gateway, lease.endpoint);
             self.upload.restart(turn.now);
             self.pod = Pod::Open {
-                link: Box::new(link),
+                link,
                 lease,
                 reused: false,
             };

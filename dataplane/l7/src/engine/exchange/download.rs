@@ -13,7 +13,7 @@ use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::request::RequestHead;
 use crate::h1::response::{self, ResponseHead};
 use crate::h1::write;
-use crate::h1::{Framing, MAX_HEAD, MAX_HEADERS, PartialHead};
+use crate::h1::{Framing, MAX_HEAD, PartialHead};
 use crate::request::{Answer, Audience};
 use headgate_net::clock::Nanos;
 use headgate_net::record::{HttpCount, UpstreamCount};
@@ -96,24 +96,22 @@ enum Head {
 }
 
 impl Exchange {
-    /// Moves as much of the response as the client has room for. Whether anything moved.
+    /// Moves as much of the response as the client has room for. Whether there is to be another pod.
     pub(super) fn receive_response(
         &mut self,
         client: &mut Client,
         turn: &mut Turn<'_, '_>,
     ) -> Result<bool, Ended> {
-        let mut moved = false;
         loop {
             if self.download.is_done() || !client.outbox.has_room() || !turn.goes_on() {
-                return Ok(moved);
+                return Ok(false);
             }
             let Some(link) = self.link() else {
-                return Ok(moved);
+                return Ok(false);
             };
             if !link.inbox.is_empty() {
                 let before = link.inbox.len();
                 if self.take(client, turn)? {
-                    moved = true;
                     continue;
                 }
                 if before >= MAX_HEAD {
@@ -121,7 +119,7 @@ impl Exchange {
                 }
             }
             match self.hear(turn) {
-                Poll::Pending => return Ok(moved),
+                Poll::Pending => return Ok(false),
                 Poll::Ready(Ok(1..)) => self.download.heard = turn.now,
                 Poll::Ready(end) => return self.pod_ended(end.is_ok(), client, turn),
             }
@@ -195,8 +193,8 @@ impl Exchange {
         if !self.download.parsed.is_worth_parsing(link.inbox.bytes()) {
             return Ok(Head::Partial);
         }
-        let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
-        let parsed = response::parse(link.inbox.bytes(), &mut fields, self.audience.to_head);
+        let fields = &mut *turn.gateway.fields.borrow_mut();
+        let parsed = response::parse(link.inbox.bytes(), fields, self.audience.to_head);
         let (head, length) = match parsed {
             Ok(Some(parsed)) => parsed,
             Ok(None) => {
@@ -261,7 +259,7 @@ impl Exchange {
         }
     }
 
-    /// The pod has closed its side, or is gone.
+    /// The pod has closed its side, or is gone. Whether there is to be another.
     fn pod_ended(
         &mut self,
         in_order: bool,
@@ -273,7 +271,7 @@ impl Exchange {
                 return Err(self.break_off());
             }
             self.end_if_done(client, turn);
-            return Ok(true);
+            return Ok(false);
         }
         let silent = self.link().is_none_or(|link| link.inbox.is_empty());
         if silent && !self.download.spoke {

@@ -58,6 +58,30 @@ pub(super) struct Exchange {
     pub(super) cut: bool,
 }
 
+/// Where exchanges are kept. Those of a batch begin together and end together, which are more than an allocator has at hand.
+#[expect(clippy::vec_box, reason = "the boxes go in and out, not what is in them")]
+#[derive(Default)]
+pub(super) struct ExchangePlaces(Vec<Box<Option<Exchange>>>);
+
+impl ExchangePlaces {
+    /// Empty ones that are kept.
+    const SPARE: usize = 256;
+
+    pub(super) fn put(&mut self, exchange: Exchange) -> Box<Option<Exchange>> {
+        let mut place = self.0.pop().unwrap_or_default();
+        *place = Some(exchange);
+        place
+    }
+
+    /// Ends what is there.
+    pub(super) fn give_back(&mut self, mut place: Box<Option<Exchange>>) {
+        *place = None;
+        if self.0.len() < Self::SPARE {
+            self.0.push(place);
+        }
+    }
+}
+
 /// How an exchange has ended.
 pub(super) enum Ended {
     /// The response is complete.
@@ -87,7 +111,7 @@ impl Exchange {
         audience: Audience,
         record: RequestRecord,
         now: Nanos,
-    ) -> Result<Box<Self>, Box<(Answer, Audience, RequestRecord)>> {
+    ) -> Result<Self, Box<(Answer, Audience, RequestRecord)>> {
         let begun = admit(gateway, client, head, &record).and_then(|admitted| {
             let candidates = Candidates::of(gateway, admitted.route, &record)?;
             let upload = Upload::new(gateway, client, head, &admitted.host, &audience, now);
@@ -95,7 +119,7 @@ impl Exchange {
         });
         match begun {
             Err(answer) => Err(Box::new((answer, audience, record))),
-            Ok((candidates, upload)) => Ok(Box::new(Self {
+            Ok((candidates, upload)) => Ok(Self {
                 download: Download::new(head, now),
                 audience,
                 candidates,
@@ -105,7 +129,7 @@ impl Exchange {
                 upload,
                 record: Some(record),
                 cut: false,
-            })),
+            }),
         }
     }
 
@@ -122,7 +146,9 @@ impl Exchange {
 
     /// Goes as far as it can; `None` while it is not over.
     pub(super) fn turn(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Option<Ended> {
-        self.progress(client, turn).err()
+        let ended = self.progress(client, turn).err()?;
+        self.upload.settle(&mut turn.gateway.spare.borrow_mut());
+        Some(ended)
     }
 
     fn progress(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Result<(), Ended> {
@@ -130,18 +156,19 @@ impl Exchange {
             return Err(self.cut_off(client, turn));
         }
         loop {
-            let mut moved = false;
-            if !self.pod.is_open() && !self.download.is_done() {
-                moved |= self.deliver(client, turn)?;
+            let may_send = self.pod.is_open() || self.download.is_done() || self.deliver(client, turn)?;
+            if may_send {
+                self.send_request(client, turn)?;
             }
-            moved |= self.send_request(client, turn)?;
-            moved |= self.receive_response(client, turn)?;
-            moved |= self.flush(client, turn)?;
-            moved |= self.watch_client(client, turn)?;
+            // Each goes as far as it can by itself. What may let an earlier one go further is another pod, room for more of the
+            // response, or something that the client has said.
+            let mut again = self.receive_response(client, turn)?;
+            again |= self.flush(client, turn)?;
             if self.download.is_done() {
                 self.complete(client, turn)?;
             }
-            if !moved || !turn.goes_on() {
+            again |= self.watch_client(client, turn)?;
+            if !again || !turn.goes_on() {
                 return self.wait(client, turn);
             }
         }
@@ -181,7 +208,7 @@ impl Exchange {
         self.record = None;
         let sent = self.upload.is_done() && self.pod.has_everything();
         if sent && self.download.pod_keeps {
-            self.pod.give_back(turn.now);
+            self.pod.give_back(turn.now, &mut turn.gateway.spare.borrow_mut());
         }
         if sent || self.download.closes {
             return Err(Ended::Whole);
@@ -284,7 +311,7 @@ impl Exchange {
     fn switched(&mut self) -> Result<Tunnel, ()> {
         self.record = None;
         match std::mem::take(&mut self.pod) {
-            Pod::Open { link, lease, .. } => Ok(Tunnel::new(*link, lease)),
+            Pod::Open { link, lease, .. } => Ok(Tunnel::new(link, lease)),
             Pod::None | Pod::Connecting { .. } => Err(()),
         }
     }

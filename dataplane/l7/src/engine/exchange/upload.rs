@@ -3,7 +3,7 @@
 use std::task::Poll;
 
 use super::{Ended, Exchange, is_short};
-use crate::buffer::{Buffer, ROOM};
+use crate::buffer::{Buffer, ROOM, Spare};
 use crate::engine::Turn;
 use crate::engine::client::Client;
 use crate::engine::pace::{self, Pace};
@@ -100,6 +100,12 @@ impl Upload {
         self.repeatable || !self.sent
     }
 
+    /// It is over: the memory goes back.
+    pub(super) fn settle(&mut self, spare: &mut Spare) {
+        self.head.clear();
+        self.head.settle(spare);
+    }
+
     pub(super) fn rewind(&mut self) {
         self.sent = false;
         self.refused = false;
@@ -139,33 +145,28 @@ impl Upload {
 }
 
 impl Exchange {
-    /// Moves as much of the request as the pod has room for. Whether anything moved.
-    pub(super) fn send_request(
-        &mut self,
-        client: &mut Client,
-        turn: &mut Turn<'_, '_>,
-    ) -> Result<bool, Ended> {
+    /// Moves as much of the request as the pod has room for.
+    pub(super) fn send_request(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Result<(), Ended> {
         let Self {
             upload, pod, record, ..
         } = self;
         let Some(link) = pod.link() else {
-            return Ok(false);
+            return Ok(());
         };
-        let mut moved = upload.begin(link, client, turn);
+        upload.begin(link, client, turn);
         loop {
-            moved |= upload.push(link, turn);
+            upload.push(link, turn);
             let waits = !link.outbox.has_room() || upload.refused && !upload.ends_soon();
             if upload.ended || waits || !turn.goes_on() {
-                return Ok(moved);
+                return Ok(());
             }
             let taken = match upload.fetch(client, turn) {
                 Ok(true) => upload.take(link, client, turn),
-                Ok(false) => return Ok(moved),
+                Ok(false) => return Ok(()),
                 Err(refused) => Err(refused),
             };
             match taken {
                 Ok(length) => {
-                    moved = true;
                     if let Some(record) = record {
                         record.uploads(length);
                     }
@@ -195,10 +196,10 @@ impl Exchange {
 type Unread = Option<RefusedRequest>;
 
 impl Upload {
-    /// Puts the head on its way, and tells the client that waits for it. Whether it was not before.
-    fn begin(&mut self, link: &mut Link, client: &mut Client, turn: &Turn<'_, '_>) -> bool {
+    /// Puts the head on its way, unless it is, and tells the client that waits for it.
+    fn begin(&mut self, link: &mut Link, client: &mut Client, turn: &Turn<'_, '_>) {
         if std::mem::replace(&mut self.sent, true) {
-            return false;
+            return;
         }
         let mut spare = turn.gateway.spare.borrow_mut();
         let to = link.outbox.fill(&mut spare);
@@ -212,24 +213,21 @@ impl Upload {
             let told = client.outbox.fill(&mut spare);
             told.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
-        true
     }
 
-    /// Sends what the pod has room for. Whether anything moved.
-    fn push(&mut self, link: &mut Link, turn: &mut Turn<'_, '_>) -> bool {
+    /// Sends what the pod has room for.
+    fn push(&mut self, link: &mut Link, turn: &mut Turn<'_, '_>) {
         let before = link.outbox.len();
         if before > 0 && !self.refused {
             // That the pod takes no more may be the end, or its answer is on its way: whoever reads finds out.
             self.refused = matches!(link.wire.flush(turn.cx, &mut link.outbox), Poll::Ready(Err(_)));
         }
-        let moved = link.outbox.len() < before;
-        if moved {
+        if link.outbox.len() < before {
             self.moved = turn.now;
         }
         if self.refused {
             link.outbox.clear();
         }
-        moved
     }
 
     /// Moves a piece of the body from the client to the pod; how long it is.

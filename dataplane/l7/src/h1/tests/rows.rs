@@ -5,13 +5,13 @@
 mod table;
 
 use crate::h1::body::BodyReader;
-use crate::h1::{MAX_HEADERS, request};
+use crate::h1::{Fields, request};
 
 /// Requests that are whole, each as method, target and body, and the status of what is refused.
 fn read(mut bytes: &[u8]) -> (Vec<String>, Option<u16>) {
     let mut whole = Vec::new();
     loop {
-        let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
+        let mut fields = Fields::new();
         let (head, length) = match request::parse(bytes, &mut fields) {
             Ok(Some(parsed)) => parsed,
             Ok(None) => return (whole, None),
