@@ -98,9 +98,13 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let part = error.to_string();
-        if !text.contains(&part) {
+        // rustls leads programmers to its documentation, when a server that is killed does not say goodbye.
+        let part = part
+            .split_once(": https://docs.rs/")
+            .map_or(part.as_str(), |(part, _)| part);
+        if !text.contains(part) {
             text.push_str(": ");
-            text.push_str(&part);
+            text.push_str(part);
         }
         cause = error.source();
     }

@@ -8,11 +8,12 @@ use tokio::time::timeout;
 
 use super::access::ApiConnection;
 use super::reply::Failure;
+use super::starting::ready;
 
 /// How long it may take.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 
-/// Sends a body of this kind; neither where they are empty.
+/// Sends a body of this kind; neither where they are empty. That something is forbidden is said by servers that are ready.
 pub(crate) async fn send(
     connection: &ApiConnection,
     method: Method,
@@ -33,8 +34,15 @@ pub(crate) async fn send(
         .body(body)
         .map_err(|error| Failure::Invalid(error.to_string()))?;
     let client = connection.client().await;
-    match timeout(ANSWER, client.request(request)).await {
-        Ok(answer) => answer.map_err(|error| Failure::of(&error)),
-        Err(_) => Err(Failure::Unreachable(format!("no answer within {ANSWER:?}"))),
+    let Ok(answer) = timeout(ANSWER, client.request(request)).await else {
+        return Err(Failure::Unreachable(format!("no answer within {ANSWER:?}")));
+    };
+    let failure = match answer {
+        Ok(answer) => return Ok(answer),
+        Err(error) => Failure::of(&error),
+    };
+    if matches!(failure, Failure::Forbidden(_)) {
+        ready(&client, ANSWER).await?;
     }
+    Err(failure)
 }

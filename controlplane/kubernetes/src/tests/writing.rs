@@ -348,6 +348,65 @@ fn what_is_forbidden_does_not_hold_up_the_rest() {
     assert_eq!(status(&bed.server), Value::Null);
 }
 
+/// What a server forbids before it has read its roles is tried again soon; what a role forbids, each half a minute.
+#[test]
+fn what_a_server_forbids_while_it_starts_is_written_once_it_is_ready() {
+    let mut bed = Bed::writing(filled(), options("a"));
+    bed.until_complete();
+    for fault in [
+        Fault::status(403).verbs(["patch"]).resources(["ingresses"]),
+        Fault::status(500).path("/readyz"),
+    ] {
+        bed.server.faults().add(fault);
+    }
+    tell(&bed, &Standing::InForce, &[]);
+    let refused = |entry: &headgate_apiserver::Entry| entry.status == 403;
+    let soon = Duration::from_secs(15);
+    assert!(bed.server.journal().wait(3, soon, refused), "it is postponed");
+    bed.server.faults().clear();
+    until("an address", &bed.server, |server| {
+        status(server) == json!([{"ip": "203.0.113.1"}])
+    });
+}
+
+/// Nor is the address of one node published for those of all.
+#[test]
+fn the_ingress_address_does_not_stand_where_a_server_that_starts_forbids_the_pod() {
+    let pod = ObjectName::new("edge", "gateway");
+    let publish = Publish::Ingress {
+        addresses: BTreeSet::from([StatusAddress::of("203.0.113.1")]),
+        pod: pod.clone(),
+        internal: false,
+    };
+    let writing = WritingOptions {
+        publish: Some(publish),
+        pod: Some(pod),
+        ..options("a")
+    };
+    let server = filled();
+    // What is not there would be doubted, too.
+    server
+        .store()
+        .apply(&headgate_apiserver::cluster_network_policies())
+        .expect("a kind");
+    for fault in [
+        Fault::status(403).verbs(["get"]).resources(["pods"]),
+        Fault::status(500).path("/readyz"),
+    ] {
+        server.faults().add(fault);
+    }
+    let mut bed = Bed::writing(server, writing);
+    bed.until_complete();
+    let asked = |entry: &headgate_apiserver::Entry| entry.path == "/readyz";
+    assert!(bed.server.journal().wait(1, Duration::from_secs(15), asked));
+    // Statuses are written before Events.
+    tell(&bed, &Standing::Partly, &["spec.tls[0]: no such Secret"]);
+    until("an Event", &bed.server, |server| {
+        !server.store().list("Event", "shop").is_empty()
+    });
+    assert_eq!(status(&bed.server), Value::Null);
+}
+
 #[test]
 fn the_ingress_address_stands_where_nothing_is_known_of_the_pod() {
     let pod = ObjectName::new("edge", "unknown");
