@@ -1,4 +1,4 @@
-//! More connections to a pod at once than one address has source ports for.
+//! More connections to a pod at once than one address has source ports for: those that there is no port for wait for one.
 
 use std::{
     io::{Read, Write},
@@ -71,7 +71,11 @@ fn an_address_of_its_own_has_room_for_more_connections_than_the_hosts() {
                 "{status:#}"
             );
         } else {
-            assert!(served < UPLOADS, "the ports of the host do not suffice");
+            assert_eq!(served, UPLOADS);
+            assert!(
+                bed.sum_of_workers("/l7/tcp/counters/ports_exhausted") > 0,
+                "the ports of the host do not suffice"
+            );
             assert!(
                 of_workers("source_ports_limit").iter().all(|limit| *limit == 32),
                 "{status:#}"

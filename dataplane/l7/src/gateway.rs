@@ -16,6 +16,7 @@ use super::limits::Limits;
 use super::net::Net;
 use super::ready::Ready;
 use super::shares::Shares;
+use super::shortage::Shortage;
 use super::upstream::Pool;
 use headgate_net::clock::Nanos;
 use headgate_net::phase::Phase;
@@ -38,6 +39,8 @@ pub(crate) struct Gateway {
     pub(crate) shares: ByNumber<Shares>,
     /// Requests being answered.
     pub(crate) active: Cell<usize>,
+    /// Pods towards which no source port is free.
+    pub(crate) shortage: Shortage,
     recorder: RefCell<Recorder>,
     date: RefCell<(Nanos, String)>,
 }
@@ -70,6 +73,7 @@ impl Gateway {
             phase: Cell::default(),
             shares: ByNumber::default(),
             active: Cell::default(),
+            shortage: Shortage::default(),
             recorder: RefCell::new(recorder),
             date: RefCell::default(),
         }

@@ -34,6 +34,7 @@ mod net;
 mod ready;
 mod request;
 mod shares;
+mod shortage;
 mod sockets;
 mod stage;
 mod tls;

@@ -12,6 +12,7 @@ mod framing;
 mod log;
 mod parts;
 mod redirects;
+mod shortage;
 mod slow;
 mod sockets;
 mod storm;

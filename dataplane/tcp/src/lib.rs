@@ -137,13 +137,19 @@ impl Stack {
     /// Opens a connection from the configured source address and ports.
     ///
     /// # Errors
-    /// `AddrNotAvailable` if there is no source address for `remote`, no free port, or no room for a connection. The
+    /// `NetworkUnreachable` if there is no source address for `remote`, `AddrNotAvailable` if no port of one is free,
+    /// `QuotaExceeded` if there is no room for a connection. The
     /// future fails with `ConnectionRefused` if the peer resets, and with `TimedOut` if it is silent for the user
     /// timeout; the caller may well give up earlier.
     pub fn connect(&self, remote: SocketAddr) -> io::Result<Connecting> {
-        let id = self.shared.inner.borrow_mut().connect(remote).ok_or_else(|| {
-            let text = format!("no source address, port or room for a connection to {remote}");
-            io::Error::new(io::ErrorKind::AddrNotAvailable, text)
+        let opened = self.shared.inner.borrow_mut().connect(remote);
+        let id = opened.map_err(|kind| {
+            let missing = match kind {
+                io::ErrorKind::AddrNotAvailable => "source port",
+                io::ErrorKind::QuotaExceeded => "room",
+                _ => "source address",
+            };
+            io::Error::new(kind, format!("no {missing} for a connection to {remote}"))
         })?;
         Ok(Connecting::new(TcpStream::new(&self.shared, id)))
     }

@@ -15,6 +15,7 @@ mod client;
 mod dialogue;
 mod exchange;
 mod pace;
+mod sharing;
 mod tunnel;
 mod wheel;
 
@@ -155,6 +156,7 @@ impl Engine {
             }
         }
         self.keys = keys;
+        self.share_ports(now);
         self.ready.stay_awake(false);
         self.shrink(now);
     }
@@ -175,7 +177,8 @@ impl Engine {
     /// When [`turn`](Self::turn) has something to do, if nothing happens before.
     pub(crate) fn next_timer(&self, now: Nanos) -> Option<Nanos> {
         if self.ready.is_empty() {
-            self.wheel.next()
+            let shortage = self.gateway.shortage.next();
+            shortage.into_iter().chain(self.wheel.next()).min()
         } else {
             Some(now)
         }

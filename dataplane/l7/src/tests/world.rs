@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ use headgate_tcp::network::{Channel, Network, Node};
 use headgate_tcp::{Emit, SourceAddress, Stack, StackConfig, TcpStream};
 
 pub(super) const CLIENT: &str = "192.0.2.10";
+/// Another one.
+pub(super) const NEIGHBOUR: &str = "192.0.2.11";
 pub(super) const VIP: &str = "198.51.100.10";
 pub(super) const GATEWAY: &str = "10.244.1.1";
 
@@ -57,6 +60,7 @@ fn stack(address: &'static str, listen: &[SocketAddr]) -> Stack {
 
 pub(super) struct World {
     pub(super) client: Stack,
+    pub(super) neighbour: Stack,
     pub(super) stage: Rc<RefCell<Stage>>,
     pub(super) pods: Stack,
     pub(super) objects: Objects,
@@ -177,12 +181,22 @@ impl World {
     }
 
     pub(super) fn with(objects: Objects, limits: Limits, channel: Channel) -> Self {
+        Self::with_source_ports(objects, limits, channel, 32_768..=33_768)
+    }
+
+    pub(super) fn with_source_ports(
+        objects: Objects,
+        limits: Limits,
+        channel: Channel,
+        source_ports: RangeInclusive<u16>,
+    ) -> Self {
         let client = stack(CLIENT, &[]);
+        let neighbour = stack(NEIGHBOUR, &[]);
         let pods = stack("10.244.1.10", &(10..20).map(endpoint).collect::<Vec<_>>());
         let source: SourceAddress = Rc::new(|_| Some(ip(GATEWAY)));
         let tcp = StackConfig {
             buffer: 64 << 10,
-            ..StackConfig::new(32_768..=33_768, source)
+            ..StackConfig::new(source_ports, source)
         };
         let settings = Settings {
             recorded: Recorded::All,
@@ -196,11 +210,13 @@ impl World {
         })));
         let mut network = Network::new(channel, 1);
         network.join(client.clone(), [ip(CLIENT)]);
+        network.join(neighbour.clone(), [ip(NEIGHBOUR)]);
         network.join(StageNode(Rc::clone(&stage)), [ip(VIP), ip(GATEWAY)]);
         network.join(pods.clone(), (10..20).map(|pod| endpoint(pod).ip()));
         tokio::task::spawn_local(network.run());
         let world = Self {
             client,
+            neighbour,
             stage,
             pods,
             objects,
@@ -214,8 +230,9 @@ impl World {
 
     pub(super) fn configure(&self, objects: &Objects) {
         let denied = Rc::clone(&self.denied);
-        let allows =
-            move |client: IpAddr, pod: SocketAddr| client == ip(CLIENT) && !denied.borrow().contains(&pod);
+        let allows = move |client: IpAddr, pod: SocketAddr| {
+            [CLIENT, NEIGHBOUR].map(ip).contains(&client) && !denied.borrow().contains(&pod)
+        };
         let before = self.in_force.replace(Some(objects.clone()));
         let mut stage = self.stage.borrow_mut();
         let config = {
@@ -276,7 +293,11 @@ impl World {
     }
 
     pub(super) async fn connect(&self, port: u16) -> TcpStream {
-        self.client
+        Self::connect_from(&self.client, port).await
+    }
+
+    pub(super) async fn connect_from(client: &Stack, port: u16) -> TcpStream {
+        client
             .connect(SocketAddr::new(ip(VIP), port))
             .unwrap()
             .await
@@ -363,6 +384,14 @@ pub(super) fn mirror(local: SocketAddr, request: Request<Incoming>) -> Answer {
         }
         text += &format!("\n{}", String::from_utf8_lossy(&body));
         Response::new(full(text))
+    })
+}
+
+/// Reads the request and answers with so many bytes.
+pub(super) fn answer_with(request: Request<Incoming>, length: usize) -> Answer {
+    Box::pin(async move {
+        drop(request.into_body().collect().await);
+        Response::new(full(vec![b'x'; length]))
     })
 }
 

@@ -9,6 +9,7 @@ mod sources;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Waker;
@@ -201,14 +202,14 @@ impl Inner {
     }
 
     /// Opens a connection; its SYN leaves with the next egress.
-    pub(super) fn connect(&mut self, remote: SocketAddr) -> Option<usize> {
+    pub(super) fn connect(&mut self, remote: SocketAddr) -> Result<usize, ErrorKind> {
         if self.connections.len() >= self.config.max_connections {
             self.config.record.events.count(TcpCount::RefusedFull);
-            return None;
+            return Err(ErrorKind::QuotaExceeded);
         }
-        let Some(local) = self.local_end(remote)? else {
+        let Some(local) = self.local_end(remote).ok_or(ErrorKind::NetworkUnreachable)? else {
             self.config.record.events.count(TcpCount::PortsExhausted);
-            return None;
+            return Err(ErrorKind::AddrNotAvailable);
         };
         let key = ConnectionKey::new(local, remote);
         let Numbers { iss, offset } = self.numbers(&key);
@@ -224,7 +225,7 @@ impl Inner {
         self.ports.take(local.ip(), remote);
         self.enqueue(id);
         self.wake.notify_one();
-        Some(id)
+        Ok(id)
     }
 
     /// Puts a connection in the queue for egress.

@@ -1,8 +1,9 @@
-//! Resets that take nothing along.
+//! How a client parts: by a reset that takes nothing along, or for others who wait for what it holds.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{After, Dialogue, Move};
+use super::{After, Dialogue, DialogueState, Move};
 use crate::engine::Turn;
 use crate::h1::body::BodyReader;
 use headgate_net::clock::Nanos;
@@ -34,5 +35,43 @@ impl Dialogue {
             turn.now.after(BY_KERNEL)
         };
         self.answer_and(After::Reset(earliest), BodyReader::Done, turn)
+    }
+
+    /// The pod towards which a request waits for a source port.
+    pub(in crate::engine) fn waits_for_port(&self) -> Option<SocketAddr> {
+        match &self.state {
+            DialogueState::Exchange(exchange) => exchange.as_ref().as_ref()?.waits_for_port(),
+            _ => None,
+        }
+    }
+
+    /// The request that waits may try again.
+    pub(in crate::engine) fn grant(&mut self) {
+        if let DialogueState::Exchange(exchange) = &mut self.state
+            && let Some(exchange) = exchange.as_mut()
+        {
+            exchange.grant();
+        }
+    }
+
+    /// Whether an exchange goes on only if the client does something, which it has not since then.
+    pub(in crate::engine) fn is_stalled(&self, since: Nanos) -> bool {
+        match &self.state {
+            DialogueState::Exchange(exchange) => exchange
+                .as_ref()
+                .as_ref()
+                .is_some_and(|exchange| exchange.is_stalled(&self.client, since)),
+            _ => false,
+        }
+    }
+
+    /// Ends an exchange for others; both sides see that something is missing.
+    pub(in crate::engine) fn give_way(&mut self) {
+        if let DialogueState::Exchange(exchange) = &mut self.state
+            && let Some(exchange) = exchange.as_mut()
+        {
+            exchange.give_way();
+        }
+        self.client.wire.reset();
     }
 }

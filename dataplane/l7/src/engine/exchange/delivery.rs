@@ -1,5 +1,6 @@
 //! To which pod a request goes, and by which connection.
 
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::task::Poll;
 
@@ -22,6 +23,13 @@ pub(super) enum Pod {
     /// None is chosen, or it is not needed any more.
     #[default]
     None,
+    /// No source port was free towards any of the endpoints.
+    Waiting {
+        lease: Lease,
+        until: Nanos,
+        /// It is its turn to try again.
+        granted: bool,
+    },
     Connecting {
         connecting: Connecting,
         lease: Lease,
@@ -39,7 +47,9 @@ impl Pod {
     pub(super) fn endpoint(&self) -> Option<SocketAddr> {
         match self {
             Self::None => None,
-            Self::Connecting { lease, .. } | Self::Open { lease, .. } => Some(lease.endpoint),
+            Self::Waiting { lease, .. } | Self::Connecting { lease, .. } | Self::Open { lease, .. } => {
+                Some(lease.endpoint)
+            }
         }
     }
 
@@ -50,14 +60,14 @@ impl Pod {
     pub(super) fn link(&mut self) -> Option<&mut Link> {
         match self {
             Self::Open { link, .. } => Some(link),
-            Self::None | Self::Connecting { .. } => None,
+            Self::None | Self::Waiting { .. } | Self::Connecting { .. } => None,
         }
     }
 
     /// When waiting for a connection ends.
     pub(super) fn until(&self) -> Option<Nanos> {
         match self {
-            Self::Connecting { until, .. } => Some(*until),
+            Self::Waiting { until, .. } | Self::Connecting { until, .. } => Some(*until),
             Self::None | Self::Open { .. } => None,
         }
     }
@@ -66,7 +76,7 @@ impl Pod {
     pub(super) fn has_everything(&self) -> bool {
         match self {
             Self::Open { link, .. } => link.outbox.is_empty(),
-            Self::None | Self::Connecting { .. } => true,
+            Self::None | Self::Waiting { .. } | Self::Connecting { .. } => true,
         }
     }
 
@@ -102,6 +112,11 @@ impl Exchange {
             if let Pod::None = self.pod {
                 self.choose(client, turn)?;
             }
+            if let Pod::Waiting { .. } = self.pod
+                && !self.may_go_on(client, turn)?
+            {
+                return Ok(false);
+            }
             let Pod::Connecting {
                 connecting, until, ..
             } = &mut self.pod
@@ -126,42 +141,62 @@ impl Exchange {
     fn choose(&mut self, client: &mut Client, turn: &Turn<'_, '_>) -> Result<(), Ended> {
         let gateway = turn.gateway;
         if self.tried.len() >= gateway.limits.tries {
-            return Err(self.failed(client, turn));
+            return self.nothing_left(client, turn);
         }
         let Some(endpoint) = self.candidates.next(gateway, client.who(), &self.tried) else {
-            return Err(self.failed(client, turn));
+            return self.nothing_left(client, turn);
         };
+        if gateway.shortage.is_of(endpoint) {
+            return self.choose_another(endpoint, client, turn);
+        }
         if !self.tried.is_empty() {
             self.candidates
                 .count(gateway, HttpCount::Retries, UpstreamCount::Retries);
         }
         let lease = gateway.pool.lease(&self.candidates.upstream, endpoint);
+        match self.reach(lease, client, turn) {
+            Ok(()) => Ok(()),
+            Err((_, error)) if error.kind() == ErrorKind::AddrNotAvailable => {
+                self.choose_another(endpoint, client, turn)
+            }
+            Err((_, error)) => {
+                self.tried.push(endpoint);
+                self.refused(&error, endpoint, turn);
+                self.choose(client, turn)
+            }
+        }
+    }
+
+    /// Takes a kept connection, or begins to open one.
+    fn reach(
+        &mut self,
+        lease: Lease,
+        client: &mut Client,
+        turn: &Turn<'_, '_>,
+    ) -> Result<(), (Lease, io::Error)> {
+        let gateway = turn.gateway;
         if let Some(link) = lease.take_kept() {
+            client.peer.reach(gateway, lease.endpoint);
+            self.upload.restart(turn.now);
             self.pod = Pod::Open {
                 link,
                 lease,
                 reused: true,
             };
-            client.peer.reach(gateway, endpoint);
-            self.upload.restart(turn.now);
             return Ok(());
         }
-        match gateway.net.connect(endpoint) {
+        match gateway.net.connect(lease.endpoint) {
             Ok(connecting) => {
+                let until = turn.now.after(gateway.limits.connect);
                 self.pod = Pod::Connecting {
                     connecting,
                     lease,
-                    until: turn.now.after(gateway.limits.connect),
+                    until,
                 };
+                Ok(())
             }
-            Err(error) => {
-                drop(lease);
-                self.tried.push(endpoint);
-                self.refused(&error, endpoint, turn);
-                return self.choose(client, turn);
-            }
+            Err(error) => Err((lease, error)),
         }
-        Ok(())
     }
 
     fn opened(&mut self, link: Box<Link>, client: &mut Client, turn: &Turn<'_, '_>) {
@@ -199,6 +234,76 @@ impl Exchange {
         self.candidates.count(turn.gateway, http, upstream);
         let reason = "the service refused the connection";
         self.failure = Some(Answer::new(StatusCode::BAD_GATEWAY, reason));
+    }
+
+    /// No source port is free towards an endpoint.
+    fn choose_another(
+        &mut self,
+        endpoint: SocketAddr,
+        client: &mut Client,
+        turn: &Turn<'_, '_>,
+    ) -> Result<(), Ended> {
+        self.tried.push(endpoint);
+        self.short.get_or_insert(endpoint);
+        self.choose(client, turn)
+    }
+
+    /// No endpoint is left to be tried. Where a port is all that is missing, one may become free.
+    fn nothing_left(&mut self, client: &Client, turn: &Turn<'_, '_>) -> Result<(), Ended> {
+        let gateway = turn.gateway;
+        let Some(endpoint) = self.short.take() else {
+            return Err(self.failed(client, turn));
+        };
+        gateway.shortage.add(endpoint);
+        self.pod = Pod::Waiting {
+            lease: gateway.pool.lease(&self.candidates.upstream, endpoint),
+            until: turn.now.after(gateway.limits.connect),
+            granted: false,
+        };
+        Ok(())
+    }
+
+    /// Whether one that waits for a source port has a connection now, or opens one.
+    fn may_go_on(&mut self, client: &mut Client, turn: &Turn<'_, '_>) -> Result<bool, Ended> {
+        match std::mem::take(&mut self.pod) {
+            Pod::Waiting {
+                lease,
+                until,
+                granted: true,
+            } => match self.reach(lease, client, turn) {
+                Ok(()) => return Ok(true),
+                Err((lease, _)) => {
+                    self.pod = Pod::Waiting {
+                        lease,
+                        until,
+                        granted: false,
+                    };
+                }
+            },
+            other => self.pod = other,
+        }
+        if self.pod.until().is_some_and(|until| turn.now < until) {
+            return Ok(false);
+        }
+        let (http, upstream) = (HttpCount::ConnectFailed, UpstreamCount::ConnectFailed);
+        self.candidates.count(turn.gateway, http, upstream);
+        let reason = "no port is free for a connection to the service";
+        Err(Ended::Answer(Answer::new(StatusCode::BAD_GATEWAY, reason)))
+    }
+
+    /// The pod towards which it waits for a source port.
+    pub(in crate::engine) fn waits_for_port(&self) -> Option<SocketAddr> {
+        match &self.pod {
+            Pod::Waiting { lease, .. } => Some(lease.endpoint),
+            _ => None,
+        }
+    }
+
+    /// It may try again.
+    pub(in crate::engine) fn grant(&mut self) {
+        if let Pod::Waiting { granted, .. } = &mut self.pod {
+            *granted = true;
+        }
     }
 
     /// No endpoint is left to be tried.

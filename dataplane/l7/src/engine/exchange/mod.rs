@@ -47,6 +47,8 @@ pub(super) struct Exchange {
     candidates: Candidates,
     /// Endpoints that have failed.
     tried: Vec<SocketAddr>,
+    /// One of them towards which nothing was missing but a source port.
+    short: Option<SocketAddr>,
     /// What the last of them came to.
     failure: Option<Answer>,
     pod: Pod,
@@ -124,6 +126,7 @@ impl Exchange {
                 audience,
                 candidates,
                 tried: Vec::new(),
+                short: None,
                 failure: None,
                 pod: Pod::None,
                 upload,
@@ -270,6 +273,20 @@ impl Exchange {
         Ok(())
     }
 
+    /// Whether it goes on only if the client does something, which it has not since then.
+    pub(super) fn is_stalled(&self, client: &Client, since: Nanos) -> bool {
+        if client.outbox.is_empty() {
+            self.upload.waits_for(client) && self.upload.moved < since
+        } else {
+            client.taken < since
+        }
+    }
+
+    /// Gives the pod's connection up.
+    pub(super) fn give_way(&mut self) {
+        self.pod.reset();
+    }
+
     /// Policies no longer allow it.
     fn cut_off(&mut self, client: &Client, turn: &Turn<'_, '_>) -> Ended {
         self.pod.reset();
@@ -312,7 +329,7 @@ impl Exchange {
         self.record = None;
         match std::mem::take(&mut self.pod) {
             Pod::Open { link, lease, .. } => Ok(Tunnel::new(link, lease)),
-            Pod::None | Pod::Connecting { .. } => Err(()),
+            Pod::None | Pod::Waiting { .. } | Pod::Connecting { .. } => Err(()),
         }
     }
 
