@@ -7,8 +7,10 @@ mod cluster;
 mod cni;
 mod commands;
 mod counts;
+mod crowds;
 mod draining;
 mod flapping;
+mod flood;
 mod flows;
 mod framing;
 #[allow(dead_code, reason = "some of it is for parsers alone")]

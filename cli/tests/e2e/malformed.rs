@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::support::Bed;
 
-fn mac(namespace: &Namespace, interface: &str) -> [u8; 6] {
+pub(crate) fn mac(namespace: &Namespace, interface: &str) -> [u8; 6] {
     let text = namespace.mac(interface).unwrap();
     let bytes: Vec<u8> = text
         .split(':')
