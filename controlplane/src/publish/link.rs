@@ -26,8 +26,9 @@ const BACKOFF_LAST: Duration = Duration::from_secs(1);
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that has not answered a transaction for so long gets a line.
 const SLOW_ACK: Duration = Duration::from_secs(5);
-/// From the answer to a whole state until nobody holds any more what was needed to make it and to tell of it.
-const SETTLED: Duration = Duration::from_secs(1);
+/// From the answer to a whole state until hardly anybody holds any more what was needed to make it and to tell of it, and
+/// until nobody does.
+const SETTLED: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
 /// How long the end of the thread is waited for: only a handshake with a peer that says nothing takes longer.
 const END: Duration = Duration::from_millis(100);
@@ -122,7 +123,7 @@ struct SessionPeer {
     sent: Option<InFlight>,
     acknowledged: Repeats,
     /// When the heap is to give back what the whole state has left in it.
-    settles: Option<Instant>,
+    settles: [Option<Instant>; 2],
 }
 
 /// The transaction that is under way.
@@ -254,7 +255,7 @@ impl SessionLoop {
                 }
                 peer.answers = true;
                 if sent.full {
-                    peer.settles = Some(Instant::now() + SETTLED);
+                    peer.settles = SETTLED.map(|time| Some(Instant::now() + time));
                 }
                 self.desk.acknowledged(generation);
             }
@@ -290,14 +291,13 @@ impl SessionPeer {
 
     /// When to look again.
     fn give_back_if_settled(&mut self, now: Instant) -> Option<Duration> {
-        let left = self.settles?.saturating_duration_since(now);
-        if left.is_zero() {
-            self.settles = None;
+        if let Some(settled) = self.settles.iter_mut().find(|at| at.is_some_and(|at| at <= now)) {
+            *settled = None;
             give_back();
             let_go_of_program();
-            return None;
         }
-        Some(left)
+        let next = self.settles.into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(now))
     }
 }
 
