@@ -16,6 +16,10 @@ pub struct Impairment {
     pub duplicate: f64,
     /// From one end to the other.
     pub delay: Duration,
+    /// Bits a second; without, frames wait for nothing.
+    pub rate: Option<f64>,
+    /// Bytes that may wait for their turn at that rate; what comes beyond them is lost.
+    pub queue: usize,
     /// What all chances follow from.
     pub seed: u64,
 }
@@ -27,6 +31,8 @@ impl Impairment {
         reorder: 0.0,
         duplicate: 0.0,
         delay: Duration::ZERO,
+        rate: None,
+        queue: 0,
         seed: 1,
     };
 }
@@ -36,8 +42,10 @@ impl Impairment {
 pub struct ImpairmentCounts {
     /// Frames that came.
     pub arrived: u64,
-    /// Of them, lost.
+    /// Of them, lost by chance.
     pub lost: u64,
+    /// Of them, lost since too many waited.
+    pub overflowed: u64,
     /// Of them, delivered late.
     pub reordered: u64,
     /// Of them, delivered twice.
@@ -53,6 +61,8 @@ pub(crate) struct Line {
     impairment: Impairment,
     state: u64,
     held: VecDeque<Held>,
+    /// When everything that waits will have left.
+    free: Option<Instant>,
     /// On their way, and when they arrive.
     flying: VecDeque<(Instant, Vec<u8>)>,
     pub(crate) counts: ImpairmentCounts,
@@ -68,14 +78,18 @@ struct Held {
 
 impl Line {
     pub(crate) fn new(impairment: Impairment) -> Self {
-        let state = impairment.seed ^ 0x9e37_79b9_7f4a_7c15 | 1;
         Self {
             impairment,
-            state,
+            state: Self::state_of(impairment.seed),
             held: VecDeque::new(),
+            free: None,
             flying: VecDeque::new(),
             counts: ImpairmentCounts::default(),
         }
+    }
+
+    const fn state_of(seed: u64) -> u64 {
+        seed ^ 0x9e37_79b9_7f4a_7c15 | 1
     }
 
     /// A frame enters; what leaves at once goes to `deliver`.
@@ -106,13 +120,25 @@ impl Line {
         self.release(now, deliver);
     }
 
-    /// From now on frames fare so.
+    /// From now on frames fare so, and the chances begin anew.
     pub(crate) fn change(&mut self, impairment: Impairment) {
         self.impairment = impairment;
+        self.state = Self::state_of(impairment.seed);
     }
 
     fn fly(&mut self, frame: Vec<u8>, now: Instant) {
-        self.flying.push_back((now + self.impairment.delay, frame));
+        let mut leaves = now;
+        if let Some(rate) = self.impairment.rate {
+            let takes = |bytes: usize| Duration::from_secs_f64(bytes as f64 * 8.0 / rate);
+            let begins = self.free.map_or(now, |free| free.max(now));
+            if begins.duration_since(now) > takes(self.impairment.queue) {
+                self.counts.overflowed += 1;
+                return;
+            }
+            leaves = begins + takes(frame.len());
+            self.free = Some(leaves);
+        }
+        self.flying.push_back((leaves + self.impairment.delay, frame));
     }
 
     /// Delivers what has arrived, and lets go what was held long enough.
@@ -188,6 +214,34 @@ mod tests {
         assert_eq!((out.len(), line.next_release()), (0, Some(now + delay)));
         line.release(now + delay, &mut |frame: &[u8]| out.push(frame[0]));
         assert_eq!(out, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn frames_leave_at_their_rate_and_too_many_are_lost() {
+        // A thousand bytes take a millisecond.
+        let mut line = Line::new(Impairment {
+            rate: Some(8e6),
+            queue: 2_000,
+            ..PERFECT
+        });
+        let now = Instant::now();
+        let mut out = Vec::new();
+        for n in 0..5_u8 {
+            line.push(&[n; 1_000], now, &mut |frame: &[u8]| out.push(frame[0]));
+        }
+        // One is being sent, and two wait.
+        assert_eq!((line.counts.overflowed, out.len()), (2, 0));
+        line.release(now + Duration::from_millis(2), &mut |frame: &[u8]| {
+            out.push(frame[0]);
+        });
+        assert_eq!(out, [0, 1]);
+        line.release(now + Duration::from_millis(3), &mut |frame: &[u8]| {
+            out.push(frame[0]);
+        });
+        assert_eq!(
+            (out.as_slice(), line.next_release()),
+            ([0, 1, 2].as_slice(), None)
+        );
     }
 
     #[test]

@@ -27,6 +27,8 @@ mod names;
 mod namespace;
 #[cfg(target_os = "linux")]
 mod pair;
+#[cfg(all(test, target_os = "linux"))]
+mod peers;
 pub mod pod;
 mod process;
 #[cfg(target_os = "linux")]

@@ -38,7 +38,8 @@ pub struct Remote {
     /// Where to run clients.
     pub namespace: Namespace,
     counts: Arc<Mutex<[ImpairmentCounts; 2]>>,
-    impairment: Arc<Mutex<Impairment>>,
+    /// The second counts the changes.
+    impairment: Arc<Mutex<(Impairment, u64)>>,
     // Closing it ends the thread.
     stop: Option<OwnedFd>,
     carrier: Option<JoinHandle<()>>,
@@ -71,7 +72,7 @@ impl Remote {
         let (stopped, stop) = pipe_with(PipeFlags::CLOEXEC).context("making a pipe")?;
         let counts = Arc::new(Mutex::default());
         let shared = Arc::clone(&counts);
-        let impairment = Arc::new(Mutex::new(impairment));
+        let impairment = Arc::new(Mutex::new((impairment, 0)));
         let changing = Arc::clone(&impairment);
         let carrier = thread::Builder::new()
             .name("impaired-line".into())
@@ -89,9 +90,11 @@ impl Remote {
         })
     }
 
-    /// From now on frames fare so, in both directions; the chances go on from where they are.
+    /// From now on frames fare so, in both directions; the chances begin anew, so that the same positions are hit for the same
+    /// seed.
     pub fn impair(&self, impairment: Impairment) {
-        *self.impairment.lock().unwrap_or_else(PoisonError::into_inner) = impairment;
+        let mut known = self.impairment.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = (impairment, known.1 + 1);
     }
 
     /// What the line did: from the client, and to it.
@@ -116,15 +119,12 @@ fn carry(
     far: &Tap,
     near: &Tap,
     stopped: &OwnedFd,
-    impairment: &Mutex<Impairment>,
+    impairment: &Mutex<(Impairment, u64)>,
     counts: &Mutex<[ImpairmentCounts; 2]>,
 ) -> io::Result<()> {
-    let first = *impairment.lock().unwrap_or_else(PoisonError::into_inner);
+    let (first, mut changes) = *impairment.lock().unwrap_or_else(PoisonError::into_inner);
     let mut out = Line::new(first);
-    let mut back = Line::new(Impairment {
-        seed: first.seed.wrapping_add(1),
-        ..first
-    });
+    let mut back = Line::new(other(first));
     loop {
         let mut ready = [
             PollFd::new(far, PollFlags::IN),
@@ -140,12 +140,22 @@ fn carry(
         if !ready[2].revents().is_empty() {
             return Ok(());
         }
-        let now = *impairment.lock().unwrap_or_else(PoisonError::into_inner);
-        out.change(now);
-        back.change(now);
+        let (now, count) = *impairment.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut changes, count) != count {
+            out.change(now);
+            back.change(other(now));
+        }
         drain(far, near, &mut out)?;
         drain(near, far, &mut back)?;
         *counts.lock().unwrap_or_else(PoisonError::into_inner) = [out.counts, back.counts];
+    }
+}
+
+/// The direction back has chances of its own.
+fn other(impairment: Impairment) -> Impairment {
+    Impairment {
+        seed: impairment.seed.wrapping_add(1),
+        ..impairment
     }
 }
 
