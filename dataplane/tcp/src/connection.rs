@@ -9,7 +9,6 @@ use super::key::ConnectionKey;
 use headgate_net::clock::Nanos;
 
 pub(super) struct Connection {
-    pub(super) key: ConnectionKey,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
     pub(super) tcb: Tcb,
@@ -23,7 +22,7 @@ pub(super) struct Connection {
     pub(super) queued: bool,
     /// The earliest time at which the timer will look at the connection.
     pub(super) armed: Option<Nanos>,
-    pub(super) linger: Option<Linger>,
+    pub(super) linger: Option<Box<Linger>>,
     /// Whether its writer found no memory, and waits in a list for some.
     pub(super) starved: bool,
     pub(super) reader: Waiter,
@@ -75,9 +74,8 @@ pub(super) struct Linger {
 }
 
 impl Connection {
-    pub(super) fn new(key: ConnectionKey, local: SocketAddr, remote: SocketAddr, tcb: Tcb) -> Self {
+    pub(super) fn new(local: SocketAddr, remote: SocketAddr, tcb: Tcb) -> Self {
         Self {
-            key,
             local,
             remote,
             tcb,
@@ -91,6 +89,11 @@ impl Connection {
             reader: Waiter::default(),
             writer: Waiter::default(),
         }
+    }
+
+    /// What it is found by.
+    pub(super) fn key(&self) -> ConnectionKey {
+        ConnectionKey::new(self.local, self.remote)
     }
 
     /// Its ends, if we have opened it.

@@ -18,33 +18,27 @@ use super::stack::Inner;
 pub struct TcpStream {
     shared: Rc<SharedStack>,
     id: usize,
-    local: SocketAddr,
-    remote: SocketAddr,
 }
 
 impl TcpStream {
     /// Takes a connection over; its `held` is set.
     pub(super) fn new(shared: &Rc<SharedStack>, id: usize) -> Self {
-        let inner = shared.inner.borrow();
-        let connection = &inner.connections[id];
         Self {
             shared: Rc::clone(shared),
             id,
-            local: connection.local,
-            remote: connection.remote,
         }
     }
 
     /// Our end.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        self.shared.inner.borrow().connections[self.id].local
     }
 
     /// The other end.
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
-        self.remote
+        self.shared.inner.borrow().connections[self.id].remote
     }
 
     /// Lets `take` read from what has arrived, without a copy in between; it returns how much it took. Ready with 0
@@ -122,7 +116,7 @@ impl TcpStream {
         Reset {
             shared: Rc::clone(&self.shared),
             id: self.id,
-            ends: (self.local, self.remote),
+            ends: (self.local_addr(), self.peer_addr()),
         }
     }
 
@@ -160,7 +154,13 @@ impl TcpStream {
 
 impl std::fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "TcpStream({} <- {})", self.local, self.remote)
+        match self.shared.inner.try_borrow() {
+            Ok(inner) => {
+                let Connection { local, remote, .. } = &inner.connections[self.id];
+                write!(f, "TcpStream({local} <- {remote})")
+            }
+            Err(_) => write!(f, "TcpStream({})", self.id),
+        }
     }
 }
 
@@ -266,11 +266,11 @@ impl Inner {
         connection.tcb.close(pool);
         let left = connection.tcb.left_to_send();
         let until = self.now.after(self.patience(left));
-        self.connections[id].linger = Some(Linger {
+        self.connections[id].linger = Some(Box::new(Linger {
             until,
             left,
             last: self.now.after(self.config.linger * LISTENED),
-        });
+        }));
         self.settle(id);
         if self.connections.contains(id) {
             self.enqueue_and_wake(id);
@@ -293,7 +293,7 @@ impl Connecting {
     #[cfg(any(test, feature = "harness"))]
     pub(crate) fn local(&self) -> SocketAddr {
         let stream = self.stream.as_ref().expect("not accepted yet");
-        stream.local
+        stream.local_addr()
     }
 }
 
@@ -324,7 +324,7 @@ impl TcpStream {
                 Poll::Pending
             }
             (TcpState::Closed, ConnectionEnd::Reset) => {
-                let text = format!("{} refused the connection", self.remote);
+                let text = format!("{} refused the connection", connection.remote);
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionRefused, text)))
             }
             (TcpState::Closed, _) => Poll::Ready(Err(connection.error())),

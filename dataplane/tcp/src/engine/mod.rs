@@ -30,6 +30,7 @@ mod sender;
 mod timers;
 mod transmit;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use headgate_net::clock::Nanos;
@@ -140,7 +141,7 @@ pub(crate) struct Tcb {
     state: TcpState,
     pub(crate) sender: Sender,
     pub(crate) receiver: Receiver,
-    limits: TcpLimits,
+    limits: Rc<TcpLimits>,
     clock: Option<Clock>,
     offset: u32,
     sack: bool,
@@ -182,13 +183,13 @@ pub(crate) struct Handshake {
 }
 
 impl Tcb {
-    fn new(limits: TcpLimits, start: Start) -> Self {
+    fn new(limits: &Rc<TcpLimits>, start: Start) -> Self {
         let mss = limits.mss(start.overhead);
         Self {
             state: TcpState::SynSent,
             sender: Sender::new(start.iss, u32::from(mss), limits.buffer),
             receiver: Receiver::new(Seq(0), limits.buffer, limits.scale(), start.now),
-            limits,
+            limits: Rc::clone(limits),
             clock: None,
             offset: start.offset,
             sack: false,
@@ -205,12 +206,12 @@ impl Tcb {
     }
 
     /// A connection that we open; its SYN is the first segment.
-    pub(crate) fn connect(limits: TcpLimits, start: Start) -> Self {
+    pub(crate) fn connect(limits: &Rc<TcpLimits>, start: Start) -> Self {
         Self::new(limits, start)
     }
 
     /// A connection whose SYN was answered by the stack; the segment that finishes the handshake goes to `arrives`.
-    pub(crate) fn accept(limits: TcpLimits, start: Start, handshake: &Handshake) -> Self {
+    pub(crate) fn accept(limits: &Rc<TcpLimits>, start: Start, handshake: &Handshake) -> Self {
         let mut tcb = Self::new(limits, start);
         tcb.agree(handshake.irs, &handshake.options, start.now);
         tcb.state = TcpState::SynReceived;
@@ -374,6 +375,13 @@ impl Tcb {
     /// Something else remembers the rest of TIME-WAIT.
     pub(crate) fn retire(&mut self, pool: &mut BlockPool) {
         self.finish(pool, ConnectionEnd::Closed);
+    }
+
+    /// Nothing has happened for a while: gives back the memory that only work needs.
+    pub(crate) fn settle(&mut self) {
+        if !self.sender.outstanding() {
+            self.sender.board.settle();
+        }
     }
 
     /// Gives all memory back.

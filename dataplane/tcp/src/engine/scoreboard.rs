@@ -209,10 +209,17 @@ impl Scoreboard {
         for (start, end) in blocks.iter() {
             self.sack(start, end, arrival, &mut delivery);
         }
-        if self.records.is_empty() && self.records.capacity() > 64 {
-            self.records = VecDeque::new();
+        if self.records.capacity() > 64 {
+            self.settle();
         }
         delivery
+    }
+
+    /// Gives the memory back, if nothing is under way.
+    pub(crate) fn settle(&mut self) {
+        if self.records.is_empty() {
+            self.records = VecDeque::new();
+        }
     }
 
     fn bytes_of(&mut self, fate: Fate) -> &mut u32 {

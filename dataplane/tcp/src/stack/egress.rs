@@ -103,7 +103,7 @@ impl Inner {
     fn unindex(&mut self, id: usize) {
         let connection = &mut self.connections[id];
         if std::mem::take(&mut connection.indexed) {
-            self.index.remove(&connection.key);
+            self.index.remove(&connection.key());
             let opened = connection.opened();
             self.give_port_back(opened);
         }
@@ -121,7 +121,7 @@ impl Inner {
     /// Replaces a connection that has come to TIME-WAIT by a record.
     fn wait(&mut self, id: usize) {
         let connection = &mut self.connections[id];
-        let (key, indexed) = (connection.key, connection.indexed);
+        let (key, indexed) = (connection.key(), connection.indexed);
         let (next, acknowledged, recent) = connection.tcb.remains();
         let record = TimeWait {
             key,
@@ -190,6 +190,7 @@ impl Inner {
                 continue;
             };
             connection.armed = None;
+            connection.tcb.settle();
             self.enqueue(id);
         }
         self.fire_handshakes();
@@ -267,7 +268,7 @@ impl Inner {
         if left < linger.left {
             let until = self.now.after(self.patience(left));
             let last = self.now.after(self.config.linger * LISTENED);
-            self.connections[id].linger = Some(Linger { until, left, last });
+            self.connections[id].linger = Some(Box::new(Linger { until, left, last }));
         } else if self.now >= linger.until
             && !matches!(connection.tcb.state(), TcpState::Closed | TcpState::TimeWait)
         {

@@ -65,7 +65,7 @@ impl Inner {
         };
         if self.now.since(record.answered) >= JUST_NOW {
             (record.answered, record.repeated) = (self.now, true);
-            let header = Self::answer_to(record, self.limits, self.now);
+            let header = Self::answer_to(record, &self.limits, self.now);
             self.replies.push(header);
         }
     }
@@ -92,7 +92,8 @@ impl Inner {
             repeated: false,
             stamp: 0,
         };
-        self.replies.push(Self::answer_to(&record, self.limits, self.now));
+        self.replies
+            .push(Self::answer_to(&record, &self.limits, self.now));
         let (place, _) = self.half_open.put(record, self.now);
         self.index.insert(key, IndexEntry::HalfOpen(place));
     }
@@ -109,7 +110,7 @@ impl Inner {
             };
         }
         let ends = (segment.destination, segment.source);
-        let answer = syn_ack(ends, (iss, segment.sequence), &options, value, self.limits);
+        let answer = syn_ack(ends, (iss, segment.sequence), &options, value, &self.limits);
         self.replies.push(answer);
         self.cookies = self.now.after(VALID);
         self.count(TcpCount::CookiesSent);
@@ -126,7 +127,7 @@ impl Inner {
     }
 
     /// The SYN-ACK that answers a SYN.
-    fn answer_to(record: &HalfOpen, limits: TcpLimits, now: Nanos) -> Header {
+    fn answer_to(record: &HalfOpen, limits: &TcpLimits, now: Nanos) -> Header {
         let offered = &record.options;
         let value = offered.timestamps.map(|_| timestamp(now, record.ours.offset));
         let ends = (record.local, record.remote);
@@ -146,7 +147,7 @@ impl Inner {
             }
         } else if segment.is_syn() && segment.sequence == record.irs {
             (record.answered, record.repeated) = (self.now, true);
-            let header = Self::answer_to(record, self.limits, self.now);
+            let header = Self::answer_to(record, &self.limits, self.now);
             self.replies.push(header);
         } else if segment.is_syn() {
             self.half_open.remove(place);
@@ -188,8 +189,8 @@ impl Inner {
             overhead: ip_header_len(local),
             now: self.now,
         };
-        let tcb = Tcb::accept(self.limits, start, handshake);
-        let mut connection = Connection::new(key, local, remote, tcb);
+        let tcb = Tcb::accept(&self.limits, start, handshake);
+        let mut connection = Connection::new(local, remote, tcb);
         connection.accepted = true;
         let id = self.connections.insert(connection);
         self.index.insert(key, IndexEntry::Connection(id));
@@ -208,7 +209,7 @@ fn syn_ack(
     (iss, irs): (Seq, Seq),
     offered: &TcpOptions,
     value: Option<u32>,
-    limits: TcpLimits,
+    limits: &TcpLimits,
 ) -> Header {
     let timestamps = value.zip(offered.timestamps).map(|(value, theirs)| Timestamps {
         value,

@@ -11,6 +11,7 @@ use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -62,7 +63,7 @@ pub(super) struct Inner {
     most_timers: usize,
     replies: Replies,
     pub(super) pool: BlockPool,
-    limits: TcpLimits,
+    limits: Rc<TcpLimits>,
     /// Connections whose writers found no memory.
     pub(super) starved: Vec<usize>,
     /// When memory was short last.
@@ -122,7 +123,7 @@ impl Inner {
             most_timers: egress::LEAST_TIMERS,
             replies: Replies::default(),
             pool: BlockPool::new(config.memory),
-            limits: config.limits(),
+            limits: Rc::new(config.limits()),
             starved: Vec::new(),
             relieved: Nanos(0),
             shrunk: Nanos(0),
@@ -219,8 +220,8 @@ impl Inner {
             overhead: ip_header_len(local),
             now: self.now,
         };
-        let tcb = Tcb::connect(self.limits, start);
-        let id = self.connections.insert(Connection::new(key, local, remote, tcb));
+        let tcb = Tcb::connect(&self.limits, start);
+        let id = self.connections.insert(Connection::new(local, remote, tcb));
         self.index.insert(key, IndexEntry::Connection(id));
         self.ports.take(local.ip(), remote);
         self.enqueue(id);
