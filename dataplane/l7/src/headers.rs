@@ -3,15 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 /// Who asks, and by which listener.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     pub(crate) listener: SocketAddr,
     pub(crate) tls: bool,
-    /// `address.ip()`, ready for headers.
-    pub(crate) ip: Box<str>,
-    /// The listener's.
-    pub(crate) port: Box<str>,
 }
 
 impl Client {
@@ -20,8 +16,6 @@ impl Client {
             address,
             listener,
             tls,
-            ip: address.ip().to_string().into(),
-            port: listener.port().to_string().into(),
         }
     }
 

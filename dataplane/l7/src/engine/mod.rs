@@ -215,7 +215,7 @@ impl Engine {
     /// one finds the connection reset.
     pub(crate) fn cut(&mut self, allowed: impl Fn(IpAddr, SocketAddr) -> bool) {
         for (_, seat) in &mut self.clients {
-            let client = seat.dialogue.who().clone();
+            let client = *seat.dialogue.who();
             let Some(endpoint) = seat.dialogue.endpoint().filter(|pod| !allowed(client.ip(), *pod)) else {
                 continue;
             };

@@ -1,5 +1,8 @@
 //! Heads for the next hop.
 
+use std::io::Write as _;
+use std::net::IpAddr;
+
 use super::body::BodyWriter;
 use super::fields::{Headers, Marks};
 use super::request::RequestHead;
@@ -45,22 +48,56 @@ pub(crate) fn request(head: &RequestHead<'_, '_>, gained: &Gained<'_>, to: &mut 
 
 /// One literal after another, each of a length that the compiler knows: most of a small request's bytes are these.
 fn gain(gained: &Gained<'_>, to: &mut Vec<u8>) {
-    let Client { ip, port, tls, .. } = gained.client;
+    let client = gained.client;
     to.extend_from_slice(b"x-forwarded-for: ");
-    to.extend_from_slice(ip.as_bytes());
+    let before = to.len();
+    address(client.ip(), to);
+    let address = before..to.len();
     to.extend_from_slice(b"\r\nx-real-ip: ");
-    to.extend_from_slice(ip.as_bytes());
+    to.extend_from_within(address);
     to.extend_from_slice(b"\r\nx-forwarded-host: ");
     to.extend_from_slice(gained.host);
     to.extend_from_slice(b"\r\nx-forwarded-port: ");
-    to.extend_from_slice(port.as_bytes());
-    if *tls {
+    decimal(client.listener.port(), to);
+    if client.tls {
         to.extend_from_slice(b"\r\nx-forwarded-proto: https\r\nx-request-id: ");
     } else {
         to.extend_from_slice(b"\r\nx-forwarded-proto: http\r\nx-request-id: ");
     }
     to.extend_from_slice(gained.id);
     to.extend_from_slice(b"\r\n");
+}
+
+/// Writes an address; of IPv4, which most clients have, without the machinery of formatting.
+fn address(address: IpAddr, to: &mut Vec<u8>) {
+    match address {
+        IpAddr::V4(address) => {
+            for (place, octet) in address.octets().into_iter().enumerate() {
+                if place > 0 {
+                    to.push(b'.');
+                }
+                decimal(octet.into(), to);
+            }
+        }
+        IpAddr::V6(address) => {
+            // Into memory, which takes everything.
+            let _ = write!(to, "{address}");
+        }
+    }
+}
+
+fn decimal(mut number: u16, to: &mut Vec<u8>) {
+    let mut digits = [0; 5];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    to.extend_from_slice(&digits[first..]);
 }
 
 /// What a client is told of its connection.
@@ -157,4 +194,30 @@ fn fields(headers: Headers<'_, '_>, left: Marks, to: &mut Vec<u8>) {
         }
     }
     to.extend_from_slice(&bytes[run]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{address, decimal};
+
+    #[test]
+    fn numbers_and_addresses_are_what_formatting_writes() {
+        for number in (0..=u16::MAX).step_by(7).chain([9, 10, 99, 100, u16::MAX]) {
+            let mut text = Vec::new();
+            decimal(number, &mut text);
+            assert_eq!(text, number.to_string().as_bytes());
+        }
+        for text in [
+            "0.0.0.0",
+            "192.0.2.255",
+            "10.1.20.100",
+            "::",
+            "2001:db8::1",
+            "::ffff:192.0.2.1",
+        ] {
+            let mut written = Vec::new();
+            address(text.parse().unwrap(), &mut written);
+            assert_eq!(written, text.as_bytes());
+        }
+    }
 }

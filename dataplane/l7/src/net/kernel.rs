@@ -101,7 +101,7 @@ pub(crate) async fn accept(socket: &TcpListener, listener: SocketAddr, net: &sup
     loop {
         let error = match socket.accept().await {
             Ok((stream, _)) => match KernelStream::new(stream, Some(listener), net) {
-                Ok(stream) => return Accepted::Client(super::Stream::Kernel(stream)),
+                Ok(stream) => return Accepted::Client(super::Stream::Kernel(Box::new(stream))),
                 Err(error) => error,
             },
             Err(error) => error,
@@ -131,7 +131,7 @@ pub(crate) fn accept_waiting(
                     .set_nonblocking(true)
                     .and_then(|()| TcpStream::from_std(stream));
                 if let Ok(stream) = stream.and_then(|stream| KernelStream::new(stream, Some(listener), net)) {
-                    return Some(super::Stream::Kernel(stream));
+                    return Some(super::Stream::Kernel(Box::new(stream)));
                 }
             }
             Err(error) if is_of_one_client(&error) => {}

@@ -31,7 +31,8 @@ pub(super) enum Net {
 /// sends is thrown away, within limits.
 pub(super) enum Stream {
     User(TcpStream),
-    Kernel(kernel::KernelStream),
+    /// Boxed, since it is ten times as large, and with packets it is rare.
+    Kernel(Box<kernel::KernelStream>),
 }
 
 /// A connection that is being opened; dropping it gives up.
@@ -45,7 +46,10 @@ impl Connecting {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
         match self {
             Self::User(connecting) => Pin::new(connecting).poll(cx).map_ok(Stream::User),
-            Self::Kernel(connecting) => connecting.as_mut().poll(cx).map_ok(Stream::Kernel),
+            Self::Kernel(connecting) => {
+                let connected = connecting.as_mut().poll(cx);
+                connected.map_ok(|stream| Stream::Kernel(Box::new(stream)))
+            }
         }
     }
 }
