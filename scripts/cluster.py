@@ -77,6 +77,7 @@ class Cluster:
 
     def __init__(self, apiserver: pathlib.Path, etcd: pathlib.Path, files: pathlib.Path):
         self.program, self.files = apiserver, files
+        self.version = self.ask_version()
         self.make_keys()
         (files / "audit.yaml").write_text(json.dumps(AUDIT))
         (files / "tokens.csv").write_text(f"{ADMIN},admin,admin,system:masters\n")
@@ -115,7 +116,7 @@ class Cluster:
         at = self.files
         self.server = Process(at / "apiserver.log", [
             self.program, "--etcd-servers", f"http://127.0.0.1:{ETCD}", "--bind-address", "127.0.0.1", "--secure-port", PORT,
-            "--advertise-address", "192.0.2.1", "--endpoint-reconciler-type", "none", "--service-cluster-ip-range", "10.96.0.0/24,fd00:96::/112",
+            "--advertise-address", "192.0.2.1", "--endpoint-reconciler-type", "none", "--service-cluster-ip-range", self.ranges(),
             "--authorization-mode", "RBAC", "--token-auth-file", at / "tokens.csv", "--client-ca-file", at / "ca.crt",
             "--tls-cert-file", at / "server.crt", "--tls-private-key-file", at / "server.key",
             "--service-account-issuer", "https://kubernetes.default.svc", "--service-account-key-file", at / "accounts.pub",
@@ -131,7 +132,11 @@ class Cluster:
             raise OSError(f"the API server has ended: see {self.server.log}")
         return self.ask("GET", "/readyz")[0] == 200 and self.ask("GET", "/api/v1/namespaces/default")[0] == 200
 
-    def version(self) -> tuple[int, int]:
+    def ranges(self) -> str:
+        """Of Services' addresses: of both families where that needs no feature gate."""
+        return "10.96.0.0/24,fd00:96::/112" if self.version >= (1, 21) else "10.96.0.0/24"
+
+    def ask_version(self) -> tuple[int, int]:
         _, text = run(self.program, "--version").split()
         major, minor, _ = text.removeprefix("v").split(".", 2)
         return int(major), int(minor)

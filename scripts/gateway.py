@@ -25,7 +25,7 @@ CERTIFICATE = "/api/v1/namespaces/headgate/secrets/headgate-admission"
 # show what some have no longer, or not yet.
 EXPECTED = [
     "last-applied-configuration", "spec.externalIPs is deprecated",
-    'unknown field "unhealthyPodEvictionPolicy"', "may not contain more than 1 protocol when type is 'LoadBalancer'",
+    'unknown field "unhealthyPodEvictionPolicy"', 'unknown field "loadBalancerClass"', "may not contain more than 1 protocol when type is 'LoadBalancer'",
 ]
 
 
@@ -94,7 +94,7 @@ class Bed:
     def __init__(self, options, files: pathlib.Path):
         self.options, self.files, self.program, self.wrong = options, files, options.program, []
         self.cluster = Cluster(options.apiserver, options.etcd, files)
-        self.version = self.cluster.version()
+        self.version = self.cluster.version
         self.helm = helm()
         self.workload = None
 
@@ -129,7 +129,7 @@ class Bed:
     def namespace(self, name: str, **labels):
         """With the account that a controller makes."""
         self.put("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels}})
-        self.put(f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": "default"}})
+        self.put(f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": "default"}, "automountServiceAccountToken": False})
 
     def slice(self, namespace: str, service: str, addresses: list[str], port: int, name: str):
         """As the controller makes them, in the version that the server has."""

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use kube::Error;
+use kube::core::Status;
 use serde::Deserialize;
 
 use super::access::chain;
@@ -48,9 +49,21 @@ pub(crate) enum Failure {
     Unreachable(String),
 }
 
+/// `v1.NamespaceTerminatingCause`
+const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
+
+fn has_cause(status: &Status, reason: &str) -> bool {
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.any(|cause| cause.reason == reason)
+}
+
 impl Failure {
     pub(crate) fn of(error: &Error) -> Self {
         match error {
+            // As good as gone: nothing is made in it any more, and RBAC has nothing to do with it (`NamespaceLifecycle`).
+            Error::Api(status) if status.code == 403 && has_cause(status, NAMESPACE_TERMINATING) => {
+                Self::Missing
+            }
             Error::Api(status) => {
                 let seconds = status.details.as_ref().map_or(0, |d| d.retry_after_seconds);
                 Self::of_status(status.code, &status.reason, &status.message, seconds)

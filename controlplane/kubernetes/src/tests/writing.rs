@@ -407,6 +407,26 @@ fn the_ingress_address_does_not_stand_where_a_server_that_starts_forbids_the_pod
     assert_eq!(status(&bed.server), Value::Null);
 }
 
+/// That is no matter of roles, and holds nobody up.
+#[test]
+fn a_namespace_that_is_being_removed_gets_no_event_and_no_second_attempt() {
+    let server = filled();
+    let mut going = namespace("shop");
+    going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    server.store().apply(&going).expect("a namespace");
+    let mut bed = Bed::writing(server, options("a"));
+    bed.until_complete();
+    tell(&bed, &Standing::Partly, &["spec.tls[0]: no such Secret"]);
+    let refused = |entry: &headgate_apiserver::Entry| entry.resource == "events" && entry.status == 403;
+    assert!(bed.server.journal().wait(1, Duration::from_secs(15), refused));
+    // Whoever doubts that it is forbidden asks whether the server is ready, before anything else.
+    tell(&bed, &Standing::Partly, &["spec.rules[0]: no such Service"]);
+    assert!(bed.server.journal().wait(2, Duration::from_secs(15), refused));
+    let doubted = bed.server.journal().count(|entry| entry.path == "/readyz");
+    // Once for the ClusterNetworkPolicies, which are not there.
+    assert_eq!(doubted, 1);
+}
+
 #[test]
 fn the_ingress_address_stands_where_nothing_is_known_of_the_pod() {
     let pod = ObjectName::new("edge", "unknown");

@@ -1,6 +1,6 @@
 //! POST.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Write, prepare};
 use crate::answer::Answer;
@@ -87,7 +87,11 @@ fn check_namespace(write: &Write<'_>, value: &Value) -> Result<(), Failure> {
         let said = format!(
             "{what} {name:?} is forbidden: unable to create new content in namespace {namespace} because it is being terminated"
         );
-        return Err(Failure::new(403, "Forbidden", said).about(resource, name));
+        let mut failure = Failure::new(403, "Forbidden", said).about(resource, name);
+        let message = format!("namespace {namespace} is being terminated");
+        failure.details["causes"] =
+            json!([{"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"}]);
+        return Err(failure);
     }
     Ok(())
 }
