@@ -12,7 +12,7 @@
 mod bed;
 
 use std::alloc::System;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bed::Bed;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -20,8 +20,10 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Connections that come and go, each with a request, before what is left is weighed.
-const CHURN: usize = 200_000;
+/// Connections that come and go, each with a request: so many a second, so many at once, for so many seconds.
+const A_SECOND: usize = 20_000;
+const AT_ONCE: usize = 20;
+const SECONDS: usize = 30;
 
 fn main() {
     churn();
@@ -71,27 +73,46 @@ fn main() {
     }
 }
 
-/// Many connections, one after another.
+/// Many connections that come and go at a rate, and what they leave, as they do and then.
 fn churn() {
     let mut held = 0;
+    let mut bed = Bed::new();
+    let begun = Instant::now();
+    for second in 1..=SECONDS {
+        let mut weigh = |work: &mut dyn FnMut()| {
+            let region = Region::new(ALLOCATOR);
+            work();
+            let change = region.change();
+            held += change.bytes_allocated as isize - change.bytes_deallocated as isize;
+        };
+        for _ in 0..A_SECOND / AT_ONCE {
+            bed.connect(AT_ONCE, false, &mut weigh);
+            bed.exchange(0..AT_ONCE, &mut weigh);
+            bed.connections.clear();
+            bed.turn(&mut weigh);
+            let step = Duration::from_secs(1) / (A_SECOND / AT_ONCE) as u32;
+            bed.now = bed.now.after(step);
+        }
+        if second % 5 == 0 {
+            println!(
+                "{A_SECOND} connections a second, after {second} s: {} KiB in all",
+                held / 1024
+            );
+        }
+    }
+    let each = begun.elapsed() / (SECONDS * A_SECOND) as u32;
     let mut weigh = |work: &mut dyn FnMut()| {
         let region = Region::new(ALLOCATOR);
         work();
         let change = region.change();
         held += change.bytes_allocated as isize - change.bytes_deallocated as isize;
     };
-    let mut bed = Bed::new();
-    for _ in 0..CHURN {
-        bed.connect(1, false, &mut weigh);
-        bed.exchange(0..1, &mut weigh);
-        bed.connections.clear();
-    }
     for _ in 0..40 {
         bed.turn(&mut weigh);
         bed.now = bed.now.after(Duration::from_secs(1));
     }
     println!(
-        "after {CHURN} connections, one after another: {} KiB in all",
+        "40 s later: {} KiB; {each:?} of the thread for each, clients and pods included",
         held / 1024
     );
 }
