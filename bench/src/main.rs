@@ -12,6 +12,7 @@ mod metrics;
 mod policy;
 mod report;
 mod traffic;
+mod transfer;
 
 use clap::Parser;
 
@@ -25,6 +26,8 @@ enum Bench {
     Http(http::HttpOptions),
     /// Downloads and uploads over lines that delay, lose and reorder, next to haproxy and nginx
     Goodput(goodput::GoodputOptions),
+    /// Large downloads and uploads over TLS with no delay, next to haproxy and nginx
+    Transfer(transfer::TransferOptions),
     /// How long datagrams of a Service take while many clients shake hands over TLS
     Handshakes(handshakes::HandshakeOptions),
     /// Times of an echo with and without a scrape of the metrics each second, and what a scrape takes
@@ -42,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         Bench::L4(options) => l4::run(&options),
         Bench::Http(options) => http::run(&options),
         Bench::Goodput(options) => goodput::run(&options),
+        Bench::Transfer(options) => transfer::run(&options),
         Bench::Handshakes(options) => handshakes::run(&options),
         Bench::Metrics(options) => metrics::run(&options),
         Bench::Kubernetes(options) => kubernetes::run(&options),

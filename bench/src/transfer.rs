@@ -1,0 +1,172 @@
+//! A large file over TLS, down and up, through Headgate and through nginx and haproxy, with no delay.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use headgate_lab::{Process, address, tls::Authority};
+
+use crate::{
+    bed::{Bed, CLIENT_CORE, GATEWAY_CORE, busy},
+    http::{PEER_PORT, manifests, pinned, start, start_nginx},
+    report::{Row, table},
+};
+
+const HOST: &str = "files.example.com";
+/// Where haproxy listens, beside nginx.
+const SECOND_PEER: u16 = 8081;
+/// How long one transfer may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Options of the measurement of large transfers.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct TransferOptions {
+    /// The program under measurement
+    #[arg(long, default_value = "target/release/headgate")]
+    headgate: PathBuf,
+    /// Rounds of each, interleaved
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Bytes of each transfer
+    #[arg(long, default_value_t = 1_000_000_000)]
+    bytes: u64,
+}
+
+/// Measures, and prints tables.
+///
+/// # Errors
+///
+/// When the bed cannot be built, or a transfer fails.
+pub(crate) fn run(options: &TransferOptions) -> Result<()> {
+    let bed = Bed::new(&options.headgate)?;
+    let file = bed.lab.directory().join("files/file");
+    fs::create_dir_all(file.with_file_name(""))?;
+    // Zeros that no disk is asked for.
+    fs::File::create(&file)?.set_len(options.bytes)?;
+    let issued = Authority::new("bench")?.issue(&[HOST])?;
+    let pem = bed.lab.directory().join("both.pem");
+    fs::write(&pem, format!("{}{}", issued.chain, issued.key))?;
+    let _pods = pods(&bed, &file)?;
+    let (nginx, haproxy) = (nginx(&bed, &pem)?, haproxy(&bed, &pem)?);
+    let vip = address::vip(0).0;
+    let arguments = [
+        format!("--ingress-address={vip}"),
+        "--workers=1".to_owned(),
+        format!("--cores={GATEWAY_CORE}"),
+    ];
+    let arguments = arguments.each_ref().map(String::as_str);
+    let gateway = bed.start_headgate(&with_tls(&issued.secret("bench", "tls")), &arguments)?;
+    let listen = address::GATEWAY_V4.into();
+    let contenders = [
+        ("headgate", (vip, 443)),
+        ("nginx", (listen, PEER_PORT)),
+        ("haproxy", (listen, SECOND_PEER)),
+    ];
+    for upload in [None, Some(file.as_path())] {
+        let mut rows = contenders.map(|(name, _)| (Row::new(name), Row::new(name)));
+        for _ in 0..options.rounds {
+            for ((name, to), (speeds, costs)) in contenders.iter().zip(&mut rows) {
+                let before = busy(GATEWAY_CORE)?;
+                let speed = transfer(&bed, *to, upload, options.bytes).context(*name)?;
+                speeds.push(speed);
+                costs.push((busy(GATEWAY_CORE)? - before).as_secs_f64() * 1e3);
+            }
+        }
+        let way = if upload.is_some() { "uploads" } else { "downloads" };
+        let [speeds, costs] = unzip(rows);
+        let title = format!(
+            "Mbit/s of {way} of {} bytes by curl over TLS; gateway on core {GATEWAY_CORE}, curl and the pod's nginx on core \
+             {CLIENT_CORE}; {} interleaved rounds",
+            options.bytes, options.rounds
+        );
+        table(&title, &speeds);
+        table("Milliseconds that the gateway's core was busy meanwhile", &costs);
+    }
+    let _ = (nginx, haproxy);
+    gateway.stop()
+}
+
+fn unzip(rows: [(Row, Row); 3]) -> [[Row; 3]; 2] {
+    let [(a, x), (b, y), (c, z)] = rows;
+    [[a, b, c], [x, y, z]]
+}
+
+/// Megabits a second of one transfer.
+#[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn transfer(
+    bed: &Bed,
+    (address, port): (std::net::IpAddr, u16),
+    upload: Option<&Path>,
+    bytes: u64,
+) -> Result<f64> {
+    let mut command = pinned(&bed.lab.clients, CLIENT_CORE, "curl");
+    command.args(["-sSk", "--http1.1", "-o", "/dev/null", "-H", "Expect:"]);
+    command.args(["-w", "%{http_code} %{size_download} %{time_total}"]);
+    command.args(["--connect-to", &format!("::{address}:{port}")]);
+    if let Some(file) = upload {
+        command.arg("-T").arg(file);
+    }
+    let path = if upload.is_some() { "up" } else { "file" };
+    command.arg(format!("https://{HOST}/{path}"));
+    let finished = Process::spawn("curl", command)?.finish(PATIENCE)?;
+    ensure!(finished.success(), "curl: {}", finished.stderr);
+    let mut words = finished.stdout.split_ascii_whitespace();
+    let came = (words.next(), words.next().and_then(|size| size.parse().ok()));
+    let wanted = if upload.is_some() { 0 } else { bytes };
+    ensure!(came == (Some("200"), Some(wanted)), "{came:?}");
+    let seconds: f64 = words.next().context("curl gave no time")?.parse()?;
+    Ok(bytes as f64 * 8.0 / 1e6 / seconds)
+}
+
+fn with_tls(secret: &str) -> String {
+    let tls = format!("  tls: [{{hosts: [{HOST}], secretName: tls}}]\n  defaultBackend:");
+    format!("{}---\n{secret}", manifests().replace("  defaultBackend:", &tls))
+}
+
+/// The pod: gives a file, and throws away what it is given.
+fn pods(bed: &Bed, file: &Path) -> Result<Process> {
+    let pod = address::pod(1).0;
+    let server = format!(
+        "sendfile on; client_max_body_size 0;\n\
+         server {{ listen {pod}:8080; root {};\n\
+         location /up {{ proxy_pass http://{pod}:8082/; proxy_http_version 1.1; proxy_request_buffering off; }} }}\n\
+         server {{ listen {pod}:8082; location / {{ return 200; }} }}",
+        file.with_file_name("").display()
+    );
+    let listens = (pod.to_string(), 8080);
+    start_nginx(bed, &bed.lab.pods, "backend", &server, CLIENT_CORE, listens)
+}
+
+fn nginx(bed: &Bed, pem: &Path) -> Result<Process> {
+    let (listen, pod, pem) = (address::GATEWAY_V4, address::pod(1).0, pem.display());
+    let server = format!(
+        "upstream pods {{ server {pod}:8080; keepalive 16; }}\n\
+         server {{ listen {listen}:{PEER_PORT} ssl; ssl_certificate {pem}; ssl_certificate_key {pem};\n\
+         client_max_body_size 0; location / {{ proxy_pass http://pods; proxy_http_version 1.1;\n\
+         proxy_set_header Connection \"\"; proxy_request_buffering off; proxy_max_temp_file_size 0; }} }}"
+    );
+    let listens = (listen.to_string(), PEER_PORT);
+    start_nginx(bed, &bed.lab.gateway, "nginx", &server, GATEWAY_CORE, listens)
+}
+
+fn haproxy(bed: &Bed, pem: &Path) -> Result<Process> {
+    let (listen, pod) = (address::GATEWAY_V4, address::pod(1).0);
+    let directory = bed.lab.directory().join("haproxy");
+    fs::create_dir_all(&directory)?;
+    let config = format!(
+        "global\n  nbthread 1\n\
+         defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
+         frontend web\n  bind {listen}:{SECOND_PEER} ssl crt {}\n  default_backend pods\n\
+         backend pods\n  server web {pod}:8080\n",
+        pem.display()
+    );
+    let file = directory.join("haproxy.cfg");
+    fs::write(&file, config)?;
+    let mut command = pinned(&bed.lab.gateway, GATEWAY_CORE, "haproxy");
+    command.args(["-db", "-f"]).arg(&file);
+    let listens = (listen.to_string(), SECOND_PEER);
+    start(&bed.lab.gateway, "haproxy", command, &directory, listens)
+}
