@@ -2,7 +2,10 @@
 
 use std::{
     fs,
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -50,6 +53,7 @@ pub(crate) fn run(options: &TransferOptions) -> Result<()> {
     let pem = bed.lab.directory().join("both.pem");
     fs::write(&pem, format!("{}{}", issued.chain, issued.key))?;
     let _pods = pods(&bed, &file)?;
+    serve_uploads(&bed)?;
     let (nginx, haproxy) = (nginx(&bed, &pem)?, haproxy(&bed, &pem)?);
     let vip = address::vip(0).0;
     let arguments = [
@@ -104,7 +108,7 @@ fn transfer(
 ) -> Result<f64> {
     let mut command = pinned(&bed.lab.clients, CLIENT_CORE, "curl");
     command.args(["-sSk", "--http1.1", "-o", "/dev/null", "-H", "Expect:"]);
-    command.args(["-w", "%{http_code} %{size_download} %{time_total}"]);
+    command.args(["-w", "%{http_code} %{size_upload} %{size_download} %{time_total}"]);
     command.args(["--connect-to", &format!("::{address}:{port}")]);
     if let Some(file) = upload {
         command.arg("-T").arg(file);
@@ -114,26 +118,69 @@ fn transfer(
     let finished = Process::spawn("curl", command)?.finish(PATIENCE)?;
     ensure!(finished.success(), "curl: {}", finished.stderr);
     let mut words = finished.stdout.split_ascii_whitespace();
-    let came = (words.next(), words.next().and_then(|size| size.parse().ok()));
-    let wanted = if upload.is_some() { 0 } else { bytes };
-    ensure!(came == (Some("200"), Some(wanted)), "{came:?}");
+    let came = [words.next(), words.next(), words.next()];
+    let [up, down] = if upload.is_some() { [bytes, 0] } else { [0, bytes] }.map(|size| size.to_string());
+    ensure!(came == [Some("200"), Some(&up), Some(&down)], "{came:?}");
     let seconds: f64 = words.next().context("curl gave no time")?.parse()?;
     Ok(bytes as f64 * 8.0 / 1e6 / seconds)
 }
 
 fn with_tls(secret: &str) -> String {
-    let tls = format!("  tls: [{{hosts: [{HOST}], secretName: tls}}]\n  defaultBackend:");
-    format!("{}---\n{secret}", manifests().replace("  defaultBackend:", &tls))
+    let more = format!(
+        "  tls: [{{hosts: [{HOST}], secretName: tls}}]\n  rules: [{{http: {{paths: [{{path: /up, pathType: Exact, \
+         backend: {{service: {{name: up, port: {{number: 80}}}}}}}}]}}}}]\n  defaultBackend:"
+    );
+    format!(
+        "{}---\napiVersion: v1\nkind: Service\nmetadata: {{name: up, namespace: bench}}\n\
+         spec:\n  selector: {{app: web}}\n  ports: [{{port: 80, targetPort: {SINK}}}]\n---\n{secret}",
+        manifests().replace("  defaultBackend:", &more)
+    )
 }
 
-/// The pod: gives a file, and throws away what it is given.
+/// Where the pod takes uploads, behind its nginx' back.
+const SINK: u16 = 8082;
+
+/// Reads whole uploads and throws them away, on the clients' core, until this program ends.
+fn serve_uploads(bed: &Bed) -> Result<()> {
+    let bind = || TcpListener::bind((address::pod(1).0, SINK));
+    let listener = bed.lab.pods.enter(bind)??;
+    thread::spawn(move || {
+        core_affinity::set_for_current(core_affinity::CoreId { id: CLIENT_CORE });
+        while let Ok((stream, _)) = listener.accept() {
+            // Whoever leaves has seen what went wrong.
+            thread::spawn(move || swallow(&stream));
+        }
+    });
+    Ok(())
+}
+
+/// Answers each request once all of it is read.
+fn swallow(stream: &TcpStream) -> io::Result<()> {
+    let mut from = BufReader::with_capacity(1 << 18, stream);
+    loop {
+        let (mut length, mut line) = (0, String::new());
+        while line != "\r\n" {
+            line.clear();
+            if from.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().map_err(io::Error::other)?;
+            }
+        }
+        io::copy(&mut from.by_ref().take(length), &mut io::sink())?;
+        let mut to = stream;
+        to.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?;
+    }
+}
+
+/// The pod: gives a file.
 fn pods(bed: &Bed, file: &Path) -> Result<Process> {
     let pod = address::pod(1).0;
     let server = format!(
-        "sendfile on; client_max_body_size 0;\n\
-         server {{ listen {pod}:8080; root {};\n\
-         location /up {{ proxy_pass http://{pod}:8082/; proxy_http_version 1.1; proxy_request_buffering off; }} }}\n\
-         server {{ listen {pod}:8082; location / {{ return 200; }} }}",
+        "sendfile on; server {{ listen {pod}:8080; root {}; }}",
         file.with_file_name("").display()
     );
     let listens = (pod.to_string(), 8080);
@@ -145,8 +192,9 @@ fn nginx(bed: &Bed, pem: &Path) -> Result<Process> {
     let server = format!(
         "upstream pods {{ server {pod}:8080; keepalive 16; }}\n\
          server {{ listen {listen}:{PEER_PORT} ssl; ssl_certificate {pem}; ssl_certificate_key {pem};\n\
-         client_max_body_size 0; location / {{ proxy_pass http://pods; proxy_http_version 1.1;\n\
-         proxy_set_header Connection \"\"; proxy_request_buffering off; proxy_max_temp_file_size 0; }} }}"
+         client_max_body_size 0; proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_request_buffering off;\n\
+         proxy_max_temp_file_size 0; location / {{ proxy_pass http://pods; }}\n\
+         location /up {{ proxy_pass http://{pod}:{SINK}; }} }}"
     );
     let listens = (listen.to_string(), PEER_PORT);
     start_nginx(bed, &bed.lab.gateway, "nginx", &server, GATEWAY_CORE, listens)
@@ -159,8 +207,9 @@ fn haproxy(bed: &Bed, pem: &Path) -> Result<Process> {
     let config = format!(
         "global\n  nbthread 1\n\
          defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
-         frontend web\n  bind {listen}:{SECOND_PEER} ssl crt {}\n  default_backend pods\n\
-         backend pods\n  server web {pod}:8080\n",
+         frontend web\n  bind {listen}:{SECOND_PEER} ssl crt {}\n  use_backend up if {{ path /up }}\n  \
+         default_backend pods\n\
+         backend up\n  server up {pod}:{SINK}\nbackend pods\n  server web {pod}:8080\n",
         pem.display()
     );
     let file = directory.join("haproxy.cfg");
