@@ -79,6 +79,17 @@ fn pair_with(config: &StackConfig, channel: Channel, seed: u64) -> (Stack, Stack
     (client, server, network)
 }
 
+/// Opens a connection to the server of a [`pair`].
+async fn call(client: &Stack) -> TcpStream {
+    let connecting = client.connect("198.51.100.10:80".parse().unwrap());
+    connecting.unwrap().await.unwrap()
+}
+
+/// Both ends of a connection.
+async fn connected(client: &Stack, server: &Stack) -> (TcpStream, TcpStream) {
+    (call(client).await, server.accept().await)
+}
+
 fn bytes(length: usize, seed: u64) -> Vec<u8> {
     let mut random = Random(seed | 1);
     (0..length.div_ceil(8))
@@ -265,12 +276,7 @@ fn an_established_peer_that_vanishes_times_out() {
     run(async {
         let (client, server, network) = pair(Channel::perfect(), 5);
         let carrier = tokio::task::spawn_local(network.run());
-        let stream = client
-            .connect("198.51.100.10:80".parse().unwrap())
-            .unwrap()
-            .await
-            .unwrap();
-        let mut accepted = server.accept().await;
+        let (stream, mut accepted) = connected(&client, &server).await;
         carrier.abort();
         let mut alone = Network::new(Channel::perfect(), 6);
         alone.join(server.clone(), [ip(SERVER)]);
@@ -293,12 +299,7 @@ fn a_reset_reaches_both_directions() {
     run(async {
         let (client, server, network) = pair(Channel::perfect(), 7);
         tokio::task::spawn_local(network.run());
-        let mut stream = client
-            .connect("198.51.100.10:80".parse().unwrap())
-            .unwrap()
-            .await
-            .unwrap();
-        let accepted = server.accept().await;
+        let (mut stream, accepted) = connected(&client, &server).await;
         stream.write_all(b"before the reset").await.unwrap();
         accepted.abort();
         assert_eq!(
@@ -320,12 +321,7 @@ fn a_reader_that_stops_stops_the_writer() {
     run(async {
         let (client, server, network) = pair(Channel::perfect(), 8);
         tokio::task::spawn_local(network.run());
-        let mut stream = client
-            .connect("198.51.100.10:80".parse().unwrap())
-            .unwrap()
-            .await
-            .unwrap();
-        let mut accepted = server.accept().await;
+        let (mut stream, mut accepted) = connected(&client, &server).await;
         let written = Rc::new(Cell::new(0));
         let count = Rc::clone(&written);
         let data = bytes(1 << 20, 9);
@@ -359,12 +355,7 @@ fn what_was_written_before_a_drop_arrives() {
             10,
         );
         tokio::task::spawn_local(network.run());
-        let mut stream = client
-            .connect("198.51.100.10:80".parse().unwrap())
-            .unwrap()
-            .await
-            .unwrap();
-        let mut accepted = server.accept().await;
+        let (mut stream, mut accepted) = connected(&client, &server).await;
         // The client is still sending when the server answers and goes.
         stream.write_all(&bytes(60_000, 11)).await.unwrap();
         accepted.write_all(b"too much").await.unwrap();
@@ -383,11 +374,7 @@ fn a_peer_that_never_closes_is_reset_after_the_linger_time() {
     run(async {
         let (client, server, network) = pair(Channel::perfect(), 12);
         tokio::task::spawn_local(network.run());
-        let mut stream = client
-            .connect("198.51.100.10:80".parse().unwrap())
-            .unwrap()
-            .await
-            .unwrap();
+        let mut stream = call(&client).await;
         drop(server.accept().await);
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).await.unwrap();
@@ -424,11 +411,7 @@ fn many_connections_leave_nothing() {
             let clients = (0..50u8).map(|n| {
                 let client = client.clone();
                 tokio::task::spawn_local(async move {
-                    let mut stream = client
-                        .connect("198.51.100.10:80".parse().unwrap())
-                        .unwrap()
-                        .await
-                        .unwrap();
+                    let mut stream = call(&client).await;
                     stream.write_all(&[round, n]).await.unwrap();
                     let mut echo = [0; 2];
                     stream.read_exact(&mut echo).await.unwrap();

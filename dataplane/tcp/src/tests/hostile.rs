@@ -30,12 +30,7 @@ fn a_peer_that_answers_and_never_reads_is_ended() {
         };
         let (client, server, network) = pair_with(&config, Channel::perfect(), 21);
         tokio::task::spawn_local(network.run());
-        let stream = client
-            .connect("198.51.100.10:80".parse().unwrap())
-            .unwrap()
-            .await
-            .unwrap();
-        let mut accepted = server.accept().await;
+        let (stream, mut accepted) = connected(&client, &server).await;
         let start = tokio::time::Instant::now();
         let error = accepted.write_all(&vec![1; 1 << 20]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
@@ -55,12 +50,7 @@ fn a_slow_reader_is_not_ended() {
         };
         let (client, server, network) = pair_with(&config, Channel::perfect(), 22);
         tokio::task::spawn_local(network.run());
-        let mut stream = client
-            .connect("198.51.100.10:80".parse().unwrap())
-            .unwrap()
-            .await
-            .unwrap();
-        let mut accepted = server.accept().await;
+        let (mut stream, mut accepted) = connected(&client, &server).await;
         let writer = tokio::task::spawn_local(async move { accepted.write_all(&vec![1; 1 << 20]).await });
         let mut buffer = vec![0; 40_000];
         let mut got = 0;
@@ -166,12 +156,7 @@ fn timers_of_a_busy_connection_do_not_pile_up() {
     run(async {
         let (client, server, network) = pair(Channel::perfect(), 25);
         tokio::task::spawn_local(network.run());
-        let mut stream = client
-            .connect("198.51.100.10:80".parse().unwrap())
-            .unwrap()
-            .await
-            .unwrap();
-        let mut accepted = server.accept().await;
+        let (mut stream, mut accepted) = connected(&client, &server).await;
         for _ in 0..3_000 {
             stream.write_u8(1).await.unwrap();
             accepted.read_u8().await.unwrap();
@@ -191,12 +176,7 @@ fn two_resets_are_one() {
     run(async {
         let (client, server, network) = pair(Channel::perfect(), 26);
         tokio::task::spawn_local(network.run());
-        let mut stream = client
-            .connect("198.51.100.10:80".parse().unwrap())
-            .unwrap()
-            .await
-            .unwrap();
-        let accepted = server.accept().await;
+        let (mut stream, accepted) = connected(&client, &server).await;
         let resets = [accepted.reset(), accepted.reset()];
         resets.into_iter().for_each(|reset| reset.now());
         assert_eq!(
