@@ -15,7 +15,7 @@ use crate::buffer::ROOM;
 use crate::gateway::Gateway;
 use crate::h1::body::BodyReader;
 use crate::h1::request::Expectation;
-use crate::h1::{Framing, MAX_HEAD, PartialHead, RefusedRequest, request};
+use crate::h1::{MAX_HEAD, PartialHead, RefusedRequest, request};
 use crate::headers::{self, RequestId};
 use crate::net::Stream;
 use crate::request::{Answer, Audience, RequestRecord};
@@ -23,10 +23,6 @@ use crate::wire::{NotGreeted, Wire};
 use headgate_net::clock::Nanos;
 use headgate_net::phase::Phase;
 use headgate_net::record::HttpCount;
-
-/// What is left of the body of a request that we answer ourselves may be read and thrown away up to so many bytes, so that the
-/// client's connection can stay.
-const DRAINED: u64 = 256 << 10;
 
 /// A client's connection and what goes on over it.
 pub(super) struct Dialogue {
@@ -288,7 +284,8 @@ impl Dialogue {
             Err(refusal) => {
                 let (answer, audience, record) = *refusal;
                 // A client that waits for 100 may or may not send its body now.
-                let body = drained(framing).filter(|body| expects != Expectation::Continue || body.is_done());
+                let rest = Some(BodyReader::new(framing)).filter(BodyReader::is_short);
+                let body = rest.filter(|body| expects != Expectation::Continue || body.is_done());
                 self.answer(&answer, &audience, &record, body, turn)
             }
         })
@@ -457,15 +454,6 @@ impl Dialogue {
     fn reset(&mut self) -> Move {
         self.client.wire.reset();
         Move::Gone
-    }
-}
-
-/// The rest of a request that is read and thrown away, if it is short enough.
-fn drained(framing: Framing) -> Option<BodyReader> {
-    match framing {
-        Framing::Empty => Some(BodyReader::Done),
-        Framing::Length(length) if length <= DRAINED => Some(BodyReader::new(framing)),
-        Framing::Length(_) | Framing::Chunked | Framing::UntilClose => None,
     }
 }
 

@@ -19,6 +19,10 @@ pub(crate) enum BodyReader {
     UntilClose,
 }
 
+/// What is left of a body is read and thrown away up to so many bytes, so that the connection can stay where the request is
+/// answered before its end.
+const SHORT_REST: u64 = 256 << 10;
+
 /// What stands at the start of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
@@ -43,12 +47,17 @@ impl BodyReader {
     }
 
     /// How many bytes are left, where that is known.
-    pub(crate) fn left(&self) -> Option<u64> {
+    fn left(&self) -> Option<u64> {
         match self {
             Self::Done => Some(0),
             Self::Length(left) => Some(*left),
             Self::Chunked(_) | Self::UntilClose => None,
         }
+    }
+
+    /// Whether so little is left that it is worth reading for the sake of the connection.
+    pub(crate) fn is_short(&self) -> bool {
+        self.left().is_some_and(|left| left <= SHORT_REST)
     }
 
     /// The next piece of `bytes`, which is read with it; trailers are added to `trailers` at the end. Nothing is read where

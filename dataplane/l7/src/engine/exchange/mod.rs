@@ -38,8 +38,6 @@ use upload::Upload;
 
 /// How long a pod may take to read the rest of a request that it has answered already.
 const REST: Duration = Duration::from_secs(1);
-/// An upload of which no more than this is left does not end the client's connection when the pod answers before its end.
-const SHORT_REST: u64 = 256 << 10;
 
 /// Everything about one request that goes to a pod.
 pub(super) struct Exchange {
@@ -336,9 +334,4 @@ impl Exchange {
     fn link(&mut self) -> Option<&mut Link> {
         self.pod.link()
     }
-}
-
-/// What is left of a body whose reader stands there.
-fn is_short(body: &BodyReader) -> bool {
-    body.left().is_some_and(|left| left <= SHORT_REST)
 }

@@ -2,7 +2,7 @@
 
 use std::task::Poll;
 
-use super::{Ended, Exchange, is_short};
+use super::{Ended, Exchange};
 use crate::buffer::{Buffer, ROOM, Spare};
 use crate::engine::Turn;
 use crate::engine::client::Client;
@@ -134,13 +134,13 @@ impl Upload {
 
     /// What is left of it to be read and thrown away, if it is little and on its way.
     pub(super) fn rest(&mut self) -> Option<BodyReader> {
-        let worth = is_short(&self.body) && !self.expects;
+        let worth = self.body.is_short() && !self.expects;
         worth.then(|| std::mem::replace(&mut self.body, BodyReader::Done))
     }
 
     /// Whether an answer before its end lets the client's connection live.
     pub(super) fn ends_soon(&self) -> bool {
-        self.is_read() || is_short(&self.body) && !self.expects
+        self.is_read() || self.body.is_short() && !self.expects
     }
 }
 
