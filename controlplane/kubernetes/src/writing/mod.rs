@@ -8,6 +8,7 @@ mod addresses;
 mod complaints;
 mod election;
 mod events;
+mod lease;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -18,12 +19,12 @@ use std::time::Duration;
 
 use http::Method;
 use k8s_openapi::jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 
 use self::complaints::Complaints;
-use self::election::{Act, Election, Terms};
+use self::election::{Election, Terms};
 use self::events::{Cause, Events};
 use self::status::{Statuses, patch};
 use super::access::ApiConnection;
@@ -32,7 +33,6 @@ use super::call::{ANSWER, send};
 use super::reply::Failure;
 use super::resource::resources;
 pub use addresses::Publish;
-use addresses::serving_pods;
 use headgate_controlplane::feedback::Mailbox;
 use headgate_controlplane::model::{Id, Kind, ObjectName};
 pub use status::StatusAddress;
@@ -397,95 +397,6 @@ impl Writer {
             // Whoever led before has written it.
             Err(Failure::Conflict(_)) => Ok(()),
             Err(failure) => Err(failure),
-        }
-    }
-
-    /// Tries to get, or to keep, the Lease.
-    async fn campaign(&mut self) {
-        let begun = Instant::now();
-        match self.attempt(begun).await {
-            Ok(true) => {
-                self.election.won(begun);
-                self.complaints.over(GET_LEASE);
-            }
-            Ok(false) => {
-                self.complaints.over(GET_LEASE);
-            }
-            // Somebody else was faster.
-            Err(Failure::Conflict(_)) => {}
-            Err(failure) => self.complain(GET_LEASE, &failure),
-        }
-    }
-
-    async fn attempt(&mut self, begun: Instant) -> Result<bool, Failure> {
-        let path = self.lease_path();
-        let lease = match self.send(Method::GET, &path, "", &Value::Null).await {
-            Ok(lease) => Some(lease),
-            Err(Failure::Missing) => None,
-            Err(failure) => return Err(failure),
-        };
-        match self.election.consider(lease.as_ref(), begun, Timestamp::now()) {
-            Act::Wait => Ok(false),
-            Act::Replace(lease) => {
-                self.send(Method::PUT, &path, "application/json", &lease).await?;
-                Ok(true)
-            }
-            Act::Create(mut lease) => {
-                let ObjectName { namespace, name } = &self.options.lease;
-                lease["apiVersion"] = json!("coordination.k8s.io/v1");
-                lease["kind"] = json!("Lease");
-                lease["metadata"] = json!({ "namespace": namespace, "name": name });
-                let all = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases");
-                self.send(Method::POST, &all, "application/json", &lease).await?;
-                Ok(true)
-            }
-        }
-    }
-
-    /// Whether no other pod of this gateway serves. Outside of a cluster nobody knows of others.
-    async fn is_last(&mut self) -> bool {
-        let Some(pod) = &self.options.pod else { return true };
-        match serving_pods(&self.connection, pod).await {
-            Ok(pods) => pods
-                .iter()
-                .all(|other| other["metadata"]["name"] == pod.name.as_str()),
-            Err(failure) => {
-                self.complain("find out whether other gateways serve", &failure);
-                false
-            }
-        }
-    }
-
-    fn lease_path(&self) -> String {
-        let ObjectName { namespace, name } = &self.options.lease;
-        format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}")
-    }
-
-    /// Takes back what only this gateway makes true, and gives the Lease to the next.
-    async fn farewell(&mut self) {
-        if !self.leads() {
-            return;
-        }
-        if self.is_last().await && self.options.clear_on_end && self.options.publish.is_some() {
-            let ingresses = self.ingresses.farewell().into_iter();
-            let ingresses = ingresses.map(|name| Id::new(Kind::Ingress, name));
-            let services = self.services.farewell().into_iter();
-            for id in ingresses.chain(services.map(|name| Id::new(Kind::Service, name))) {
-                match self.write_status(&id, &BTreeSet::new()).await {
-                    Ok(()) | Err(Failure::Missing) => {}
-                    Err(failure) => {
-                        self.complain(status_of(id.kind), &failure);
-                        break;
-                    }
-                }
-            }
-        }
-        let path = self.lease_path();
-        if let Ok(lease) = self.send(Method::GET, &path, "", &Value::Null).await
-            && let Some(lease) = self.election.release(&lease)
-            && let Err(failure) = self.send(Method::PUT, &path, "application/json", &lease).await
-        {
-            self.complain("give back the Lease", &failure);
         }
     }
 
