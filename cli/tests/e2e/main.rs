@@ -9,6 +9,7 @@ mod commands;
 mod counts;
 mod crowds;
 mod draining;
+mod fairness;
 mod flapping;
 mod flood;
 mod flows;
