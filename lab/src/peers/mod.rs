@@ -59,7 +59,7 @@ impl Scenario {
                 wire.summaries
             );
         }
-        (apps.map(|app| app.log), wire.summaries)
+        (apps.map(|app| app.log), wire.summaries())
     }
 
     /// Our end in place of either kernel's shows what the kernel's does.

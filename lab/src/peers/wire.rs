@@ -231,6 +231,12 @@ impl Wire {
         }
     }
 
+    /// What each side sent. Whoever asks for a sign of life first keeps the other from asking, so that either did is what counts.
+    pub(super) fn summaries(&self) -> [Summary; 2] {
+        let probes = self.summaries.iter().any(|side| side.probes);
+        self.summaries.clone().map(|side| Summary { probes, ..side })
+    }
+
     /// Whether nothing has been carried for a while.
     pub(super) fn is_quiet(&self) -> bool {
         self.carried.elapsed() > QUIET
@@ -243,8 +249,10 @@ impl Wire {
         let sequence = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
         let kinds = kinds(&tcp[20..header]);
         let allowed = self.summaries.iter().all(|side| side.offered.contains(&4));
+        // Where both have closed, what comes late or twice is answered by a reset, by a kernel too.
+        let closed = self.summaries.iter().all(|side| side.fin);
         let summary = &mut self.summaries[from];
-        summary.reset |= flags & 4 != 0;
+        summary.reset |= flags & 4 != 0 && !closed;
         if flags & 2 != 0 {
             summary.offered.clone_from(&kinds);
             summary.offered.sort_unstable();
