@@ -27,6 +27,11 @@ mod endpoints;
 mod engine;
 mod gateway;
 mod h1;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "connections that speak it are to come")
+)]
+mod h2;
 mod headers;
 mod http;
 mod limits;
@@ -45,6 +50,8 @@ pub use config::{Changes, Config};
 pub use current::Allows;
 #[cfg(any(test, feature = "harness"))]
 pub use h1::fuzz::fuzz;
+#[cfg(any(test, feature = "harness"))]
+pub use h2::hpack::fuzz::fuzz as fuzz_hpack;
 pub use http::{Http, HttpConfig};
 pub use limits::Limits;
 pub use net::ByKernel;

@@ -460,14 +460,8 @@ impl Dialogue {
 /// Which part of a head is too large.
 fn too_large(bytes: &[u8]) -> RefusedRequest {
     if bytes.is_empty() || bytes.contains(&b'\n') {
-        RefusedRequest {
-            status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            reason: "the head of the request has more than 32 KiB",
-        }
+        RefusedRequest::HEAD_TOO_LARGE
     } else {
-        RefusedRequest {
-            status: StatusCode::URI_TOO_LONG,
-            reason: "the request target has more than 32 KiB",
-        }
+        RefusedRequest::TARGET_TOO_LARGE
     }
 }

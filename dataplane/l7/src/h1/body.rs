@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use httparse::{EMPTY_HEADER, Status};
 
-pub(crate) use super::chunked::BadFraming;
+pub(crate) use super::chunked::{BadFraming, MAX_TRAILERS};
 use super::chunked::{ChunkStep, ChunkedReader};
 use super::fields::is_no_trailer;
 use super::{Framing, MAX_HEADERS};

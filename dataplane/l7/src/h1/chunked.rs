@@ -6,7 +6,7 @@ const MAX_LINE: u16 = 4 << 10;
 /// What many servers read a size into is an `i64`; and the line end behind the data is counted, too.
 const MAX_SIZE: u64 = i64::MAX as u64;
 /// Bytes of all trailers.
-pub(super) const MAX_TRAILERS: usize = 8 << 10;
+pub(crate) const MAX_TRAILERS: usize = 8 << 10;
 
 /// What is wrong with the framing of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -56,6 +56,26 @@ impl Field {
     }
 }
 
+/// Adds a field to a head that came in another form: `bytes` gain its line, and `fields` what it is. A head has no more bytes than
+/// [`MAX_HEAD`](super::MAX_HEAD) and a few.
+pub(crate) fn add(bytes: &mut Vec<u8>, fields: &mut Fields, name: &[u8], value: &[u8]) {
+    let place = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+    let start = bytes.len();
+    for part in [name, b": ", value, b"\r\n"] {
+        bytes.extend_from_slice(part);
+    }
+    let colon = start + name.len();
+    let value_at = colon + b": ".len();
+    fields.push(Field {
+        start: place(start),
+        colon: place(colon),
+        value: place(value_at),
+        end: place(value_at + value.len()),
+        underscore: name.contains(&b'_'),
+        plain: true,
+    });
+}
+
 /// The fields of a head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Headers<'h, 'b> {
@@ -69,6 +89,11 @@ impl<'h, 'b> Headers<'h, 'b> {
     pub(super) fn of(bytes: &'b [u8], headers: &[Header<'_>], fields: &'h mut Fields) -> Self {
         fields.clear();
         fields.extend(headers.iter().map(|header| Field::of(bytes, header)));
+        Self { bytes, fields }
+    }
+
+    /// What [`add`] has written.
+    pub(crate) fn added(bytes: &'b [u8], fields: &'h Fields) -> Self {
         Self { bytes, fields }
     }
 
@@ -159,7 +184,7 @@ pub(super) fn of_response(name: &[u8]) -> Meaning {
 
 /// Whether a field may not stand among trailers: there it would say something about a message that is under way already
 /// (RFC 9110, section 6.5.1).
-pub(super) fn is_no_trailer(name: &[u8]) -> bool {
+pub(crate) fn is_no_trailer(name: &[u8]) -> bool {
     const NONE: [&[u8]; 12] = [
         b"trailer",
         b"content-encoding",

@@ -21,9 +21,10 @@ pub(crate) mod response;
 mod target;
 pub(crate) mod write;
 
-pub(crate) use fields::Fields;
+pub(crate) use fields::{Fields, Headers, add, is_no_trailer};
 use http::StatusCode;
 pub(crate) use partial::PartialHead;
+pub(crate) use plain::{has_control, is_token};
 
 /// Larger heads are refused: with 431 or 414 those of clients, with 502 those of pods.
 pub(crate) const MAX_HEAD: usize = 32 << 10;
@@ -39,6 +40,24 @@ pub(crate) struct RefusedRequest {
 }
 
 impl RefusedRequest {
+    /// CONNECT (RFC 9110, section 9.3.6).
+    pub(crate) const NO_PROXY: Self = Self {
+        status: StatusCode::METHOD_NOT_ALLOWED,
+        reason: "this is no forward proxy",
+    };
+    pub(crate) const TOO_MANY_FIELDS: Self = Self {
+        status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        reason: "there are more than 100 header fields",
+    };
+    pub(crate) const HEAD_TOO_LARGE: Self = Self {
+        status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        reason: "the head of the request has more than 32 KiB",
+    };
+    pub(crate) const TARGET_TOO_LARGE: Self = Self {
+        status: StatusCode::URI_TOO_LONG,
+        reason: "the request target has more than 32 KiB",
+    };
+
     /// With 400.
     pub(crate) const fn bad(reason: &'static str) -> Self {
         Self {
@@ -57,7 +76,7 @@ pub(crate) enum Framing {
     Length(u64),
     /// Chunks.
     Chunked,
-    /// Everything until the connection ends; of responses only.
+    /// Everything until the connection ends, of responses; of messages on a stream, everything until that ends.
     UntilClose,
 }
 

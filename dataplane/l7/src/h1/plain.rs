@@ -38,8 +38,18 @@ const CLASSES: [u8; 256] = {
     classes
 };
 
+/// Whether a byte may be part of a token (RFC 9110, section 5.6.2).
+pub(crate) const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || is_in(byte, b"!#$%&'*+-.^_`|~")
+}
+
+/// Whether there is a control character, DEL and the tab among them.
+pub(crate) fn has_control(bytes: &[u8]) -> bool {
+    first(bytes, controls_of).is_some()
+}
+
 const fn class_of(byte: u8) -> u8 {
-    let token = byte.is_ascii_alphanumeric() || is_in(byte, b"!#$%&'*+-.^_`|~");
+    let token = is_token(byte);
     let target = byte.is_ascii_alphanumeric() || is_in(byte, b"-._~!$&'()*+,;=:@/?%");
     let no_underscore = byte != b'_';
     (token as u8 * class::TOKEN)

@@ -80,7 +80,7 @@ pub(super) fn parse_any<'h, 'b>(
 
 impl<'h, 'b> RequestHead<'h, 'b> {
     /// What the fields say, and whether that may be answered.
-    fn of(
+    pub(crate) fn of(
         method: &'b str,
         target: Result<Target<'b>, RefusedRequest>,
         http11: bool,
@@ -89,10 +89,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         let seen = RequestFields::of(headers)?;
         let framing = seen.framing(http11)?;
         if method == "CONNECT" {
-            return Err(RefusedRequest {
-                status: StatusCode::METHOD_NOT_ALLOWED,
-                reason: "this is no forward proxy",
-            });
+            return Err(RefusedRequest::NO_PROXY);
         }
         let target = target?;
         let mut left = seen.left;
@@ -122,10 +119,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
 /// What httparse could not read.
 const fn refused(error: Error) -> RefusedRequest {
     match error {
-        Error::TooManyHeaders => RefusedRequest {
-            status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            reason: "there are more than 100 header fields",
-        },
+        Error::TooManyHeaders => RefusedRequest::TOO_MANY_FIELDS,
         Error::Version => RefusedRequest::bad("only HTTP/1.0 and HTTP/1.1 are spoken here"),
         Error::HeaderName => RefusedRequest::bad("the name of a header field is none"),
         Error::HeaderValue => RefusedRequest::bad("the value of a header field is none"),
@@ -145,15 +139,14 @@ enum Coding {
 
 impl Coding {
     fn of(value: &[u8]) -> Self {
-        let byte = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
         let is_chunked = |item: &[u8]| item.eq_ignore_ascii_case(b"chunked");
         let before = items(value).count() - 1;
         if is_chunked(value) {
             Self::Chunked
         } else if items(value).last().is_some_and(is_chunked)
-            && items(value)
-                .take(before)
-                .all(|item| !item.is_empty() && !is_chunked(item) && item.iter().all(byte))
+            && items(value).take(before).all(|item| {
+                !item.is_empty() && !is_chunked(item) && item.iter().all(|byte| plain::is_token(*byte))
+            })
         {
             Self::More
         } else {

@@ -71,7 +71,7 @@ pub(super) fn parse_any<'h, 'b>(
 
 impl<'h, 'b> ResponseHead<'h, 'b> {
     /// What the fields say, and whether that may be passed on.
-    fn of(
+    pub(crate) fn of(
         (status, reason): (u16, &'b str),
         http11: bool,
         headers: Headers<'h, 'b>,

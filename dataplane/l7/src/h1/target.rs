@@ -18,7 +18,7 @@ pub(crate) struct Target<'b> {
 impl<'b> Target<'b> {
     /// Reads the target of a request that is no CONNECT. There is no `#` in one: whether a rule looks at what stands before it
     /// or at all of it would be anybody's guess.
-    pub(super) fn of(method: &str, target: &'b str) -> Result<Self, RefusedRequest> {
+    pub(crate) fn of(method: &str, target: &'b str) -> Result<Self, RefusedRequest> {
         const NONE: RefusedRequest = RefusedRequest::bad("the request target is neither a path nor a URL");
         if find(target, |byte| byte == b'#').is_some() {
             return Err(RefusedRequest::bad("the request target has a fragment"));

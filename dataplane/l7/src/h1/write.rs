@@ -1,6 +1,6 @@
 //! Heads for the next hop.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::net::IpAddr;
 
 use super::body::BodyWriter;
@@ -46,47 +46,61 @@ pub(crate) fn request(head: &RequestHead<'_, '_>, gained: &Gained<'_>, to: &mut 
     to.extend_from_slice(b"\r\n");
 }
 
-/// One literal after another, each of a length that the compiler knows: most of a small request's bytes are these.
 fn gain(gained: &Gained<'_>, to: &mut Vec<u8>) {
+    gained_fields(gained, |start, value| {
+        to.extend_from_slice(start);
+        to.extend_from_slice(value);
+        to.extend_from_slice(b"\r\n");
+    });
+}
+
+/// Gives the fields that a request gains: each as the start of its line, which is a literal since most of a small request's
+/// bytes are these, and its value.
+#[inline]
+pub(crate) fn gained_fields(gained: &Gained<'_>, mut field: impl FnMut(&'static [u8], &[u8])) {
     let client = gained.client;
-    to.extend_from_slice(b"x-forwarded-for: ");
-    let before = to.len();
-    address(client.ip(), to);
-    let address = before..to.len();
-    to.extend_from_slice(b"\r\nx-real-ip: ");
-    to.extend_from_within(address);
-    to.extend_from_slice(b"\r\nx-forwarded-host: ");
-    to.extend_from_slice(gained.host);
-    to.extend_from_slice(b"\r\nx-forwarded-port: ");
-    decimal(client.listener.port(), to);
-    if client.tls {
-        to.extend_from_slice(b"\r\nx-forwarded-proto: https\r\nx-request-id: ");
-    } else {
-        to.extend_from_slice(b"\r\nx-forwarded-proto: http\r\nx-request-id: ");
-    }
-    to.extend_from_slice(gained.id);
-    to.extend_from_slice(b"\r\n");
+    // The longest address has 39.
+    let (mut address_room, mut port_room) = ([0; 40], [0; 5]);
+    let address = written(&mut address_room, |to| address(client.ip(), to));
+    let port = written(&mut port_room, |to| decimal(client.listener.port(), to));
+    field(b"x-forwarded-for: ", address);
+    field(b"x-real-ip: ", address);
+    field(b"x-forwarded-host: ", gained.host);
+    field(b"x-forwarded-port: ", port);
+    field(
+        b"x-forwarded-proto: ",
+        if client.tls { b"https" } else { b"http" },
+    );
+    field(b"x-request-id: ", gained.id);
+}
+
+/// What `write` writes into some room.
+fn written(room: &mut [u8], write: impl FnOnce(&mut &mut [u8])) -> &[u8] {
+    let mut rest = &mut *room;
+    write(&mut rest);
+    let left = rest.len();
+    &room[..room.len() - left]
 }
 
 /// Writes an address; of IPv4, which most clients have, without the machinery of formatting.
-fn address(address: IpAddr, to: &mut Vec<u8>) {
+fn address(address: IpAddr, to: &mut impl Write) {
     match address {
         IpAddr::V4(address) => {
             for (place, octet) in address.octets().into_iter().enumerate() {
                 if place > 0 {
-                    to.push(b'.');
+                    put(b".", to);
                 }
                 decimal(octet.into(), to);
             }
         }
         IpAddr::V6(address) => {
-            // Into memory, which takes everything.
+            // Into room for it.
             let _ = write!(to, "{address}");
         }
     }
 }
 
-fn decimal(mut number: u16, to: &mut Vec<u8>) {
+fn decimal(mut number: u16, to: &mut impl Write) {
     let mut digits = [0; 5];
     let mut first = digits.len();
     loop {
@@ -97,7 +111,12 @@ fn decimal(mut number: u16, to: &mut Vec<u8>) {
             break;
         }
     }
-    to.extend_from_slice(&digits[first..]);
+    put(&digits[first..], to);
+}
+
+/// Into room for it.
+fn put(bytes: &[u8], to: &mut impl Write) {
+    let _ = to.write_all(bytes);
 }
 
 /// What a client is told of its connection.
