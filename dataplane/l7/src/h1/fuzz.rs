@@ -110,7 +110,8 @@ fn agree(part: Option<Option<usize>>, all: Option<Option<usize>>, place: usize) 
     }
 }
 
-fn rewritten_request(head: &RequestHead<'_, '_>) {
+/// A request is the same once written anew.
+pub(crate) fn rewritten_request(head: &RequestHead<'_, '_>) {
     if head.headers.iter().count() > MAX_HEADERS - 12 {
         return;
     }
@@ -120,10 +121,10 @@ fn rewritten_request(head: &RequestHead<'_, '_>) {
         .unwrap_or(b"web.example");
     let addresses = ["192.0.2.1:5000", "198.51.100.1:443"].map(|text| text.parse().expect("an address"));
     let client = Client::new(addresses[0], addresses[1], true);
-    let writer = if head.framing == Framing::Chunked {
-        BodyWriter::Chunked
-    } else {
-        BodyWriter::Raw
+    // What ends with a stream goes to the pod in chunks.
+    let (writer, framing) = match head.framing {
+        Framing::Chunked | Framing::UntilClose => (BodyWriter::Chunked, Framing::Chunked),
+        framing => (BodyWriter::Raw, framing),
     };
     let mut text = Vec::new();
     let gained = Gained {
@@ -137,7 +138,7 @@ fn rewritten_request(head: &RequestHead<'_, '_>) {
     let parsed = request::parse(&text, &mut fields).expect("what is written is a request");
     let (again, length) = parsed.expect("what is written is whole");
     assert_eq!(length, text.len());
-    assert_eq!((again.method, again.framing), (head.method, head.framing));
+    assert_eq!((again.method, again.framing), (head.method, framing));
     assert_eq!(
         (again.target.path, again.target.query, again.target.authority),
         (head.target.path, head.target.query, None)
@@ -187,7 +188,8 @@ fn of_response(bytes: &[u8], cuts: u8, to_head: bool) {
     }
 }
 
-fn rewritten_response(head: &ResponseHead<'_, '_>, to_head: bool) {
+/// As [`rewritten_request`].
+pub(crate) fn rewritten_response(head: &ResponseHead<'_, '_>, to_head: bool) {
     if head.headers.iter().count() > MAX_HEADERS - 12 {
         return;
     }

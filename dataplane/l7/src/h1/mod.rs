@@ -21,7 +21,7 @@ pub(crate) mod response;
 mod target;
 pub(crate) mod write;
 
-pub(crate) use fields::{Fields, Headers, add, is_no_trailer};
+pub(crate) use fields::{Fields, Headers, Marks, add, is_no_trailer};
 use http::StatusCode;
 pub(crate) use partial::PartialHead;
 pub(crate) use plain::{has_control, is_token};

@@ -4,6 +4,8 @@
 //! A section takes the fields of a block as they are decoded, and is asked in the end what they are together. Nothing of it
 //! outlives the next one, for which its memory is used again.
 
+#[cfg(any(test, feature = "harness"))]
+pub(crate) mod fuzz;
 mod request;
 mod response;
 mod section;
@@ -11,7 +13,7 @@ mod trailers;
 mod tunnel;
 pub(crate) mod write;
 
-pub(crate) use request::{BadRequest, RequestSection};
+pub(crate) use request::{BadRequest, RequestSection, StreamRequest};
 pub(crate) use response::ResponseSection;
 pub(crate) use section::MalformedMessage;
 pub(crate) use trailers::TrailerSection;

@@ -122,8 +122,8 @@ impl RequestSection {
         Ok(StreamRequest { head, tunnel })
     }
 
-    /// Bytes of memory that it holds.
-    #[cfg(test)]
+    /// Bytes of memory that it holds for names and values.
+    #[cfg(any(test, feature = "harness"))]
     pub(super) fn memory(&self) -> usize {
         self.section.memory() + self.cookie.capacity()
     }
@@ -147,7 +147,8 @@ impl RequestSection {
             b"te" if !value.eq_ignore_ascii_case(b"trailers") => {
                 return Err(MalformedMessage("TE is not 'trailers'").into());
             }
-            // Section 8.2.3.
+            // Section 8.2.3; of an empty one nothing would be left but blanks around a value.
+            b"cookie" if value.is_empty() => return Ok(()),
             b"cookie" => {
                 if !self.cookie.is_empty() {
                     self.cookie.extend_from_slice(b"; ");

@@ -11,6 +11,8 @@ use crate::h1::{Framing, MAX_HEAD, MAX_HEADERS};
 pub(crate) struct ResponseSection {
     section: Section,
     status: Option<u16>,
+    /// Whether Content-Length has come.
+    sized: bool,
     fault: Option<BadResponse>,
 }
 
@@ -24,7 +26,7 @@ impl ResponseSection {
     /// Makes ready for another one.
     pub(crate) fn clear(&mut self) {
         self.section.clear();
-        (self.status, self.fault) = (None, None);
+        (self.status, self.sized, self.fault) = (None, false, None);
     }
 
     /// Takes the next field. When it is clear that there is no response, the rest is passed over.
@@ -37,7 +39,7 @@ impl ResponseSection {
     }
 
     /// All fields have come; `to_head` is whether it answers a HEAD, `ended` whether the stream ends with them.
-    pub(crate) fn finish(&self, to_head: bool, ended: bool) -> Result<ResponseHead<'_, '_>, BadResponse> {
+    pub(crate) fn finish(&mut self, to_head: bool, ended: bool) -> Result<ResponseHead<'_, '_>, BadResponse> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
@@ -45,16 +47,16 @@ impl ResponseSection {
         if status == 101 || ended && status < 200 {
             return Err(BadResponse("it is none of a stream's"));
         }
+        // To a client of HTTP/1.1 the end of the stream says nothing.
+        if ended && !self.sized && !to_head && !matches!(status, 204 | 304) {
+            self.section.add(b"content-length", b"0");
+        }
         let reason = StatusCode::from_u16(status).ok();
         let reason = reason.and_then(|status| status.canonical_reason());
         let line = (status, reason.unwrap_or_default());
         let mut head = ResponseHead::of(line, true, self.section.headers(), to_head)?;
-        match head.framing {
-            Framing::Length(_) if ended => {
-                return Err(BadResponse("its Content-Length is more than what follows"));
-            }
-            Framing::UntilClose if ended => head.framing = Framing::Empty,
-            _ => {}
+        if ended && matches!(head.framing, Framing::Length(_)) {
+            return Err(BadResponse("its Content-Length is more than what follows"));
         }
         // What follows is another stream's.
         head.keep = true;
@@ -77,6 +79,7 @@ impl ResponseSection {
             return Ok(());
         }
         check(name, value)?;
+        self.sized |= name == b"content-length";
         if self.section.len() >= MAX_HEADERS {
             return Err(BadResponse("it has more than 100 header fields"));
         }

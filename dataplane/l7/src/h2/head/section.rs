@@ -62,7 +62,7 @@ impl Section {
         Headers::added(&self.bytes, &self.fields)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "harness"))]
     pub(super) fn memory(&self) -> usize {
         self.bytes.capacity()
     }

@@ -1,5 +1,6 @@
 //! Sections, as fields.
 
+mod any;
 mod requests;
 mod responses;
 mod same;

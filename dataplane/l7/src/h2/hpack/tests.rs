@@ -101,3 +101,14 @@ fn every_byte_has_its_code_and_all_pairs_are_told_apart() {
         }
     }
 }
+
+#[test]
+fn the_seeds_of_the_fuzz_target_mean_the_same() {
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/hpack");
+    let mut count = 0;
+    for seed in std::fs::read_dir(seeds).unwrap() {
+        fuzz::fuzz(&std::fs::read(seed.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count > 5, "there are {count} seeds");
+}

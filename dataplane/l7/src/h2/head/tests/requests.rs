@@ -235,7 +235,7 @@ const GAINED: &str = "x-forwarded-for: 192.0.2.1\r\nx-real-ip: 192.0.2.1\r\nx-fo
 fn a_head_is_what_the_same_request_of_http_1_1_has() {
     let lines = format!(
         "{GET}\nx-forwarded-for: 6.6.6.6\ncookie: a=b\naccept: */*\ncookie: c=d\nx_a: b\nte: trailers\nx-request-id: my-id\n\
-         cookie: e=f\nexpect: 100-continue\ncontent-length: 5"
+         cookie: e=f\ncookie: \nexpect: 100-continue\ncontent-length: 5"
     );
     let mut section = section(&lines);
     let request = section.finish(false, || [0, 0]).unwrap();

@@ -82,7 +82,7 @@ const RESPONSES: &[(&str, bool, Result<Framing, &str>)] = &[
 #[test]
 fn a_response_has_a_status_and_fields_of_its_own() {
     for &(lines, ended, wanted) in RESPONSES {
-        let section = section(lines);
+        let mut section = section(lines);
         let head = section.finish(false, ended);
         assert_eq!(
             head.as_ref().map(|head| head.framing),
@@ -91,8 +91,32 @@ fn a_response_has_a_status_and_fields_of_its_own() {
         );
         assert!(head.is_err() || head.is_ok_and(|head| head.keep));
     }
-    let to_head = section(":status: 200\ncontent-length: 5");
+    let mut to_head = section(":status: 200\ncontent-length: 5");
     assert_eq!(to_head.finish(true, true).unwrap().framing, Framing::Empty);
+}
+
+#[test]
+fn a_response_that_ends_with_its_head_says_so_to_a_client_of_http_1_1() {
+    for (lines, to_head, length) in [
+        (":status: 200", false, Some(&b"0"[..])),
+        (":status: 200\ncontent-length: 0", false, Some(b"0")),
+        (":status: 200", true, None),
+        (":status: 204", false, None),
+        (":status: 304", false, None),
+    ] {
+        let mut section = section(lines);
+        let head = section.finish(to_head, true).unwrap();
+        let lengths: Vec<_> = head
+            .headers
+            .iter()
+            .filter(|(name, _)| *name == b"content-length")
+            .collect();
+        let wanted: Vec<_> = length
+            .map(|length| (&b"content-length"[..], length))
+            .into_iter()
+            .collect();
+        assert_eq!((head.framing, lengths), (Framing::Empty, wanted), "{lines}");
+    }
 }
 
 #[test]
