@@ -63,6 +63,15 @@ impl Buffer {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Where more is added, at the end, in memory of its own.
+    pub(crate) fn own(&mut self) -> &mut Vec<u8> {
+        if self.used > self.bytes.len() / 2 {
+            self.bytes.drain(..self.used);
+            self.used = 0;
+        }
+        &mut self.bytes
+    }
+
     /// Adds what `write` makes of `room` bytes, to memory of its own: `write` returns how many it has made.
     pub(crate) fn append_with<E>(
         &mut self,

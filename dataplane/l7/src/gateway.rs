@@ -11,6 +11,7 @@ use super::by_number::ByNumber;
 use super::counters::Tally;
 use super::current::Current;
 use super::h1::Fields;
+use super::h2::Sections;
 use super::headers::Client;
 use super::limits::Limits;
 use super::net::Net;
@@ -33,6 +34,9 @@ pub(crate) struct Gateway {
     pub(crate) spare: RefCell<Spare>,
     /// Room for those of the head that is read.
     pub(crate) fields: RefCell<Fields>,
+    /// The same for heads that come by HTTP/2, and room for a block of those that go.
+    pub(crate) sections: RefCell<Sections>,
+    pub(crate) block: RefCell<Vec<u8>>,
     /// How far the dataplane is with its end.
     pub(crate) phase: Cell<Phase>,
     /// Of routes with several backends.
@@ -70,6 +74,8 @@ impl Gateway {
             tally,
             spare: RefCell::default(),
             fields: RefCell::default(),
+            sections: RefCell::default(),
+            block: RefCell::default(),
             phase: Cell::default(),
             shares: ByNumber::default(),
             active: Cell::default(),

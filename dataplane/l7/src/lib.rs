@@ -27,10 +27,6 @@ mod endpoints;
 mod engine;
 mod gateway;
 mod h1;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "connections that speak it are to come")
-)]
 mod h2;
 mod headers;
 mod http;

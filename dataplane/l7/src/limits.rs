@@ -29,6 +29,8 @@ pub struct Limits {
     pub max_idle: usize,
     /// Unused connections to all endpoints together that are kept.
     pub max_idle_in_all: usize,
+    /// Bytes of requests that a connection of many streams may have brought and no pod has taken, at most.
+    pub unread: u32,
     /// Endpoints tried for a request before it is answered 502 or 504.
     pub tries: usize,
 }
@@ -48,6 +50,7 @@ impl Default for Limits {
             idle: Duration::from_secs(30),
             max_idle: 320,
             max_idle_in_all: usize::MAX,
+            unread: 16 << 20,
             tries: 3,
         }
     }

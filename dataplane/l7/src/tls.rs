@@ -35,13 +35,13 @@ struct Loaded {
 }
 
 impl Tls {
-    /// TLS 1.2 and 1.3, ALPN `http/1.1`; no certificate yet.
+    /// TLS 1.2 and 1.3, ALPN `h2` before `http/1.1`; no certificate yet.
     pub(super) fn new() -> Result<Self, rustls::Error> {
         let mut common = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
-        common.alpn_protocols = vec![b"http/1.1".to_vec()];
+        common.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         common.ticketer = aws_lc_rs::Ticketer::new()?;
         // One ticket is enough: an HTTP/1.1 client that opens several connections gets one with each.
         common.send_tls13_tickets = 1;

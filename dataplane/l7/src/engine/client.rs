@@ -63,11 +63,23 @@ impl Client {
 
     /// Sends what lies in the outbox.
     pub(super) fn flush(&mut self, turn: &mut Turn<'_, '_>) -> Poll<io::Result<()>> {
-        let before = self.outbox.len();
-        let flushed = self.wire.flush(turn.cx, &mut self.outbox);
-        if self.outbox.len() < before {
+        let mut outbox = std::mem::take(&mut self.outbox);
+        let flushed = self.flush_frames(&mut outbox, turn);
+        self.outbox = outbox;
+        flushed
+    }
+
+    /// Sends what lies in an outbox that others fill, too.
+    pub(super) fn flush_frames(
+        &mut self,
+        outbox: &mut Buffer,
+        turn: &mut Turn<'_, '_>,
+    ) -> Poll<io::Result<()>> {
+        let before = outbox.len();
+        let flushed = self.wire.flush(turn.cx, outbox);
+        if outbox.len() < before {
             self.taken = turn.now;
-            self.sent += (before - self.outbox.len()) as u64;
+            self.sent += (before - outbox.len()) as u64;
         }
         flushed
     }

@@ -1,6 +1,9 @@
 //! What goes on over a client's connection, one thing after another.
 
+mod asking;
+mod multiplex;
 mod parting;
+mod streams;
 
 use std::task::Poll;
 
@@ -14,15 +17,16 @@ use super::tunnel::{Tunnel, TunnelEnd};
 use crate::buffer::ROOM;
 use crate::gateway::Gateway;
 use crate::h1::body::BodyReader;
-use crate::h1::request::Expectation;
 use crate::h1::{MAX_HEAD, PartialHead, RefusedRequest, request};
 use crate::headers::{self, RequestId};
 use crate::net::Stream;
-use crate::request::{Answer, Audience, RequestRecord};
+use crate::request::{Answer, Audience, HttpVersion, RequestRecord};
 use crate::wire::{NotGreeted, Wire};
+use asking::{Begun, ask, too_large};
 use headgate_net::clock::Nanos;
 use headgate_net::phase::Phase;
 use headgate_net::record::HttpCount;
+use multiplex::Multiplex;
 
 /// A client's connection and what goes on over it.
 pub(super) struct Dialogue {
@@ -42,6 +46,8 @@ enum DialogueState {
     Answering(After, BodyReader),
     Exchange(Box<Option<Exchange>>),
     Tunnel(Box<Tunnel>),
+    /// Many at once, each of which is a dialogue of its own.
+    Streams(Box<Multiplex>),
 }
 
 /// What becomes of a connection when everything was sent.
@@ -107,7 +113,10 @@ impl Dialogue {
         match &self.state {
             DialogueState::Exchange(place) => place.as_ref().as_ref()?.endpoint(),
             DialogueState::Tunnel(tunnel) => Some(tunnel.endpoint()),
-            DialogueState::Greeting | DialogueState::Head | DialogueState::Answering(..) => None,
+            DialogueState::Greeting
+            | DialogueState::Head
+            | DialogueState::Answering(..)
+            | DialogueState::Streams(_) => None,
         }
     }
 
@@ -119,7 +128,10 @@ impl Dialogue {
                 exchange.is_some_and(|exchange| !std::mem::replace(&mut exchange.cut, true))
             }
             DialogueState::Tunnel(tunnel) => !std::mem::replace(&mut tunnel.cut, true),
-            DialogueState::Greeting | DialogueState::Head | DialogueState::Answering(..) => false,
+            DialogueState::Greeting
+            | DialogueState::Head
+            | DialogueState::Answering(..)
+            | DialogueState::Streams(_) => false,
         }
     }
 
@@ -135,14 +147,14 @@ impl Dialogue {
                 }
                 DialogueState::Exchange(_) => self.exchange(turn),
                 DialogueState::Tunnel(_) => self.tunnel(turn),
+                DialogueState::Streams(_) => self.streams(turn),
             };
             match step {
                 Move::Again if turn.goes_on() => {}
                 Move::Gone => return Outlook::Gone,
                 Move::Again | Move::Wait => {
                     self.client.settle(turn.gateway);
-                    let tunnel = matches!(self.state, DialogueState::Tunnel(_));
-                    return Outlook::Stays((!tunnel).then_some(self.client.deadline));
+                    return Outlook::Stays(self.deadline());
                 }
             }
         }
@@ -162,6 +174,9 @@ impl Dialogue {
                 }
                 if greeted.resumed {
                     tally.count(HttpCount::Resumed);
+                }
+                if greeted.http2 {
+                    return self.multiplex(turn);
                 }
                 self.await_head(turn);
                 return Move::Again;
@@ -185,6 +200,9 @@ impl Dialogue {
     fn head(&mut self, turn: &mut Turn<'_, '_>) -> Move {
         if self.parsed.is_new() {
             self.pass_over_empty_lines();
+        }
+        if self.speaks_http2() {
+            return self.multiplex(turn);
         }
         if self.blank >= MAX_HEAD {
             return self.refuse(too_large(b""), turn);
@@ -253,52 +271,44 @@ impl Dialogue {
             Ok(parsed) => parsed?,
             Err(refused) => return Some(self.refuse(refused, turn)),
         };
-        let record = RequestRecord::begin(gateway);
-        let id = match head.id {
-            Some(id) => RequestId::Given(id.into()),
-            None => RequestId::made_of([gateway.net.random(), gateway.net.random()]),
-        };
-        let audience = Audience {
-            id,
-            to_head: head.method == "HEAD",
-            http11: head.http11,
-            keep: head.keep,
-        };
-        tracing::trace!(client = %self.client.peer.client.address, method = head.method, id = ?audience.id);
-        let (framing, expects) = (head.framing, head.expects);
-        let begun = Exchange::begin(
-            gateway,
-            &self.client.peer.client,
-            &head,
-            audience,
-            record,
-            turn.now,
-        );
+        let begun = ask(&self.client, &head, HttpVersion::of(head.http11), turn);
         self.client.inbox.consume(length);
         (self.parsed, self.blank) = (PartialHead::default(), 0);
-        Some(match begun {
+        Some(self.go_on_with(begun, turn))
+    }
+
+    /// The request goes to a pod, or is answered here.
+    fn go_on_with(&mut self, begun: Begun, turn: &mut Turn<'_, '_>) -> Move {
+        match begun {
             Ok(exchange) => {
                 self.state = DialogueState::Exchange(turn.places.put(exchange));
                 Move::Again
             }
             Err(refusal) => {
-                let (answer, audience, record) = *refusal;
-                // A client that waits for 100 may or may not send its body now.
-                let rest = Some(BodyReader::new(framing)).filter(BodyReader::is_short);
-                let body = rest.filter(|body| expects != Expectation::Continue || body.is_done());
+                let (answer, audience, record, body) = *refusal;
                 self.answer(&answer, &audience, &record, body, turn)
             }
-        })
+        }
     }
 
     /// Answers a request whose head or framing cannot be read.
     fn refuse(&mut self, refused: RefusedRequest, turn: &mut Turn<'_, '_>) -> Move {
+        self.refuse_one(refused, false, turn)
+    }
+
+    /// The same, of a request that is known to be a HEAD or not.
+    fn refuse_one(&mut self, refused: RefusedRequest, to_head: bool, turn: &mut Turn<'_, '_>) -> Move {
         let gateway = turn.gateway;
         gateway.tally.count(HttpCount::Refused);
+        let version = if self.client.wire.is_part() {
+            HttpVersion::Http2
+        } else {
+            HttpVersion::Http11
+        };
         let audience = Audience {
             id: RequestId::made_of([gateway.net.random(), gateway.net.random()]),
-            to_head: false,
-            http11: true,
+            to_head,
+            version,
             keep: false,
         };
         let record = RequestRecord::begin(gateway);
@@ -316,9 +326,7 @@ impl Dialogue {
     ) -> Move {
         let gateway = turn.gateway;
         let keep = audience.keep && !answer.last && body.is_some() && !self.client.is_dismissed(gateway);
-        let mut spare = gateway.spare.borrow_mut();
-        let text = answer.write(audience, keep, gateway, self.client.outbox.fill(&mut spare));
-        drop(spare);
+        let text = self.client.answer(answer, audience, keep, gateway);
         record.answered(answer.status.as_u16());
         record.sends(text);
         let after = if keep { After::Next } else { After::Close };
@@ -351,8 +359,8 @@ impl Dialogue {
         }
         self.client.has_everything();
         match after {
-            After::Next => self.drain(turn),
-            After::Close => {
+            After::Next if !self.client.wire.is_part() => self.drain(turn),
+            After::Next | After::Close => {
                 self.client.wire.finish(turn.cx);
                 Move::Gone
             }
@@ -454,14 +462,5 @@ impl Dialogue {
     fn reset(&mut self) -> Move {
         self.client.wire.reset();
         Move::Gone
-    }
-}
-
-/// Which part of a head is too large.
-fn too_large(bytes: &[u8]) -> RefusedRequest {
-    if bytes.is_empty() || bytes.contains(&b'\n') {
-        RefusedRequest::HEAD_TOO_LARGE
-    } else {
-        RefusedRequest::TARGET_TOO_LARGE
     }
 }

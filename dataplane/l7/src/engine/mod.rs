@@ -16,6 +16,7 @@ mod dialogue;
 mod exchange;
 mod pace;
 mod sharing;
+mod telling;
 mod tunnel;
 mod wheel;
 
@@ -54,7 +55,10 @@ pub(crate) struct Engine {
     clients: Slab<Seat>,
     wheel: Wheel,
     places: ExchangePlaces,
+    /// How many of the clients are streams of others.
+    streams: usize,
     /// Room for the lists of a turn.
+    newcomers: Vec<Dialogue>,
     keys: Vec<usize>,
     due: Vec<usize>,
     /// When places were given back last.
@@ -74,6 +78,8 @@ pub(super) struct Turn<'a, 'w> {
     pub(super) cx: &'a mut Context<'w>,
     pub(super) now: Nanos,
     places: &'a mut ExchangePlaces,
+    /// Streams that have begun, which are clients from here on.
+    newcomers: &'a mut Vec<Dialogue>,
     /// Steps that it may still take before others have their turn.
     left: usize,
 }
@@ -100,6 +106,8 @@ impl Engine {
             clients: Slab::new(),
             wheel: Wheel::default(),
             places: ExchangePlaces::default(),
+            streams: 0,
+            newcomers: Vec::new(),
             keys: Vec::new(),
             due: Vec::new(),
             shrunk: Nanos(0),
@@ -108,7 +116,7 @@ impl Engine {
 
     /// Clients that are connected.
     pub(crate) fn len(&self) -> usize {
-        self.clients.len()
+        self.clients.len() - self.streams
     }
 
     /// Takes a client in, if there is a listener for it.
@@ -121,11 +129,17 @@ impl Engine {
             return stream.abort();
         };
         gateway.tally.count(HttpCount::Connections);
+        let dialogue = Dialogue::new(gateway, stream, protocol);
+        self.seat(dialogue);
+    }
+
+    /// Gives a client a place, and has it looked at.
+    fn seat(&mut self, dialogue: Dialogue) {
         let entry = self.clients.vacant_entry();
         let bell = Bell::new(&self.ready, entry.key());
         bell.ring();
         entry.insert(Seat {
-            dialogue: Dialogue::new(gateway, stream, protocol),
+            dialogue,
             waker: bell.waker(),
             bell,
         });
@@ -197,17 +211,21 @@ impl Engine {
             cx: &mut Context::from_waker(&seat.waker),
             now,
             places: &mut self.places,
+            newcomers: &mut self.newcomers,
             left: STEPS,
         };
         match seat.dialogue.turn(&mut turn) {
-            Outlook::Stays(deadline) => {
-                let Some(deadline) = deadline else { return };
-                self.wheel.put(key, deadline);
-            }
+            Outlook::Stays(None) => {}
+            Outlook::Stays(Some(deadline)) => self.wheel.put(key, deadline),
             Outlook::Gone => {
                 self.wheel.remove(key);
-                drop(self.clients.remove(key));
+                let seat = self.clients.remove(key);
+                self.streams -= usize::from(seat.dialogue.is_stream());
             }
+        }
+        while let Some(stream) = self.newcomers.pop() {
+            self.streams += 1;
+            self.seat(stream);
         }
     }
 
@@ -231,7 +249,7 @@ impl Engine {
     /// that wait for a request are closed.
     pub(crate) fn enter(&mut self, phase: Phase) {
         self.gateway.phase.set(phase);
-        if phase == Phase::Parting {
+        if phase.is_draining() {
             self.clients.iter().for_each(|(_, seat)| seat.bell.ring());
         }
     }

@@ -21,7 +21,9 @@ pub(crate) mod response;
 mod target;
 pub(crate) mod write;
 
-pub(crate) use fields::{Fields, Headers, Marks, add, is_no_trailer};
+#[cfg(any(test, feature = "harness"))]
+pub(crate) use fields::Marks;
+pub(crate) use fields::{Fields, Headers, add, is_no_trailer};
 use http::StatusCode;
 pub(crate) use partial::PartialHead;
 pub(crate) use plain::{has_control, is_token};
@@ -78,6 +80,17 @@ pub(crate) enum Framing {
     Chunked,
     /// Everything until the connection ends, of responses; of messages on a stream, everything until that ends.
     UntilClose,
+}
+
+impl Framing {
+    /// Bytes that follow, where that is known.
+    pub(crate) fn length(self) -> Option<u64> {
+        match self {
+            Self::Empty => Some(0),
+            Self::Length(length) => Some(length),
+            Self::Chunked | Self::UntilClose => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -20,13 +20,28 @@ pub(crate) struct Answer {
     pub(crate) last: bool,
 }
 
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HttpVersion {
+    Http10,
+    Http11,
+    Http2,
+}
+
+impl HttpVersion {
+    /// Of HTTP/1, by whether it is the newer one.
+    pub(crate) fn of(http11: bool) -> Self {
+        if http11 { Self::Http11 } else { Self::Http10 }
+    }
+}
+
 /// Who an answer is for.
 #[derive(Clone, Debug)]
 pub(crate) struct Audience {
     pub(crate) id: RequestId,
     /// Whether it answers a HEAD, which has no body.
     pub(crate) to_head: bool,
-    pub(crate) http11: bool,
+    pub(crate) version: HttpVersion,
     /// Whether the client takes another response over its connection.
     pub(crate) keep: bool,
 }
@@ -34,10 +49,10 @@ pub(crate) struct Audience {
 impl Audience {
     /// How a client is told what becomes of its connection.
     pub(crate) fn persistence(&self, keep: bool) -> Persistence {
-        match (keep, self.http11) {
+        match (keep, self.version) {
+            (_, HttpVersion::Http2) | (true, HttpVersion::Http11) => Persistence::Silent,
             (false, _) => Persistence::Close,
-            (true, true) => Persistence::Silent,
-            (true, false) => Persistence::KeepAlive,
+            (true, HttpVersion::Http10) => Persistence::KeepAlive,
         }
     }
 }
@@ -89,10 +104,6 @@ impl Answer {
     }
 
     /// Writes its head as a block of HTTP/2. Returns the text that goes behind it, unless none does.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "connections that speak HTTP/2 are to come")
-    )]
     pub(crate) fn write_section(&self, audience: &Audience, date: &[u8], to: &mut Vec<u8>) -> Option<String> {
         let text = self.text(audience);
         section::status(self.status.as_u16(), to);
@@ -136,7 +147,7 @@ impl From<RefusedRequest> for Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, Audience, StatusCode};
+    use super::{Answer, Audience, HttpVersion, StatusCode};
     use crate::h2::hpack::Decoder;
     use crate::headers::RequestId;
 
@@ -146,7 +157,7 @@ mod tests {
         let mut audience = Audience {
             id: RequestId::Given(b"my-id"[..].into()),
             to_head: false,
-            http11: true,
+            version: HttpVersion::Http2,
             keep: true,
         };
         let (mut block, mut fields) = (Vec::new(), Vec::new());

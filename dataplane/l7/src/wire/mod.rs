@@ -1,4 +1,4 @@
-//! A connection's bytes: as they are, or through TLS.
+//! A connection's bytes: as they are, through TLS, or as one stream of many.
 
 mod session;
 
@@ -10,27 +10,40 @@ use tokio::io::AsyncWrite;
 
 use super::buffer::{Buffer, Spare};
 use super::current::Current;
+use super::h2::StreamEnd;
 use super::net::Stream;
 use session::Session;
 pub(crate) use session::{Greeted, NotGreeted};
 
-/// A connection of a client or to a pod. Nothing here waits: what cannot be done now registers the caller's waker.
-pub(crate) struct Wire {
-    stream: Stream,
-    tls: Option<Box<Session>>,
+/// A connection of a client or to a pod, or what stands for one. Nothing here waits: what cannot be done now registers the
+/// caller's waker.
+pub(crate) enum Wire {
+    Plain(Stream),
+    Tls(Stream, Box<Session>),
+    /// One of the streams of a connection that has many.
+    Part(StreamEnd),
 }
 
 impl Wire {
     pub(crate) fn plain(stream: Stream) -> Self {
-        Self { stream, tls: None }
+        Self::Plain(stream)
     }
 
     /// A client that has to shake hands before anything is read ([`Self::greet`]).
     pub(crate) fn tls(stream: Stream) -> Self {
-        Self {
-            stream,
-            tls: Some(Box::default()),
+        Self::Tls(stream, Box::default())
+    }
+
+    /// The stream of a connection that this is.
+    pub(crate) fn part(&mut self) -> Option<&mut StreamEnd> {
+        match self {
+            Self::Plain(_) | Self::Tls(..) => None,
+            Self::Part(end) => Some(end),
         }
+    }
+
+    pub(crate) fn is_part(&self) -> bool {
+        matches!(self, Self::Part(_))
     }
 
     /// The handshake. What a client is told that is not greeted is sent by [`Self::flush`].
@@ -39,9 +52,9 @@ impl Wire {
         cx: &mut Context<'_>,
         current: &Current,
     ) -> Poll<Result<Greeted, NotGreeted>> {
-        match &mut self.tls {
-            None => Poll::Ready(Ok(Greeted { resumed: false })),
-            Some(session) => session.greet(cx, &mut self.stream, current),
+        match self {
+            Self::Plain(_) | Self::Part(_) => Poll::Ready(Ok(Greeted::default())),
+            Self::Tls(stream, session) => session.greet(cx, stream, current),
         }
     }
 
@@ -53,54 +66,75 @@ impl Wire {
         most: usize,
         spare: &mut Spare,
     ) -> Poll<io::Result<usize>> {
-        let room = most.saturating_sub(inbox.len());
-        match &mut self.tls {
-            None => self
-                .stream
-                .poll_receive(cx, room, |data| inbox.fill(spare).extend_from_slice(data)),
-            Some(session) => session.read(cx, &mut self.stream, |data| {
+        match self {
+            Self::Plain(stream) => {
+                let room = most.saturating_sub(inbox.len());
+                stream.poll_receive(cx, room, |data| inbox.fill(spare).extend_from_slice(data))
+            }
+            Self::Tls(stream, session) => session.read(cx, stream, |data| {
                 inbox.fill(spare).extend_from_slice(data);
             }),
+            Self::Part(end) => end.read(cx, inbox, most, spare),
         }
     }
 
     /// Sends what lies in `outbox`. Ready once all of it is on its way.
     pub(crate) fn flush(&mut self, cx: &mut Context<'_>, outbox: &mut Buffer) -> Poll<io::Result<()>> {
-        match &mut self.tls {
-            None => send(cx, &mut self.stream, outbox),
-            Some(session) => session.flush(cx, &mut self.stream, outbox),
+        match self {
+            Self::Plain(stream) => send(cx, stream, outbox),
+            Self::Tls(stream, session) => session.flush(cx, stream, outbox),
+            Self::Part(end) => end.flush(cx, outbox),
         }
     }
 
     /// Closes our side, behind what was flushed. What cannot be said any more is left unsaid.
     pub(crate) fn finish(&mut self, cx: &mut Context<'_>) {
-        if let Some(session) = &mut self.tls {
-            session.say_goodbye(cx, &mut self.stream);
-        }
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream, session) => {
+                session.say_goodbye(cx, stream);
+                stream
+            }
+            Self::Part(end) => return end.finish(),
+        };
         // Where it fails the connection has ended already.
-        let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+        let _ = Pin::new(stream).poll_shutdown(cx);
     }
 
     /// Whether nothing has come and the connection is whole: a kept one is good for another exchange then. If so, `waker` is
     /// told when that changes.
     pub(crate) fn is_quiet(&mut self, waker: &Waker) -> bool {
         let mut cx = Context::from_waker(waker);
-        self.stream.poll_receive(&mut cx, 1, |_| {}).is_pending()
+        match self {
+            Self::Plain(stream) | Self::Tls(stream, _) => {
+                stream.poll_receive(&mut cx, 1, |_| {}).is_pending()
+            }
+            Self::Part(_) => false,
+        }
     }
 
     /// Bytes that were sent and the peer has not acknowledged.
     pub(crate) fn unacknowledged(&self) -> usize {
-        self.stream.unacknowledged()
+        match self {
+            Self::Plain(stream) | Self::Tls(stream, _) => stream.unacknowledged(),
+            Self::Part(_) => 0,
+        }
     }
 
     /// Whether [`Self::unacknowledged`] is more than a guess.
     pub(crate) fn tells_what_is_acknowledged(&self) -> bool {
-        self.stream.tells_what_is_acknowledged()
+        match self {
+            Self::Plain(stream) | Self::Tls(stream, _) => stream.tells_what_is_acknowledged(),
+            Self::Part(_) => true,
+        }
     }
 
     /// Resets the connection: the peer sees that what it got is not everything.
     pub(crate) fn reset(&mut self) {
-        self.stream.reset().now();
+        match self {
+            Self::Plain(stream) | Self::Tls(stream, _) => stream.reset().now(),
+            Self::Part(end) => end.abort(),
+        }
     }
 }
 

@@ -38,9 +38,11 @@ connection: close\r\n\
 400 Bad Request: this port speaks HTTPS, and the request was HTTP.\n\n";
 
 /// The handshake is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Greeted {
     pub(crate) resumed: bool,
+    /// The client has chosen HTTP/2 (RFC 9113, section 3.2).
+    pub(crate) http2: bool,
 }
 
 /// Why there is no handshake. The client is told, and the connection closes.
@@ -55,7 +57,7 @@ pub(crate) enum NotGreeted {
 
 /// One client's.
 #[derive(Default)]
-pub(super) struct Session {
+pub(crate) struct Session {
     state: TlsState,
     /// Ciphertext that came and was not read yet.
     incoming: Vec<u8>,
@@ -154,10 +156,11 @@ impl Session {
 
     fn greeted(&self) -> Greeted {
         let TlsState::Open(connection) = &self.state else {
-            return Greeted { resumed: false };
+            return Greeted::default();
         };
         Greeted {
             resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            http2: connection.alpn_protocol() == Some(b"h2"),
         }
     }
 

@@ -12,9 +12,8 @@ use crate::engine::client::Client;
 use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::request::RequestHead;
 use crate::h1::response::{self, ResponseHead};
-use crate::h1::write;
 use crate::h1::{Framing, MAX_HEAD, PartialHead};
-use crate::request::{Answer, Audience};
+use crate::request::{Answer, Audience, HttpVersion};
 use headgate_net::clock::Nanos;
 use headgate_net::record::{HttpCount, UpstreamCount};
 
@@ -60,8 +59,8 @@ impl Download {
     fn begin(&mut self, head: &ResponseHead<'_, '_>, audience: &Audience) {
         let open = matches!(head.framing, Framing::Chunked | Framing::UntilClose);
         // HTTP/1.0 has no chunks: the connection's end is the body's.
-        self.closes |= open && !audience.http11;
-        if open && audience.http11 {
+        self.closes |= open && audience.version == HttpVersion::Http10;
+        if open && audience.version == HttpVersion::Http11 {
             self.writer = BodyWriter::Chunked;
         }
         self.pod_keeps = head.keep;
@@ -79,8 +78,10 @@ impl Download {
     }
 
     /// Whether a client sees it when it breaks off: not if the end of the connection is its end.
-    pub(super) fn shows_its_end(&self) -> bool {
-        self.writer == BodyWriter::Chunked || matches!(self.body, Some(BodyReader::Length(_)))
+    pub(super) fn shows_its_end(&self, audience: &Audience) -> bool {
+        audience.version == HttpVersion::Http2
+            || self.writer == BodyWriter::Chunked
+            || matches!(self.body, Some(BodyReader::Length(_)))
     }
 }
 
@@ -142,7 +143,7 @@ impl Exchange {
             return match self.take_head(client, turn)? {
                 Head::Partial => Ok(false),
                 Head::Interim | Head::Final => Ok(true),
-                Head::Switch => Err(self.switch(client, turn)),
+                Head::Switch => Err(self.switch(turn)),
             };
         }
         let Self {
@@ -175,12 +176,16 @@ impl Exchange {
     /// Adds what ends the body, when it has ended.
     fn end_if_done(&mut self, client: &mut Client, turn: &Turn<'_, '_>) {
         let download = &self.download;
-        if download.is_done() && download.writer == BodyWriter::Chunked {
-            let trailers: &[u8] = if download.wants_trailers {
-                &download.trailers
-            } else {
-                b""
-            };
+        if !download.is_done() {
+            return;
+        }
+        let trailers: &[u8] = if download.wants_trailers {
+            &download.trailers
+        } else {
+            b""
+        };
+        client.end(trailers);
+        if download.writer == BodyWriter::Chunked {
             let to = client.outbox.fill(&mut turn.gateway.spare.borrow_mut());
             download.writer.end(trailers, to);
         }
@@ -205,27 +210,25 @@ impl Exchange {
         };
         let gateway = turn.gateway;
         let dismissed = client.is_dismissed(gateway);
-        let mut spare = gateway.spare.borrow_mut();
-        let to = client.outbox.fill(&mut spare);
         let came = match head.status {
             101 => {
                 if self.download.upgrade {
-                    write::switch(&head, to);
+                    client.switch(&head, gateway);
                 }
                 Head::Switch
             }
             // Nobody has asked the pod for 100; HTTP/1.0 knows none of them (RFC 9110, section 15.2).
             100..200 => {
-                if head.status != 100 && self.audience.http11 {
-                    write::interim(&head, to);
+                if head.status != 100 && self.audience.version != HttpVersion::Http10 {
+                    client.inform(&head, gateway);
                 }
                 Head::Interim
             }
             _ => {
                 self.download.closes |= dismissed || !self.upload.ends_soon();
                 self.download.begin(&head, &self.audience);
-                let persistence = self.audience.persistence(!self.download.closes);
-                gateway.date(|date| write::response(&head, persistence, self.download.writer, date, to));
+                let (keep, body) = (!self.download.closes, self.download.writer);
+                client.respond(&head, &self.audience, keep, body, gateway);
                 if let Some(record) = &self.record {
                     record.answered_by_pod();
                     record.answered(head.status);
@@ -236,11 +239,12 @@ impl Exchange {
         link.inbox.consume(length);
         self.download.parsed = PartialHead::default();
         self.download.spoke = true;
+        self.end_if_done(client, turn);
         Ok(came)
     }
 
     /// The connection becomes something else, if the client has asked for it.
-    fn switch(&mut self, client: &Client, turn: &Turn<'_, '_>) -> Ended {
+    fn switch(&mut self, turn: &Turn<'_, '_>) -> Ended {
         if !self.download.upgrade {
             self.count_bad(turn);
             let reason = "the service changed the protocol unasked";
@@ -252,7 +256,6 @@ impl Exchange {
             record.answered_by_pod();
             record.answered(StatusCode::SWITCHING_PROTOCOLS.as_u16());
         }
-        debug_assert!(!client.outbox.is_empty(), "the head is there");
         match self.switched() {
             Ok(tunnel) => Ended::Switched(Box::new(tunnel)),
             Err(()) => Ended::ClientGone,

@@ -307,7 +307,7 @@ impl Exchange {
             record.broke_off();
         }
         self.pod.reset();
-        if self.download.shows_its_end() {
+        if self.download.shows_its_end(&self.audience) {
             Ended::Broken
         } else {
             Ended::Reset

@@ -51,10 +51,10 @@ impl Upload {
         audience: &Audience,
         now: Nanos,
     ) -> Self {
-        let writer = if head.framing == Framing::Chunked {
-            BodyWriter::Chunked
-        } else {
-            BodyWriter::Raw
+        // What ends with its stream has no length either.
+        let writer = match head.framing {
+            Framing::Chunked | Framing::UntilClose => BodyWriter::Chunked,
+            Framing::Empty | Framing::Length(_) => BodyWriter::Raw,
         };
         let gained = Gained {
             client,
@@ -210,8 +210,8 @@ impl Upload {
         }
         // Now that the pod takes the body; whether or not it comes already, as others do it.
         if std::mem::take(&mut self.expects) {
-            let told = client.outbox.fill(&mut spare);
-            told.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            drop(spare);
+            client.invite(turn.gateway);
         }
     }
 
@@ -259,6 +259,12 @@ impl Upload {
             Poll::Ready(Ok(1..)) => Ok(true),
             Poll::Ready(Ok(0)) => {
                 client.ended = true;
+                if self.body.close()
+                    && let Some(end) = client.wire.part()
+                {
+                    self.trailers = end.take_trailers();
+                    return Ok(true);
+                }
                 Err(Some(RefusedRequest::bad("the request ended before its body did")))
             }
             Poll::Ready(Err(_)) => Err(None),

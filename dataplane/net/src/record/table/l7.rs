@@ -71,6 +71,12 @@ pub enum HttpCount {
     /// Clients that spoke HTTP where TLS was due
     #[strum(props(metric = "tls_plain_clients"))]
     PlainOnTls,
+    /// Client connections that speak HTTP/2
+    #[strum(props(metric = "http2_connections"))]
+    Http2,
+    /// HTTP/2 connections that ended because of what the client did
+    #[strum(props(metric = "http2_connections_failed"))]
+    Http2Failed,
     /// Requests refused for their form, with 400, 405, 408, 414, 417, 431 or 501, without a look at the routes
     #[strum(props(metric = "http_requests_refused"))]
     Refused,

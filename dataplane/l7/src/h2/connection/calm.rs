@@ -1,0 +1,62 @@
+//! Frames that cost us something and bring nobody anything: so many, and no more.
+//!
+//! Each takes from a stock that grows with time and with what is done for the client. So a client that resets what it has asked
+//! for (CVE-2023-44487), or has us reset it (CVE-2025-8671), or sends pings, settings, priorities, updates of windows or empty frames
+//! without end (CVE-2019-9511 to 9518) ends its connection, and one that works with it never comes near.
+
+use headgate_net::clock::Nanos;
+
+/// The stock of a new connection, and what it grows to at most.
+const MOST: u32 = 2_000;
+/// What it gains a second.
+const A_SECOND: u64 = 50;
+/// What a reset costs, and what a whole answer brings.
+pub(super) const RESET: u32 = 10;
+pub(super) const ANSWER: u32 = 10;
+/// One for each so many bytes of bodies that go or come.
+const BYTES: u64 = 1_024;
+
+/// A connection's stock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Calm {
+    left: u32,
+    since: Nanos,
+    /// Bytes of bodies that brought nothing yet.
+    bytes: u64,
+}
+
+impl Calm {
+    pub(super) fn new(now: Nanos) -> Self {
+        Self {
+            left: MOST,
+            since: now,
+            bytes: 0,
+        }
+    }
+
+    /// Takes something. `false` where that was too much.
+    #[must_use]
+    pub(super) fn takes(&mut self, cost: u32, now: Nanos) -> bool {
+        let gained = now.0.saturating_sub(self.since.0).saturating_mul(A_SECOND) / 1_000_000_000;
+        if gained > 0 {
+            self.gains(u32::try_from(gained).unwrap_or(MOST));
+            self.since = now;
+        }
+        let left = self.left.checked_sub(cost);
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    pub(super) fn gains(&mut self, gain: u32) {
+        self.left = self.left.saturating_add(gain).min(MOST);
+    }
+
+    /// Bytes of a body have come or gone.
+    pub(super) fn moves(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        if self.bytes >= BYTES {
+            self.gains(u32::try_from(self.bytes / BYTES).unwrap_or(MOST));
+            self.bytes %= BYTES;
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Frames that come and say something of the connection or of a stream.
+
+use super::incoming::Lost;
+use super::streams::ResetBy;
+use super::{H2Connection, PARTING_PING, Parting, calm};
+use crate::h2::frame::{self, ErrorCode, FrameHead, FrameKind, settings};
+
+impl H2Connection {
+    pub(super) fn reset_by_client(&mut self, id: u32) -> Result<(), Lost> {
+        if id > self.last {
+            return Err(Lost(
+                ErrorCode::PROTOCOL_ERROR,
+                "a stream is reset that never began",
+            ));
+        }
+        self.costs(calm::RESET)?;
+        if let Some(place) = self.streams.find(id) {
+            let stream = &mut self.streams.known[place];
+            let unread = std::mem::take(&mut stream.inbox).len();
+            stream.reset.get_or_insert(ResetBy::Client);
+            stream.wake();
+            self.discard(unread);
+        }
+        Ok(())
+    }
+
+    pub(super) fn settings(&mut self, head: FrameHead, payload: &[u8]) -> Result<(), Lost> {
+        self.incoming.settled = true;
+        if head.has(frame::ACK) {
+            return Ok(());
+        }
+        self.costs(1)?;
+        for (name, value) in frame::pairs(payload) {
+            match name {
+                settings::ENABLE_PUSH if value > 1 => {
+                    return Err(Lost(ErrorCode::PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1"));
+                }
+                settings::INITIAL_WINDOW_SIZE => self.resize_windows(value)?,
+                settings::MAX_FRAME_SIZE => {
+                    let value = usize::try_from(value).unwrap_or(usize::MAX);
+                    if !(frame::MAX_PAYLOAD..1 << 24).contains(&value) {
+                        return Err(Lost(ErrorCode::PROTOCOL_ERROR, "MAX_FRAME_SIZE is out of bounds"));
+                    }
+                    // Larger ones would only keep other streams waiting.
+                    self.peer.max_payload = value.min(frame::MAX_PAYLOAD);
+                }
+                // What we write refers to no table of the client's, and we push nothing.
+                _ => {}
+            }
+        }
+        frame::write(FrameKind::Settings, frame::ACK, 0, &[], self.out.own());
+        Ok(())
+    }
+
+    /// The windows of streams change with what they began with (RFC 9113, section 6.9.2).
+    fn resize_windows(&mut self, size: u32) -> Result<(), Lost> {
+        const LARGE: Lost = Lost(
+            ErrorCode::FLOW_CONTROL_ERROR,
+            "a window is larger than there may be",
+        );
+        if size > frame::MAX_WINDOW {
+            return Err(LARGE);
+        }
+        let more = i64::from(size) - i64::from(self.peer.window);
+        self.peer.window = size;
+        for stream in self.streams.iter_mut() {
+            stream.send_window += more;
+            if stream.send_window > frame::MAX_WINDOW.into() {
+                return Err(LARGE);
+            }
+            stream.wake();
+        }
+        Ok(())
+    }
+
+    pub(super) fn ping(&mut self, head: FrameHead, payload: &[u8]) -> Result<(), Lost> {
+        if !head.has(frame::ACK) {
+            self.costs(1)?;
+            frame::write(FrameKind::Ping, frame::ACK, 0, payload, self.out.own());
+        } else if self.parting == Parting::Announced && payload == PARTING_PING {
+            // It knows: what it asks for now it has not read.
+            self.part(ErrorCode::NO_ERROR);
+        }
+        Ok(())
+    }
+
+    pub(super) fn window_update(&mut self, id: u32, more: u32) -> Result<(), Lost> {
+        self.costs(1)?;
+        if id == 0 {
+            self.send_window += i64::from(more);
+            return match more {
+                0 => Err(Lost(ErrorCode::PROTOCOL_ERROR, "a window grows by nothing")),
+                _ if self.send_window > frame::MAX_WINDOW.into() => Err(Lost(
+                    ErrorCode::FLOW_CONTROL_ERROR,
+                    "the window is larger than there may be",
+                )),
+                _ => Ok(()),
+            };
+        }
+        let Some(place) = self.streams.find(id) else {
+            let idle = id > self.last || id.is_multiple_of(2);
+            let lost = Lost(
+                ErrorCode::PROTOCOL_ERROR,
+                "a stream that never began has a window",
+            );
+            return if idle { Err(lost) } else { Ok(()) };
+        };
+        let stream = &mut self.streams.known[place];
+        stream.send_window += i64::from(more);
+        if more == 0 {
+            return self.stream_error(id, ErrorCode::PROTOCOL_ERROR);
+        }
+        if stream.send_window > frame::MAX_WINDOW.into() {
+            return self.stream_error(id, ErrorCode::FLOW_CONTROL_ERROR);
+        }
+        stream.wake();
+        Ok(())
+    }
+}

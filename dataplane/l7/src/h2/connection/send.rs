@@ -1,0 +1,57 @@
+//! Frames of streams that go.
+
+use super::{H2Connection, calm};
+use crate::buffer::Buffer;
+use crate::h2::frame::{self, END_STREAM, FrameHead, FrameKind};
+
+impl H2Connection {
+    /// Our side of a stream has said everything.
+    pub(super) fn has_ended(&mut self, place: usize) {
+        self.streams.known[place].local_ended = true;
+        self.calm.gains(calm::ANSWER);
+    }
+
+    /// Ends a stream by trailers, by their block, or by an empty frame where there are none.
+    pub(super) fn write_end(&mut self, place: usize, trailers: &[u8]) {
+        let id = self.streams.known[place].id;
+        let out = self.out.own();
+        if trailers.is_empty() {
+            frame::write(FrameKind::Data, END_STREAM, id, &[], out);
+        } else {
+            frame::write_block(id, trailers, true, self.peer.max_payload, out);
+        }
+        self.has_ended(place);
+    }
+
+    /// Writes a DATA frame with what lies in `outbox`; with `last` nothing follows that. `false` where no window is open.
+    pub(super) fn write_data(&mut self, place: usize, outbox: &mut Buffer, last: bool) -> bool {
+        let stream = &mut self.streams.known[place];
+        let window = stream.send_window.min(self.send_window);
+        let length = usize::try_from(window).unwrap_or(0);
+        let length = length.min(outbox.len()).min(self.peer.max_payload);
+        if length == 0 {
+            if self.send_window <= 0 {
+                self.stand_in_line(place);
+            }
+            return false;
+        }
+        let last = last && length == outbox.len();
+        let head = FrameHead {
+            length,
+            kind: FrameKind::Data,
+            flags: if last { END_STREAM } else { 0 },
+            stream: stream.id,
+        };
+        let out = self.out.own();
+        head.write(out);
+        out.extend_from_slice(&outbox.bytes()[..length]);
+        outbox.consume(length);
+        stream.send_window -= length as i64;
+        self.send_window -= length as i64;
+        self.calm.moves(length);
+        if last {
+            self.has_ended(place);
+        }
+        true
+    }
+}

@@ -1,0 +1,296 @@
+//! HTTP/2 by its frames: what the sections of RFC 9113 ask for, row by row, and what is done about those who abuse it.
+
+mod rows;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::world::{World, mirror, upstream};
+use crate::Limits;
+use headgate_net::record::HttpCount;
+use headgate_tcp::TcpStream;
+use headgate_tcp::network::run;
+use rows::{Row, rows};
+
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const PRIORITY: u8 = 2;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
+pub(super) const PUSH_PROMISE: u8 = 5;
+pub(super) const PING: u8 = 6;
+pub(super) const GOAWAY: u8 = 7;
+pub(super) const WINDOW_UPDATE: u8 = 8;
+pub(super) const CONTINUATION: u8 = 9;
+
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const ACK: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
+pub(super) const PADDED: u8 = 8;
+/// The flag of HEADERS.
+pub(super) const PRIORITIZED: u8 = 0x20;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a row comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The connection ends for this reason.
+    Lost(u32),
+    /// A stream does.
+    Reset(u32, u32),
+    /// A stream is answered.
+    Answer(u32, u16),
+    /// Nothing but the answer to a ping that is sent at the end.
+    Alive,
+}
+
+/// A frame.
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    let payload = payload.as_ref();
+    let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// The block of a GET of `/`.
+pub(super) fn get() -> Vec<u8> {
+    let mut block = vec![0x82, 0x86, 0x84];
+    block.extend(literal(":authority", "web.example"));
+    block
+}
+
+/// The same with POST.
+pub(super) fn post() -> Vec<u8> {
+    let mut block = get();
+    block[0] = 0x83;
+    block
+}
+
+/// A field that no table knows.
+pub(super) fn literal(name: &str, value: &str) -> Vec<u8> {
+    let mut field = vec![0, name.len() as u8];
+    field.extend(name.as_bytes());
+    field.push(value.len() as u8);
+    field.extend(value.as_bytes());
+    field
+}
+
+/// A connection that has said what one begins with.
+async fn open(world: &World) -> TcpStream {
+    let mut stream = world.connect(80).await;
+    stream.write_all(PREFACE).await.unwrap();
+    stream.write_all(&frame(SETTINGS, 0, 0, [])).await.unwrap();
+    stream
+}
+
+/// The next frame: kind, flags, stream and payload.
+async fn next(stream: &mut TcpStream) -> Option<(u8, u8, u32, Vec<u8>)> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.ok()?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    let mut payload = vec![0; length as usize];
+    stream.read_exact(&mut payload).await.ok()?;
+    let id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+    Some((head[3], head[4], id, payload))
+}
+
+fn number(payload: &[u8]) -> u32 {
+    u32::from_be_bytes(payload.first_chunk().copied().unwrap())
+}
+
+/// The status that stands first in a block.
+fn status(block: &[u8]) -> u16 {
+    match block {
+        [index @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(index - 0x88)],
+        [_, 3, digits @ ..] => std::str::from_utf8(&digits[..3]).unwrap().parse().unwrap(),
+        _ => panic!("no status stands first in {block:?}"),
+    }
+}
+
+/// What becomes of a connection by the next frame that says so.
+async fn outcome(stream: &mut TcpStream) -> Option<Outcome> {
+    loop {
+        let (kind, flags, id, payload) = next(stream).await?;
+        return Some(match kind {
+            HEADERS => Outcome::Answer(id, status(&payload)),
+            RST_STREAM => Outcome::Reset(id, number(&payload)),
+            GOAWAY => Outcome::Lost(number(&payload[4..])),
+            PING if flags == ACK && payload == b"the last" => Outcome::Alive,
+            _ => continue,
+        });
+    }
+}
+
+#[test]
+fn what_frames_come_to() {
+    run(async {
+        let world = World::new(Limits::default());
+        world.serve(mirror);
+        let mut wrong = Vec::new();
+        for Row {
+            section,
+            what,
+            frames,
+            comes_to,
+        } in rows()
+        {
+            let mut stream = open(&world).await;
+            stream.write_all(&frames.concat()).await.unwrap();
+            stream.write_all(&frame(PING, 0, 0, b"the last")).await.unwrap();
+            let mut seen = Vec::new();
+            while let Some(outcome) = outcome(&mut stream).await {
+                seen.push(outcome);
+                if matches!(outcome, Outcome::Lost(_)) || outcome == comes_to {
+                    break;
+                }
+                if seen.len() > 4 {
+                    break;
+                }
+            }
+            if seen.last() != Some(&comes_to) || comes_to == Outcome::Alive && seen.len() > 1 {
+                wrong.push(format!("{section} {what}: {seen:?} in place of {comes_to:?}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        world.quiet().await;
+    });
+}
+
+#[test]
+fn what_is_no_preface_ends_the_connection() {
+    run(async {
+        let world = World::new(Limits::default());
+        world.serve(mirror);
+        // What begins as one does and is none; something else than SETTINGS behind it.
+        for bytes in [
+            b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n".to_vec(),
+            [PREFACE, &frame(PING, 0, 0, [0; 8])].concat(),
+            [PREFACE, &frame(SETTINGS, ACK, 0, [])].concat(),
+            [PREFACE, &frame(HEADERS, END_HEADERS | END_STREAM, 1, get())].concat(),
+        ] {
+            let mut stream = world.connect(80).await;
+            stream.write_all(&bytes).await.unwrap();
+            assert_eq!(outcome(&mut stream).await, Some(Outcome::Lost(1)));
+            assert_eq!(next(&mut stream).await, None);
+        }
+        world.quiet().await;
+    });
+}
+
+#[test]
+fn more_than_the_windows_allow_ends_the_stream_or_the_connection() {
+    run(async {
+        let mut world = World::new(Limits::default());
+        // A pod that answers nothing: nothing is taken from a client before there is a connection.
+        world.objects.upstreams = vec![upstream("web", &[30])];
+        world.configure(&world.objects);
+        let body = |stream, pieces| frame(DATA, 0, stream, vec![b'x'; 16_384]).repeat(pieces);
+        let begin = |stream| frame(HEADERS, END_HEADERS, stream, post());
+        let mut stream = open(&world).await;
+        stream.write_all(&[begin(1), body(1, 9)].concat()).await.unwrap();
+        assert_eq!(outcome(&mut stream).await, Some(Outcome::Reset(1, 3)));
+        // What lay there for it is nobody's any more: others have the room.
+        let within = [
+            begin(3),
+            body(3, 8),
+            begin(5),
+            body(5, 7),
+            frame(PING, 0, 0, b"the last"),
+        ];
+        stream.write_all(&within.concat()).await.unwrap();
+        assert_eq!(outcome(&mut stream).await, Some(Outcome::Alive));
+        stream.write_all(&[begin(7), body(7, 1)].concat()).await.unwrap();
+        assert_eq!(outcome(&mut stream).await, Some(Outcome::Lost(3)));
+    });
+}
+
+/// Sends the same without end, until the connection does; how often that was.
+async fn flood(
+    world: &World,
+    before: &[u8],
+    bytes: impl Fn(u32) -> Vec<u8> + 'static,
+    rounds: u32,
+) -> Option<Outcome> {
+    let mut stream = open(world).await;
+    stream.write_all(before).await.unwrap();
+    let (mut reads, mut writes) = tokio::io::split(stream);
+    let writer = tokio::task::spawn_local(async move {
+        for round in 0..rounds {
+            if writes.write_all(&bytes(round)).await.is_err() {
+                return;
+            }
+        }
+        // Held until the other half has seen the end.
+        drop(writes.flush().await);
+        std::future::pending::<()>().await;
+    });
+    let mut lost = None;
+    loop {
+        let mut head = [0; 9];
+        if reads.read_exact(&mut head).await.is_err() {
+            break;
+        }
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let mut payload = vec![0; length];
+        if reads.read_exact(&mut payload).await.is_err() {
+            break;
+        }
+        if head[3] == GOAWAY {
+            lost = Some(Outcome::Lost(number(&payload[4..])));
+            break;
+        }
+    }
+    writer.abort();
+    lost
+}
+
+#[test]
+fn who_sends_without_end_what_brings_nobody_anything_is_told_to_calm_down() {
+    const CALM: Option<Outcome> = Some(Outcome::Lost(0xb));
+    run(async {
+        let world = World::new(Limits::default());
+        world.serve(|_, _| Box::pin(std::future::pending()));
+        let request = |round: u32| frame(HEADERS, END_HEADERS | END_STREAM, 2 * round + 1, get());
+        // CVE-2023-44487: asked for and reset at once.
+        let reset = move |round: u32| {
+            let cancel = frame(RST_STREAM, 0, 2 * round + 1, 8_u32.to_be_bytes());
+            [request(round), cancel].concat()
+        };
+        assert_eq!(flood(&world, &[], reset, 1_000).await, CALM);
+        // CVE-2025-8671: asked for, and then we are made to reset it.
+        let made = move |round: u32| {
+            let wrong = frame(WINDOW_UPDATE, 0, 2 * round + 1, [0; 4]);
+            [request(round), wrong].concat()
+        };
+        assert_eq!(flood(&world, &[], made, 1_000).await, CALM);
+        assert_eq!(
+            flood(&world, &[], |_| frame(PING, 0, 0, [0; 8]), 10_000).await,
+            CALM
+        );
+        assert_eq!(
+            flood(&world, &[], |_| frame(SETTINGS, 0, 0, []), 10_000).await,
+            CALM
+        );
+        let priority = |round: u32| frame(PRIORITY, 0, 2 * round + 1, [0, 0, 0, 0, 1]);
+        assert_eq!(flood(&world, &[], priority, 10_000).await, CALM);
+        let update = |_| frame(WINDOW_UPDATE, 0, 0, 1_u32.to_be_bytes());
+        assert_eq!(flood(&world, &[], update, 10_000).await, CALM);
+        assert_eq!(flood(&world, &[], |_| frame(0xbe, 0, 0, []), 10_000).await, CALM);
+        let open = frame(HEADERS, END_HEADERS, 1, post());
+        assert_eq!(
+            flood(&world, &open, |_| frame(DATA, 0, 1, []), 10_000).await,
+            CALM
+        );
+        // CVE-2024-27316.
+        let begun = frame(HEADERS, 0, 1, get());
+        assert_eq!(
+            flood(&world, &begun, |_| frame(CONTINUATION, 0, 1, []), 10_000).await,
+            CALM
+        );
+        let more = |_| frame(CONTINUATION, 0, 1, literal("x", "y").repeat(1_000));
+        assert_eq!(flood(&world, &begun, more, 100).await, CALM);
+        assert_eq!(world.status().counters.events[HttpCount::Http2Failed], 10);
+    });
+}
