@@ -19,6 +19,7 @@ mod framing;
 mod framing_table;
 mod host;
 mod http;
+mod http2;
 mod l7_cores;
 mod load;
 mod lossy;
