@@ -201,13 +201,14 @@ impl Dialogue {
         if self.parsed.is_new() {
             self.pass_over_empty_lines();
         }
-        if self.speaks_http2() {
+        let beginning = self.begins_http2();
+        if beginning == Some(true) {
             return self.multiplex(turn);
         }
         if self.blank >= MAX_HEAD {
             return self.refuse(too_large(b""), turn);
         }
-        if self.parsed.is_worth_parsing(self.client.inbox.bytes()) {
+        if beginning.is_none() && self.parsed.is_worth_parsing(self.client.inbox.bytes()) {
             match self.begin(turn) {
                 Some(step) => return step,
                 None => self.parsed.has_not_ended(self.client.inbox.len()),

@@ -189,6 +189,27 @@ fn a_connection_without_streams_closes_after_a_while_and_one_with_streams_does_n
 }
 
 #[test]
+fn a_preface_may_come_byte_by_byte() {
+    run(async {
+        let world = World::new(Limits::default());
+        world.serve(mirror);
+        let mut stream = world.connect(80).await;
+        for byte in b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" {
+            stream.write_all(&[*byte]).await.unwrap();
+            stream.flush().await.unwrap();
+            sleep(Duration::from_millis(1)).await;
+        }
+        // SETTINGS is what we begin with.
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(
+            (head[3], world.status().counters.events[HttpCount::Http2]),
+            (4, 1)
+        );
+    });
+}
+
+#[test]
 fn who_does_not_go_on_is_given_up() {
     run(async {
         let world = World::new(Limits::default());

@@ -46,11 +46,15 @@ impl Dialogue {
         self.client.wire.is_part()
     }
 
-    /// Whether the client begins as one does that knows that HTTP/2 is spoken here (RFC 9113, section 3.3).
-    pub(super) fn speaks_http2(&self) -> bool {
-        // No request of HTTP/1 begins so.
+    /// Whether the client begins as one does that knows that HTTP/2 is spoken here (RFC 9113, section 3.3): `Some(false)` where it
+    /// may, by what has come so far.
+    pub(super) fn begins_http2(&self) -> Option<bool> {
+        // No request of HTTP/1 has such a line.
+        let line = &PREFACE[..PREFACE.len() - 8];
         let bytes = self.client.inbox.bytes();
-        self.blank == 0 && bytes.starts_with(&PREFACE[..PREFACE.len() - 8])
+        let length = bytes.len().min(line.len());
+        let begins = self.blank == 0 && length > 0 && bytes[..length] == line[..length];
+        begins.then_some(length == line.len())
     }
 
     /// Goes on in HTTP/2.

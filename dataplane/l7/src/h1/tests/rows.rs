@@ -75,7 +75,8 @@ fn what_is_whole_for_a_pod_is_whole_here_and_what_is_refused_here_is_answered_so
                     wrong.push(format!("{page}: {}: {got:?} of {whole:.300?}", row.name));
                 }
             }
-            if let Some(status) = refused {
+            // The preface of HTTP/2 is answered in HTTP/2.
+            if let Some(status) = refused.filter(|_| row.ours.answers != ["headless"]) {
                 let answered = row.ours.answers.last().map(String::as_str);
                 // Where an answer before it closes the connection nobody looks at what is refused.
                 let closed = row.ours.answers.len() <= whole.len();
