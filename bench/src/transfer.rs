@@ -1,9 +1,11 @@
 //! A large file over TLS, down and up, through Headgate and through nginx and haproxy, with no delay.
+//!
+//! Headgate twice: on packets, and on the kernel's sockets, where only TLS and HTTP differ from the others'.
 
 use std::{
     fs,
     io::{self, BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{IpAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -13,14 +15,16 @@ use anyhow::{Context, Result, ensure};
 use headgate_lab::{Process, address, tls::Authority};
 
 use crate::{
-    bed::{Bed, CLIENT_CORE, GATEWAY_CORE, busy},
+    bed::{Bed, CLIENT_CORE, GATEWAY_CORE, Gateway, busy},
     http::{PEER_PORT, manifests, pinned, start, start_nginx},
     report::{Row, table},
 };
 
 const HOST: &str = "files.example.com";
-/// Where haproxy listens, beside nginx.
-const SECOND_PEER: u16 = 8081;
+/// Where haproxy listens, beside nginx, and Headgate on the kernel's sockets; plain HTTP is ten further up.
+const SECOND_PEER: u16 = PEER_PORT + 1;
+const THIRD_PEER: u16 = PEER_PORT + 2;
+const PLAIN: u16 = 10;
 /// How long one transfer may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -36,6 +40,53 @@ pub(crate) struct TransferOptions {
     /// Bytes of each transfer
     #[arg(long, default_value_t = 1_000_000_000)]
     bytes: u64,
+    /// Without TLS
+    #[arg(long)]
+    plain: bool,
+}
+
+/// Who is measured.
+#[derive(Clone, Copy)]
+enum Contender {
+    Packets,
+    Sockets,
+    Peer(u16),
+}
+
+impl Contender {
+    /// Where it listens.
+    fn address(self, plain: bool) -> (IpAddr, u16) {
+        let beside = if plain { PLAIN } else { 0 };
+        match self {
+            Self::Packets => (address::vip(0).0, if plain { 80 } else { 443 }),
+            Self::Sockets => (address::GATEWAY_V4.into(), THIRD_PEER + beside),
+            Self::Peer(port) => (address::GATEWAY_V4.into(), port + beside),
+        }
+    }
+
+    /// Starts it, if it does not run all the time.
+    fn start<'b>(self, bed: &'b Bed, manifests: &str) -> Result<Option<Gateway<'b>>> {
+        let listen = self.address(false).0;
+        let mut arguments = vec![
+            format!("--ingress-address={listen}"),
+            "--workers=1".to_owned(),
+            format!("--cores={GATEWAY_CORE}"),
+        ];
+        match self {
+            Self::Peer(_) => return Ok(None),
+            Self::Packets => {}
+            Self::Sockets => arguments.extend([
+                format!("--https-port={THIRD_PEER}"),
+                format!("--http-port={}", THIRD_PEER + PLAIN),
+            ]),
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        match self {
+            Self::Sockets => bed.start_headgate_on(&["kernel"], manifests, &arguments),
+            _ => bed.start_headgate(manifests, &arguments),
+        }
+        .map(Some)
+    }
 }
 
 /// Measures, and prints tables.
@@ -55,57 +106,58 @@ pub(crate) fn run(options: &TransferOptions) -> Result<()> {
     let _pods = pods(&bed, &file)?;
     serve_uploads(&bed)?;
     let (nginx, haproxy) = (nginx(&bed, &pem)?, haproxy(&bed, &pem)?);
-    let vip = address::vip(0).0;
-    let arguments = [
-        format!("--ingress-address={vip}"),
-        "--workers=1".to_owned(),
-        format!("--cores={GATEWAY_CORE}"),
-    ];
-    let arguments = arguments.each_ref().map(String::as_str);
-    let gateway = bed.start_headgate(&with_tls(&issued.secret("bench", "tls")), &arguments)?;
-    let listen = address::GATEWAY_V4.into();
+    let manifests = with_tls(&issued.secret("bench", "tls"));
     let contenders = [
-        ("headgate", (vip, 443)),
-        ("nginx", (listen, PEER_PORT)),
-        ("haproxy", (listen, SECOND_PEER)),
+        ("headgate", Contender::Packets),
+        ("headgate --port kernel", Contender::Sockets),
+        ("nginx", Contender::Peer(PEER_PORT)),
+        ("haproxy", Contender::Peer(SECOND_PEER)),
     ];
     for upload in [None, Some(file.as_path())] {
         let mut rows = contenders.map(|(name, _)| (Row::new(name), Row::new(name)));
         for _ in 0..options.rounds {
-            for ((name, to), (speeds, costs)) in contenders.iter().zip(&mut rows) {
+            for ((name, contender), (speeds, costs)) in contenders.iter().zip(&mut rows) {
+                let gateway = contender.start(&bed, &manifests)?;
+                let to = contender.address(options.plain);
                 let before = busy(GATEWAY_CORE)?;
-                let speed = transfer(&bed, *to, upload, options.bytes).context(*name)?;
-                speeds.push(speed);
+                speeds.push(transfer(&bed, to, upload, options).context(*name)?);
                 costs.push((busy(GATEWAY_CORE)? - before).as_secs_f64() * 1e3);
+                gateway.map_or(Ok(()), Gateway::stop)?;
             }
         }
-        let way = if upload.is_some() { "uploads" } else { "downloads" };
-        let [speeds, costs] = unzip(rows);
-        let title = format!(
-            "Mbit/s of {way} of {} bytes by curl over TLS; gateway on core {GATEWAY_CORE}, curl and the pod's nginx on core \
-             {CLIENT_CORE}; {} interleaved rounds",
-            options.bytes, options.rounds
-        );
-        table(&title, &speeds);
-        table("Milliseconds that the gateway's core was busy meanwhile", &costs);
+        show(options, upload.is_some(), rows);
     }
     let _ = (nginx, haproxy);
-    gateway.stop()
+    Ok(())
 }
 
-fn unzip(rows: [(Row, Row); 3]) -> [[Row; 3]; 2] {
-    let [(a, x), (b, y), (c, z)] = rows;
-    [[a, b, c], [x, y, z]]
+fn show(options: &TransferOptions, upload: bool, rows: [(Row, Row); 4]) {
+    let way = if upload { "uploads" } else { "downloads" };
+    let over = if options.plain { "plain HTTP" } else { "TLS" };
+    let [speeds, costs] = unzip(rows);
+    let title = format!(
+        "Mbit/s of {way} of {} bytes by curl over {over}; gateway on core {GATEWAY_CORE}, curl and the pod's nginx on core \
+         {CLIENT_CORE}; {} interleaved rounds",
+        options.bytes, options.rounds
+    );
+    table(&title, &speeds);
+    table("Milliseconds that the gateway's core was busy meanwhile", &costs);
+}
+
+fn unzip(rows: [(Row, Row); 4]) -> [[Row; 4]; 2] {
+    let [(a, w), (b, x), (c, y), (d, z)] = rows;
+    [[a, b, c, d], [w, x, y, z]]
 }
 
 /// Megabits a second of one transfer.
 #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 fn transfer(
     bed: &Bed,
-    (address, port): (std::net::IpAddr, u16),
+    (address, port): (IpAddr, u16),
     upload: Option<&Path>,
-    bytes: u64,
+    options: &TransferOptions,
 ) -> Result<f64> {
+    let bytes = options.bytes;
     let mut command = pinned(&bed.lab.clients, CLIENT_CORE, "curl");
     command.args(["-sSk", "--http1.1", "-o", "/dev/null", "-H", "Expect:"]);
     command.args(["-w", "%{http_code} %{size_upload} %{size_download} %{time_total}"]);
@@ -114,7 +166,8 @@ fn transfer(
         command.arg("-T").arg(file);
     }
     let path = if upload.is_some() { "up" } else { "file" };
-    command.arg(format!("https://{HOST}/{path}"));
+    let scheme = if options.plain { "http" } else { "https" };
+    command.arg(format!("{scheme}://{HOST}/{path}"));
     let finished = Process::spawn("curl", command)?.finish(PATIENCE)?;
     ensure!(finished.success(), "curl: {}", finished.stderr);
     let mut words = finished.stdout.split_ascii_whitespace();
@@ -189,9 +242,10 @@ fn pods(bed: &Bed, file: &Path) -> Result<Process> {
 
 fn nginx(bed: &Bed, pem: &Path) -> Result<Process> {
     let (listen, pod, pem) = (address::GATEWAY_V4, address::pod(1).0, pem.display());
+    let plain = PEER_PORT + PLAIN;
     let server = format!(
         "upstream pods {{ server {pod}:8080; keepalive 16; }}\n\
-         server {{ listen {listen}:{PEER_PORT} ssl; ssl_certificate {pem}; ssl_certificate_key {pem};\n\
+         server {{ listen {listen}:{PEER_PORT} ssl; listen {listen}:{plain}; ssl_certificate {pem}; ssl_certificate_key {pem};\n\
          client_max_body_size 0; proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_request_buffering off;\n\
          proxy_max_temp_file_size 0; location / {{ proxy_pass http://pods; }}\n\
          location /up {{ proxy_pass http://{pod}:{SINK}; }} }}"
@@ -207,10 +261,11 @@ fn haproxy(bed: &Bed, pem: &Path) -> Result<Process> {
     let config = format!(
         "global\n  nbthread 1\n\
          defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
-         frontend web\n  bind {listen}:{SECOND_PEER} ssl crt {}\n  use_backend up if {{ path /up }}\n  \
+         frontend web\n  bind {listen}:{SECOND_PEER} ssl crt {}\n  bind {listen}:{}\n  use_backend up if {{ path /up }}\n  \
          default_backend pods\n\
          backend up\n  server up {pod}:{SINK}\nbackend pods\n  server web {pod}:8080\n",
-        pem.display()
+        pem.display(),
+        SECOND_PEER + PLAIN
     );
     let file = directory.join("haproxy.cfg");
     fs::write(&file, config)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use headgate_ring::message::{Certificate, PrivateKey};
 use headgate_tcp::TcpStream;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, version};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, version};
 
 use crate::gateway::{Around, Gateway, MAX_TURNS, receive, send, uncounted, whole};
 use crate::objects::{endpoints, listener, tables};
@@ -17,7 +17,7 @@ use headgate_net::record::TcpGauge;
 const SMALL: usize = 100;
 /// Bytes of a large one.
 const LARGE: usize = 64 << 10;
-/// Bytes of a request's body.
+/// Bytes of a request's small body.
 const BODY: usize = 4 << 10;
 /// Requests before those that are counted: after them there is a connection to each pod.
 const WARM_UP: usize = 16;
@@ -34,15 +34,18 @@ pub(crate) fn scenarios() -> impl Iterator<Item = Scenario> {
         of("request-post-4k", 64, kept),
         of("request-get-64k", 16, kept),
         of("request-get-tls", 64, kept),
+        of("request-get-64k-tls", 16, kept),
+        of("request-post-64k-tls", 16, kept),
         of("connection-get", 32, opened),
         of("connection-get-tls", 16, opened),
+        of("connection-get-resumed-tls", 16, opened),
     ]
     .into_iter()
 }
 
 /// Requests over one connection that is kept, as those to pods are.
 fn kept(name: &str, repetitions: usize) {
-    let body = if name.ends_with("64k") { LARGE } else { SMALL };
+    let body = if name.contains("get-64k") { LARGE } else { SMALL };
     let mut bed = Bed::new(name, body);
     let mut client = bed.connect(uncounted);
     for _ in 0..WARM_UP {
@@ -60,6 +63,7 @@ fn opened(name: &str, repetitions: usize) {
         let around: Around = if round < WARM_UP { uncounted } else { counted };
         let mut client = bed.connect(around);
         bed.exchange(&mut client, around);
+        assert!(round == 0 || client.resumed() == name.contains("resumed"));
         drop(client);
         bed.until_closed(around);
     }
@@ -82,19 +86,22 @@ struct Client {
 impl Bed {
     fn new(name: &str, body: usize) -> Self {
         let certificate = name.ends_with("tls").then(certificate);
-        let trust = certificate.as_ref().map(trust);
+        let trust = certificate
+            .as_ref()
+            .map(|certificate| trust(certificate, name.contains("resumed")));
+        let length = if name.contains("post-64k") { LARGE } else { BODY };
         let headers = "host: web.example\r\n\
              user-agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
              accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
              accept-language: en-GB,en;q=0.5\r\naccept-encoding: gzip, deflate, br\r\n\
              cookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\n";
         let mut request = if name.contains("post") {
-            format!("POST /shop/07/basket HTTP/1.1\r\n{headers}content-length: {BODY}\r\n\r\n").into_bytes()
+            format!("POST /shop/07/basket HTTP/1.1\r\n{headers}content-length: {length}\r\n\r\n").into_bytes()
         } else {
             format!("GET /shop/07/item?colour=blue HTTP/1.1\r\n{headers}\r\n").into_bytes()
         };
         if name.contains("post") {
-            request.resize(request.len() + BODY, b'y');
+            request.resize(request.len() + length, b'y');
         }
         Self {
             gateway: Gateway::new(&tables(certificate), endpoints(), body),
@@ -107,7 +114,9 @@ impl Bed {
         let stream = self.gateway.connect(listener(self.trust.is_some()), around);
         let tls = self.trust.as_ref().map(|config| {
             let name = ServerName::try_from("web.example").expect("a name");
-            ClientConnection::new(Arc::clone(config), name).expect("a configuration")
+            let mut tls = ClientConnection::new(Arc::clone(config), name).expect("a configuration");
+            tls.set_buffer_limit(None);
+            tls
         });
         Client {
             stream,
@@ -161,6 +170,12 @@ impl Client {
         send(&mut self.stream, &mut self.out);
     }
 
+    /// Whether its handshake was one of a session that is resumed.
+    fn resumed(&self) -> bool {
+        let kind = self.tls.as_ref().and_then(|tls| tls.handshake_kind());
+        kind == Some(HandshakeKind::Resumed)
+    }
+
     /// Whether the answer has come as a whole.
     fn answered(&mut self) -> bool {
         if let Some(tls) = &mut self.tls {
@@ -192,8 +207,8 @@ fn certificate() -> Certificate {
     }
 }
 
-/// A client that trusts the certificate. It resumes no session: every handshake is whole.
-fn trust(certificate: &Certificate) -> Arc<ClientConfig> {
+/// A client that trusts the certificate. Where it resumes no session, every handshake is whole.
+fn trust(certificate: &Certificate, resumes: bool) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from(certificate.chain[0].clone()))
@@ -204,6 +219,8 @@ fn trust(certificate: &Certificate) -> Arc<ClientConfig> {
         .expect("TLS 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.resumption = rustls::client::Resumption::disabled();
+    if !resumes {
+        config.resumption = rustls::client::Resumption::disabled();
+    }
     Arc::new(config)
 }

@@ -50,7 +50,7 @@ impl Buffer {
     /// Where more is added, at the end. `spare` gives the memory, where there is none yet.
     pub(crate) fn fill(&mut self, spare: &mut Spare) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
-            self.bytes = spare.0.pop().unwrap_or_else(|| Vec::with_capacity(ROOM));
+            self.bytes = spare.buffers.pop().unwrap_or_else(|| Vec::with_capacity(ROOM));
         } else if self.used > 0 && self.bytes.len() + ROOM > self.bytes.capacity() {
             self.bytes.drain(..self.used);
             self.used = 0;
@@ -86,18 +86,46 @@ impl Buffer {
         written.map(|_| ())
     }
 
+    /// What is there, for who decrypts it where it lies.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.used..]
+    }
+
+    /// Takes what lies in `other` and gives it its memory, instead of a copy. Nothing must lie here.
+    pub(crate) fn trade(&mut self, other: &mut Self) {
+        debug_assert!(self.is_empty(), "what lies here would be lost to the other");
+        std::mem::swap(self, other);
+        other.clear();
+    }
+
     /// Gives the memory back, if nothing lies in it.
     pub(crate) fn settle(&mut self, spare: &mut Spare) {
         if self.is_empty() && self.bytes.capacity() > 0 {
             let mut bytes = std::mem::take(&mut self.bytes);
-            if spare.0.len() < SPARE && bytes.capacity() <= KEPT {
+            if spare.buffers.len() < SPARE && bytes.capacity() <= KEPT {
                 bytes.clear();
-                spare.0.push(bytes);
+                spare.buffers.push(bytes);
             }
         }
     }
 }
 
-/// Memory for the next buffers.
+/// Memory for the next buffers, and where records are made.
 #[derive(Debug, Default)]
-pub(crate) struct Spare(Vec<Vec<u8>>);
+pub(crate) struct Spare {
+    buffers: Vec<Vec<u8>>,
+    record: Vec<u8>,
+}
+
+impl Spare {
+    /// Room of `length` bytes in which anything may lie, until the next who asks.
+    pub(crate) fn scratch(&mut self, length: usize) -> &mut [u8] {
+        if self.record.len() < length {
+            self.record.resize(length, 0);
+        }
+        &mut self.record[..length]
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ mod http2_frames;
 mod http2_life;
 mod log;
 mod parts;
+mod records;
 mod redirects;
 mod shortage;
 mod slow;

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use headgate_net::fault::Fault;
 use headgate_net::routes::Parts;
 use headgate_ring::message::Certificate;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ResolvesServerCertUsingSni;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CertificateError, InconsistentKeys, ServerConfig, version};
+use rustls::{CertificateError, CipherSuite, InconsistentKeys, ServerConfig, version};
 
 /// Certificates by the hosts that they serve. A clone shares all but the parts in which one of the two changes.
 #[derive(Clone, Debug)]
@@ -31,13 +31,65 @@ pub(super) struct Tls {
 #[derive(Debug)]
 struct Loaded {
     source: Arc<Certificate>,
+    /// For clients that take the cipher suite that we like best.
     config: Arc<ServerConfig>,
+    /// For those that get the one that they like best.
+    theirs: Arc<ServerConfig>,
+}
+
+/// Whose order of cipher suites counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Preference {
+    /// AES-128 with SHA-256 before AES-256 with SHA-384, as Mozilla's recommendations, ingress-nginx and most browsers have it. No
+    /// attack on either is known, and the key schedule of a handshake is some two hundred blocks of the hash.
+    Ours,
+    /// Of a client that likes ChaCha20 best: it has no instructions for AES.
+    Theirs,
+}
+
+impl Preference {
+    /// By what a client offers, in its order.
+    pub(super) fn of(offered: &[CipherSuite]) -> Self {
+        let first = offered.iter().find_map(|suite| rank(*suite));
+        if first == Some(CHACHA20) {
+            Self::Theirs
+        } else {
+            Self::Ours
+        }
+    }
+}
+
+const CHACHA20: u8 = 2;
+
+/// The place of a suite in our order; `None` of those that we do not speak, like the values that keep servers tolerant (RFC 8701).
+fn rank(suite: CipherSuite) -> Option<u8> {
+    use CipherSuite as Suite;
+    match suite {
+        Suite::TLS13_AES_128_GCM_SHA256
+        | Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+        | Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => Some(0),
+        Suite::TLS13_AES_256_GCM_SHA384
+        | Suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+        | Suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => Some(1),
+        Suite::TLS13_CHACHA20_POLY1305_SHA256
+        | Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+        | Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => Some(CHACHA20),
+        _ => None,
+    }
+}
+
+fn provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| rank(suite.suite()).unwrap_or(u8::MAX));
+    provider
 }
 
 impl Tls {
     /// TLS 1.2 and 1.3, ALPN `h2` before `http/1.1`; no certificate yet.
     pub(super) fn new() -> Result<Self, rustls::Error> {
-        let mut common = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        let mut common = ServerConfig::builder_with_provider(Arc::new(provider()))
             .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
@@ -104,7 +156,7 @@ impl Tls {
     /// What to speak to a client that asks for `name`: with the certificate of the name itself, of `*.` and the name
     /// without its first label, or the default one. `None` is answered with the alert `unrecognized_name` (RFC 6066
     /// section 3).
-    pub(super) fn find(&self, name: Option<&str>) -> Option<&Arc<ServerConfig>> {
+    pub(super) fn find(&self, name: Option<&str>, preference: Preference) -> Option<&Arc<ServerConfig>> {
         let named = name.and_then(|name| {
             let name = name.to_ascii_lowercase();
             let name = name.trim_end_matches('.');
@@ -112,7 +164,11 @@ impl Tls {
                 .get(name)
                 .or_else(|| self.wildcard.get(name.split_once('.')?.1))
         });
-        named.or(self.default.as_ref()).map(|loaded| &loaded.config)
+        let loaded = named.or(self.default.as_ref())?;
+        Some(match preference {
+            Preference::Ours => &loaded.config,
+            Preference::Theirs => &loaded.theirs,
+        })
     }
 
     /// Whether what was found is the certificate of this object.
@@ -146,9 +202,12 @@ impl Tls {
         }
         let mut config = self.common.clone();
         config.cert_resolver = Arc::new(SingleCertAndKey::from(key));
+        let theirs = config.clone();
+        config.ignore_client_order = true;
         Ok(Loaded {
             source: Arc::clone(source),
             config: Arc::new(config),
+            theirs: Arc::new(theirs),
         })
     }
 }

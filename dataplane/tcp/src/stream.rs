@@ -105,6 +105,15 @@ impl TcpStream {
         self.shared.inner.borrow().connections[self.id].tcb.left_to_send()
     }
 
+    /// Bytes of data in a full segment, and how many congestion control lets be under way: for who decides how much of what is
+    /// written is of use only as a whole.
+    #[must_use]
+    pub fn window(&self) -> (usize, usize) {
+        let inner = self.shared.inner.borrow();
+        let sender = &inner.connections[self.id].tcb.sender;
+        (sender.mss as usize, sender.window_now(inner.now) as usize)
+    }
+
     /// Resets the connection; the peer sees that what it got is not everything.
     pub fn abort(self) {
         self.reset().now();

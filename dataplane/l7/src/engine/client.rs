@@ -76,7 +76,8 @@ impl Client {
         turn: &mut Turn<'_, '_>,
     ) -> Poll<io::Result<()>> {
         let before = outbox.len();
-        let flushed = self.wire.flush(turn.cx, outbox);
+        let mut spare = turn.gateway.spare.borrow_mut();
+        let flushed = self.wire.flush(turn.cx, outbox, &mut spare);
         if outbox.len() < before {
             self.taken = turn.now;
             self.sent += (before - outbox.len()) as u64;

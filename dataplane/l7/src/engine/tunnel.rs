@@ -106,7 +106,8 @@ fn carry(
         if *way == Way::Ended || !turn.goes_on() {
             return Ok(());
         }
-        if to.flush(turn.cx, inbox)?.is_pending() {
+        let mut spare = turn.gateway.spare.borrow_mut();
+        if to.flush(turn.cx, inbox, &mut spare)?.is_pending() {
             return Ok(());
         }
         if *way == Way::Ending {
@@ -114,7 +115,6 @@ fn carry(
             *way = Way::Ended;
             return Ok(());
         }
-        let mut spare = turn.gateway.spare.borrow_mut();
         match from.read(turn.cx, inbox, ROOM, &mut spare) {
             Poll::Pending => return Ok(()),
             Poll::Ready(Ok(1..)) => {}

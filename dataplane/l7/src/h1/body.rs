@@ -8,6 +8,7 @@ pub(crate) use super::chunked::{BadFraming, MAX_TRAILERS};
 use super::chunked::{ChunkStep, ChunkedReader};
 use super::fields::is_no_trailer;
 use super::{Framing, MAX_HEADERS};
+use crate::buffer::{Buffer, Spare};
 
 /// Finds the bytes of a body among those that follow a head.
 #[derive(Debug)]
@@ -137,6 +138,16 @@ impl BodyWriter {
         } else {
             to.extend_from_slice(piece);
         }
+    }
+
+    /// Moves a piece, which is not empty, from the front of one buffer to the end of another; all that lies there goes as it is where
+    /// nothing stands before it.
+    pub(crate) fn carry(self, length: usize, from: &mut Buffer, to: &mut Buffer, spare: &mut Spare) {
+        if self == Self::Raw && length == from.len() && to.is_empty() {
+            return to.trade(from);
+        }
+        self.piece(&from.bytes()[..length], to.fill(spare));
+        from.consume(length);
     }
 
     /// Adds what ends the body, with trailers as lines.

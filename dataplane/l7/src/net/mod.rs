@@ -178,6 +178,14 @@ impl Stream {
         }
     }
 
+    /// Bytes of data in a full segment, and how many may be under way; the kernel's sockets are not asked.
+    pub(super) fn window(&self) -> Option<(usize, usize)> {
+        match self {
+            Self::User(stream) => Some(stream.window()),
+            Self::Kernel(_) => None,
+        }
+    }
+
     /// Whether it is known what the peer has acknowledged.
     pub(super) fn tells_what_is_acknowledged(&self) -> bool {
         matches!(self, Self::User(_))

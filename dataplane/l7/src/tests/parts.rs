@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::world::{Objects, endpoint, host, upstream};
 use crate::Config;
+use crate::tls::Preference;
 
 /// What is at each of a few keys.
 #[derive(Clone, Debug, Default)]
@@ -138,7 +139,8 @@ fn seen(config: &Config, objects: &Objects) -> Vec<String> {
             });
             seen.push(format!("{name}{path}: {found:?}"));
         }
-        let certificate = config.tls.find(Some(name).filter(|name| !name.is_empty()));
+        let asked = Some(name).filter(|name| !name.is_empty());
+        let certificate = config.tls.find(asked, Preference::Ours);
         let of =
             |object: &&Arc<Certificate>| certificate.is_some_and(|found| config.tls.is_of(found, object));
         let found = objects.certificates.iter().find(of).map(|object| &object.name);

@@ -4,9 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use headgate_ring::message::{Certificate, PrivateKey};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, SupportedProtocolVersion, version,
+    CipherSuite, ClientConfig, ClientConnection, HandshakeKind, RootCertStore, SupportedCipherSuite,
+    SupportedProtocolVersion, version,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
@@ -46,14 +48,21 @@ pub(super) fn client(
     trusted: &[&Arc<Certificate>],
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ClientConfig> {
+    client_with(rustls::crypto::aws_lc_rs::default_provider(), trusted, versions)
+}
+
+fn client_with(
+    provider: CryptoProvider,
+    trusted: &[&Arc<Certificate>],
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for certificate in trusted {
         roots
             .add(CertificateDer::from(certificate.chain[0].clone()))
             .unwrap();
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
@@ -173,6 +182,71 @@ fn a_default_certificate_serves_every_other_name() {
                 .await
                 .starts_with("HTTP/1.1 200 OK")
         );
+    });
+}
+
+#[test]
+fn a_client_gets_aes_128_unless_it_has_no_aes() {
+    use CipherSuite as Suite;
+    let chacha = |suite: &SupportedCipherSuite| format!("{suite:?}").contains("CHACHA");
+    let small = |suite: &SupportedCipherSuite| format!("{suite:?}").contains("AES_128");
+    // What the client's order is by, what of it is left out, and what it gets with either version.
+    type Case = (
+        fn(&SupportedCipherSuite) -> bool,
+        fn(&SupportedCipherSuite) -> bool,
+        [CipherSuite; 2],
+    );
+    let cases: [Case; 3] = [
+        // AES-256 first.
+        (
+            |_| false,
+            |_| false,
+            [
+                Suite::TLS13_AES_128_GCM_SHA256,
+                Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            ],
+        ),
+        (
+            chacha,
+            |_| false,
+            [
+                Suite::TLS13_CHACHA20_POLY1305_SHA256,
+                Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+            ],
+        ),
+        (
+            |_| false,
+            small,
+            [
+                Suite::TLS13_AES_256_GCM_SHA384,
+                Suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            ],
+        ),
+    ];
+    run(async {
+        let one = certificate("ns/one", &["one.example"], &["one.example"]);
+        let world = world(vec![one.clone()]);
+        for (first, without, gets) in cases {
+            for (versions, gets) in [&[&version::TLS13], &[&version::TLS12]].into_iter().zip(gets) {
+                let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+                provider.cipher_suites.retain(|suite| !without(suite));
+                provider.cipher_suites.sort_by_key(|suite| !first(suite));
+                let config = client_with(provider, &[&one], versions);
+                // The second time the session is resumed, by the same suite.
+                for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+                    let mut stream = connect(&world, &config, "one.example").await.unwrap();
+                    assert!(
+                        request(&mut stream, "one.example")
+                            .await
+                            .starts_with("HTTP/1.1 200 OK")
+                    );
+                    let tls = stream.get_ref().1;
+                    assert_eq!(tls.negotiated_cipher_suite().unwrap().suite(), gets);
+                    assert_eq!(tls.handshake_kind(), Some(kind), "{gets:?}");
+                }
+            }
+        }
+        world.quiet().await;
     });
 }
 

@@ -1,5 +1,7 @@
 //! A connection's bytes: as they are, through TLS, or as one stream of many.
 
+mod hello;
+mod records;
 mod session;
 
 use std::io;
@@ -71,18 +73,21 @@ impl Wire {
                 let room = most.saturating_sub(inbox.len());
                 stream.poll_receive(cx, room, |data| inbox.fill(spare).extend_from_slice(data))
             }
-            Self::Tls(stream, session) => session.read(cx, stream, |data| {
-                inbox.fill(spare).extend_from_slice(data);
-            }),
+            Self::Tls(stream, session) => session.read(cx, stream, inbox, spare),
             Self::Part(end) => end.read(cx, inbox, most, spare),
         }
     }
 
     /// Sends what lies in `outbox`. Ready once all of it is on its way.
-    pub(crate) fn flush(&mut self, cx: &mut Context<'_>, outbox: &mut Buffer) -> Poll<io::Result<()>> {
+    pub(crate) fn flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        outbox: &mut Buffer,
+        spare: &mut Spare,
+    ) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(stream) => send(cx, stream, outbox),
-            Self::Tls(stream, session) => session.flush(cx, stream, outbox),
+            Self::Tls(stream, session) => session.flush(cx, stream, outbox, spare),
             Self::Part(end) => end.flush(cx, outbox),
         }
     }

@@ -4,38 +4,24 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustls::server::ServerConnectionData;
 use rustls::server::{Acceptor, UnbufferedServerConnection};
-use rustls::unbuffered::{ConnectionState, EncodeError, InsufficientSizeError, UnbufferedStatus};
-use rustls::{Error, HandshakeKind};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, InsufficientSizeError, UnbufferedStatus, WriteTraffic,
+};
+use rustls::{Error, HandshakeKind, ProtocolVersion};
 use tokio::io::AsyncWrite;
 
-use crate::buffer::Buffer;
+use super::hello::{PLAIN_ON_TLS, UNRECOGNIZED_NAME, hello};
+use super::records::{self, AHEAD, OVERHEAD, RECORD, is_alert};
+use crate::buffer::{Buffer, Spare};
 use crate::current::Current;
 use crate::net::Stream;
 
-/// A fatal alert: unrecognized_name (RFC 6066, section 3).
-const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
-/// The plain text of a record at most (RFC 8446, section 5.1).
-const RECORD: usize = 1 << 14;
-/// What a record has besides: header, type, tag; an explicit nonce with TLS 1.2.
-const OVERHEAD: usize = 64;
-/// A record's type, version and length.
-const HEADER: usize = 5;
-/// Ciphertext that is read ahead: a whole record, as large as it may be (RFC 8446, section 5.2).
-const AHEAD: usize = HEADER + RECORD + 256;
 /// How often more is read for records that turn out to hold nothing, before others have their turn.
 const EMPTY_RECORDS: usize = 16;
 /// Messages of a handshake that has not ended, at most.
 const MOST: usize = 64 << 10;
-
-/// What a client reads that speaks HTTP to a TLS listener.
-const PLAIN_ON_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
-content-type: text/plain; charset=utf-8\r\n\
-content-length: 68\r\n\
-server: headgate\r\n\
-connection: close\r\n\
-\r\n\
-400 Bad Request: this port speaks HTTPS, and the request was HTTP.\n\n";
 
 /// The handshake is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,8 +45,8 @@ pub(crate) enum NotGreeted {
 #[derive(Default)]
 pub(crate) struct Session {
     state: TlsState,
-    /// Ciphertext that came and was not read yet.
-    incoming: Vec<u8>,
+    /// Ciphertext that came and was not read yet: once it was looked at, a part of a record.
+    incoming: Buffer,
     /// Ciphertext that waits for room.
     outgoing: Buffer,
     /// Plain text that was in the way when something had to be sent.
@@ -89,8 +75,12 @@ enum TlsProgress {
     Blocked,
     /// Nothing is here, and we may send.
     Writable,
+    /// Nothing comes, and nothing may be sent.
     Ended,
 }
+
+/// What is done once everything that is here was read and something may be sent.
+type AtWrite<'a> = &'a mut dyn FnMut(&mut WriteTraffic<'_, ServerConnectionData>);
 
 impl Session {
     pub(super) fn greet(
@@ -101,15 +91,16 @@ impl Session {
     ) -> Poll<Result<Greeted, NotGreeted>> {
         loop {
             if let TlsState::Hello(acceptor, seen) = &mut self.state {
-                if self.incoming.first().is_some_and(u8::is_ascii_alphabetic) {
+                if self.incoming.bytes().first().is_some_and(u8::is_ascii_alphabetic) {
                     // A method's first letter is no record's type (RFC 8446, section 5.1).
                     self.say(PLAIN_ON_TLS);
                     return Poll::Ready(Err(NotGreeted::Plain));
                 }
-                match hello(acceptor, &self.incoming, seen) {
+                match hello(acceptor, self.incoming.bytes(), seen) {
                     Ok(None) => {}
-                    Ok(Some(name)) => {
-                        let found = current.configured(|config| config.tls.find(name.as_deref()).cloned());
+                    Ok(Some((name, preference))) => {
+                        let found = current
+                            .configured(|config| config.tls.find(name.as_deref(), preference).cloned());
                         let Some(config) = found.flatten() else {
                             self.say(&UNRECOGNIZED_NAME);
                             return Poll::Ready(Err(NotGreeted::UnknownName));
@@ -126,7 +117,7 @@ impl Session {
                     }
                 }
             } else {
-                let looked = self.look();
+                let looked = self.look_and_keep(&mut |_| {});
                 // Our part of the handshake, or what is wrong with the client's.
                 let sent = self.send(cx, stream);
                 match looked {
@@ -143,13 +134,11 @@ impl Session {
                 let error = io::Error::new(io::ErrorKind::InvalidData, "the handshake is too long");
                 return Poll::Ready(Err(NotGreeted::Failed(error)));
             }
-            match ready!(self.receive(cx, stream, most)) {
-                Ok(1..) => {}
-                Ok(0) => {
-                    let error = io::ErrorKind::UnexpectedEof.into();
-                    return Poll::Ready(Err(NotGreeted::Failed(error)));
-                }
-                Err(error) => return Poll::Ready(Err(NotGreeted::Failed(error))),
+            let incoming = &mut self.incoming;
+            let came = ready!(stream.poll_receive(cx, AHEAD, |data| incoming.append(data)));
+            if came.map_err(NotGreeted::Failed)? == 0 {
+                let error = io::ErrorKind::UnexpectedEof.into();
+                return Poll::Ready(Err(NotGreeted::Failed(error)));
             }
         }
     }
@@ -164,40 +153,61 @@ impl Session {
         }
     }
 
-    /// Gives `take` what the records hold that have arrived.
+    /// Adds what the records hold that have arrived to `inbox`.
     pub(super) fn read(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut Stream,
-        mut take: impl FnMut(&[u8]),
+        inbox: &mut Buffer,
+        spare: &mut Spare,
     ) -> Poll<io::Result<usize>> {
+        let before = inbox.len();
         for _ in 0..EMPTY_RECORDS {
             if !self.stash.is_empty() {
-                let count = self.stash.len();
-                take(self.stash.bytes());
+                inbox.fill(spare).extend_from_slice(self.stash.bytes());
                 self.stash = Buffer::default();
-                return Poll::Ready(Ok(count));
+                return Poll::Ready(Ok(inbox.len() - before));
             }
             if self.ended {
                 return Poll::Ready(Ok(0));
             }
-            let look = self.look().map_err(broken);
+            let looked = self.look(
+                &mut |plain| inbox.fill(spare).extend_from_slice(plain),
+                &mut |_| {},
+            );
+            self.incoming.settle(spare);
             // Tickets, new keys, alerts.
             if !self.outgoing.is_empty() {
                 let _ = self.send(cx, stream)?;
             }
-            look?;
-            if !self.stash.is_empty() || self.ended {
-                continue;
+            looked.map_err(broken)?;
+            if inbox.len() > before {
+                return Poll::Ready(Ok(inbox.len() - before));
             }
-            match ready!(self.receive(cx, stream, AHEAD))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                _ => continue,
+            if !self.ended {
+                ready!(self.receive(cx, stream, spare))?;
             }
         }
         // There may be more, and others have their turn first.
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Takes what comes until a record is whole.
+    fn receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        spare: &mut Spare,
+    ) -> Poll<io::Result<()>> {
+        while let Some(most) = records::missing(self.incoming.bytes()) {
+            let to = &mut self.incoming;
+            let came = ready!(stream.poll_receive(cx, most, |data| to.fill(spare).extend_from_slice(data)))?;
+            if came == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Encrypts what lies in `outbox` and sends it, in records as large as they may be.
@@ -206,109 +216,133 @@ impl Session {
         cx: &mut Context<'_>,
         stream: &mut Stream,
         outbox: &mut Buffer,
+        spare: &mut Spare,
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.send(cx, stream))?;
             if outbox.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            let piece = &outbox.bytes()[..outbox.len().min(RECORD)];
+            let most = stream
+                .window()
+                .map_or(RECORD, |window| records::most(window, self.version()));
+            let piece = &outbox.bytes()[..outbox.len().min(most)];
             let taken = piece.len();
-            self.encrypt(piece)?;
+            let record = spare.scratch(RECORD + OVERHEAD);
+            let length = self.encrypt(piece, record)?;
             outbox.consume(taken);
+            // What was to be said first waits before it.
+            let sent = if self.outgoing.is_empty() {
+                write(cx, stream, &record[..length])?
+            } else {
+                0
+            };
+            self.outgoing.append(&record[sent..length]);
         }
     }
 
-    fn encrypt(&mut self, plain: &[u8]) -> io::Result<()> {
+    /// Makes a record of `plain` in `to`; how long it is.
+    fn encrypt(&mut self, plain: &[u8], to: &mut [u8]) -> io::Result<usize> {
+        let mut made = None;
         // What has come stands before what goes: the records of both are one sequence to the library.
-        if !matches!(
-            self.look().map_err(broken)?,
-            TlsProgress::Writable | TlsProgress::Ended
-        ) {
-            return Err(io::ErrorKind::NotConnected.into());
+        self.look_and_keep(&mut |traffic| made = Some(traffic.encrypt(plain, to)))
+            .map_err(broken)?;
+        match made {
+            Some(made) => made.map_err(io::Error::other),
+            None => Err(io::ErrorKind::NotConnected.into()),
         }
-        let TlsState::Open(connection) = &mut self.state else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        let UnbufferedStatus { discard, state, .. } = connection.process_tls_records(&mut self.incoming);
-        let written = match state.map_err(broken)? {
-            ConnectionState::WriteTraffic(mut traffic) => {
-                let room = plain.len() + OVERHEAD;
-                append(&mut self.outgoing, room, |to| traffic.encrypt(plain, to)).map_err(io::Error::other)
-            }
-            _ => Err(io::ErrorKind::BrokenPipe.into()),
-        };
-        self.incoming.drain(..discard);
-        written
     }
 
     /// Says that nothing follows, as far as there is room.
     pub(super) fn say_goodbye(&mut self, cx: &mut Context<'_>, stream: &mut Stream) {
-        let looked = self.look();
-        if let (Ok(TlsProgress::Writable | TlsProgress::Ended), TlsState::Open(connection)) =
-            (looked, &mut self.state)
-        {
-            let UnbufferedStatus { discard, state, .. } = connection.process_tls_records(&mut self.incoming);
-            if let Ok(ConnectionState::WriteTraffic(mut traffic)) = state {
-                // There is always memory for an alert.
-                let _ = append(&mut self.outgoing, OVERHEAD, |to| traffic.queue_close_notify(to));
-            }
-            self.incoming.drain(..discard);
-        }
+        let (mut alert, mut length) = ([0; OVERHEAD], 0);
+        // Where something is wrong with the client, it was told so.
+        let _ = self.look_and_keep(&mut |traffic| {
+            // There is room for an alert.
+            length = traffic.queue_close_notify(&mut alert).unwrap_or_default();
+        });
+        self.outgoing.append(&alert[..length]);
         let _ = self.send(cx, stream);
     }
 
-    /// Reads the records that are here: plain text goes to the stash, answers to what is sent.
-    fn look(&mut self) -> Result<TlsProgress, Error> {
+    /// Reads the records that are here while something is sent: plain text is kept for the next who reads.
+    fn look_and_keep(&mut self, at_write: AtWrite<'_>) -> Result<TlsProgress, Error> {
+        let mut stash = std::mem::take(&mut self.stash);
+        let looked = self.look(&mut |plain| stash.append(plain), at_write);
+        self.stash = stash;
+        if self.incoming.is_empty() {
+            self.incoming = Buffer::default();
+        }
+        looked
+    }
+
+    /// Reads the records that are here: `take` gets their plain text, and answers are put to what is sent.
+    fn look(&mut self, take: &mut dyn FnMut(&[u8]), at_write: AtWrite<'_>) -> Result<TlsProgress, Error> {
         if let Some(error) = &self.failure {
             return Err(error.clone());
         }
-        // What was read is taken out once: records may be of a byte each.
-        let mut read = 0;
         let looked = loop {
-            match self.look_once(&mut read) {
+            match self.look_once(take, at_write) {
                 Ok(None) => {}
                 Ok(Some(look)) => break Ok(look),
                 Err(error) => break Err(error),
             }
         };
-        self.incoming.drain(..read);
         if let Err(error) = &looked {
             self.failure = Some(error.clone());
             self.tell_what_is_wrong();
         }
-        if self.incoming.is_empty() {
-            self.incoming = Vec::new();
-        }
         looked
     }
 
-    /// Has the library do one thing with what is here from `read` on.
-    fn look_once(&mut self, read: &mut usize) -> Result<Option<TlsProgress>, Error> {
+    /// Has the library do one thing with what is here.
+    fn look_once(
+        &mut self,
+        take: &mut dyn FnMut(&[u8]),
+        at_write: AtWrite<'_>,
+    ) -> Result<Option<TlsProgress>, Error> {
         let TlsState::Open(connection) = &mut self.state else {
             return Ok(Some(TlsProgress::Blocked));
         };
         let UnbufferedStatus { discard, state, .. } =
-            connection.process_tls_records(&mut self.incoming[*read..]);
-        *read += discard;
-        match state? {
-            ConnectionState::ReadTraffic(mut traffic) => {
-                while let Some(record) = traffic.next_record() {
-                    let record = record?;
-                    *read += record.discard;
-                    self.stash.append(record.payload);
+            connection.process_tls_records(self.incoming.bytes_mut());
+        let mut read = discard;
+        let progress = match state {
+            Err(error) => Err(error),
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
+                match traffic.next_record() {
+                    None => break Ok(None),
+                    Some(Err(error)) => break Err(error),
+                    Some(Ok(record)) => {
+                        read += record.discard;
+                        take(record.payload);
+                    }
                 }
+            },
+            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                encode(&mut self.outgoing, |to| data.encode(to)).map(|()| None)
             }
-            ConnectionState::EncodeTlsData(mut data) => encode(&mut self.outgoing, |to| data.encode(to))?,
-            ConnectionState::TransmitTlsData(data) => data.done(),
-            ConnectionState::PeerClosed | ConnectionState::Closed => {
+            Ok(ConnectionState::TransmitTlsData(data)) => {
+                data.done();
+                Ok(None)
+            }
+            // Told once.
+            Ok(ConnectionState::PeerClosed) => {
                 self.ended = true;
-                return Ok(Some(TlsProgress::Ended));
+                Ok(None)
             }
-            ConnectionState::WriteTraffic(_) => return Ok(Some(TlsProgress::Writable)),
-            _ => return Ok(Some(TlsProgress::Blocked)),
-        }
-        Ok(None)
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                at_write(&mut traffic);
+                Ok(Some(TlsProgress::Writable))
+            }
+            Ok(ConnectionState::Closed) => {
+                self.ended = true;
+                Ok(Some(TlsProgress::Ended))
+            }
+            Ok(_) => Ok(Some(TlsProgress::Blocked)),
+        };
+        self.incoming.consume(read);
+        progress
     }
 
     /// The library has found an error and tells the client by an alert, which comes with the next looks. Another one would read the
@@ -318,7 +352,7 @@ impl Session {
             return;
         };
         loop {
-            match connection.process_tls_records(&mut self.incoming).state {
+            match connection.process_tls_records(self.incoming.bytes_mut()).state {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
                     let before = self.outgoing.len();
                     let encoded = encode(&mut self.outgoing, |to| data.encode(to));
@@ -330,25 +364,28 @@ impl Session {
                 _ => break,
             }
         }
-        self.incoming = Vec::new();
+        self.incoming = Buffer::default();
     }
 
-    fn receive(&mut self, cx: &mut Context<'_>, stream: &mut Stream, most: usize) -> Poll<io::Result<usize>> {
-        let incoming = &mut self.incoming;
-        let room = most.saturating_sub(incoming.len());
-        stream.poll_receive(cx, room, |data| incoming.extend_from_slice(data))
-    }
-
+    /// Sends what waits for room.
     fn send(&mut self, cx: &mut Context<'_>, stream: &mut Stream) -> Poll<io::Result<()>> {
-        while !self.outgoing.is_empty() {
-            let sent = ready!(Pin::new(&mut *stream).poll_write(cx, self.outgoing.bytes()))?;
-            if sent == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.outgoing.consume(sent);
+        if self.outgoing.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let sent = write(cx, stream, self.outgoing.bytes())?;
+        self.outgoing.consume(sent);
+        if !self.outgoing.is_empty() {
+            return Poll::Pending;
         }
         self.outgoing = Buffer::default();
         Poll::Ready(Ok(()))
+    }
+
+    fn version(&self) -> Option<ProtocolVersion> {
+        match &self.state {
+            TlsState::Open(connection) => connection.protocol_version(),
+            TlsState::Hello(..) => None,
+        }
     }
 
     fn say(&mut self, bytes: &[u8]) {
@@ -356,42 +393,17 @@ impl Session {
     }
 }
 
-/// The name that a client asks for, once its first message is whole: `None` within where it asks for none.
-fn hello(
-    acceptor: &mut Acceptor,
-    incoming: &[u8],
-    seen: &mut usize,
-) -> Result<Option<Option<String>>, (Error, Vec<u8>)> {
-    while *seen < incoming.len() {
-        let mut rest = &incoming[*seen..];
-        let read = acceptor.read_tls(&mut rest);
-        let read = read.map_err(|error| (Error::General(error.to_string()), Vec::new()))?;
-        *seen += read;
-        match acceptor.accept() {
-            Ok(None) if read > 0 => {}
-            Ok(None) => return Ok(None),
-            Ok(Some(accepted)) => {
-                return Ok(Some(accepted.client_hello().server_name().map(str::to_owned)));
-            }
-            Err((error, mut alert)) => {
-                let mut bytes = Vec::new();
-                // Into memory, which takes everything.
-                let _ = alert.write_all(&mut bytes);
-                return Err((error, bytes));
-            }
+/// Sends what there is room for; how much. Where that is less than all, the caller's waker is registered.
+fn write(cx: &mut Context<'_>, stream: &mut Stream, mut bytes: &[u8]) -> io::Result<usize> {
+    let length = bytes.len();
+    while !bytes.is_empty() {
+        match Pin::new(&mut *stream).poll_write(cx, bytes)? {
+            Poll::Pending => break,
+            Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(sent) => bytes = &bytes[sent..],
         }
     }
-    Ok(None)
-}
-
-/// Whether a record is an alert: by its type in clear and in TLS 1.2, by its length where only the keys tell the type (two bytes, the
-/// type and a tag: RFC 8446, section 5.2).
-fn is_alert(record: &[u8]) -> bool {
-    match record {
-        [21, ..] => true,
-        [23, ..] => record.len() == HEADER + 2 + 1 + 16,
-        _ => false,
-    }
+    Ok(length - bytes.len())
 }
 
 /// Adds up to `room` bytes that `write` makes.

@@ -40,7 +40,7 @@ pub(crate) struct Sender {
     /// Of the peer's window fields.
     pub(super) scale: u8,
     /// Data in a full segment, by the peer's word and the path's, without options.
-    pub(super) mss: u32,
+    pub(crate) mss: u32,
     most: u32,
     pub(super) board: Scoreboard,
     pub(super) cubic: Cubic,
@@ -141,6 +141,23 @@ impl Sender {
     /// Whether anything that was sent is not acknowledged.
     pub(super) fn outstanding(&self) -> bool {
         self.una != self.next
+    }
+
+    /// The congestion window, after a pause what is left of it.
+    pub(crate) fn window_now(&self, now: Nanos) -> u32 {
+        if self.outstanding() {
+            return self.cubic.window();
+        }
+        let mut cubic = self.cubic;
+        self.note_pause(&mut cubic, now);
+        cubic.window()
+    }
+
+    /// Nothing was under way until now.
+    fn note_pause(&self, cubic: &mut Cubic, now: Nanos) {
+        if self.last > Nanos(0) {
+            cubic.idle(now.since(self.last), self.rtt.timeout(0));
+        }
     }
 
     /// How much a writer may leave here: twice what may be under way.
@@ -331,9 +348,9 @@ impl Sender {
             None => {
                 if !self.outstanding() {
                     self.since = now;
-                    if self.last > Nanos(0) {
-                        self.cubic.idle(now.since(self.last), self.rtt.timeout(0));
-                    }
+                    let mut cubic = self.cubic;
+                    self.note_pause(&mut cubic, now);
+                    self.cubic = cubic;
                 }
                 self.board.sent(piece.start, piece.end, now);
                 self.next = piece.end;

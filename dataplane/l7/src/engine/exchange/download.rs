@@ -159,16 +159,14 @@ impl Exchange {
             return Err(self.break_off());
         };
         link.inbox.consume(piece.skip);
-        let mut spare = turn.gateway.spare.borrow_mut();
         if piece.length > 0 {
-            let to = client.outbox.fill(&mut spare);
-            download.writer.piece(&link.inbox.bytes()[..piece.length], to);
-            link.inbox.consume(piece.length);
+            let spare = &mut turn.gateway.spare.borrow_mut();
+            let (from, to) = (&mut link.inbox, &mut client.outbox);
+            download.writer.carry(piece.length, from, to, spare);
             if let Some(record) = record {
                 record.sends(piece.length);
             }
         }
-        drop(spare);
         self.end_if_done(client, turn);
         Ok(true)
     }

@@ -220,7 +220,9 @@ impl Upload {
         let before = link.outbox.len();
         if before > 0 && !self.refused {
             // That the pod takes no more may be the end, or its answer is on its way: whoever reads finds out.
-            self.refused = matches!(link.wire.flush(turn.cx, &mut link.outbox), Poll::Ready(Err(_)));
+            let mut spare = turn.gateway.spare.borrow_mut();
+            let flushed = link.wire.flush(turn.cx, &mut link.outbox, &mut spare);
+            self.refused = matches!(flushed, Poll::Ready(Err(_)));
         }
         if link.outbox.len() < before {
             self.moved = turn.now;
@@ -235,15 +237,15 @@ impl Upload {
         let piece = self.body.next(client.inbox.bytes(), &mut self.trailers);
         let piece = piece.map_err(|bad| Some(RefusedRequest::bad(bad.0)))?;
         client.inbox.consume(piece.skip);
-        let to = link.outbox.fill(&mut turn.gateway.spare.borrow_mut());
+        let spare = &mut turn.gateway.spare.borrow_mut();
         if piece.length > 0 {
-            self.writer.piece(&client.inbox.bytes()[..piece.length], to);
-            client.inbox.consume(piece.length);
+            let (from, to) = (&mut client.inbox, &mut link.outbox);
+            self.writer.carry(piece.length, from, to, spare);
             self.read += piece.length as u64;
             self.moved = turn.now;
         }
         if self.is_read() {
-            self.writer.end(&self.trailers, to);
+            self.writer.end(&self.trailers, link.outbox.fill(spare));
             self.ended = true;
         }
         Ok(piece.length)

@@ -44,6 +44,26 @@ fn single_bytes_that_nobody_acknowledges_wait_for_company() {
     assert!(sender.unsent() > 0);
 }
 
+/// Who asks how much may be under way after a pause gets what the next segment will find, and changes nothing by asking.
+#[test]
+fn the_window_of_now_is_what_a_pause_leaves_of_it() {
+    let (mut sender, mut pool) = sender();
+    sender.write(&mut pool, &[b'x'; 1_460]);
+    let piece = sender.piece(1_460).expect("data");
+    sender.sent(&piece, NOW);
+    sender.cubic.set_window(400_000);
+    let later = NOW.after(std::time::Duration::from_secs(60));
+    assert_eq!(sender.window_now(later), 400_000, "something is under way");
+    sender.forget(&mut pool, piece.end);
+    assert_eq!(sender.window_now(NOW), 400_000);
+    assert_eq!(sender.window_now(later), 14_600);
+    assert_eq!(sender.cubic.window(), 400_000);
+    sender.write(&mut pool, &[b'x'; 1_460]);
+    let piece = sender.piece(1_460).expect("data");
+    sender.sent(&piece, later);
+    assert_eq!(sender.cubic.window(), 14_600);
+}
+
 /// What one acknowledgement costs behind a hole, with as many segments under way as there may be.
 #[test]
 fn behind_a_hole_an_acknowledgement_looks_at_the_hole_alone() {
