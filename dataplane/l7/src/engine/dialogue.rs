@@ -282,7 +282,7 @@ impl Dialogue {
     fn go_on_with(&mut self, begun: Begun, turn: &mut Turn<'_, '_>) -> Move {
         match begun {
             Ok(exchange) => {
-                self.state = DialogueState::Exchange(turn.places.put(exchange));
+                self.state = DialogueState::Exchange(exchange);
                 Move::Again
             }
             Err(refusal) => {

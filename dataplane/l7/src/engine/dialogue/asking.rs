@@ -10,14 +10,15 @@ use crate::headers::RequestId;
 use crate::request::{Answer, Audience, HttpVersion, RequestRecord};
 
 /// What a request comes to: an exchange, or an answer with what is left of the body, if it is worth reading.
-pub(super) type Begun = Result<Exchange, Box<(Answer, Audience, RequestRecord, Option<BodyReader>)>>;
+pub(super) type Begun =
+    Result<Box<Option<Exchange>>, Box<(Answer, Audience, RequestRecord, Option<BodyReader>)>>;
 
 /// Looks where a request goes.
 pub(super) fn ask(
     client: &Client,
     head: &RequestHead<'_, '_>,
     version: HttpVersion,
-    turn: &Turn<'_, '_>,
+    turn: &mut Turn<'_, '_>,
 ) -> Begun {
     let gateway = turn.gateway;
     let record = RequestRecord::begin(gateway);
@@ -33,13 +34,18 @@ pub(super) fn ask(
     };
     let who = &client.peer.client;
     tracing::trace!(client = %who.address, method = head.method, id = ?audience.id);
-    Exchange::begin(gateway, who, head, audience, record, turn.now).map_err(|refusal| {
-        let (answer, audience, record) = *refusal;
-        // A client that waits for 100 may or may not send its body now.
-        let rest = Some(BodyReader::new(head.framing)).filter(BodyReader::is_short);
-        let body = rest.filter(|body| head.expects != Expectation::Continue || body.is_done());
-        Box::new((answer, audience, record, body))
-    })
+    let mut place = turn.places.take();
+    match Exchange::begin(&mut place, gateway, who, head, audience, record, turn.now) {
+        Ok(()) => Ok(place),
+        Err(refusal) => {
+            turn.places.give_back(place);
+            let (answer, audience, record) = *refusal;
+            // A client that waits for 100 may or may not send its body now.
+            let rest = Some(BodyReader::new(head.framing)).filter(BodyReader::is_short);
+            let body = rest.filter(|body| head.expects != Expectation::Continue || body.is_done());
+            Err(Box::new((answer, audience, record, body)))
+        }
+    }
 }
 
 /// Which part of a head is too large.

@@ -67,10 +67,9 @@ impl ExchangePlaces {
     /// Empty ones that are kept.
     const SPARE: usize = 256;
 
-    pub(super) fn put(&mut self, exchange: Exchange) -> Box<Option<Exchange>> {
-        let mut place = self.0.pop().unwrap_or_default();
-        *place = Some(exchange);
-        place
+    /// One where nothing is.
+    pub(super) fn take(&mut self) -> Box<Option<Exchange>> {
+        self.0.pop().unwrap_or_default()
     }
 
     /// Ends what is there.
@@ -103,15 +102,16 @@ pub(super) enum Ended {
 }
 
 impl Exchange {
-    /// Finds out where a request goes, and prepares its head for the pod.
+    /// Finds out where a request goes, and prepares its head for the pod. The exchange begins in its place: it is not small.
     pub(super) fn begin(
+        place: &mut Option<Self>,
         gateway: &Rc<Gateway>,
         client: &headers::Client,
         head: &RequestHead<'_, '_>,
         audience: Audience,
         record: RequestRecord,
         now: Nanos,
-    ) -> Result<Self, Box<(Answer, Audience, RequestRecord)>> {
+    ) -> Result<(), Box<(Answer, Audience, RequestRecord)>> {
         let begun = admit(gateway, client, head, &record).and_then(|admitted| {
             let candidates = Candidates::of(gateway, admitted.route, &record)?;
             let upload = Upload::new(gateway, client, head, &admitted.host, &audience, now);
@@ -119,18 +119,21 @@ impl Exchange {
         });
         match begun {
             Err(answer) => Err(Box::new((answer, audience, record))),
-            Ok((candidates, upload)) => Ok(Self {
-                download: Download::new(head, now),
-                audience,
-                candidates,
-                tried: Vec::new(),
-                short: None,
-                failure: None,
-                pod: Pod::None,
-                upload,
-                record: Some(record),
-                cut: false,
-            }),
+            Ok((candidates, upload)) => {
+                *place = Some(Self {
+                    download: Download::new(head, now),
+                    audience,
+                    candidates,
+                    tried: Vec::new(),
+                    short: None,
+                    failure: None,
+                    pod: Pod::None,
+                    upload,
+                    record: Some(record),
+                    cut: false,
+                });
+                Ok(())
+            }
         }
     }
 
