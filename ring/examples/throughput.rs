@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use headgate_ring::message::{Object, ToControl, ToData, Upstream};
+use headgate_ring::message::{Object, ToControl, ToData, Upstream, UpstreamProtocol};
 use headgate_ring::{ControlSession, DataSession, Operation, SessionError, Transaction, pair};
 
 const TIMEOUT: Option<Duration> = Some(Duration::from_secs(10));
@@ -44,6 +44,7 @@ fn transaction(generation: u64, operations: usize) -> Transaction {
         let endpoints = (1..=5).map(|n| ([10, 244, i as u8, n], 8080).into()).collect();
         Operation::Put(Object::Upstream(Upstream {
             name: format!("default/web-{i}:http"),
+            protocol: UpstreamProtocol::default(),
             endpoints,
         }))
     });

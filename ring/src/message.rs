@@ -26,7 +26,7 @@ pub use route::{
 };
 
 /// Version of the messages and of the layout of the ring; peers with different versions part at the handshake.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
 
 /// Counts the states that a control plane has published; 0 is the empty state before the first.
 pub type Generation = u64;
@@ -225,8 +225,20 @@ impl ListenerProtocol {
 pub struct Upstream {
     /// `namespace/service:port`.
     pub name: String,
+    /// What the endpoints speak.
+    pub protocol: UpstreamProtocol,
     /// Ready endpoints, sorted, without duplicates; empty when none is ready, which answers 503.
     pub endpoints: Vec<SocketAddr>,
+}
+
+/// What is spoken to endpoints: `appProtocol` of a Service's port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1 in plain text.
+    #[default]
+    Http1,
+    /// HTTP/2 in plain text, by prior knowledge (RFC 9113, section 3.3).
+    Http2,
 }
 
 /// A certificate chain, its key, and the hosts that it serves.

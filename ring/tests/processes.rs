@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use headgate_ring::message::{Generation, Key, Object, ToControl, Upstream};
+use headgate_ring::message::{Generation, Key, Object, ToControl, Upstream, UpstreamProtocol};
 use headgate_ring::{
     ControlSession, DataSession, HandshakeError, Operation, SessionError, SessionListener, Sizes,
     Transaction, connect,
@@ -69,6 +69,7 @@ fn transaction(generation: Generation) -> Transaction {
         0 => Operation::Delete(Key::Upstream(name(i))),
         _ => Operation::Put(Object::Upstream(Upstream {
             name: name(i),
+            protocol: UpstreamProtocol::default(),
             endpoints: endpoints(i),
         })),
     });

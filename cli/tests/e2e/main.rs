@@ -17,6 +17,7 @@ mod framing;
 #[allow(dead_code, reason = "some of it is for parsers alone")]
 #[path = "../framing/table.rs"]
 mod framing_table;
+mod grpc;
 mod host;
 mod http;
 mod http2;

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use headgate_ring::limits::SERVICE_BACKENDS;
-use headgate_ring::message::Key;
+use headgate_ring::message::{Key, Object, Service as Balanced, Upstream, UpstreamProtocol};
 
 use super::endpoints::{Endpoints, endpoints};
 use super::world::World;
 use crate::few::FewSet;
-use crate::model::service::{Service, TargetPort};
+use crate::model::service::{Application, Service, ServicePort, TargetPort};
 use crate::model::{Id, Kind, ObjectName};
 use crate::problem::Problem;
 
@@ -24,8 +24,8 @@ pub(super) struct Fed {
 /// With what a Service feeds others.
 #[derive(Debug, Default)]
 pub(super) struct Filling {
-    /// Of each object that is fed.
-    pub(super) backends: Vec<(Key, Vec<SocketAddr>)>,
+    /// Those that are fed.
+    pub(super) objects: Vec<Object>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -60,10 +60,47 @@ pub(super) fn fill(world: &World<'_>, name: &ObjectName, service: &Service, fed:
                 _ => one_family(service, &found),
             };
             let backends = at_most(backends, name, port.place, &mut filling.problems);
-            filling.backends.push((key.clone(), backends));
+            let object = object(key.clone(), name, service, port, backends);
+            filling.objects.push(object);
+        }
+        let proxied = fed
+            .iter()
+            .any(|f| f.port == index && matches!(f.key, Key::Upstream(_)));
+        if proxied && port.application == Application::Tls {
+            let text = format!(
+                "spec.ports[{}].appProtocol: TLS is not spoken to pods: Ingresses reach them in plain text",
+                port.place
+            );
+            filling.problems.push(Problem::warning(id(name), text));
         }
     }
     filling
+}
+
+fn object(
+    key: Key,
+    name: &ObjectName,
+    service: &Service,
+    port: &ServicePort,
+    backends: Vec<SocketAddr>,
+) -> Object {
+    match key {
+        Key::Service(frontend) => Object::Service(Balanced {
+            frontend,
+            name: name.to_string(),
+            backends,
+            affinity_seconds: service.affinity_seconds,
+        }),
+        Key::Upstream(name) => Object::Upstream(Upstream {
+            name,
+            protocol: match port.application {
+                Application::Any | Application::Tls => UpstreamProtocol::Http1,
+                Application::Http2 => UpstreamProtocol::Http2,
+            },
+            endpoints: backends,
+        }),
+        _ => unreachable!("only frontends and upstreams are fed"),
+    }
 }
 
 fn id(name: &ObjectName) -> Id {

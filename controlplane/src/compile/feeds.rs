@@ -1,15 +1,14 @@
 //! Frontends and upstreams, filled with the endpoints of the Services that stand behind them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
-use headgate_ring::message::{Key, Object, Service as Balanced, Upstream};
+use headgate_ring::message::Key;
 
 use super::backends::{Fed, Filling, fill};
 use super::ledger::Ledger;
 use super::world::World;
 use crate::few::FewSet;
-use crate::model::{ObjectName, Service};
+use crate::model::ObjectName;
 use crate::pack::pack;
 use crate::problem::Problem;
 
@@ -60,10 +59,10 @@ impl Feeds {
                 self.problems.remove(&name);
                 continue;
             };
-            let Filling { backends, problems } = fill(world, &name, service, fed);
-            put += backends.len();
-            for (key, backends) in backends {
-                ledger.put(object(key, &name, service, backends));
+            let Filling { objects, problems } = fill(world, &name, service, fed);
+            put += objects.len();
+            for object in objects {
+                ledger.put(object);
             }
             if problems.is_empty() {
                 self.problems.remove(&name);
@@ -81,22 +80,6 @@ impl Feeds {
 
     pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
         self.problems.values().flatten()
-    }
-}
-
-fn object(key: Key, name: &ObjectName, service: &Service, backends: Vec<SocketAddr>) -> Object {
-    match key {
-        Key::Service(frontend) => Object::Service(Balanced {
-            frontend,
-            name: name.to_string(),
-            backends,
-            affinity_seconds: service.affinity_seconds,
-        }),
-        Key::Upstream(name) => Object::Upstream(Upstream {
-            name,
-            endpoints: backends,
-        }),
-        _ => unreachable!("only frontends and upstreams are fed"),
     }
 }
 

@@ -81,6 +81,30 @@ pub struct ServicePort {
     pub port: u16,
     /// Where pods listen.
     pub target: TargetPort,
+    /// What they speak, where it is HTTP.
+    pub application: Application,
+}
+
+/// `appProtocol`, as far as it makes a difference to who speaks HTTP to pods (KEP 3726, and names that users know).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Application {
+    /// Nothing else is said than that it may be HTTP/1.1, or what is said means nothing here.
+    #[default]
+    Any,
+    /// HTTP/2 in plain text.
+    Http2,
+    /// Something over TLS.
+    Tls,
+}
+
+impl Application {
+    fn of(name: Option<&str>) -> Self {
+        match name {
+            Some("kubernetes.io/h2c" | "h2c" | "grpc") => Self::Http2,
+            Some("https" | "kubernetes.io/wss" | "wss" | "grpcs") => Self::Tls,
+            _ => Self::Any,
+        }
+    }
 }
 
 /// `targetPort`; where it is missing, `port`.
@@ -168,6 +192,7 @@ fn service_port(p: &k8s::ServicePort, place: usize) -> Result<ServicePort, Inval
         protocol: protocol("protocol", p.protocol.as_deref())?,
         port: number,
         target,
+        application: Application::of(p.app_protocol.as_deref()),
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use headgate_ring::message::{
     Action, Direction, GroupId, Key, Listener, Object, Policy, PolicyRule, PortRange, Protocol, Tier,
-    ToControl, Upstream,
+    ToControl, Upstream, UpstreamProtocol,
 };
 use headgate_ring::{DataSession, Operation, OperationRef, PackedObject, Transaction};
 use proptest::prelude::*;
@@ -23,6 +23,7 @@ fn upstream(name: u8, port: u16) -> Object {
     let endpoints = vec![std::net::SocketAddr::from(([10, 0, 0, name], port))];
     Object::Upstream(Upstream {
         name: name.to_string(),
+        protocol: UpstreamProtocol::default(),
         endpoints,
     })
 }

@@ -26,7 +26,7 @@ use arc_swap::ArcSwap;
 use headgate_dataplane::config::{State, Tables};
 use headgate_ring::message::{
     Listener, ListenerProtocol, Object, PathMatch, Route, RouteKind, RouteMatch, RouteOrigin, Upstream,
-    VirtualHost, WeightedBackend,
+    UpstreamProtocol, VirtualHost, WeightedBackend,
 };
 use headgate_ring::{Operation, Transaction};
 
@@ -172,6 +172,7 @@ fn virtual_host(host: usize) -> Object {
 fn upstream(host: usize, endpoints: usize) -> Object {
     Object::Upstream(Upstream {
         name: format!("team/{host}:80"),
+        protocol: UpstreamProtocol::default(),
         endpoints: (0..endpoints).map(|i| endpoint(host, i)).collect(),
     })
 }

@@ -9,7 +9,7 @@ use headgate_net::ids::PortId;
 use headgate_ring::message::{
     Action, Certificate, Direction, Endpoint, Frontend, Group, GroupId, Listener, ListenerProtocol, Object,
     PathMatch, Peer, Policy, PolicyRule, PortRange, Protocol, Route as HttpRoute, RouteKind as MadeOf,
-    RouteMatch, RouteOrigin, Service, Tier, Upstream, VirtualHost, WeightedBackend,
+    RouteMatch, RouteOrigin, Service, Tier, Upstream, UpstreamProtocol, VirtualHost, WeightedBackend,
 };
 use headgate_ring::{Operation, Transaction};
 
@@ -158,6 +158,7 @@ fn policies() -> Vec<Object> {
 fn http() -> Vec<Object> {
     let upstream = Object::Upstream(Upstream {
         name: "default/web:80".to_owned(),
+        protocol: UpstreamProtocol::default(),
         endpoints: endpoints().collect(),
     });
     let route = |i: usize| HttpRoute {

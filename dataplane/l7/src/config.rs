@@ -98,7 +98,7 @@ impl Config {
         for (name, upstream) in &changes.upstreams {
             let number = next.routes.upstream(name);
             match upstream {
-                Some(upstream) => next.upstreams.put(number, &upstream.endpoints),
+                Some(upstream) => next.upstreams.put(number, upstream),
                 None => next.upstreams.remove(&number),
             }
         }

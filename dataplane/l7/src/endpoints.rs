@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use headgate_net::number::Number;
+use headgate_ring::message::{Upstream, UpstreamProtocol};
 
 /// Upstreams of a part. A change copies one.
 const PART: usize = 64;
@@ -16,46 +17,46 @@ pub(super) struct Upstreams {
 
 type UpstreamsPart = [Option<UpstreamEndpoints>; PART];
 
+/// What an upstream has.
 #[derive(Clone, Debug)]
-struct UpstreamEndpoints {
+pub(super) struct UpstreamEndpoints {
     /// Keeps the number from being another's.
     number: Number,
+    /// What its pods speak.
+    pub(super) protocol: UpstreamProtocol,
     /// Sorted.
-    endpoints: Arc<[SocketAddr]>,
+    pub(super) endpoints: Arc<[SocketAddr]>,
 }
 
 impl Upstreams {
     /// Adds or replaces an upstream.
-    pub(super) fn put(&mut self, number: Number, endpoints: &[SocketAddr]) {
+    pub(super) fn put(&mut self, number: Number, upstream: &Upstream) {
         let (part, place) = (number.index() / PART, number.index() % PART);
         while self.parts.len() <= part {
             self.parts.push(Arc::new([const { None }; PART]));
         }
         Arc::make_mut(&mut self.parts[part])[place] = Some(UpstreamEndpoints {
             number,
-            endpoints: endpoints.into(),
+            protocol: upstream.protocol,
+            endpoints: upstream.endpoints.as_slice().into(),
         });
     }
 
     pub(super) fn remove(&mut self, number: &Number) {
-        if self.known(number).is_some() {
+        if self.of(number).is_some() {
             let (part, place) = (number.index() / PART, number.index() % PART);
             Arc::make_mut(&mut self.parts[part])[place] = None;
         }
     }
 
-    /// The ready endpoints of an upstream; none where there is no upstream of the name that has the number.
-    pub(super) fn of(&self, number: &Number) -> Option<&Arc<[SocketAddr]>> {
-        self.known(number).map(|known| &known.endpoints)
-    }
-
     /// Whether an endpoint is one of the upstream's.
     pub(super) fn has(&self, number: &Number, endpoint: SocketAddr) -> bool {
         self.of(number)
-            .is_some_and(|endpoints| endpoints.binary_search(&endpoint).is_ok())
+            .is_some_and(|known| known.endpoints.binary_search(&endpoint).is_ok())
     }
 
-    fn known(&self, number: &Number) -> Option<&UpstreamEndpoints> {
+    /// The ready endpoints of an upstream; none where there is no upstream of the name that has the number.
+    pub(super) fn of(&self, number: &Number) -> Option<&UpstreamEndpoints> {
         let part = self.parts.get(number.index() / PART)?;
         part[number.index() % PART]
             .as_ref()

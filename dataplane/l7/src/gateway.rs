@@ -18,7 +18,7 @@ use super::net::Net;
 use super::ready::Ready;
 use super::shares::Shares;
 use super::shortage::Shortage;
-use super::upstream::Pool;
+use super::upstream::{Pool, Workbench};
 use headgate_net::clock::Nanos;
 use headgate_net::phase::Phase;
 use headgate_net::record::{Event, Record, Recorder};
@@ -82,6 +82,16 @@ impl Gateway {
             shortage: Shortage::default(),
             recorder: RefCell::new(recorder),
             date: RefCell::default(),
+        }
+    }
+
+    /// What a connection to a pod may use while it is looked at.
+    pub(crate) fn workbench(&self) -> Workbench<'_> {
+        Workbench {
+            tally: &self.tally,
+            spare: &self.spare,
+            sections: &self.sections,
+            now: self.net.now(),
         }
     }
 

@@ -12,6 +12,7 @@ mod framing;
 mod http2;
 mod http2_frames;
 mod http2_life;
+mod http2_pods;
 mod log;
 mod parts;
 mod records;

@@ -3,7 +3,8 @@ use std::sync::Arc;
 use headgate_ring::message::{
     Action, Certificate, Direction, Endpoint, Filters, Frontend, GroupId, Key, Listener, ListenerProtocol,
     Object, PathMatch, Peer, Policy, PolicyRule, PortRange, PrivateKey, Protocol, Redirect, Route, RouteKind,
-    RouteMatch, RouteOrigin, Service, TextMatch, Tier, Upstream, ValueMatch, VirtualHost, WeightedBackend,
+    RouteMatch, RouteOrigin, Service, TextMatch, Tier, Upstream, UpstreamProtocol, ValueMatch, VirtualHost,
+    WeightedBackend,
 };
 
 use headgate_ring::{Operation, Transaction};
@@ -33,6 +34,7 @@ fn listener(address: &str) -> Listener {
 fn upstream(name: &str) -> Upstream {
     Upstream {
         name: name.into(),
+        protocol: UpstreamProtocol::default(),
         endpoints: vec!["10.244.1.10:8080".parse().expect("an endpoint")],
     }
 }

@@ -3,7 +3,9 @@ use std::thread;
 use super::*;
 use crate::encoding::{EncodeError, PackedObject};
 use crate::listener::{SessionListener, connect, pair, pair_with};
-use crate::message::{Certificate, Listener as ListenerObject, Object, PrivateKey, Upstream};
+use crate::message::{
+    Certificate, Listener as ListenerObject, Object, PrivateKey, Upstream, UpstreamProtocol,
+};
 use crate::sizes::Sizes;
 use crate::transaction::Operation;
 
@@ -21,6 +23,7 @@ fn upstream(name: &str, endpoints: usize) -> Object {
         .collect();
     Object::Upstream(Upstream {
         name: name.into(),
+        protocol: UpstreamProtocol::default(),
         endpoints,
     })
 }

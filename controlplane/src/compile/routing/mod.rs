@@ -16,7 +16,7 @@ mod tls_redirect;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use headgate_ring::message::{Key, Object, Upstream};
+use headgate_ring::message::{Key, Object, Upstream, UpstreamProtocol};
 
 use super::feeds::Feeds;
 use super::ledger::Ledger;
@@ -378,6 +378,7 @@ impl Routing {
             Some((service, port)) => feeds.add(service, *port, key),
             None => ledger.put(Object::Upstream(Upstream {
                 name: name.to_owned(),
+                protocol: UpstreamProtocol::default(),
                 endpoints: Vec::new(),
             })),
         }

@@ -1,5 +1,8 @@
 use std::collections::BTreeSet;
 
+use headgate_ring::message::UpstreamProtocol;
+
+use super::routes::{ingress, services};
 use crate::compile::{Compiler, LoadBalancerSelection, Settings, State, apply};
 use crate::model::{Id, Kind, ObjectName};
 use crate::source::store::Store;
@@ -424,4 +427,34 @@ fn a_load_balancer_that_has_no_frontend_is_not_balanced() {
         update("b.yaml", &b.replace("LoadBalancer", "ClusterIP")).1,
         [false, false]
     );
+}
+
+#[test]
+fn what_pods_speak_is_what_the_port_says() {
+    for (written, protocol, lines) in [
+        ("", UpstreamProtocol::Http1, 0),
+        ("http", UpstreamProtocol::Http1, 0),
+        ("kubernetes.io/ws", UpstreamProtocol::Http1, 0),
+        ("kubernetes.io/h2c", UpstreamProtocol::Http2, 0),
+        ("h2c", UpstreamProtocol::Http2, 0),
+        ("grpc", UpstreamProtocol::Http2, 0),
+        ("GRPC", UpstreamProtocol::Http1, 0),
+        ("https", UpstreamProtocol::Http1, 1),
+        ("kubernetes.io/wss", UpstreamProtocol::Http1, 1),
+    ] {
+        let port = format!("{{port: 80, appProtocol: '{written}'}}");
+        let rule = ingress("a", "", "a.test", "/", "");
+        let result = compiled(&(rule + &services(&["a"]).replace("{port: 80}", &port)));
+        let [upstream] = &result.upstreams()[..] else {
+            panic!("one upstream for {written:?}");
+        };
+        assert_eq!(upstream.protocol, protocol, "{written:?}");
+        assert_eq!(result.lines.len(), lines, "{written:?}: {:?}", result.lines);
+        if let [line] = &result.lines[..] {
+            assert!(
+                line.contains("spec.ports[0].appProtocol: TLS is not spoken to pods"),
+                "{line}"
+            );
+        }
+    }
 }

@@ -13,7 +13,7 @@ use headgate_net::clock::Nanos;
 use headgate_net::wire::{Headers, Parsed, parse_packet};
 use headgate_ring::message::{
     Certificate, Listener, ListenerProtocol, PathMatch, PrivateKey, Route, RouteKind, RouteMatch,
-    RouteOrigin, Upstream, VirtualHost, WeightedBackend,
+    RouteOrigin, Upstream, UpstreamProtocol, VirtualHost, WeightedBackend,
 };
 use headgate_tcp::{SourceAddress, Stack, StackConfig, TcpStream};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -296,6 +296,7 @@ fn objects() -> (Config, Arc<ClientConfig>) {
     });
     let upstream = Upstream {
         name: "shop".into(),
+        protocol: UpstreamProtocol::default(),
         endpoints: (0..4).map(pod).collect(),
     };
     let listeners =

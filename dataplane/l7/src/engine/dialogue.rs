@@ -20,7 +20,7 @@ use crate::h1::body::BodyReader;
 use crate::h1::{MAX_HEAD, PartialHead, RefusedRequest, request};
 use crate::headers::{self, RequestId};
 use crate::net::Stream;
-use crate::request::{Answer, Audience, HttpVersion, RequestRecord};
+use crate::request::{Answer, AnswerForm, Audience, HttpVersion, RequestRecord};
 use crate::wire::{NotGreeted, Wire};
 use asking::{Begun, ask, too_large};
 use headgate_net::clock::Nanos;
@@ -272,7 +272,13 @@ impl Dialogue {
             Ok(parsed) => parsed?,
             Err(refused) => return Some(self.refuse(refused, turn)),
         };
-        let begun = ask(&self.client, &head, HttpVersion::of(head.http11), turn);
+        let begun = ask(
+            &self.client,
+            &head,
+            HttpVersion::of(head.http11),
+            AnswerForm::to(head.method),
+            turn,
+        );
         self.client.inbox.consume(length);
         (self.parsed, self.blank) = (PartialHead::default(), 0);
         Some(self.go_on_with(begun, turn))
@@ -294,11 +300,11 @@ impl Dialogue {
 
     /// Answers a request whose head or framing cannot be read.
     fn refuse(&mut self, refused: RefusedRequest, turn: &mut Turn<'_, '_>) -> Move {
-        self.refuse_one(refused, false, turn)
+        self.refuse_one(refused, AnswerForm::Text, turn)
     }
 
-    /// The same, of a request that is known to be a HEAD or not.
-    fn refuse_one(&mut self, refused: RefusedRequest, to_head: bool, turn: &mut Turn<'_, '_>) -> Move {
+    /// The same, of a request of which it is known what its client can make something of.
+    fn refuse_one(&mut self, refused: RefusedRequest, form: AnswerForm, turn: &mut Turn<'_, '_>) -> Move {
         let gateway = turn.gateway;
         gateway.tally.count(HttpCount::Refused);
         let version = if self.client.wire.is_part() {
@@ -308,7 +314,7 @@ impl Dialogue {
         };
         let audience = Audience {
             id: RequestId::made_of([gateway.net.random(), gateway.net.random()]),
-            to_head,
+            form,
             version,
             keep: false,
         };

@@ -200,7 +200,7 @@ impl Engine {
 
     fn look(&mut self, key: usize, now: Nanos) {
         if let Some(endpoint) = ready::endpoint_of(key) {
-            return self.gateway.pool.look(endpoint);
+            return self.gateway.pool.look(endpoint, &self.gateway.workbench());
         }
         let Some(seat) = self.clients.get_mut(key) else {
             return;

@@ -101,12 +101,14 @@ impl ErrorCode {
     pub(crate) const STREAM_CLOSED: Self = Self(0x5);
     pub(crate) const FRAME_SIZE_ERROR: Self = Self(0x6);
     pub(crate) const REFUSED_STREAM: Self = Self(0x7);
+    pub(crate) const CANCEL: Self = Self(0x8);
     pub(crate) const COMPRESSION_ERROR: Self = Self(0x9);
     pub(crate) const ENHANCE_YOUR_CALM: Self = Self(0xb);
 }
 
 /// Parameters of a connection (section 6.5.2).
 pub(super) mod settings {
+    pub(in crate::h2) const HEADER_TABLE_SIZE: u16 = 0x1;
     pub(in crate::h2) const ENABLE_PUSH: u16 = 0x2;
     pub(in crate::h2) const MAX_CONCURRENT_STREAMS: u16 = 0x3;
     pub(in crate::h2) const INITIAL_WINDOW_SIZE: u16 = 0x4;
@@ -123,6 +125,13 @@ pub(super) fn number(payload: &[u8]) -> u32 {
     payload
         .first_chunk::<4>()
         .map_or(0, |bytes| u32::from_be_bytes(*bytes) & MAX_WINDOW)
+}
+
+/// The same with all of its bits.
+pub(super) fn number_of(payload: &[u8]) -> u32 {
+    payload
+        .first_chunk::<4>()
+        .map_or(0, |bytes| u32::from_be_bytes(*bytes))
 }
 
 /// The pairs of a SETTINGS payload, whose length is a multiple of six.

@@ -8,10 +8,10 @@
 
 mod connection;
 mod frame;
-#[allow(dead_code, unused_imports, reason = "pods are not spoken to in HTTP/2 yet")]
 pub(crate) mod head;
-#[allow(dead_code, unused_imports, reason = "pods are not spoken to in HTTP/2 yet")]
 pub(crate) mod hpack;
 
-pub(crate) use connection::{H2Connection, Lost, Received, Sections, SharedConnection, StreamEnd};
+pub(crate) use connection::{
+    AnswerHead, H2Connection, Lost, Received, Sections, SharedConnection, StreamEnd,
+};
 pub(crate) use frame::PREFACE;

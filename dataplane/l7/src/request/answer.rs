@@ -35,18 +35,43 @@ impl HttpVersion {
     }
 }
 
+/// What the client can make something of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnswerForm {
+    Text,
+    /// It has asked by HEAD: a response has no body.
+    NoBody,
+    /// It speaks gRPC: what went wrong is told by fields alone.
+    Grpc,
+}
+
+impl AnswerForm {
+    /// Of a request by its method, unless it is one of gRPC.
+    pub(crate) fn to(method: &str) -> Self {
+        Self::to_head(method == "HEAD")
+    }
+
+    pub(crate) fn to_head(to_head: bool) -> Self {
+        if to_head { Self::NoBody } else { Self::Text }
+    }
+}
+
 /// Who an answer is for.
 #[derive(Clone, Debug)]
 pub(crate) struct Audience {
     pub(crate) id: RequestId,
-    /// Whether it answers a HEAD, which has no body.
-    pub(crate) to_head: bool,
+    pub(crate) form: AnswerForm,
     pub(crate) version: HttpVersion,
     /// Whether the client takes another response over its connection.
     pub(crate) keep: bool,
 }
 
 impl Audience {
+    /// Whether a response has no body, whatever its head says.
+    pub(crate) fn asked_by_head(&self) -> bool {
+        self.form == AnswerForm::NoBody
+    }
+
     /// How a client is told what becomes of its connection.
     pub(crate) fn persistence(&self, keep: bool) -> Persistence {
         match (keep, self.version) {
@@ -96,7 +121,7 @@ impl Answer {
         gateway.date(|date| self.fields(audience, &text, date, line));
         persist(audience.persistence(keep), to);
         to.extend_from_slice(b"\r\n");
-        if audience.to_head {
+        if audience.asked_by_head() {
             return 0;
         }
         to.extend_from_slice(text.as_bytes());
@@ -105,10 +130,28 @@ impl Answer {
 
     /// Writes its head as a block of HTTP/2. Returns the text that goes behind it, unless none does.
     pub(crate) fn write_section(&self, audience: &Audience, date: &[u8], to: &mut Vec<u8>) -> Option<String> {
+        if audience.form == AnswerForm::Grpc {
+            self.write_grpc(audience, date, to);
+            return None;
+        }
         let text = self.text(audience);
         section::status(self.status.as_u16(), to);
         self.fields(audience, &text, date, |name, value| hpack::field(name, value, to));
-        (!audience.to_head).then_some(text)
+        (audience.form == AnswerForm::Text).then_some(text)
+    }
+
+    /// Writes what a client of gRPC reads (its `PROTOCOL-HTTP2.md`, Trailers-Only): the request's ID is in the message.
+    fn write_grpc(&self, audience: &Audience, date: &[u8], to: &mut Vec<u8>) {
+        section::status(StatusCode::OK.as_u16(), to);
+        hpack::field(b"content-type", b"application/grpc", to);
+        let status = grpc_status(self.status).to_string();
+        hpack::field(b"grpc-status", status.as_bytes(), to);
+        let text = self.text(audience);
+        let message = text.trim_ascii_end().replace('\n', "; ");
+        hpack::field(b"grpc-message", percent_encoded(&message).as_bytes(), to);
+        hpack::field(b"server", b"headgate", to);
+        hpack::field(b"x-request-id", audience.id.as_bytes(), to);
+        hpack::field(b"date", date, to);
     }
 
     fn title(&self) -> &'static str {
@@ -138,6 +181,30 @@ impl Answer {
     }
 }
 
+/// What a status of HTTP is in gRPC (its `http-grpc-status-mapping.md`).
+fn grpc_status(status: StatusCode) -> u8 {
+    match status.as_u16() {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => 14,
+        _ => 2,
+    }
+}
+
+/// As `grpc-message` is written: what is not visible ASCII, and `%`, as `%XX`.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' '..=b'$' | b'&'..=b'~' => encoded.push(char::from(byte)),
+            _ => encoded += &format!("%{byte:02X}"),
+        }
+    }
+    encoded
+}
+
 impl From<RefusedRequest> for Answer {
     /// Nothing behind a request with such a head can be read.
     fn from(RefusedRequest { status, reason }: RefusedRequest) -> Self {
@@ -147,7 +214,7 @@ impl From<RefusedRequest> for Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, Audience, HttpVersion, StatusCode};
+    use super::{Answer, AnswerForm, Audience, HttpVersion, StatusCode};
     use crate::h2::hpack::Decoder;
     use crate::headers::RequestId;
 
@@ -156,7 +223,7 @@ mod tests {
         let answer = Answer::new(StatusCode::FOUND, "it is elsewhere").to("/x".to_owned());
         let mut audience = Audience {
             id: RequestId::Given(b"my-id"[..].into()),
-            to_head: false,
+            form: AnswerForm::Text,
             version: HttpVersion::Http2,
             keep: true,
         };
@@ -181,7 +248,35 @@ mod tests {
             "location: /x",
         ];
         assert_eq!(fields, wanted);
-        audience.to_head = true;
+        audience.form = AnswerForm::NoBody;
         assert_eq!(answer.write_section(&audience, b"now", &mut block), None);
+    }
+
+    #[test]
+    fn a_client_of_grpc_is_told_by_fields() {
+        let answer = Answer::new(StatusCode::SERVICE_UNAVAILABLE, "100% of it is gone");
+        let audience = Audience {
+            id: RequestId::Given("\u{e4}".as_bytes().into()),
+            form: AnswerForm::Grpc,
+            version: HttpVersion::Http2,
+            keep: true,
+        };
+        let (mut block, mut fields) = (Vec::new(), Vec::new());
+        assert_eq!(answer.write_section(&audience, b"now", &mut block), None);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let read = Decoder::new(0).decode(&block, |name, value| {
+            fields.push(text(name) + ": " + &text(value));
+        });
+        assert_eq!(read, Ok(()));
+        let wanted = [
+            ":status: 200",
+            "content-type: application/grpc",
+            "grpc-status: 14",
+            "grpc-message: 503 Service Unavailable: 100%25 of it is gone; request %C3%A4",
+            "server: headgate",
+            "x-request-id: \u{e4}",
+            "date: now",
+        ];
+        assert_eq!(fields, wanted);
     }
 }

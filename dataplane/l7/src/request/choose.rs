@@ -12,10 +12,13 @@ use crate::headers::Client;
 use headgate_net::number::Number;
 use headgate_net::record::{Event, HttpCount, UpstreamCount};
 use headgate_net::routes::Route;
+use headgate_ring::message::UpstreamProtocol;
 
 /// The endpoints that a request may go to.
 pub(crate) struct Candidates {
     pub(crate) upstream: Number,
+    /// What its pods speak.
+    pub(crate) protocol: UpstreamProtocol,
     endpoints: Arc<[SocketAddr]>,
 }
 
@@ -27,14 +30,16 @@ impl Candidates {
             record.goes_to(upstream);
         }
         let ready = upstream.and_then(|upstream| {
-            let endpoints = gateway
-                .current
-                .configured(|config| config.upstreams.of(upstream).cloned());
-            Some((upstream, endpoints.flatten()?))
+            let known = gateway.current.configured(|config| {
+                let known = config.upstreams.of(upstream)?;
+                Some((known.protocol, Arc::clone(&known.endpoints)))
+            });
+            Some((upstream, known.flatten()?))
         });
         match ready {
-            Some((upstream, endpoints)) if !endpoints.is_empty() => Ok(Self {
+            Some((upstream, (protocol, endpoints))) if !endpoints.is_empty() => Ok(Self {
                 upstream: upstream.clone(),
+                protocol,
                 endpoints,
             }),
             _ => {

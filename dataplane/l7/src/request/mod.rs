@@ -10,6 +10,6 @@ mod record;
 mod redirect;
 
 pub(crate) use admit::admit;
-pub(crate) use answer::{Answer, Audience, HttpVersion};
+pub(crate) use answer::{Answer, AnswerForm, Audience, HttpVersion};
 pub(crate) use choose::Candidates;
 pub(crate) use record::RequestRecord;

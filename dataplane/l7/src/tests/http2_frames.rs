@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::world::{World, mirror, upstream};
 use crate::Limits;
-use headgate_net::record::HttpCount;
+use headgate_net::record::{Class, HttpCount};
 use headgate_tcp::TcpStream;
 use headgate_tcp::network::run;
 use rows::{Row, rows};
@@ -203,6 +203,45 @@ fn more_than_the_windows_allow_ends_the_stream_or_the_connection() {
         assert_eq!(outcome(&mut stream).await, Some(Outcome::Alive));
         stream.write_all(&[begin(7), body(7, 1)].concat()).await.unwrap();
         assert_eq!(outcome(&mut stream).await, Some(Outcome::Lost(3)));
+    });
+}
+
+#[test]
+fn a_client_with_a_smaller_table_is_told_once_that_none_is_used() {
+    run(async {
+        let world = World::new(Limits::default());
+        world.serve(mirror);
+        let mut stream = open(&world).await;
+        let table = |size: u32| [&[0, 1], &size.to_be_bytes()[..]].concat();
+        // RFC 7541, section 4.2; RFC 9113, section 4.3.1.
+        for (settings, told) in [
+            (vec![], false),
+            (table(8_192), false),
+            (table(100), true),
+            (table(0), false),
+            (table(4_096), false),
+        ] {
+            for told in [told, false] {
+                let settings = frame(SETTINGS, 0, 0, &settings);
+                stream.write_all(&settings).await.unwrap();
+                let id = world.status().counters.requests[Class::Success] as u32 * 2 + 1;
+                let request = frame(HEADERS, END_HEADERS | END_STREAM, id, get());
+                stream.write_all(&request).await.unwrap();
+                let block = loop {
+                    let (kind, _, _, payload) = next(&mut stream).await.unwrap();
+                    if kind == HEADERS {
+                        break payload;
+                    }
+                };
+                let (told_now, block) = match block.split_first() {
+                    Some((0x20, block)) => (true, block),
+                    _ => (false, &block[..]),
+                };
+                assert_eq!((told_now, status(block)), (told, 200));
+            }
+        }
+        drop(stream);
+        world.quiet().await;
     });
 }
 

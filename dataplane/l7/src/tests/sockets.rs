@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headgate_ring::message::{Listener, ListenerProtocol, Upstream};
+use headgate_ring::message::{Listener, ListenerProtocol, Upstream, UpstreamProtocol};
 
 use super::world::host;
 use crate::{Changes, Config, DescriptorShare, HttpConfig, Limits, Sockets};
@@ -26,6 +26,7 @@ fn gateway(pod: SocketAddr) -> SocketAddr {
             host("", &[("/", "web")]),
             Upstream {
                 name: "web".into(),
+                protocol: UpstreamProtocol::default(),
                 endpoints: vec![pod],
             },
         );

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use headgate_ring::message::{
     Certificate, Listener, ListenerProtocol, PathMatch, Route, RouteKind, RouteMatch, RouteOrigin, Upstream,
-    VirtualHost, WeightedBackend,
+    UpstreamProtocol, VirtualHost, WeightedBackend,
 };
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
@@ -119,6 +119,7 @@ pub(super) fn host(name: &str, routes: &[(&str, &str)]) -> Arc<VirtualHost> {
 pub(super) fn upstream(name: &str, pods: &[u8]) -> Upstream {
     Upstream {
         name: name.into(),
+        protocol: UpstreamProtocol::default(),
         endpoints: pods.iter().map(|pod| endpoint(*pod)).collect(),
     }
 }

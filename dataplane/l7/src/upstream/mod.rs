@@ -1,11 +1,14 @@
 //! Connections to pods: endpoints chosen, connections kept for the next request, and closed.
 
+mod shared;
+
 use std::cell::RefCell;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::slice::Iter;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use foldhash::HashMap;
 use slab::Slab;
@@ -14,12 +17,16 @@ use super::buffer::Buffer;
 use super::by_number::ByNumber;
 use super::counters::Tally;
 use super::current::Current;
+use super::h2::StreamEnd;
 use super::limits::Limits;
+use super::net::Net;
 use super::ready::{Bell, Ready};
 use super::wire::Wire;
 use headgate_net::clock::Nanos;
 use headgate_net::number::Number;
 use headgate_net::record::HttpCount;
+use shared::SharedLink;
+pub(crate) use shared::Workbench;
 
 /// A connection to a pod. It closes when this is dropped.
 pub(crate) struct Link {
@@ -51,6 +58,8 @@ struct Endpoints {
     busy: usize,
     /// Links kept.
     idle: usize,
+    /// Connections over which many exchanges go.
+    shared: usize,
 }
 
 /// An endpoint as one upstream has it: what is kept for a Service is used by no other, even if they have pods in common.
@@ -59,9 +68,13 @@ struct PooledEndpoint {
     address: SocketAddr,
     /// The one used last at the end.
     idle: Vec<Kept>,
+    /// Those over which many exchanges go at once.
+    shared: Vec<SharedLink>,
+    /// How many streams the pod takes over one of them, once it has told.
+    most_streams: Option<usize>,
     /// Exchanges under way.
     busy: usize,
-    /// Told when something happens to a kept link.
+    /// Told when something happens to a kept link or one of those.
     bell: Option<(Arc<Bell>, Waker)>,
 }
 
@@ -84,6 +97,18 @@ impl Link {
             inbox: Buffer::default(),
             outbox: Buffer::default(),
         })
+    }
+
+    /// Ready once there is a connection below it, which others share, or will be none.
+    pub(crate) fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wire
+            .part()
+            .map_or(Poll::Ready(Ok(())), |stream| stream.poll_connected(cx))
+    }
+
+    /// Whether nothing waits for the pod to have room.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.outbox.is_empty() && self.wire.has_sent()
     }
 }
 
@@ -152,56 +177,75 @@ impl Pool {
     /// Closes the kept links that were unused since before `before`, or whose endpoint is gone. Returns whether any are left.
     pub(crate) fn expire(&self, before: Nanos) -> bool {
         let Endpoints {
-            index, known, idle, ..
+            index,
+            known,
+            idle,
+            shared,
+            ..
         } = &mut *self.endpoints.borrow_mut();
         known.retain(|_, endpoint| {
             let kept = endpoint.idle.len();
-            let gone = kept > 0 && !self.current.is_endpoint(&endpoint.upstream, endpoint.address);
+            let some = kept > 0 || !endpoint.shared.is_empty();
+            let gone = some && !self.current.is_endpoint(&endpoint.upstream, endpoint.address);
             let over = |kept: &mut Kept| gone || kept.since < before;
             endpoint.idle.extract_if(.., over).for_each(drop);
             *idle -= kept - endpoint.idle.len();
+            let over = |link: &mut SharedLink| link.unused().is_some_and(|since| gone || since < before);
+            *shared -= endpoint.shared.extract_if(.., over).count();
             let needed = endpoint.is_needed();
             if !needed {
                 index.remove(&endpoint.key());
             }
             needed
         });
-        *idle > 0
+        *idle > 0 || *shared > 0
     }
 
-    /// Closes the kept links of an endpoint that the pod has closed, or that it says something over unasked.
-    pub(crate) fn look(&self, place: usize) {
+    /// Closes the kept links of an endpoint that the pod has closed, or that it says something over unasked, and has those that
+    /// many exchanges share go as far as they can.
+    pub(crate) fn look(&self, place: usize, bench: &Workbench<'_>) {
         let endpoints = &mut *self.endpoints.borrow_mut();
         let Some(endpoint) = endpoints.known.get_mut(place) else {
             return;
         };
-        let PooledEndpoint { idle, bell, .. } = endpoint;
+        let PooledEndpoint {
+            idle, shared, bell, ..
+        } = endpoint;
         let Some((bell, waker)) = bell else { return };
         bell.answered();
         let kept = idle.len();
         let over = |kept: &mut Kept| !kept.link.wire.is_quiet(waker);
         idle.extract_if(.., over).for_each(drop);
         endpoints.idle -= kept - idle.len();
+        let over = |link: &mut SharedLink| !link.look(&mut Context::from_waker(waker), bench);
+        endpoints.shared -= shared.extract_if(.., over).count();
         endpoints.forget_unneeded(place);
     }
 
     /// Whether there is any kept link.
     pub(crate) fn keeps_any(&self) -> bool {
-        self.endpoints.borrow().idle > 0
+        let endpoints = self.endpoints.borrow();
+        endpoints.idle > 0 || endpoints.shared > 0
     }
 
-    /// Links kept, and exchanges under way.
+    /// Links that are kept and unused, and exchanges under way.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let endpoints = self.endpoints.borrow();
-        (endpoints.idle, endpoints.busy)
+        let mut unused = 0;
+        if endpoints.shared > 0 {
+            let shared = endpoints.known.iter().flat_map(|(_, endpoint)| &endpoint.shared);
+            unused = shared.filter(|link| link.unused().is_some()).count();
+        }
+        (endpoints.idle + unused, endpoints.busy)
     }
 
     /// Closes all kept links.
     pub(crate) fn close(&self) {
         let mut endpoints = self.endpoints.borrow_mut();
-        endpoints.idle = 0;
+        (endpoints.idle, endpoints.shared) = (0, 0);
         for (_, endpoint) in &mut endpoints.known {
             endpoint.idle.clear();
+            endpoint.shared.clear();
         }
     }
 }
@@ -214,6 +258,8 @@ impl Endpoints {
                 upstream: upstream.clone(),
                 address,
                 idle: Vec::new(),
+                shared: Vec::new(),
+                most_streams: None,
                 busy: 0,
                 bell: None,
             })
@@ -243,7 +289,16 @@ impl PooledEndpoint {
     }
 
     fn is_needed(&self) -> bool {
-        self.busy > 0 || !self.idle.is_empty()
+        self.busy > 0 || !self.idle.is_empty() || !self.shared.is_empty()
+    }
+
+    /// Whoever is told of what happens here.
+    fn bell(&mut self, ready: &Arc<Ready>, place: usize) -> &(Arc<Bell>, Waker) {
+        self.bell.get_or_insert_with(|| {
+            let bell = Bell::of_endpoint(ready, place);
+            let waker = bell.waker();
+            (bell, waker)
+        })
     }
 }
 
@@ -261,16 +316,40 @@ impl Lease {
         None
     }
 
+    /// A stream of a connection that others use, too; with whether the connection was there before.
+    ///
+    /// # Errors
+    /// None can be opened.
+    pub(crate) fn share(&self, net: &Net) -> io::Result<(StreamEnd, bool)> {
+        let pool = &self.pool;
+        let now = net.now();
+        let Endpoints { known, shared, .. } = &mut *pool.endpoints.borrow_mut();
+        let endpoint = &mut known[self.place];
+        if let Some(stream) = endpoint.shared.iter_mut().find_map(|link| link.ask(now)) {
+            if stream.1 {
+                pool.tally.count(HttpCount::UpstreamReuses);
+            }
+            return Ok(stream);
+        }
+        if let Some(most) = endpoint.shared.iter().find_map(SharedLink::most_streams) {
+            endpoint.most_streams = Some(most);
+        }
+        let connecting = net.connect(self.endpoint)?;
+        let mut link = SharedLink::new(connecting, endpoint.most_streams, now);
+        let stream = link.ask(now).ok_or(io::ErrorKind::NotConnected)?;
+        endpoint.shared.push(link);
+        *shared += 1;
+        // Looked at for the first time.
+        endpoint.bell(&pool.ready, self.place).0.ring();
+        Ok(stream)
+    }
+
     /// Keeps a link for another request, if it is good for one and there is room.
     pub(crate) fn give_back(self, mut link: Box<Link>, now: Nanos) {
         let pool = &self.pool;
         let Endpoints { known, idle, .. } = &mut *pool.endpoints.borrow_mut();
         let endpoint = &mut known[self.place];
-        let (_, waker) = endpoint.bell.get_or_insert_with(|| {
-            let bell = Bell::of_endpoint(&pool.ready, self.place);
-            let waker = bell.waker();
-            (bell, waker)
-        });
+        let waker = &endpoint.bell(&pool.ready, self.place).1.clone();
         let wanted = endpoint.idle.len() < pool.max_idle
             && *idle < pool.max_idle_in_all
             && pool.current.is_endpoint(&endpoint.upstream, endpoint.address)

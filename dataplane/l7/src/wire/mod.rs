@@ -44,6 +44,14 @@ impl Wire {
         }
     }
 
+    /// Whether nothing waits to be sent but what lies in an outbox.
+    pub(crate) fn has_sent(&self) -> bool {
+        match self {
+            Self::Plain(_) | Self::Tls(..) => true,
+            Self::Part(end) => end.has_sent(),
+        }
+    }
+
     pub(crate) fn is_part(&self) -> bool {
         matches!(self, Self::Part(_))
     }

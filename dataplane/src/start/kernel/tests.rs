@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use headgate_ring::message::{
     Action, Direction, Endpoint, Frontend, GroupId, Listener, ListenerProtocol, Object, PathMatch, Policy,
     PolicyRule, Protocol, Route, RouteKind, RouteMatch, RouteOrigin, Service, Tier, ToControl, Upstream,
-    VirtualHost, WeightedBackend,
+    UpstreamProtocol, VirtualHost, WeightedBackend,
 };
 use headgate_ring::{ControlSession, Operation, Transaction};
 use tokio::sync::mpsc::UnboundedSender;
@@ -119,6 +119,7 @@ fn route(endpoints: &[SocketAddr]) -> [Object; 2] {
         }),
         Object::Upstream(Upstream {
             name: "test/web".into(),
+            protocol: UpstreamProtocol::default(),
             endpoints: endpoints.to_vec(),
         }),
     ]

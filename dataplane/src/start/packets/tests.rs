@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use headgate_ring::message::{
     Frontend, Listener, ListenerProtocol, Object, PathMatch, Protocol, Route, RouteKind, RouteMatch,
-    RouteOrigin, Service, ToControl, Upstream, VirtualHost, WeightedBackend,
+    RouteOrigin, Service, ToControl, Upstream, UpstreamProtocol, VirtualHost, WeightedBackend,
 };
 use headgate_ring::{ControlSession, Operation, Transaction};
 
@@ -302,6 +302,7 @@ fn ingress(listeners: &[&str]) -> Vec<Operation> {
         }),
         Object::Upstream(Upstream {
             name: "test/web:80".into(),
+            protocol: UpstreamProtocol::default(),
             endpoints,
         }),
     ];

@@ -7,7 +7,7 @@ use crate::h1::RefusedRequest;
 use crate::h1::body::BodyReader;
 use crate::h1::request::{Expectation, RequestHead};
 use crate::headers::RequestId;
-use crate::request::{Answer, Audience, HttpVersion, RequestRecord};
+use crate::request::{Answer, AnswerForm, Audience, HttpVersion, RequestRecord};
 
 /// What a request comes to: an exchange, or an answer with what is left of the body, if it is worth reading.
 pub(super) type Begun =
@@ -18,6 +18,7 @@ pub(super) fn ask(
     client: &Client,
     head: &RequestHead<'_, '_>,
     version: HttpVersion,
+    form: AnswerForm,
     turn: &mut Turn<'_, '_>,
 ) -> Begun {
     let gateway = turn.gateway;
@@ -28,7 +29,7 @@ pub(super) fn ask(
     };
     let audience = Audience {
         id,
-        to_head: head.method == "HEAD",
+        form,
         version,
         keep: head.keep,
     };

@@ -14,6 +14,7 @@ use crate::engine::client::Client;
 use crate::h1::MAX_HEAD;
 use crate::h2::head::{BadRequest, MalformedMessage};
 use crate::h2::{H2Connection, Lost, Received, SharedConnection, StreamEnd};
+use crate::request::AnswerForm;
 use headgate_net::clock::Nanos;
 use headgate_net::phase::Phase;
 use headgate_net::record::HttpCount;
@@ -138,12 +139,12 @@ impl Multiplex {
             let received = connection.receive(&mut client.inbox, sections)?;
             match received {
                 Received::Nothing => return Ok(()),
-                Received::Trailers(place) => {
-                    let lines = sections.trailers.finish().map(<[u8]>::to_vec);
-                    connection.end_by_trailers(place, lines.ok())?;
-                }
                 Received::Request(id, ends) => {
-                    let to_head = sections.request.is_to_head();
+                    let form = if sections.request.is_grpc() {
+                        AnswerForm::Grpc
+                    } else {
+                        AnswerForm::to_head(sections.request.is_to_head())
+                    };
                     let random = || [gateway.net.random(), gateway.net.random()];
                     let request = match sections.request.finish(ends, random) {
                         Err(BadRequest::Malformed(MalformedMessage(reason))) => {
@@ -168,7 +169,8 @@ impl Multiplex {
                         request
                             .as_ref()
                             .map(|request| &request.head)
-                            .map_err(|refused| (*refused, to_head)),
+                            .map_err(|refused| *refused),
+                        form,
                         turn,
                     );
                     turn.newcomers.push(dialogue);

@@ -8,17 +8,18 @@ use crate::engine::client::Client;
 use crate::h1::request::RequestHead;
 use crate::h1::{PartialHead, RefusedRequest};
 use crate::h2::{PREFACE, StreamEnd};
-use crate::request::HttpVersion;
+use crate::request::{AnswerForm, HttpVersion};
 use crate::wire::Wire;
 use headgate_net::clock::Nanos;
 use headgate_net::record::HttpCount;
 
 impl Dialogue {
-    /// A stream of `client`'s connection, with the request that has come by it, or why it is refused and whether it was a HEAD.
+    /// A stream of `client`'s connection, with the request that has come by it, or why it is refused.
     pub(in crate::engine) fn of_stream(
         client: &Client,
         end: StreamEnd,
-        request: Result<&RequestHead<'_, '_>, (RefusedRequest, bool)>,
+        request: Result<&RequestHead<'_, '_>, RefusedRequest>,
+        form: AnswerForm,
         turn: &mut Turn<'_, '_>,
     ) -> Self {
         let mut client = Client::new(turn.gateway, Wire::Part(end), client.peer.client, turn.now);
@@ -31,11 +32,11 @@ impl Dialogue {
         };
         match request {
             Ok(head) => {
-                let begun = ask(&dialogue.client, head, HttpVersion::Http2, turn);
+                let begun = ask(&dialogue.client, head, HttpVersion::Http2, form, turn);
                 dialogue.go_on_with(begun, turn);
             }
-            Err((refused, to_head)) => {
-                dialogue.refuse_one(refused, to_head, turn);
+            Err(refused) => {
+                dialogue.refuse_one(refused, form, turn);
             }
         }
         dialogue

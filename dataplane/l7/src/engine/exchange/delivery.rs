@@ -10,12 +10,13 @@ use super::{Ended, Exchange};
 use crate::buffer::Spare;
 use crate::engine::Turn;
 use crate::engine::client::Client;
-use crate::net::Connecting;
+use crate::net::{Connecting, Stream};
 use crate::request::Answer;
 use crate::upstream::{Lease, Link};
 use crate::wire::Wire;
 use headgate_net::clock::Nanos;
 use headgate_net::record::{HttpCount, UpstreamCount};
+use headgate_ring::message::UpstreamProtocol;
 
 /// The pod's side of an exchange.
 #[derive(Default)]
@@ -35,6 +36,12 @@ pub(super) enum Pod {
         lease: Lease,
         until: Nanos,
     },
+    /// The connection that it shares with others is not there yet.
+    Joining {
+        link: Box<Link>,
+        lease: Lease,
+        until: Nanos,
+    },
     Open {
         link: Box<Link>,
         lease: Lease,
@@ -47,9 +54,10 @@ impl Pod {
     pub(super) fn endpoint(&self) -> Option<SocketAddr> {
         match self {
             Self::None => None,
-            Self::Waiting { lease, .. } | Self::Connecting { lease, .. } | Self::Open { lease, .. } => {
-                Some(lease.endpoint)
-            }
+            Self::Waiting { lease, .. }
+            | Self::Connecting { lease, .. }
+            | Self::Joining { lease, .. }
+            | Self::Open { lease, .. } => Some(lease.endpoint),
         }
     }
 
@@ -60,14 +68,16 @@ impl Pod {
     pub(super) fn link(&mut self) -> Option<&mut Link> {
         match self {
             Self::Open { link, .. } => Some(link),
-            Self::None | Self::Waiting { .. } | Self::Connecting { .. } => None,
+            Self::None | Self::Waiting { .. } | Self::Connecting { .. } | Self::Joining { .. } => None,
         }
     }
 
     /// When waiting for a connection ends.
     pub(super) fn until(&self) -> Option<Nanos> {
         match self {
-            Self::Waiting { until, .. } | Self::Connecting { until, .. } => Some(*until),
+            Self::Waiting { until, .. } | Self::Connecting { until, .. } | Self::Joining { until, .. } => {
+                Some(*until)
+            }
             Self::None | Self::Open { .. } => None,
         }
     }
@@ -75,8 +85,8 @@ impl Pod {
     /// Whether nothing waits for the pod to have room.
     pub(super) fn has_everything(&self) -> bool {
         match self {
-            Self::Open { link, .. } => link.outbox.is_empty(),
-            Self::None | Self::Waiting { .. } | Self::Connecting { .. } => true,
+            Self::Open { link, .. } => link.has_sent(),
+            Self::None | Self::Waiting { .. } | Self::Connecting { .. } | Self::Joining { .. } => true,
         }
     }
 
@@ -117,19 +127,19 @@ impl Exchange {
             {
                 return Ok(false);
             }
-            let Pod::Connecting {
-                connecting, until, ..
-            } = &mut self.pod
-            else {
-                return Ok(true);
+            let (connected, until) = match &mut self.pod {
+                Pod::Connecting {
+                    connecting, until, ..
+                } => (connecting.poll(turn.cx).map_ok(Some), *until),
+                Pod::Joining { link, until, .. } => (link.poll_connected(turn.cx).map_ok(|()| None), *until),
+                Pod::None | Pod::Waiting { .. } | Pod::Open { .. } => return Ok(true),
             };
-            let error = match connecting.poll(turn.cx) {
+            let error = match connected {
                 Poll::Ready(Ok(stream)) => {
-                    turn.gateway.tally.count(HttpCount::UpstreamConnects);
-                    self.opened(Link::new(Wire::plain(stream)), client, turn);
+                    self.opened(stream, client, turn);
                     return Ok(true);
                 }
-                Poll::Pending if turn.now < *until => return Ok(false),
+                Poll::Pending if turn.now < until => return Ok(false),
                 Poll::Pending => None,
                 Poll::Ready(Err(error)) => Some(error),
             };
@@ -175,6 +185,9 @@ impl Exchange {
         turn: &Turn<'_, '_>,
     ) -> Result<(), (Lease, io::Error)> {
         let gateway = turn.gateway;
+        if self.candidates.protocol == UpstreamProtocol::Http2 {
+            return self.join(lease, client, turn);
+        }
         if let Some(link) = lease.take_kept() {
             client.peer.reach(gateway, lease.endpoint);
             self.upload.restart(turn.now);
@@ -199,16 +212,46 @@ impl Exchange {
         }
     }
 
-    fn opened(&mut self, link: Box<Link>, client: &mut Client, turn: &Turn<'_, '_>) {
-        if let Pod::Connecting { lease, .. } = std::mem::take(&mut self.pod) {
+    /// Takes a stream of a connection that others use, too, or will when it is there.
+    fn join(
+        &mut self,
+        lease: Lease,
+        client: &mut Client,
+        turn: &Turn<'_, '_>,
+    ) -> Result<(), (Lease, io::Error)> {
+        let (stream, reused) = match lease.share(&turn.gateway.net) {
+            Ok(shared) => shared,
+            Err(error) => return Err((lease, error)),
+        };
+        let link = Link::new(Wire::Part(stream));
+        if reused {
             client.peer.reach(turn.gateway, lease.endpoint);
             self.upload.restart(turn.now);
-            self.pod = Pod::Open {
-                link,
-                lease,
-                reused: false,
-            };
+            self.pod = Pod::Open { link, lease, reused };
+        } else {
+            let until = turn.now.after(turn.gateway.limits.connect);
+            self.pod = Pod::Joining { link, lease, until };
         }
+        Ok(())
+    }
+
+    /// There is a connection: a new one, or the one that others share.
+    fn opened(&mut self, stream: Option<Stream>, client: &mut Client, turn: &Turn<'_, '_>) {
+        let (link, lease) = match (std::mem::take(&mut self.pod), stream) {
+            (Pod::Connecting { lease, .. }, Some(stream)) => {
+                turn.gateway.tally.count(HttpCount::UpstreamConnects);
+                (Link::new(Wire::plain(stream)), lease)
+            }
+            (Pod::Joining { link, lease, .. }, _) => (link, lease),
+            _ => return,
+        };
+        client.peer.reach(turn.gateway, lease.endpoint);
+        self.upload.restart(turn.now);
+        self.pod = Pod::Open {
+            link,
+            lease,
+            reused: false,
+        };
     }
 
     /// There is no connection; `error` is `None` where it took too long.
@@ -314,12 +357,13 @@ impl Exchange {
 
     /// The pod has ended the connection before a byte of its response: is the request to be sent again?
     pub(super) fn hung_up(&mut self, turn: &Turn<'_, '_>) -> Result<bool, Ended> {
-        let Pod::Open { lease, reused, .. } = &self.pod else {
+        let Pod::Open { link, lease, reused } = &mut self.pod else {
             return Ok(false);
         };
         let (endpoint, reused) = (lease.endpoint, *reused);
+        let refused = link.wire.part().is_some_and(|stream| stream.is_refused());
         let gateway = turn.gateway;
-        if !self.upload.may_be_repeated() {
+        if !(self.upload.may_be_repeated() || refused && self.upload.is_all_here()) {
             let (http, upstream) = (HttpCount::BadResponses, UpstreamCount::BadResponses);
             self.candidates.count(gateway, http, upstream);
             let reason = "the service did not answer the request";
@@ -327,8 +371,9 @@ impl Exchange {
         }
         self.pod = Pod::None;
         self.upload.rewind();
-        if reused {
-            // The pod had closed the kept connection: that is no fault of the endpoint.
+        if (reused || refused) && self.again < gateway.limits.tries {
+            self.again += 1;
+            // The pod had closed the kept connection, or is busy: that is no fault of the endpoint.
             self.candidates
                 .count(gateway, HttpCount::Retries, UpstreamCount::Retries);
         } else {

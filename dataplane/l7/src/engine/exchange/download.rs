@@ -5,17 +5,21 @@ use std::task::Poll;
 
 use http::StatusCode;
 
+use super::upload::Upload;
 use super::{Ended, Exchange};
 use crate::buffer::ROOM;
 use crate::engine::Turn;
 use crate::engine::client::Client;
+use crate::gateway::Gateway;
 use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::request::RequestHead;
 use crate::h1::response::{self, ResponseHead};
 use crate::h1::{Framing, MAX_HEAD, PartialHead};
-use crate::request::{Answer, Audience, HttpVersion};
+use crate::h2::AnswerHead;
+use crate::request::{Answer, Audience, HttpVersion, RequestRecord};
 use headgate_net::clock::Nanos;
 use headgate_net::record::{HttpCount, UpstreamCount};
+use headgate_ring::message::UpstreamProtocol;
 
 /// A response.
 pub(super) struct Download {
@@ -29,6 +33,8 @@ pub(super) struct Download {
     wants_trailers: bool,
     /// Whether the client would have the connection become something else.
     upgrade: bool,
+    /// Whether success would mean to the client that its stream is a tunnel now (RFC 8441, section 5).
+    tunnel: bool,
     /// The client's connection closes after it.
     pub(super) closes: bool,
     /// The pod takes another request after it.
@@ -40,14 +46,21 @@ pub(super) struct Download {
 }
 
 impl Download {
-    pub(super) fn new(head: &RequestHead<'_, '_>, now: Nanos) -> Self {
+    pub(super) fn new(
+        head: &RequestHead<'_, '_>,
+        version: HttpVersion,
+        protocol: UpstreamProtocol,
+        now: Nanos,
+    ) -> Self {
         Self {
             parsed: PartialHead::default(),
             body: None,
             writer: BodyWriter::Raw,
             trailers: Vec::new(),
             wants_trailers: head.trailers,
-            upgrade: head.upgrade.is_some(),
+            // In HTTP/2 there is no such thing: the pod is asked for what the request is without it.
+            upgrade: head.upgrade.is_some() && protocol == UpstreamProtocol::Http1,
+            tunnel: head.upgrade.is_some() && version == HttpVersion::Http2,
             closes: !head.keep,
             pod_keeps: false,
             spoke: false,
@@ -67,6 +80,52 @@ impl Download {
         self.body = Some(BodyReader::new(head.framing));
     }
 
+    /// Whether a status would tell the client of a tunnel where there is none.
+    fn is_no_tunnel(&self, status: u16) -> bool {
+        self.tunnel && matches!(status, 200..300)
+    }
+
+    /// Tells the client of a head.
+    fn hear_head(
+        &mut self,
+        head: &ResponseHead<'_, '_>,
+        client: &mut Client,
+        upload: &Upload,
+        audience: &Audience,
+        record: Option<&RequestRecord>,
+        gateway: &Gateway,
+    ) -> Head {
+        let dismissed = client.is_dismissed(gateway);
+        self.parsed = PartialHead::default();
+        self.spoke = true;
+        match head.status {
+            101 => {
+                if self.upgrade {
+                    client.switch(head, gateway);
+                }
+                Head::Switch
+            }
+            // Nobody has asked the pod for 100; HTTP/1.0 knows none of them (RFC 9110, section 15.2).
+            100..200 => {
+                if head.status != 100 && audience.version != HttpVersion::Http10 {
+                    client.inform(head, gateway);
+                }
+                Head::Interim
+            }
+            _ => {
+                self.closes |= dismissed || !upload.ends_soon();
+                self.begin(head, audience);
+                let (keep, body) = (!self.closes, self.writer);
+                client.respond(head, audience, keep, body, gateway);
+                if let Some(record) = record {
+                    record.answered_by_pod();
+                    record.answered(head.status);
+                }
+                Head::Final
+            }
+        }
+    }
+
     /// Whether the client has been told of it.
     pub(super) fn has_begun(&self) -> bool {
         self.body.is_some()
@@ -84,6 +143,9 @@ impl Download {
             || matches!(self.body, Some(BodyReader::Length(_)))
     }
 }
+
+/// Of a pod that was asked for a tunnel.
+const NO_TUNNEL: &str = "it answers with success, and there is no tunnel";
 
 /// What a head came to.
 enum Head {
@@ -107,9 +169,20 @@ impl Exchange {
             if self.download.is_done() || !client.outbox.has_room() || !turn.goes_on() {
                 return Ok(false);
             }
+            let begun = self.download.has_begun();
             let Some(link) = self.link() else {
                 return Ok(false);
             };
+            if let Some(stream) = link.wire.part()
+                && !begun
+            {
+                match stream.poll_head(turn.cx) {
+                    Poll::Pending => return Ok(false),
+                    Poll::Ready(Err(_)) => return self.pod_ended(false, client, turn),
+                    Poll::Ready(Ok(head)) => self.take_section(head, client, turn)?,
+                }
+                continue;
+            }
             if !link.inbox.is_empty() {
                 let before = link.inbox.len();
                 if self.take(client, turn)? {
@@ -197,7 +270,7 @@ impl Exchange {
             return Ok(Head::Partial);
         }
         let fields = &mut *turn.gateway.fields.borrow_mut();
-        let parsed = response::parse(link.inbox.bytes(), fields, self.audience.to_head);
+        let parsed = response::parse(link.inbox.bytes(), fields, self.audience.asked_by_head());
         let (head, length) = match parsed {
             Ok(Some(parsed)) => parsed,
             Ok(None) => {
@@ -206,39 +279,61 @@ impl Exchange {
             }
             Err(bad) => return Err(self.nonsense(bad.0, turn)),
         };
-        let gateway = turn.gateway;
-        let dismissed = client.is_dismissed(gateway);
-        let came = match head.status {
-            101 => {
-                if self.download.upgrade {
-                    client.switch(&head, gateway);
-                }
-                Head::Switch
-            }
-            // Nobody has asked the pod for 100; HTTP/1.0 knows none of them (RFC 9110, section 15.2).
-            100..200 => {
-                if head.status != 100 && self.audience.version != HttpVersion::Http10 {
-                    client.inform(&head, gateway);
-                }
-                Head::Interim
-            }
-            _ => {
-                self.download.closes |= dismissed || !self.upload.ends_soon();
-                self.download.begin(&head, &self.audience);
-                let (keep, body) = (!self.download.closes, self.download.writer);
-                client.respond(&head, &self.audience, keep, body, gateway);
-                if let Some(record) = &self.record {
-                    record.answered_by_pod();
-                    record.answered(head.status);
-                }
-                Head::Final
-            }
-        };
+        if self.download.is_no_tunnel(head.status) {
+            return Err(self.nonsense(NO_TUNNEL, turn));
+        }
+        let Self {
+            download,
+            upload,
+            audience,
+            record,
+            ..
+        } = self;
+        let came = download.hear_head(&head, client, upload, audience, record.as_ref(), turn.gateway);
         link.inbox.consume(length);
-        self.download.parsed = PartialHead::default();
-        self.download.spoke = true;
         self.end_if_done(client, turn);
         Ok(came)
+    }
+
+    /// The same of a head that came by HTTP/2.
+    fn take_section(
+        &mut self,
+        mut answer: Box<AnswerHead>,
+        client: &mut Client,
+        turn: &mut Turn<'_, '_>,
+    ) -> Result<(), Ended> {
+        let Self {
+            download,
+            upload,
+            audience,
+            record,
+            pod,
+            ..
+        } = self;
+        download.heard = turn.now;
+        // To a client of HTTP/2 the end of the stream says that nothing follows.
+        let tells = audience.version != HttpVersion::Http2;
+        let parsed = answer
+            .section
+            .finish(audience.asked_by_head(), answer.ends, tells);
+        let refused = match parsed {
+            Ok(head) if download.is_no_tunnel(head.status) => Some(NO_TUNNEL),
+            Ok(head) => {
+                download.hear_head(&head, client, upload, audience, record.as_ref(), turn.gateway);
+                None
+            }
+            Err(bad) => Some(bad.0),
+        };
+        if let Some(stream) = pod.link().and_then(|link| link.wire.part()) {
+            stream.give_back(answer);
+        }
+        match refused {
+            Some(reason) => Err(self.nonsense(reason, turn)),
+            None => {
+                self.end_if_done(client, turn);
+                Ok(())
+            }
+        }
     }
 
     /// The connection becomes something else, if the client has asked for it.
@@ -271,6 +366,9 @@ impl Exchange {
             if !(in_order && body.close()) {
                 return Err(self.break_off());
             }
+            if let Some(stream) = self.pod.link().and_then(|link| link.wire.part()) {
+                self.download.trailers = stream.take_trailers();
+            }
             self.end_if_done(client, turn);
             return Ok(false);
         }
@@ -285,7 +383,10 @@ impl Exchange {
     fn nonsense(&mut self, reason: &str, turn: &Turn<'_, '_>) -> Ended {
         tracing::debug!(endpoint = ?self.pod.endpoint(), reason, "a pod's response is none");
         self.count_bad(turn);
-        let reason = "the service did not answer in HTTP/1.1";
+        let reason = match self.candidates.protocol {
+            UpstreamProtocol::Http1 => "the service did not answer in HTTP/1.1",
+            UpstreamProtocol::Http2 => "the service did not answer in HTTP/2",
+        };
         Ended::Answer(Answer::new(StatusCode::BAD_GATEWAY, reason))
     }
 

@@ -47,6 +47,8 @@ pub(super) struct Exchange {
     tried: Vec<SocketAddr>,
     /// One of them towards which nothing was missing but a source port.
     short: Option<SocketAddr>,
+    /// How often a connection that was used before came to nothing.
+    again: usize,
     /// What the last of them came to.
     failure: Option<Answer>,
     pod: Pod,
@@ -114,18 +116,20 @@ impl Exchange {
     ) -> Result<(), Box<(Answer, Audience, RequestRecord)>> {
         let begun = admit(gateway, client, head, &record).and_then(|admitted| {
             let candidates = Candidates::of(gateway, admitted.route, &record)?;
-            let upload = Upload::new(gateway, client, head, &admitted.host, &audience, now);
+            let protocol = candidates.protocol;
+            let upload = Upload::new(gateway, client, head, &admitted.host, &audience, protocol, now);
             Ok((candidates, upload))
         });
         match begun {
             Err(answer) => Err(Box::new((answer, audience, record))),
             Ok((candidates, upload)) => {
                 *place = Some(Self {
-                    download: Download::new(head, now),
+                    download: Download::new(head, audience.version, candidates.protocol, now),
                     audience,
                     candidates,
                     tried: Vec::new(),
                     short: None,
+                    again: 0,
                     failure: None,
                     pod: Pod::None,
                     upload,
@@ -243,7 +247,8 @@ impl Exchange {
             };
             deadline
         } else if self.download.has_begun() {
-            let deadline = self.download.heard.max(client.taken).after(limits.read);
+            let moved = self.download.heard.max(client.taken).max(self.upload.moved);
+            let deadline = moved.after(limits.read);
             if now >= deadline {
                 return Err(self.break_off());
             }
@@ -262,6 +267,10 @@ impl Exchange {
         } else {
             let deadline = self.upload.moved.after(limits.response);
             if now >= deadline {
+                if let Some(stream) = self.link().and_then(|link| link.wire.part()) {
+                    // What is asked next goes another way.
+                    stream.retire();
+                }
                 let (http, upstream) = (HttpCount::ResponseTimeouts, UpstreamCount::ResponseTimeouts);
                 self.candidates.count(turn.gateway, http, upstream);
                 let reason = "the service did not answer in time";
@@ -330,7 +339,7 @@ impl Exchange {
         self.record = None;
         match std::mem::take(&mut self.pod) {
             Pod::Open { link, lease, .. } => Ok(Tunnel::new(link, lease)),
-            Pod::None | Pod::Waiting { .. } | Pod::Connecting { .. } => Err(()),
+            Pod::None | Pod::Waiting { .. } | Pod::Connecting { .. } | Pod::Joining { .. } => Err(()),
         }
     }
 

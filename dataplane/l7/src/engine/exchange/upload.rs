@@ -12,11 +12,13 @@ use crate::h1::body::{BodyReader, BodyWriter};
 use crate::h1::request::{Expectation, RequestHead};
 use crate::h1::write::{self, Gained};
 use crate::h1::{Framing, RefusedRequest};
+use crate::h2::head::write as section;
 use crate::headers;
 use crate::request::{Answer, Audience};
 use crate::upstream::Link;
 use headgate_net::clock::Nanos;
 use headgate_net::record::HttpCount;
+use headgate_ring::message::UpstreamProtocol;
 
 /// A request's head and body.
 pub(super) struct Upload {
@@ -49,12 +51,13 @@ impl Upload {
         head: &RequestHead<'_, '_>,
         host: &str,
         audience: &Audience,
+        protocol: UpstreamProtocol,
         now: Nanos,
     ) -> Self {
         // What ends with its stream has no length either.
-        let writer = match head.framing {
-            Framing::Chunked | Framing::UntilClose => BodyWriter::Chunked,
-            Framing::Empty | Framing::Length(_) => BodyWriter::Raw,
+        let writer = match (protocol, head.framing) {
+            (UpstreamProtocol::Http1, Framing::Chunked | Framing::UntilClose) => BodyWriter::Chunked,
+            _ => BodyWriter::Raw,
         };
         let gained = Gained {
             client,
@@ -63,7 +66,11 @@ impl Upload {
             body: writer,
         };
         let mut bytes = Buffer::default();
-        write::request(head, &gained, bytes.fill(&mut gateway.spare.borrow_mut()));
+        let to = bytes.fill(&mut gateway.spare.borrow_mut());
+        match protocol {
+            UpstreamProtocol::Http1 => write::request(head, &gained, to),
+            UpstreamProtocol::Http2 => section::request(head, &gained, to),
+        }
         let body = BodyReader::new(head.framing);
         let idempotent = matches!(
             head.method,
@@ -104,6 +111,11 @@ impl Upload {
     pub(super) fn settle(&mut self, spare: &mut Spare) {
         self.head.clear();
         self.head.settle(spare);
+    }
+
+    /// Whether it can be sent once more although it was, since nothing of its body is gone.
+    pub(super) fn is_all_here(&self) -> bool {
+        self.read == 0 && !self.head.is_empty()
     }
 
     pub(super) fn rewind(&mut self) {
@@ -202,11 +214,19 @@ impl Upload {
             return;
         }
         let mut spare = turn.gateway.spare.borrow_mut();
-        let to = link.outbox.fill(&mut spare);
-        to.extend_from_slice(self.head.bytes());
-        if !self.repeatable {
-            self.head.clear();
-            self.head.settle(&mut spare);
+        if let Some(stream) = link.wire.part() {
+            // Which is kept: the pod may say that it has not looked at it.
+            stream.head(self.head.bytes(), false);
+            if self.ended {
+                stream.end(Vec::new());
+            }
+        } else {
+            let to = link.outbox.fill(&mut spare);
+            to.extend_from_slice(self.head.bytes());
+            if !self.repeatable {
+                self.head.clear();
+                self.head.settle(&mut spare);
+            }
         }
         // Now that the pod takes the body; whether or not it comes already, as others do it.
         if std::mem::take(&mut self.expects) {
@@ -218,7 +238,7 @@ impl Upload {
     /// Sends what the pod has room for.
     fn push(&mut self, link: &mut Link, turn: &mut Turn<'_, '_>) {
         let before = link.outbox.len();
-        if before > 0 && !self.refused {
+        if !link.has_sent() && !self.refused {
             // That the pod takes no more may be the end, or its answer is on its way: whoever reads finds out.
             let mut spare = turn.gateway.spare.borrow_mut();
             let flushed = link.wire.flush(turn.cx, &mut link.outbox, &mut spare);
@@ -245,7 +265,13 @@ impl Upload {
             self.moved = turn.now;
         }
         if self.is_read() {
-            self.writer.end(&self.trailers, link.outbox.fill(spare));
+            if let Some(stream) = link.wire.part() {
+                let mut block = Vec::new();
+                section::trailers(&self.trailers, &mut block);
+                stream.end(block);
+            } else {
+                self.writer.end(&self.trailers, link.outbox.fill(spare));
+            }
             self.ended = true;
         }
         Ok(piece.length)

@@ -6,10 +6,12 @@
 
 use headgate_net::clock::Nanos;
 
-/// The stock of a new connection, and what it grows to at most.
+/// The stock of a client's new connection, and what it grows to at most; what it gains a second.
 const MOST: u32 = 2_000;
-/// What it gains a second.
 const A_SECOND: u64 = 50;
+/// The same of a connection to a pod, which many clients share.
+const MOST_OF_POD: u32 = 20_000;
+const A_SECOND_OF_POD: u64 = 2_000;
 /// What a reset costs, and what a whole answer brings.
 pub(super) const RESET: u32 = 10;
 pub(super) const ANSWER: u32 = 10;
@@ -20,15 +22,27 @@ const BYTES: u64 = 1_024;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Calm {
     left: u32,
+    most: u32,
+    a_second: u64,
     since: Nanos,
     /// Bytes of bodies that brought nothing yet.
     bytes: u64,
 }
 
 impl Calm {
-    pub(super) fn new(now: Nanos) -> Self {
+    pub(super) fn of_client(now: Nanos) -> Self {
+        Self::new(MOST, A_SECOND, now)
+    }
+
+    pub(super) fn of_pod(now: Nanos) -> Self {
+        Self::new(MOST_OF_POD, A_SECOND_OF_POD, now)
+    }
+
+    fn new(most: u32, a_second: u64, now: Nanos) -> Self {
         Self {
-            left: MOST,
+            left: most,
+            most,
+            a_second,
             since: now,
             bytes: 0,
         }
@@ -37,9 +51,9 @@ impl Calm {
     /// Takes something. `false` where that was too much.
     #[must_use]
     pub(super) fn takes(&mut self, cost: u32, now: Nanos) -> bool {
-        let gained = now.0.saturating_sub(self.since.0).saturating_mul(A_SECOND) / 1_000_000_000;
+        let gained = now.0.saturating_sub(self.since.0).saturating_mul(self.a_second) / 1_000_000_000;
         if gained > 0 {
-            self.gains(u32::try_from(gained).unwrap_or(MOST));
+            self.gains(u32::try_from(gained).unwrap_or(self.most));
             self.since = now;
         }
         let left = self.left.checked_sub(cost);
@@ -48,14 +62,14 @@ impl Calm {
     }
 
     pub(super) fn gains(&mut self, gain: u32) {
-        self.left = self.left.saturating_add(gain).min(MOST);
+        self.left = self.left.saturating_add(gain).min(self.most);
     }
 
     /// Bytes of a body have come or gone.
     pub(super) fn moves(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
         if self.bytes >= BYTES {
-            self.gains(u32::try_from(self.bytes / BYTES).unwrap_or(MOST));
+            self.gains(u32::try_from(self.bytes / BYTES).unwrap_or(self.most));
             self.bytes %= BYTES;
         }
     }

@@ -2,11 +2,11 @@
 
 use super::incoming::Lost;
 use super::streams::ResetBy;
-use super::{H2Connection, PARTING_PING, Parting, calm};
+use super::{H2Connection, PARTING_PING, Parting, TABLE, calm};
 use crate::h2::frame::{self, ErrorCode, FrameHead, FrameKind, settings};
 
 impl H2Connection {
-    pub(super) fn reset_by_client(&mut self, id: u32) -> Result<(), Lost> {
+    pub(super) fn reset_by_peer(&mut self, id: u32, why: ErrorCode) -> Result<(), Lost> {
         if id > self.last {
             return Err(Lost(
                 ErrorCode::PROTOCOL_ERROR,
@@ -16,8 +16,16 @@ impl H2Connection {
         self.costs(calm::RESET)?;
         if let Some(place) = self.streams.find(id) {
             let stream = &mut self.streams.known[place];
+            if stream.asks && stream.remote_ended {
+                // The answer is whole (RFC 9113, section 8.1).
+                stream.reset.get_or_insert(ResetBy::Enough);
+                stream.wake();
+                return Ok(());
+            }
+            let refused = stream.asks && why == ErrorCode::REFUSED_STREAM;
+            let by = if refused { ResetBy::Refusal } else { ResetBy::Peer };
             let unread = std::mem::take(&mut stream.inbox).len();
-            stream.reset.get_or_insert(ResetBy::Client);
+            stream.reset.get_or_insert(by);
             stream.wake();
             self.discard(unread);
         }
@@ -32,9 +40,13 @@ impl H2Connection {
         self.costs(1)?;
         for (name, value) in frame::pairs(payload) {
             match name {
-                settings::ENABLE_PUSH if value > 1 => {
-                    return Err(Lost(ErrorCode::PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1"));
+                settings::ENABLE_PUSH if value > u32::from(self.asking.is_none()) => {
+                    return Err(Lost(
+                        ErrorCode::PROTOCOL_ERROR,
+                        "ENABLE_PUSH is none that there may be",
+                    ));
                 }
+                settings::MAX_CONCURRENT_STREAMS => self.limit_streams(value),
                 settings::INITIAL_WINDOW_SIZE => self.resize_windows(value)?,
                 settings::MAX_FRAME_SIZE => {
                     let value = usize::try_from(value).unwrap_or(usize::MAX);
@@ -44,7 +56,8 @@ impl H2Connection {
                     // Larger ones would only keep other streams waiting.
                     self.peer.max_payload = value.min(frame::MAX_PAYLOAD);
                 }
-                // What we write refers to no table of the client's, and we push nothing.
+                settings::HEADER_TABLE_SIZE if (value as usize) < TABLE => self.peer.table.shrinks(),
+                // We push nothing.
                 _ => {}
             }
         }

@@ -56,7 +56,8 @@ impl H2Connection {
             if id > self.last {
                 return Err(Lost(ErrorCode::PROTOCOL_ERROR, "a stream begins with DATA"));
             }
-            let told = self.parting == Parting::Closed || self.is_late(id);
+            // What a pod says too late is no reason to give up what others have asked it.
+            let told = self.asking.is_some() || self.parting == Parting::Closed || self.is_late(id);
             return if told {
                 Ok(())
             } else {
@@ -69,6 +70,9 @@ impl H2Connection {
         }
         if stream.remote_ended || stream.reset.is_some() {
             return self.stream_error(id, ErrorCode::STREAM_CLOSED);
+        }
+        if stream.asks && !stream.answered {
+            return self.stream_error(id, ErrorCode::PROTOCOL_ERROR);
         }
         if !stream.receive_window.arrives(head.length as u32) {
             return self.stream_error(id, ErrorCode::FLOW_CONTROL_ERROR);

@@ -2,9 +2,7 @@
 
 use super::incoming::{HeaderBlock, Lost, Received, Sections, Taken};
 use super::streams::{ResetBy, StreamState};
-use super::window::ReceiveWindow;
 use super::{H2Connection, MAX_STREAMS, Parting, STREAM_WINDOW};
-use crate::buffer::Buffer;
 use crate::h1::MAX_HEAD;
 use crate::h2::frame::{self, ErrorCode, FrameHead};
 
@@ -50,13 +48,20 @@ impl H2Connection {
     /// Reads a whole header block, which must be read whatever becomes of its stream: the next ones build on it.
     fn fields(&mut self, id: u32, ends: bool, block: &[u8], sections: &mut Sections) -> Taken {
         let known = self.streams.find(id);
-        let decoded = match known {
-            Some(_) => {
+        let answers = self.asking.is_some();
+        let follows = known.is_some_and(|place| !answers || self.streams.known[place].answered);
+        let decoded = match follows {
+            true => {
                 sections.trailers.clear();
                 self.decoder
                     .decode(block, |name, value| sections.trailers.take(name, value))
             }
-            None => {
+            false if answers => {
+                sections.response.clear();
+                self.decoder
+                    .decode(block, |name, value| sections.response.take(name, value))
+            }
+            false => {
                 sections.request.clear();
                 self.decoder
                     .decode(block, |name, value| sections.request.take(name, value))
@@ -64,19 +69,21 @@ impl H2Connection {
         };
         decoded.map_err(|bad| Lost(ErrorCode::COMPRESSION_ERROR, bad.0))?;
         if id.is_multiple_of(2) {
-            return Err(Lost(
-                ErrorCode::PROTOCOL_ERROR,
-                "a client's stream has an even number",
-            ));
+            return Err(Lost(ErrorCode::PROTOCOL_ERROR, "a stream has an even number"));
         }
-        if let Some(place) = known {
-            return self.trailers(place, ends);
+        match known {
+            Some(place) if follows => return self.trailers(place, ends, sections),
+            Some(place) => return self.answer(place, ends, sections),
+            None => {}
         }
         if id <= self.last {
-            if self.is_late(id) {
+            if answers || self.is_late(id) {
                 return Ok(None);
             }
             return Err(BEGINS_AGAIN);
+        }
+        if answers {
+            return Err(Lost(ErrorCode::PROTOCOL_ERROR, "what nobody asked is answered"));
         }
         if self.parting == Parting::Closed {
             // The client does not know yet, and will ask elsewhere.
@@ -90,12 +97,29 @@ impl H2Connection {
         Ok(Some(Received::Request(id, ends)))
     }
 
-    fn trailers(&mut self, place: usize, ends: bool) -> Taken {
+    /// The head of an answer, be it an interim one.
+    fn answer(&mut self, place: usize, ends: bool, sections: &mut Sections) -> Taken {
+        let stream = &mut self.streams.known[place];
+        let id = stream.id;
+        match stream.reset {
+            Some(ResetBy::Us | ResetBy::Loss) => return Ok(None),
+            Some(ResetBy::Peer | ResetBy::Refusal | ResetBy::Enough) => return Err(BEGINS_AGAIN),
+            None => {}
+        }
+        stream.answered = !sections.response.is_interim();
+        stream.remote_ended = ends;
+        if !self.keep_head(place, &mut sections.response, ends) {
+            self.stream_error(id, ErrorCode::ENHANCE_YOUR_CALM)?;
+        }
+        Ok(None)
+    }
+
+    fn trailers(&mut self, place: usize, ends: bool, sections: &Sections) -> Taken {
         let stream = &self.streams.known[place];
         let (id, over) = (stream.id, stream.remote_ended);
         match stream.reset {
             Some(ResetBy::Us | ResetBy::Loss) => return Ok(None),
-            Some(ResetBy::Client) => return Err(BEGINS_AGAIN),
+            Some(ResetBy::Peer | ResetBy::Refusal | ResetBy::Enough) => return Err(BEGINS_AGAIN),
             None => {}
         }
         if over || !ends {
@@ -107,24 +131,16 @@ impl H2Connection {
             self.stream_error(id, why)?;
             return Ok(None);
         }
-        Ok(Some(Received::Trailers(place)))
+        let lines = sections.trailers.finish().map(<[u8]>::to_vec);
+        self.end_by_trailers(place, lines.ok())?;
+        Ok(None)
     }
 
     /// Begins the stream of a request that may be answered.
     pub(crate) fn open(&mut self, id: u32, ends: bool, expected: Option<u64>) -> usize {
-        self.streams.add(StreamState {
-            id,
-            inbox: Buffer::default(),
-            trailers: Vec::new(),
-            remote_ended: ends,
-            local_ended: false,
-            reset: None,
-            send_window: self.peer.window.into(),
-            receive_window: ReceiveWindow::new(STREAM_WINDOW, self.now),
-            expected,
-            waker: None,
-            in_line: false,
-        })
+        let mut stream = StreamState::new(id, self.peer.window, STREAM_WINDOW, self.now);
+        (stream.remote_ended, stream.expected) = (ends, expected);
+        self.streams.add(stream)
     }
 
     /// Refuses a request whose fields are malformed (RFC 9113, section 8.1.1).
@@ -133,7 +149,7 @@ impl H2Connection {
     }
 
     /// The trailers that have come, as lines; `None` where they are malformed.
-    pub(crate) fn end_by_trailers(&mut self, place: usize, lines: Option<Vec<u8>>) -> Result<(), Lost> {
+    fn end_by_trailers(&mut self, place: usize, lines: Option<Vec<u8>>) -> Result<(), Lost> {
         let stream = &mut self.streams.known[place];
         let short = stream.expected.is_some_and(|left| left > 0);
         match lines {

@@ -1,7 +1,7 @@
 //! What comes of a connection, as far as it is here.
 
 use crate::h2::frame::ErrorCode;
-use crate::h2::head::{RequestSection, TrailerSection};
+use crate::h2::head::{RequestSection, ResponseSection, TrailerSection};
 
 /// What is there only in part.
 #[derive(Debug, Default)]
@@ -22,15 +22,14 @@ pub(crate) enum Received {
     Nothing,
     /// A request's fields; whether nothing follows them.
     Request(u32, bool),
-    /// The fields that end a stream.
-    Trailers(usize),
 }
 
 /// Room for the fields of the block that is read.
 #[derive(Debug, Default)]
 pub(crate) struct Sections {
     pub(crate) request: RequestSection,
-    pub(crate) trailers: TrailerSection,
+    pub(super) response: ResponseSection,
+    pub(super) trailers: TrailerSection,
 }
 
 /// Why a connection cannot go on.
@@ -41,6 +40,14 @@ pub(crate) struct Lost(pub(crate) ErrorCode, pub(crate) &'static str);
 pub(super) type Taken = Result<Option<Received>, Lost>;
 
 impl Incoming {
+    /// A pod sends no preface.
+    pub(super) fn of_pod() -> Self {
+        Self {
+            greeted: true,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn is_within_head(&self) -> bool {
         !self.settled || self.block.is_some()
     }

@@ -1,4 +1,4 @@
-//! The state of one HTTP/2 connection of a client, without its bytes' way in and out: frames come, frames go.
+//! The state of one HTTP/2 connection, of a client or to a pod, without its bytes' way in and out: frames come, frames go.
 //!
 //! ```text
 //! bytes ─ receive ─┬─ a block of fields ─▶ whoever answers requests
@@ -7,11 +7,13 @@
 //! bytes ◀─ out ◀─ StreamEnd::flush, as both windows and the room here allow; who finds none stands in line
 //! ```
 
+mod asking;
 mod calm;
 mod control;
 mod data;
 mod end;
 mod fields;
+mod heads;
 mod incoming;
 mod receive;
 mod send;
@@ -27,9 +29,11 @@ use super::frame::{self, ErrorCode, FrameKind, settings};
 use super::hpack::Decoder;
 use crate::buffer::Buffer;
 use crate::h1::MAX_HEAD;
+use asking::Asking;
 use calm::Calm;
 pub(crate) use end::StreamEnd;
 use headgate_net::clock::Nanos;
+pub(crate) use heads::AnswerHead;
 use incoming::Incoming;
 pub(crate) use incoming::{Lost, Received, Sections};
 use streams::{ResetBy, StreamTable};
@@ -40,7 +44,7 @@ pub(crate) const MAX_STREAMS: u32 = 128;
 /// What a client may send of one stream before it hears from us, and of all of them together, in bytes; both grow.
 const STREAM_WINDOW: u32 = 128 << 10;
 const CONNECTION_WINDOW: u32 = 256 << 10;
-/// Bytes of a client's dynamic table (RFC 7541, section 4.2): what it may use unless told otherwise.
+/// Bytes of a dynamic table (RFC 7541, section 4.2): what either side may use unless told otherwise.
 const TABLE: usize = 4_096;
 /// Bytes of frames that wait to be sent before streams have to.
 const OUT_ROOM: usize = 32 << 10;
@@ -64,10 +68,12 @@ pub(crate) struct H2Connection {
     receive_window: ReceiveWindow,
     /// The largest either of the receive windows may become, in bytes.
     most_unread: u32,
-    /// The highest stream that the client has opened.
+    /// The highest stream that was opened.
     last: u32,
     parting: Parting,
     calm: Calm,
+    /// Of a connection to a pod.
+    asking: Option<Asking>,
     /// Streams that want to send and had no room.
     line: VecDeque<usize>,
     /// Told when there is something to send.
@@ -75,13 +81,53 @@ pub(crate) struct H2Connection {
     pub(crate) now: Nanos,
 }
 
-/// What the client has told of itself.
+/// What the peer has told of itself.
 #[derive(Clone, Copy, Debug)]
 struct PeerSettings {
     /// What we may send of a stream to begin with.
     window: u32,
     /// Bytes of a frame's payload at most.
     max_payload: usize,
+    table: PeerTable,
+}
+
+/// What the peer believes of the table that our blocks refer to (RFC 7541, section 4.2). They refer to none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PeerTable {
+    /// That it may have the size that it has without a word.
+    AsEver,
+    /// That it will be told of one that is smaller than that.
+    ToBeTold,
+    /// That it has no size.
+    None,
+}
+
+impl PeerTable {
+    /// It may not be as large as it could be before.
+    fn shrinks(&mut self) {
+        if *self == Self::AsEver {
+            *self = Self::ToBeTold;
+        }
+    }
+
+    /// Whether the block that goes now has to say so.
+    fn is_to_be_told(&mut self) -> bool {
+        let told = *self == Self::ToBeTold;
+        if told {
+            *self = Self::None;
+        }
+        told
+    }
+}
+
+impl Default for PeerSettings {
+    fn default() -> Self {
+        Self {
+            window: frame::DEFAULT_WINDOW,
+            max_payload: frame::MAX_PAYLOAD,
+            table: PeerTable::AsEver,
+        }
+    }
 }
 
 /// How far the connection is with its end (RFC 9113, section 6.8).
@@ -95,7 +141,7 @@ enum Parting {
 }
 
 impl H2Connection {
-    /// One that begins: `most_unread` is how far windows may grow, in bytes.
+    /// A client's that begins: `most_unread` is how far windows may grow, in bytes.
     pub(crate) fn new(most_unread: u32, now: Nanos) -> SharedConnection {
         let mut out = Buffer::default();
         let pairs = [
@@ -114,16 +160,14 @@ impl H2Connection {
             incoming: Incoming::default(),
             decoder: Decoder::new(TABLE),
             streams: StreamTable::default(),
-            peer: PeerSettings {
-                window: frame::DEFAULT_WINDOW,
-                max_payload: frame::MAX_PAYLOAD,
-            },
+            peer: PeerSettings::default(),
             send_window: frame::DEFAULT_WINDOW.into(),
             receive_window: ReceiveWindow::new(CONNECTION_WINDOW, now),
             most_unread: most_unread.max(CONNECTION_WINDOW),
             last: 0,
             parting: Parting::No,
-            calm: Calm::new(now),
+            calm: Calm::of_client(now),
+            asking: None,
             line: VecDeque::new(),
             waker: None,
             now,
@@ -227,17 +271,19 @@ impl H2Connection {
         }
     }
 
-    /// Ends a stream early, and tells the client.
+    /// Ends a stream early, and tells the peer.
     fn reset(&mut self, place: usize, why: ErrorCode) {
         let stream = &mut self.streams.known[place];
-        if stream.reset.is_some_and(|by| by != ResetBy::Client) {
+        if stream.reset.is_some_and(|by| by != ResetBy::Peer) {
             return;
         }
         stream.reset = Some(ResetBy::Us);
         let unread = std::mem::take(&mut stream.inbox).len();
         stream.wake();
         let id = stream.id;
-        self.write_reset(id, why);
+        if id > 0 {
+            self.write_reset(id, why);
+        }
         self.discard(unread);
     }
 

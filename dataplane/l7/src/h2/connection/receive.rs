@@ -73,7 +73,7 @@ impl H2Connection {
         let of_stream = match head.kind {
             FrameKind::Data | FrameKind::Headers | FrameKind::Priority | FrameKind::RstStream => true,
             FrameKind::Settings | FrameKind::Ping | FrameKind::GoAway => false,
-            FrameKind::PushPromise => return protocol("clients do not push"),
+            FrameKind::PushPromise => return protocol("nobody may push anything to us"),
             FrameKind::Continuation | FrameKind::WindowUpdate | FrameKind::Unknown => return Ok(()),
         };
         if of_stream != (head.stream != 0) {
@@ -106,7 +106,7 @@ impl H2Connection {
             }
             FrameKind::RstStream => {
                 size(payload.len() == 4)?;
-                self.reset_by_client(head.stream)?;
+                self.reset_by_peer(head.stream, ErrorCode(frame::number_of(payload)))?;
             }
             FrameKind::Settings => {
                 size(payload.len().is_multiple_of(6) && (!head.has(frame::ACK) || payload.is_empty()))?;
@@ -116,7 +116,10 @@ impl H2Connection {
                 size(payload.len() == 8)?;
                 self.ping(head, payload)?;
             }
-            FrameKind::GoAway => size(payload.len() >= 8)?,
+            FrameKind::GoAway => {
+                size(payload.len() >= 8)?;
+                self.told_to_leave(frame::number(payload));
+            }
             FrameKind::WindowUpdate => {
                 size(payload.len() == 4)?;
                 self.window_update(head.stream, frame::number(payload))?;

@@ -2,7 +2,8 @@
 
 use super::{H2Connection, calm};
 use crate::buffer::Buffer;
-use crate::h2::frame::{self, END_STREAM, FrameHead, FrameKind};
+use crate::h2::frame::{self, END_STREAM, FRAME_HEAD, FrameHead, FrameKind};
+use crate::h2::hpack::NO_TABLE;
 
 impl H2Connection {
     /// Our side of a stream has said everything.
@@ -11,14 +12,35 @@ impl H2Connection {
         self.calm.gains(calm::ANSWER);
     }
 
+    /// Writes frames of heads, the first of which begins with a block.
+    pub(super) fn write_heads(&mut self, frames: &mut Vec<u8>) {
+        if self.peer.table.is_to_be_told()
+            && let Some(head) = FrameHead::read(frames)
+        {
+            let length = head.length + 1;
+            FrameHead { length, ..head }.write(self.out.own());
+            frames.splice(..FRAME_HEAD, [NO_TABLE]);
+        }
+        self.out.own().append(frames);
+    }
+
+    /// Writes a block as frames.
+    pub(super) fn write_block(&mut self, id: u32, block: &[u8], ends: bool) {
+        let most = self.peer.max_payload;
+        if self.peer.table.is_to_be_told() {
+            let block = [&[NO_TABLE], block].concat();
+            return frame::write_block(id, &block, ends, most, self.out.own());
+        }
+        frame::write_block(id, block, ends, most, self.out.own());
+    }
+
     /// Ends a stream by trailers, by their block, or by an empty frame where there are none.
     pub(super) fn write_end(&mut self, place: usize, trailers: &[u8]) {
         let id = self.streams.known[place].id;
-        let out = self.out.own();
         if trailers.is_empty() {
-            frame::write(FrameKind::Data, END_STREAM, id, &[], out);
+            frame::write(FrameKind::Data, END_STREAM, id, &[], self.out.own());
         } else {
-            frame::write_block(id, trailers, true, self.peer.max_payload, out);
+            self.write_block(id, trailers, true);
         }
         self.has_ended(place);
     }

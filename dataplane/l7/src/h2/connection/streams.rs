@@ -4,13 +4,20 @@ use std::task::Waker;
 
 use slab::Slab;
 
+use super::heads::AnswerHead;
 use super::window::ReceiveWindow;
 use crate::buffer::Buffer;
+use headgate_net::clock::Nanos;
 
 /// A stream between its first frame and the last (RFC 9113, section 5.1). A side that has ended sends no more.
 #[derive(Debug)]
 pub(super) struct StreamState {
+    /// 0 where it has not begun.
     pub(super) id: u32,
+    /// Of one by which we ask: heads of the answer that nobody has looked at, and whether the one that counts has come.
+    pub(super) asks: bool,
+    pub(super) heads: Option<Box<AnswerHead>>,
+    pub(super) answered: bool,
     /// What has come of the body and was not read.
     pub(super) inbox: Buffer,
     /// What came behind the body, as lines.
@@ -30,6 +37,26 @@ pub(super) struct StreamState {
 }
 
 impl StreamState {
+    /// One that begins: with what may be sent, and what the peer may send, in bytes.
+    pub(super) fn new(id: u32, send_window: u32, receive_window: u32, now: Nanos) -> Self {
+        Self {
+            id,
+            asks: false,
+            heads: None,
+            answered: false,
+            inbox: Buffer::default(),
+            trailers: Vec::new(),
+            remote_ended: false,
+            local_ended: false,
+            reset: None,
+            send_window: send_window.into(),
+            receive_window: ReceiveWindow::new(receive_window, now),
+            expected: None,
+            waker: None,
+            in_line: false,
+        }
+    }
+
     pub(super) fn wake_by(&mut self, waker: &Waker) {
         if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             self.waker = Some(waker.clone());
@@ -46,9 +73,13 @@ impl StreamState {
 /// Why a stream ends before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ResetBy {
-    /// The client, who sends nothing more of it.
-    Client,
-    /// We, which the client may not know yet.
+    /// The peer, who sends nothing more of it.
+    Peer,
+    /// The pod, which has not looked at what was asked and will not.
+    Refusal,
+    /// The pod, which has answered and needs no more of what was asked.
+    Enough,
+    /// We, which the peer may not know yet.
     Us,
     /// The connection ends.
     Loss,
@@ -58,7 +89,7 @@ pub(super) enum ResetBy {
 #[derive(Debug, Default)]
 pub(super) struct StreamTable {
     pub(super) known: Slab<StreamState>,
-    /// Numbers with their places, in ascending order: clients count upwards.
+    /// Numbers with their places, in ascending order: both sides count upwards.
     index: Vec<(u32, usize)>,
 }
 
@@ -71,12 +102,20 @@ impl StreamTable {
         self.known.is_empty()
     }
 
-    /// Adds one whose number is above all others.
+    /// Adds one whose number is above all others, or which has none yet.
     pub(super) fn add(&mut self, stream: StreamState) -> usize {
         let id = stream.id;
         let place = self.known.insert(stream);
-        self.index.push((id, place));
+        if id > 0 {
+            self.index.push((id, place));
+        }
         place
+    }
+
+    /// Gives one its number, which is above all others.
+    pub(super) fn number(&mut self, place: usize, id: u32) {
+        self.known[place].id = id;
+        self.index.push((id, place));
     }
 
     /// Where a stream is, unless it is over or was never there.

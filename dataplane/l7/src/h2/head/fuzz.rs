@@ -111,7 +111,7 @@ fn for_pod(head: &RequestHead<'_, '_>, ended: bool) {
 
 fn of_response(pairs: &[Pair], to_head: bool, ended: bool) {
     let mut section = response_of(pairs);
-    let Ok(head) = section.finish(to_head, ended) else {
+    let Ok(head) = section.finish(to_head, ended, true) else {
         return;
     };
     assert!(head.keep && (head.framing == Framing::Empty || !ended));
@@ -124,7 +124,7 @@ fn of_response(pairs: &[Pair], to_head: bool, ended: bool) {
     }
     let mut section = response_of(&decode(&block));
     // It may have gained a date.
-    if let Ok(again) = section.finish(to_head, ended) {
+    if let Ok(again) = section.finish(to_head, ended, true) {
         same_response(&head, &again);
     } else {
         assert!(

@@ -18,6 +18,8 @@ pub(crate) struct RequestSection {
     regular: bool,
     /// Whether Content-Length has come.
     sized: bool,
+    /// Whether Content-Type is gRPC's.
+    grpc: bool,
     fault: Option<BadRequest>,
 }
 
@@ -68,7 +70,7 @@ impl RequestSection {
         self.section.clear();
         self.cookie.clear();
         self.pseudo = Pseudo::default();
-        (self.regular, self.sized, self.fault) = (false, false, None);
+        (self.regular, self.sized, self.grpc, self.fault) = (false, false, false, None);
     }
 
     /// Takes the next field. When it is clear that there is no request, the rest is passed over.
@@ -84,6 +86,11 @@ impl RequestSection {
     pub(crate) fn is_to_head(&self) -> bool {
         let method = self.pseudo.method.as_ref();
         method.is_some_and(|method| self.section.kept(method) == b"HEAD")
+    }
+
+    /// Whether it is one of gRPC, however good the rest is. gRPC-Web is not: its clients read HTTP.
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.grpc
     }
 
     /// All fields have come; `ended` is whether the stream ends with them. `random` is for the key of a tunnel.
@@ -161,6 +168,7 @@ impl RequestSection {
                 return if same { Ok(()) } else { Err(TWO_HOSTS.into()) };
             }
             b"content-length" => self.sized = true,
+            b"content-type" => self.grpc |= is_grpc(value),
             // A client of HTTP/2 has none that is checked (RFC 8441, section 5).
             b"sec-websocket-key" if self.pseudo.protocol.is_some() => return Ok(()),
             _ => {}
@@ -204,6 +212,12 @@ impl RequestSection {
 
 /// Section 8.3.1: a server that went by the other one would answer for another host.
 const TWO_HOSTS: RefusedRequest = RefusedRequest::bad("Host is not the authority of the request");
+
+/// Whether a media type is gRPC's (its `PROTOCOL-HTTP2.md`), with or without a message format or parameters.
+fn is_grpc(value: &[u8]) -> bool {
+    let rest = value.strip_prefix(b"application/grpc");
+    rest.is_some_and(|rest| matches!(rest, [] | [b'+' | b';', ..]))
+}
 
 /// A value that was checked to be text.
 fn text<'s>(section: &'s Section, kept: &Option<KeptValue>) -> Result<&'s str, MalformedMessage> {

@@ -38,8 +38,19 @@ impl ResponseSection {
         }
     }
 
-    /// All fields have come; `to_head` is whether it answers a HEAD, `ended` whether the stream ends with them.
-    pub(crate) fn finish(&mut self, to_head: bool, ended: bool) -> Result<ResponseHead<'_, '_>, BadResponse> {
+    /// Whether it stands before the response (RFC 9110, section 15.2), as far as it is one at all.
+    pub(crate) fn is_interim(&self) -> bool {
+        self.fault.is_none() && self.status.is_some_and(|status| status < 200)
+    }
+
+    /// All fields have come; `to_head` is whether it answers a HEAD, `ended` whether the stream ends with them, `tells` whether that
+    /// is told by a length.
+    pub(crate) fn finish(
+        &mut self,
+        to_head: bool,
+        ended: bool,
+        tells: bool,
+    ) -> Result<ResponseHead<'_, '_>, BadResponse> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
@@ -48,7 +59,7 @@ impl ResponseSection {
             return Err(BadResponse("it is none of a stream's"));
         }
         // To a client of HTTP/1.1 the end of the stream says nothing.
-        if ended && !self.sized && !to_head && !matches!(status, 204 | 304) {
+        if ended && tells && !self.sized && !to_head && !matches!(status, 204 | 304) {
             self.section.add(b"content-length", b"0");
         }
         let reason = StatusCode::from_u16(status).ok();

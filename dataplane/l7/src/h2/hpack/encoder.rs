@@ -31,12 +31,10 @@ pub(crate) fn field(name: &[u8], value: &[u8], to: &mut Vec<u8>) {
     string(value, to);
 }
 
-/// Adds, at the begin of a connection's first block, that the table has this size (section 4.2). Needed where the peer's
+/// What says, at the begin of a block, that the table has no size (section 4.2). Needed once where the peer's
 /// SETTINGS_HEADER_TABLE_SIZE is below the 4,096 that it is without a word: the table has nothing in it, but that is not
 /// known to the peer.
-pub(crate) fn table_size_update(size: usize, to: &mut Vec<u8>) {
-    integer(0x20, 5, size, to);
-}
+pub(crate) const NO_TABLE: u8 = 0x20;
 
 /// A plain string (section 5.2).
 fn string(text: &[u8], to: &mut Vec<u8>) {

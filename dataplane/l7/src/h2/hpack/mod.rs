@@ -10,7 +10,7 @@ mod huffman;
 mod static_table;
 
 pub(crate) use decoder::Decoder;
-pub(crate) use encoder::{field, table_size_update};
+pub(crate) use encoder::{NO_TABLE, field};
 
 /// Why a block cannot be read, nor any behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -83,7 +83,7 @@ const RESPONSES: &[(&str, bool, Result<Framing, &str>)] = &[
 fn a_response_has_a_status_and_fields_of_its_own() {
     for &(lines, ended, wanted) in RESPONSES {
         let mut section = section(lines);
-        let head = section.finish(false, ended);
+        let head = section.finish(false, ended, true);
         assert_eq!(
             head.as_ref().map(|head| head.framing),
             wanted.map_err(BadResponse).as_ref().copied(),
@@ -92,7 +92,7 @@ fn a_response_has_a_status_and_fields_of_its_own() {
         assert!(head.is_err() || head.is_ok_and(|head| head.keep));
     }
     let mut to_head = section(":status: 200\ncontent-length: 5");
-    assert_eq!(to_head.finish(true, true).unwrap().framing, Framing::Empty);
+    assert_eq!(to_head.finish(true, true, true).unwrap().framing, Framing::Empty);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_response_that_ends_with_its_head_says_so_to_a_client_of_http_1_1() {
         (":status: 304", false, None),
     ] {
         let mut section = section(lines);
-        let head = section.finish(to_head, true).unwrap();
+        let head = section.finish(to_head, true, true).unwrap();
         let lengths: Vec<_> = head
             .headers
             .iter()
@@ -117,6 +117,13 @@ fn a_response_that_ends_with_its_head_says_so_to_a_client_of_http_1_1() {
             .collect();
         assert_eq!((head.framing, lengths), (Framing::Empty, wanted), "{lines}");
     }
+    // A client of HTTP/2 sees that the stream ends.
+    let mut told = section(":status: 200\ngrpc-status: 5");
+    let head = told.finish(false, true, false).unwrap();
+    assert_eq!(
+        (head.framing, head.headers.iter().count()),
+        (Framing::UntilClose, 1)
+    );
 }
 
 #[test]
@@ -126,16 +133,16 @@ fn a_response_is_bounded() {
     for _ in 0..100 {
         large.take(b"x", b"y");
     }
-    assert!(large.finish(false, true).is_ok());
+    assert!(large.finish(false, true, true).is_ok());
     large.take(b"x", b"y");
     assert_eq!(
-        large.finish(false, true).unwrap_err(),
+        large.finish(false, true, true).unwrap_err(),
         BadResponse("it has more than 100 header fields")
     );
     large.clear();
     large.take(b"x", &[b'y'; 32 << 10]);
     assert_eq!(
-        large.finish(false, true).unwrap_err(),
+        large.finish(false, true, true).unwrap_err(),
         BadResponse("its head has more than 32 KiB")
     );
 }

@@ -1,7 +1,8 @@
 //! What a block may not be, and what it may cost.
 
 use super::{bytes, decode};
-use crate::h2::hpack::{Decoder, field, table_size_update};
+use crate::h2::hpack::encoder::integer;
+use crate::h2::hpack::{Decoder, NO_TABLE, field};
 
 #[test]
 fn what_is_no_block_is_refused() {
@@ -115,12 +116,10 @@ fn a_table_of_no_size_holds_no_memory() {
     let mut decoder = Decoder::new(4_096);
     decode(&mut decoder, b"\x40\x01a\x01b").unwrap();
     assert!(decoder.memory() > 0);
-    let mut block = Vec::new();
-    table_size_update(0, &mut block);
-    decode(&mut decoder, &block).unwrap();
+    decode(&mut decoder, &[NO_TABLE]).unwrap();
     assert_eq!((decoder.size(), decoder.memory()), (0, 0));
-    block.clear();
-    table_size_update(4_096, &mut block);
+    let mut block = Vec::new();
+    integer(NO_TABLE, 5, 4_096, &mut block);
     assert_eq!(block, b"\x3f\xe1\x1f");
     assert_eq!(decode(&mut decoder, &block), Ok(vec![]));
 }
