@@ -1,4 +1,4 @@
-"""A real API server on loopback, for scripts/check-apiserver: etcd, kube-apiserver, and what their clients need to know.
+"""A real API server, for scripts/check-apiserver and check-issuers: etcd, kube-apiserver, and what their clients need to know.
 
 There is no kubelet, no scheduler and no controller: whoever wants Pods, Nodes and EndpointSlices writes them. Requests are
 known by the server's audit log.
@@ -119,7 +119,7 @@ class Cluster:
     def start(self):
         at = self.files
         self.server = Process(at / "apiserver.log", [
-            self.program, "--etcd-servers", f"http://127.0.0.1:{ETCD}", "--bind-address", "127.0.0.1", "--secure-port", PORT,
+            self.program, "--etcd-servers", f"http://127.0.0.1:{ETCD}", "--bind-address", "0.0.0.0", "--secure-port", PORT,
             "--advertise-address", "192.0.2.1", "--endpoint-reconciler-type", "none", "--service-cluster-ip-range", self.ranges(),
             "--authorization-mode", "RBAC", "--token-auth-file", at / "tokens.csv", "--client-ca-file", at / "ca.crt",
             "--tls-cert-file", at / "server.crt", "--tls-private-key-file", at / "server.key",
@@ -228,22 +228,29 @@ class Cluster:
 class Load:
     """Somebody who asks for the same all the time, by a connection for each request and by one that is kept."""
 
-    def __init__(self, address: str, host: str):
-        self.address, self.host, self.asked, self.failed = address, host, 0, []
+    def __init__(self, address: str, host: str, tls: ssl.SSLContext | None = None, status: int = 200, pause: float = 0.005):
+        self.address, self.host, self.tls, self.status, self.pause = address, host, tls, status, pause
+        self.asked, self.kept, self.failed = 0, 0, []
         self.going = True
-        self.threads = [threading.Thread(target=self.go, args=(kept,)) for kept in (False, True)]
+        self.threads = [threading.Thread(target=self.go, args=(kept,), daemon=True) for kept in (False, True)]
         for thread in self.threads:
             thread.start()
+
+    def open(self, kept: bool) -> http.client.HTTPConnection:
+        self.kept += kept
+        if self.tls:
+            return http.client.HTTPSConnection(self.address, timeout=5, context=self.tls)
+        return http.client.HTTPConnection(self.address, 80, timeout=5)
 
     def go(self, kept: bool):
         connection = None
         while self.going:
             try:
-                connection = connection or http.client.HTTPConnection(self.address, 80, timeout=5)
+                connection = connection or self.open(kept)
                 connection.request("GET", "/", headers={"Host": self.host, "Connection": "keep-alive" if kept else "close"})
                 answer = connection.getresponse()
                 answer.read()
-                if answer.status != 200:
+                if answer.status != self.status:
                     self.failed.append(f"status {answer.status}")
             except (OSError, http.client.HTTPException) as error:
                 self.failed.append(repr(error))
@@ -252,7 +259,7 @@ class Load:
                 connection.close()
                 connection = None
             self.asked += 1
-            time.sleep(0.005)
+            time.sleep(self.pause)
 
     def end(self):
         self.going = False

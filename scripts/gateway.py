@@ -1,5 +1,5 @@
-"""Headgate in front of a real API server, for scripts/check-apiserver: the pod's planes, and what controllers and the
-kubelet would have made for them.
+"""Headgate in front of a real API server, for scripts/check-apiserver and check-issuers: the pod's planes, and what
+controllers and the kubelet would have made for them.
 """
 
 import http.server
@@ -9,6 +9,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 
 from cluster import PORT, Cluster, Process, run, wait_for
@@ -17,9 +18,13 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CREDENTIALS = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # Of nodes, which serve, inside and outside; and of pods.
 NODES = {"one": ("192.0.2.1", "198.51.100.1"), "two": ("192.0.2.2", "198.51.100.2")}
+# Of the API server inside the cluster.
+SERVICE = "10.96.0.1"
 PODS = ["192.0.2.11", "192.0.2.12"]
 ACCOUNT = "system:serviceaccount:headgate:headgate"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/headgate/leases/headgate-leader"
+INGRESSES = "/apis/networking.k8s.io/v1/namespaces/web/ingresses"
+SERVICES = "/api/v1/namespaces/web/services"
 CERTIFICATE = "/api/v1/namespaces/headgate/secrets/headgate-admission"
 # What kubectl says that is no fault of ours: namespaces are there before; examples are for all versions of the API, and
 # show what some have no longer, or not yet.
@@ -30,10 +35,13 @@ EXPECTED = [
 
 
 class Gateway:
-    """Both planes of a pod, with the flags and variables of the manifest, on a node of its own."""
+    """Both planes of a pod, with the flags and variables of the manifest, on a node of its own: an address of this one, or
+    a network namespace, where packets come by its interface and the API server is where its Service says.
+    """
 
-    def __init__(self, bed, name: str):
+    def __init__(self, bed, name: str, apart: bool = False):
         self.bed, self.name, self.address = bed, name, NODES[name][0]
+        self.inside = ["ip", "netns", "exec", name] if apart else []
         self.pod = f"headgate-{name}"
         self.run_dir = bed.files / f"run-{name}"
         self.run_dir.mkdir(exist_ok=True)
@@ -41,22 +49,24 @@ class Gateway:
         self.dataplane = self.start("dataplane", containers)
         self.controlplane = self.start("controlplane", containers)
 
-    def start(self, plane: str, containers: dict | None = None) -> Process:
+    def start(self, plane: str, containers: dict | None = None, *more: str) -> Process:
         containers = containers or {thing["name"]: thing for thing in self.bed.workload["spec"]["template"]["spec"]["containers"]}
         arguments = [self.flag(text) for text in containers[plane]["args"]]
         if plane == "controlplane":
-            arguments.append("--election-ttl=4s")
+            arguments += ["--election-ttl=4s", *more]
         known = {"status.hostIP": self.address, "metadata.name": self.pod, "metadata.namespace": "headgate"}
-        environment = {"PATH": os.environ["PATH"], "KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(PORT)}
+        environment = {"PATH": os.environ["PATH"], "KUBERNETES_SERVICE_HOST": SERVICE if self.inside else "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(PORT)}
         for variable in containers[plane]["env"]:
             reference = variable.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
             environment[variable["name"]] = known[reference] if reference else variable["value"]
-        return Process(self.bed.files / f"{plane}-{self.name}.log", [self.bed.program, *arguments], environment)
+        return Process(self.bed.files / f"{plane}-{self.name}.log", [*self.inside, self.bed.program, *arguments], environment)
 
     def flag(self, text: str) -> str:
         text = text.replace("$(HOST_IP)", self.address)
         text = text.replace("--validating-webhook=:", f"--validating-webhook={self.address}:")
-        return {"--run-dir=/run/headgate": f"--run-dir={self.run_dir}", "--port=default-route": "--port=kernel"}.get(text, text)
+        if text == "--port=default-route" and not self.inside:
+            return "--port=kernel"
+        return f"--run-dir={self.run_dir}" if text.startswith("--run-dir=") else text
 
     def ready(self) -> bool:
         for process in (self.dataplane, self.controlplane):
@@ -100,7 +110,7 @@ class Bed:
 
     def complain(self, text: str):
         self.wrong.append(text)
-        print(f"check-apiserver: {text}", file=sys.stderr)
+        print(f"{pathlib.Path(sys.argv[0]).name}: {text}", file=sys.stderr)
 
     def expect(self, what: str, holds: bool):
         if not holds:
@@ -140,6 +150,34 @@ class Bed:
             "metadata": {"name": f"{service}-x", "labels": {"kubernetes.io/service-name": service}},
             "addressType": "IPv4", "endpoints": endpoints, "ports": [{"name": name, "port": port, "protocol": "TCP"}],
         })
+
+    def settle(self):
+        """What controllers and the kubelet would have made."""
+        cluster = self.cluster
+        for name, addresses in NODES.items():
+            kinds = zip(("InternalIP", "ExternalIP"), addresses)
+            cluster.must("POST", "/api/v1/nodes", {"metadata": {"name": name}})
+            listed = [{"type": kind, "address": address} for kind, address in kinds]
+            cluster.must("PATCH", f"/api/v1/nodes/{name}/status", {"status": {"addresses": listed}})
+            pod = {"metadata": {"name": f"headgate-{name}", "labels": self.workload["spec"]["template"]["metadata"]["labels"]},
+                   "spec": {"nodeName": name, "hostNetwork": True, "serviceAccountName": "headgate", "automountServiceAccountToken": False,
+                            "terminationGracePeriodSeconds": 35, "containers": [{"name": "both", "image": "headgate"}]}}
+            cluster.must("POST", "/api/v1/namespaces/headgate/pods", pod)
+            ready = {"status": {"phase": "Running", "hostIP": addresses[0], "podIP": addresses[0], "conditions": [{"type": "Ready", "status": "True"}]}}
+            cluster.must("PATCH", f"/api/v1/namespaces/headgate/pods/headgate-{name}/status", ready)
+        if self.helm:
+            self.slice("headgate", "headgate-admission", [NODES["one"][0]], 9712, "admission")
+            cluster.ask("POST", "/api/v1/namespaces/headgate/endpoints", {
+                "metadata": {"name": "headgate-admission"},
+                "subsets": [{"addresses": [{"ip": NODES["one"][0]}], "ports": [{"name": "admission", "port": 9712}]}]})
+        self.namespace("web")
+        cluster.must("POST", SERVICES, {"metadata": {"name": "web"}, "spec": {"ports": [{"name": "http", "port": 80, "targetPort": 8080}]}})
+        self.slice("web", "web", PODS, 8080, "http")
+        cluster.must("POST", INGRESSES, self.ingress("web", "web.example.com"))
+        CREDENTIALS.mkdir(parents=True, exist_ok=True)
+        (CREDENTIALS / "ca.crt").write_text((self.files / "ca.crt").read_text())
+        (CREDENTIALS / "namespace").write_text("headgate")
+        self.write_token("token-1")
 
     def ingress(self, name: str, host: str, service: str = "web", **spec) -> dict:
         backend = {"service": {"name": service, "port": {"number": 80}}}
@@ -197,3 +235,34 @@ def pods() -> list[http.server.ThreadingHTTPServer]:
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     return servers
+
+
+def entered() -> bool:
+    return "HEADGATE_INSIDE" in os.environ
+
+
+def enter(addresses: list[str], **variables):
+    """Goes on in namespaces of its own, out of which nothing leads, with these addresses."""
+    if not entered():
+        environment = {**os.environ, "HEADGATE_INSIDE": "yes", **variables}
+        os.execvpe("unshare", ["unshare", "--net", "--mount", sys.executable, *sys.argv], environment)
+    run("ip", "link", "set", "lo", "up")
+    for address in addresses:
+        run("ip", "address", "add", f"{address}/32", "dev", "lo")
+    # Where the kubelet puts credentials; nobody else sees it.
+    run("mount", "-t", "tmpfs", "run", "/run")
+
+
+def do(options, check) -> int:
+    with tempfile.TemporaryDirectory() as directory:
+        files = options.keep or pathlib.Path(directory)
+        files.mkdir(exist_ok=True)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        bed = Bed(options, files)
+        try:
+            check(bed)
+        finally:
+            bed.cluster.end()
+    if not bed.wrong:
+        print(f"{pathlib.Path(sys.argv[0]).name}: all is as it should be")
+    return 1 if bed.wrong else 0
