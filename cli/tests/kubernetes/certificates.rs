@@ -1,4 +1,5 @@
 //! cert-manager and external-dns, as far as they can be seen from here: the objects that they write and read.
+//! `scripts/check-issuers` runs the programs.
 //!
 //! Those of cert-manager are what `pkg/issuer/acme/http` of its versions 1.5 and later makes: a pod, a Service of type NodePort
 //! and an Ingress for each challenge, by `ingressClassName` or by annotation, of path type `ImplementationSpecific` before 1.18
