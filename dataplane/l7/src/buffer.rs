@@ -60,7 +60,7 @@ impl Buffer {
 
     /// Adds bytes, to memory of its own.
     pub(crate) fn append(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+        self.own().extend_from_slice(bytes);
     }
 
     /// Where more is added, at the end, in memory of its own.
@@ -78,11 +78,11 @@ impl Buffer {
         room: usize,
         write: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<(), E> {
-        let before = self.bytes.len();
-        self.bytes.resize(before + room, 0);
-        let written = write(&mut self.bytes[before..]);
-        self.bytes
-            .truncate(before + written.as_ref().map_or(0, |written| *written));
+        let bytes = self.own();
+        let before = bytes.len();
+        bytes.resize(before + room, 0);
+        let written = write(&mut bytes[before..]);
+        bytes.truncate(before + written.as_ref().map_or(0, |written| *written));
         written.map(|_| ())
     }
 

@@ -75,3 +75,20 @@ fn all_of_a_buffer_changes_hands_without_a_copy() {
     BodyWriter::Raw.carry(9, &mut from, &mut to, &mut spare);
     assert_eq!(to.bytes(), b"body and soul");
 }
+
+/// What is read as fast as it comes and never to the end, as a stream's body is whose reader is slower than its sender.
+#[test]
+fn what_never_empties_does_not_grow() {
+    let mut buffer = Buffer::default();
+    buffer.append(&[0; 64 << 10]);
+    for _ in 0..1_000 {
+        buffer.append(&[0; ROOM]);
+        buffer.consume(ROOM);
+        let made = buffer.append_with(ROOM, |room| Ok::<_, ()>(room.len()));
+        assert_eq!(made, Ok(()));
+        buffer.consume(ROOM);
+    }
+    assert_eq!(buffer.len(), 64 << 10);
+    let memory = buffer.bytes.capacity();
+    assert!(memory <= 512 << 10, "{memory} bytes of memory");
+}
