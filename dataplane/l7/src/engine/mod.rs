@@ -145,6 +145,13 @@ impl Engine {
         });
     }
 
+    /// A client is gone.
+    fn unseat(&mut self, key: usize) {
+        self.wheel.remove(key);
+        let seat = self.clients.remove(key);
+        self.streams -= usize::from(seat.dialogue.is_stream());
+    }
+
     /// Has what happens until the next [`turn`](Self::turn) wait for it: it will come without being asked for.
     pub(crate) fn stay_awake(&self) {
         self.ready.stay_awake(true);
@@ -217,11 +224,7 @@ impl Engine {
         match seat.dialogue.turn(&mut turn) {
             Outlook::Stays(None) => {}
             Outlook::Stays(Some(deadline)) => self.wheel.put(key, deadline),
-            Outlook::Gone => {
-                self.wheel.remove(key);
-                let seat = self.clients.remove(key);
-                self.streams -= usize::from(seat.dialogue.is_stream());
-            }
+            Outlook::Gone => self.unseat(key),
         }
         while let Some(stream) = self.newcomers.pop() {
             self.streams += 1;

@@ -96,8 +96,7 @@ impl Engine {
         if let Some(seat) = self.clients.get_mut(key) {
             seat.dialogue.give_way();
             self.gateway.tally.count(HttpCount::SlowClients);
-            self.wheel.remove(key);
-            drop(self.clients.remove(key));
+            self.unseat(key);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep};
 
+use super::http2::{connect, get, send};
 use super::world::{Objects, World, answer_with, host, read_to_end, upstream};
 use crate::Limits;
 use headgate_net::record::HttpCount;
@@ -77,6 +78,29 @@ fn who_waits_in_vain_is_told() {
         assert_eq!(world.status().counters.events[HttpCount::SlowClients], 0);
         drop(all);
         world.quiet().await;
+    });
+}
+
+#[test]
+fn streams_that_never_read_give_way_to_others() {
+    run(async {
+        let world = world();
+        let mut sender = connect(&world).await;
+        let mut all = Vec::new();
+        for _ in 0..10 * PORTS {
+            all.push(send(&mut sender, get("/large"), "").await);
+        }
+        for round in 0..3 {
+            let mut stream = World::connect_from(&world.neighbour, 80).await;
+            stream.write_all(SMALL).await.unwrap();
+            let answer = read_to_end(&mut stream).await;
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{round}: {answer}");
+        }
+        let slow = world.status().counters.events[HttpCount::SlowClients];
+        assert!((1..=3).contains(&slow), "{slow}");
+        drop((sender, all));
+        world.quiet().await;
+        assert_eq!(world.stage.borrow().held(), 0);
     });
 }
 
