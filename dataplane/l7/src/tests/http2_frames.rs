@@ -207,6 +207,37 @@ fn more_than_the_windows_allow_ends_the_stream_or_the_connection() {
 }
 
 #[test]
+fn padding_is_counted_once() {
+    run(async {
+        let mut world = World::new(Limits::default());
+        // A pod that answers nothing, so that nothing but padding makes room.
+        world.objects.upstreams = vec![upstream("web", &[30])];
+        world.configure(&world.objects);
+        let mut stream = open(&world).await;
+        let padded = [&[255][..], b"x", &[0; 255]].concat();
+        let frames = [
+            frame(HEADERS, END_HEADERS, 1, post()),
+            frame(DATA, PADDED, 1, &padded).repeat(1_000),
+            frame(PING, 0, 0, b"the last"),
+        ];
+        stream.write_all(&frames.concat()).await.unwrap();
+        let (sent, mut allowed) = (1_000 * padded.len(), 65_535);
+        loop {
+            let (kind, flags, id, payload) = next(&mut stream).await.unwrap();
+            match (kind, id) {
+                (WINDOW_UPDATE, 0) => allowed += number(&payload) as usize,
+                (PING, 0) if flags == ACK => break,
+                _ => {}
+            }
+        }
+        assert!(
+            allowed - sent <= 256 << 10,
+            "{allowed} bytes allowed, and {sent} sent"
+        );
+    });
+}
+
+#[test]
 fn a_client_with_a_smaller_table_is_told_once_that_none_is_used() {
     run(async {
         let world = World::new(Limits::default());

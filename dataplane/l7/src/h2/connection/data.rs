@@ -38,7 +38,6 @@ impl H2Connection {
         }
         self.calm.moves(data);
         self.admit_data(head, data)?;
-        // Nobody reads padding.
         self.discard(head_of_payload + padding);
         self.incoming.data = Some(DataRest {
             stream: head.stream,
@@ -77,7 +76,6 @@ impl H2Connection {
         if !stream.receive_window.arrives(head.length as u32) {
             return self.stream_error(id, ErrorCode::FLOW_CONTROL_ERROR);
         }
-        let unread = head.length - data;
         if let Some(left) = &mut stream.expected {
             let data = data as u64;
             if *left < data || head.has(frame::END_STREAM) && *left > data {
@@ -85,7 +83,8 @@ impl H2Connection {
             }
             *left -= data;
         }
-        self.stream_has_read(place, unread);
+        // Nobody reads padding.
+        self.stream_reads(place, head.length - data);
         Ok(())
     }
 

@@ -317,6 +317,11 @@ impl H2Connection {
     /// Bytes of a stream were read.
     fn stream_has_read(&mut self, place: usize, bytes: usize) {
         self.have_left(bytes, self.most_unread);
+        self.stream_reads(place, bytes);
+    }
+
+    /// The same, as far as it concerns the window of the stream alone.
+    fn stream_reads(&mut self, place: usize, bytes: usize) {
         let stream = &mut self.streams.known[place];
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         if stream.remote_ended || stream.reset.is_some() {
