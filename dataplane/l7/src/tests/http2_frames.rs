@@ -238,6 +238,31 @@ fn padding_is_counted_once() {
 }
 
 #[test]
+fn what_a_client_had_sent_of_a_stream_that_is_cut_ends_nothing_else() {
+    run(async {
+        let world = World::new(Limits::default());
+        world.script(|mut pod| async move {
+            let part = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\na part";
+            pod.write_all(part).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let mut stream = open(&world).await;
+        let begin = frame(HEADERS, END_HEADERS, 1, post());
+        stream.write_all(&begin).await.unwrap();
+        assert_eq!(outcome(&mut stream).await, Some(Outcome::Answer(1, 200)));
+        world.deny(&[10, 11, 12], true);
+        assert_eq!(outcome(&mut stream).await, Some(Outcome::Reset(1, 2)));
+        let late = [
+            frame(DATA, 0, 1, b"late"),
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, literal("x", "y")),
+            frame(PING, 0, 0, b"the last"),
+        ];
+        stream.write_all(&late.concat()).await.unwrap();
+        assert_eq!(outcome(&mut stream).await, Some(Outcome::Alive));
+    });
+}
+
+#[test]
 fn a_client_with_a_smaller_table_is_told_once_that_none_is_used() {
     run(async {
         let world = World::new(Limits::default());

@@ -250,7 +250,6 @@ impl Drop for StreamEnd {
                     false => self.reset,
                 };
                 connection.write_reset(id, why);
-                connection.remember_reset(id);
             }
         }
         connection.forget(self.place);

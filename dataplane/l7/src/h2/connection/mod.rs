@@ -288,6 +288,7 @@ impl H2Connection {
     }
 
     fn write_reset(&mut self, id: u32, why: ErrorCode) {
+        self.remember_reset(id);
         frame::write(FrameKind::RstStream, 0, id, &why.0.to_be_bytes(), self.out.own());
         self.wake();
     }

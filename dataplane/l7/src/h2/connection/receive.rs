@@ -148,7 +148,6 @@ impl H2Connection {
             None if id > self.last => return Err(Lost(why, "a stream that is not there has an error")),
             None => self.write_reset(id, why),
         }
-        self.remember_reset(id);
         Ok(())
     }
 
