@@ -2,6 +2,8 @@
 
 mod rows;
 
+use http::Response;
+use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::world::{World, mirror, upstream};
@@ -339,6 +341,43 @@ async fn flood(
     }
     writer.abort();
     lost
+}
+
+#[test]
+fn small_messages_may_be_taken_with_a_ping_and_room_in_both_windows_each() {
+    run(async {
+        let world = World::new(Limits::default());
+        world.serve(|_, request| {
+            Box::pin(async move { Response::new(request.into_body().map_err(|_| unreachable!()).boxed()) })
+        });
+        let mut stream = open(&world).await;
+        let begin = frame(HEADERS, END_HEADERS, 1, post());
+        stream.write_all(&begin).await.unwrap();
+        let room = 5_u32.to_be_bytes();
+        let taken = [
+            frame(PING, 0, 0, b"how long"),
+            frame(WINDOW_UPDATE, 0, 0, room),
+            frame(WINDOW_UPDATE, 0, 1, room),
+        ];
+        for round in 0..2_000 {
+            stream.write_all(&frame(DATA, 0, 1, b"hello")).await.unwrap();
+            loop {
+                let (kind, _, _, payload) = next(&mut stream).await.unwrap();
+                assert_ne!(kind, GOAWAY, "in round {round}");
+                if kind == DATA && payload == b"hello" {
+                    break;
+                }
+            }
+            stream.write_all(&taken.concat()).await.unwrap();
+        }
+        // Whoever takes it byte by byte is no such client (CVE-2019-9511).
+        let narrow = frame(SETTINGS, 0, 0, [0, 4, 0, 0, 0, 0]);
+        let begun = [narrow, frame(HEADERS, END_HEADERS, 1, post())].concat();
+        let body = frame(DATA, 0, 1, [b'x'; 16_384]).repeat(4);
+        let byte = |_| frame(WINDOW_UPDATE, 0, 1, 1_u32.to_be_bytes());
+        let lost = flood(&world, &[begun, body].concat(), byte, 10_000).await;
+        assert_eq!(lost, Some(Outcome::Lost(0xb)));
+    });
 }
 
 #[test]

@@ -15,6 +15,9 @@ const A_SECOND_OF_POD: u64 = 2_000;
 /// What a reset costs, and what a whole answer brings.
 pub(super) const RESET: u32 = 10;
 pub(super) const ANSWER: u32 = 10;
+/// What a frame of a body brings that we send, unless it is short because of a window: who takes it may well ask how long it was
+/// on its way, as those of gRPC do, and tell of room in both windows.
+pub(super) const SENT: u32 = 3;
 /// One for each so many bytes of bodies that go or come.
 const BYTES: u64 = 1_024;
 

@@ -64,6 +64,10 @@ impl H2Connection {
             flags: if last { END_STREAM } else { 0 },
             stream: stream.id,
         };
+        // A window that is opened byte by byte brings nothing (CVE-2019-9511).
+        if length == outbox.len() {
+            self.calm.gains(calm::SENT);
+        }
         let out = self.out.own();
         head.write(out);
         out.extend_from_slice(&outbox.bytes()[..length]);
