@@ -85,6 +85,11 @@ impl Client {
         flushed
     }
 
+    /// Whether more should be said to it before it has taken something.
+    pub(super) fn has_room(&self) -> bool {
+        self.outbox.has_room() && self.wire.has_room()
+    }
+
     /// Something waits for the client to take it: until when? `None` where that was too long, or what it took too little.
     pub(super) fn patience(&mut self, turn: &Turn<'_, '_>) -> Option<Nanos> {
         let limits = &turn.gateway.limits;

@@ -2,6 +2,10 @@
 
 mod rows;
 
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
 use http::Response;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -261,6 +265,37 @@ fn what_a_client_had_sent_of_a_stream_that_is_cut_ends_nothing_else() {
         ];
         stream.write_all(&late.concat()).await.unwrap();
         assert_eq!(outcome(&mut stream).await, Some(Outcome::Alive));
+    });
+}
+
+#[test]
+fn interim_responses_without_end_wait_for_the_client() {
+    run(async {
+        let world = World::new(Limits::default());
+        let written = Rc::new(Cell::new(0));
+        let count = Rc::clone(&written);
+        world.script(move |mut pod| {
+            let count = Rc::clone(&count);
+            async move {
+                let early = format!("HTTP/1.1 103 Early Hints\r\nlink: {}\r\n\r\n", "x".repeat(1_000));
+                while count.get() < 8 << 20 && pod.write_all(early.as_bytes()).await.is_ok() {
+                    count.set(count.get() + early.len());
+                }
+                let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+                drop(pod.write_all(answer).await);
+            }
+        });
+        let mut stream = open(&world).await;
+        let request = frame(HEADERS, END_HEADERS | END_STREAM, 1, get());
+        stream.write_all(&request).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert!(written.get() < 1 << 20, "{} bytes", written.get());
+        // All of it comes to who reads.
+        let mut early = 0;
+        while outcome(&mut stream).await == Some(Outcome::Answer(1, 103)) {
+            early += 1;
+        }
+        assert!(early > 8_000, "{early}");
     });
 }
 

@@ -52,6 +52,14 @@ impl Wire {
         }
     }
 
+    /// Whether more should be said that does not lie in an outbox.
+    pub(crate) fn has_room(&self) -> bool {
+        match self {
+            Self::Plain(_) | Self::Tls(..) => true,
+            Self::Part(end) => end.has_room(),
+        }
+    }
+
     pub(crate) fn is_part(&self) -> bool {
         matches!(self, Self::Part(_))
     }

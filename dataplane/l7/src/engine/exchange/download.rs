@@ -166,7 +166,7 @@ impl Exchange {
         turn: &mut Turn<'_, '_>,
     ) -> Result<bool, Ended> {
         loop {
-            if self.download.is_done() || !client.outbox.has_room() || !turn.goes_on() {
+            if self.download.is_done() || !client.has_room() || !turn.goes_on() {
                 return Ok(false);
             }
             let begun = self.download.has_begun();

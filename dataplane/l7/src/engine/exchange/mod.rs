@@ -184,11 +184,11 @@ impl Exchange {
 
     /// Sends what the client has room for. Whether there is room for more of the response now.
     fn flush(&mut self, client: &mut Client, turn: &mut Turn<'_, '_>) -> Result<bool, Ended> {
-        let before = client.outbox.len();
+        let (before, full) = (client.outbox.len(), !client.has_room());
         // Where the outbox is empty, something may wait below it that is encrypted already.
         match client.flush(turn) {
             Poll::Ready(Err(_)) => Err(self.abandon()),
-            _ => Ok(client.outbox.len() < before && client.outbox.has_room()),
+            _ => Ok(client.has_room() && (full || client.outbox.len() < before)),
         }
     }
 

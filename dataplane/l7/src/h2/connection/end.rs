@@ -7,7 +7,7 @@ use super::asking::STREAM_WINDOW;
 use super::heads::AnswerHead;
 use super::streams::{ResetBy, StreamState};
 use super::{OUT_ROOM, SharedConnection};
-use crate::buffer::{Buffer, Spare};
+use crate::buffer::{Buffer, ROOM, Spare};
 use crate::h2::frame::{self, END_STREAM, ErrorCode};
 
 /// Where the flags are in a frame's head.
@@ -118,6 +118,11 @@ impl StreamEnd {
     /// Nothing else is asked over its connection: it does not answer.
     pub(crate) fn retire(&self) {
         self.connection.borrow_mut().retire();
+    }
+
+    /// Whether more heads should be added.
+    pub(crate) fn has_room(&self) -> bool {
+        self.heads.len() < ROOM
     }
 
     /// Whether nothing waits to be sent but what lies in an outbox.
