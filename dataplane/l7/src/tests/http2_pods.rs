@@ -20,7 +20,7 @@ use tokio::io::AsyncWriteExt;
 use super::http2::{connect, fetch as fetch2, get as get2, read, send};
 use super::world::{Answer, Objects, World, fetch, full, get, has_line, host, mirror, upstream};
 use crate::Limits;
-use headgate_net::record::{Class, HttpCount};
+use headgate_net::record::{Class, HttpCount, TcpGauge};
 use headgate_tcp::network::{Channel, run};
 
 /// A world of pods that speak HTTP/2.
@@ -138,6 +138,23 @@ fn a_request_of_http11_reaches_a_pod_of_http2() {
             (200, &*text.len().to_string())
         );
         drop(browser);
+        world.quiet().await;
+    });
+}
+
+#[test]
+fn a_connection_that_does_not_come_in_time_is_given_up() {
+    run(async {
+        // There is nobody at 30.
+        let world = world_of(&[30], Limits::default());
+        let mut sender = connect(&world).await;
+        for _ in 0..2 {
+            assert_eq!(fetch2(&mut sender, get2("/")).await.0, StatusCode::GATEWAY_TIMEOUT);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            // That of the client is left.
+            assert_eq!(world.status().tcp.now[TcpGauge::Connections], 1);
+        }
+        drop(sender);
         world.quiet().await;
     });
 }

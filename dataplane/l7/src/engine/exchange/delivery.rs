@@ -259,10 +259,16 @@ impl Exchange {
         let Some(endpoint) = self.pod.endpoint() else {
             return;
         };
-        self.pod = Pod::None;
+        let pod = std::mem::take(&mut self.pod);
         self.tried.push(endpoint);
         if let Some(error) = error {
             return self.refused(error, endpoint, turn);
+        }
+        if let Pod::Joining { mut link, .. } = pod
+            && let Some(stream) = link.wire.part()
+        {
+            // What is asked next tries anew, as it would for itself.
+            stream.retire();
         }
         tracing::debug!(%endpoint, "no connection to a pod in time");
         let (http, upstream) = (HttpCount::ConnectTimeouts, UpstreamCount::ConnectTimeouts);
