@@ -442,6 +442,20 @@ fn who_sends_without_end_what_brings_nobody_anything_is_told_to_calm_down() {
             flood(&world, &[], |_| frame(SETTINGS, 0, 0, []), 10_000).await,
             CALM
         );
+        for answer in [
+            frame(PING, ACK, 0, [0; 8]),
+            frame(SETTINGS, ACK, 0, []),
+            frame(GOAWAY, 0, 0, [0; 8]),
+        ] {
+            assert_eq!(flood(&world, &[], move |_| answer.clone(), 10_000).await, CALM);
+        }
+        // A frame of as many as there may be, each of which is about all streams.
+        let settings = |_| frame(SETTINGS, 0, 0, [0, 4, 0, 0, 0, 0].repeat(2_730));
+        assert_eq!(flood(&world, &[], settings, 50).await, CALM);
+        // Trailers of a stream that we have reset.
+        let malformed = frame(HEADERS, END_HEADERS | END_STREAM, 1, [0x82]);
+        let late = |_| frame(HEADERS, END_HEADERS | END_STREAM, 1, literal("x", "y"));
+        assert_eq!(flood(&world, &malformed, late, 10_000).await, CALM);
         let priority = |round: u32| frame(PRIORITY, 0, 2 * round + 1, [0, 0, 0, 0, 1]);
         assert_eq!(flood(&world, &[], priority, 10_000).await, CALM);
         let update = |_| frame(WINDOW_UPDATE, 0, 0, 1_u32.to_be_bytes());
@@ -460,6 +474,6 @@ fn who_sends_without_end_what_brings_nobody_anything_is_told_to_calm_down() {
         );
         let more = |_| frame(CONTINUATION, 0, 1, literal("x", "y").repeat(1_000));
         assert_eq!(flood(&world, &begun, more, 100).await, CALM);
-        assert_eq!(world.status().counters.events[HttpCount::Http2Failed], 10);
+        assert_eq!(world.status().counters.events[HttpCount::Http2Failed], 15);
     });
 }

@@ -149,7 +149,10 @@ fn a_connection_that_does_not_come_in_time_is_given_up() {
         let world = world_of(&[30], Limits::default());
         let mut sender = connect(&world).await;
         for _ in 0..2 {
-            assert_eq!(fetch2(&mut sender, get2("/")).await.0, StatusCode::GATEWAY_TIMEOUT);
+            assert_eq!(
+                fetch2(&mut sender, get2("/")).await.0,
+                StatusCode::GATEWAY_TIMEOUT
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
             // That of the client is left.
             assert_eq!(world.status().tcp.now[TcpGauge::Connections], 1);

@@ -5,6 +5,9 @@ use super::streams::ResetBy;
 use super::{H2Connection, PARTING_PING, Parting, TABLE, calm};
 use crate::h2::frame::{self, ErrorCode, FrameHead, FrameKind, settings};
 
+/// Bytes of settings that cost as much as a frame: more than there are kinds of them.
+const SETTINGS_FOR_ONE: usize = 10 * 6;
+
 impl H2Connection {
     pub(super) fn reset_by_peer(&mut self, id: u32, why: ErrorCode) -> Result<(), Lost> {
         if id > self.last {
@@ -34,10 +37,11 @@ impl H2Connection {
 
     pub(super) fn settings(&mut self, head: FrameHead, payload: &[u8]) -> Result<(), Lost> {
         self.incoming.settled = true;
+        // Each of them may look at all streams.
+        self.costs(1 + (payload.len() / SETTINGS_FOR_ONE) as u32)?;
         if head.has(frame::ACK) {
             return Ok(());
         }
-        self.costs(1)?;
         for (name, value) in frame::pairs(payload) {
             match name {
                 settings::ENABLE_PUSH if value > u32::from(self.asking.is_none()) => {
@@ -87,8 +91,8 @@ impl H2Connection {
     }
 
     pub(super) fn ping(&mut self, head: FrameHead, payload: &[u8]) -> Result<(), Lost> {
+        self.costs(1)?;
         if !head.has(frame::ACK) {
-            self.costs(1)?;
             frame::write(FrameKind::Ping, frame::ACK, 0, payload, self.out.own());
         } else if self.parting == Parting::Announced && payload == PARTING_PING {
             // It knows: what it asks for now it has not read.

@@ -78,6 +78,7 @@ impl H2Connection {
         }
         if id <= self.last {
             if answers || self.is_late(id) {
+                self.costs(1)?;
                 return Ok(None);
             }
             return Err(BEGINS_AGAIN);
@@ -87,6 +88,7 @@ impl H2Connection {
         }
         if self.parting == Parting::Closed {
             // The client does not know yet, and will ask elsewhere.
+            self.costs(1)?;
             return Ok(None);
         }
         self.last = id;
@@ -102,7 +104,7 @@ impl H2Connection {
         let stream = &mut self.streams.known[place];
         let id = stream.id;
         match stream.reset {
-            Some(ResetBy::Us | ResetBy::Loss) => return Ok(None),
+            Some(ResetBy::Us | ResetBy::Loss) => return self.costs(1).map(|()| None),
             Some(ResetBy::Peer | ResetBy::Refusal | ResetBy::Enough) => return Err(BEGINS_AGAIN),
             None => {}
         }
@@ -118,7 +120,7 @@ impl H2Connection {
         let stream = &self.streams.known[place];
         let (id, over) = (stream.id, stream.remote_ended);
         match stream.reset {
-            Some(ResetBy::Us | ResetBy::Loss) => return Ok(None),
+            Some(ResetBy::Us | ResetBy::Loss) => return self.costs(1).map(|()| None),
             Some(ResetBy::Peer | ResetBy::Refusal | ResetBy::Enough) => return Err(BEGINS_AGAIN),
             None => {}
         }

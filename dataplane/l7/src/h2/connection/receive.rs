@@ -118,6 +118,7 @@ impl H2Connection {
             }
             FrameKind::GoAway => {
                 size(payload.len() >= 8)?;
+                self.costs(1)?;
                 self.told_to_leave(frame::number(payload));
             }
             FrameKind::WindowUpdate => {
