@@ -235,6 +235,7 @@ fn settings(options: Options) -> Result<Settings, RunError> {
         addresses: options.ingress_addresses,
         http_port: options.http_port,
         https_port: options.https_port,
+        balancers: options.proxy_protocol_from,
         ingresses,
         ssl_redirect: options.ssl_redirect,
         default_certificate: options.default_certificate,

@@ -27,6 +27,7 @@ fn options(root: &Path) -> Options {
         ingress_addresses: vec!["203.0.113.1".parse().expect("an address")],
         http_port: 80,
         https_port: 443,
+        proxy_protocol_from: Vec::new(),
         ingresses: IngressOptions::default(),
         services: ServiceOptions::default(),
         ssl_redirect: true,

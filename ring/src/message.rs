@@ -14,6 +14,7 @@ mod route;
 
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -26,7 +27,7 @@ pub use route::{
 };
 
 /// Version of the messages and of the layout of the ring; peers with different versions part at the handshake.
-pub const VERSION: u16 = 6;
+pub const VERSION: u16 = 7;
 
 /// Counts the states that a control plane has published; 0 is the empty state before the first.
 pub type Generation = u64;
@@ -197,6 +198,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// What clients speak here.
     pub protocol: ListenerProtocol,
+    /// Balancers: connections from there begin with a header of the PROXY protocol, which says who the client is.
+    pub balancers: Vec<IpNet>,
 }
 
 /// What clients speak to a listener. Here is the place for what more there is to say of it: which versions of HTTP are

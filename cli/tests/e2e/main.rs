@@ -2,6 +2,7 @@
 //!
 //! Each test has a lab of its own. They need root, and run one at a time: their load would disturb each other's.
 
+mod balancer;
 mod changes;
 mod cluster;
 mod cni;

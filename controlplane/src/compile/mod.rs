@@ -33,6 +33,7 @@ use std::net::IpAddr;
 
 use headgate_ring::PackedObject;
 use headgate_ring::message::{Certificate, Key, Object, Protocol};
+use ipnet::IpNet;
 
 use crate::model::service::LoadBalancer;
 use crate::model::{Model, ObjectName};
@@ -70,6 +71,8 @@ pub struct Settings {
     pub http_port: u16,
     /// The port of HTTPS at each of them; 0 for none.
     pub https_port: u16,
+    /// `--proxy-protocol-from`: who says by the PROXY protocol who the client is.
+    pub balancers: Vec<IpNet>,
     /// Which Ingresses are served.
     pub ingresses: IngressSelection,
     /// Whether HTTP requests to a host with TLS are sent to HTTPS, where their Ingress says nothing about it.
@@ -139,6 +142,7 @@ impl Default for Settings {
             addresses: Vec::new(),
             http_port: 80,
             https_port: 443,
+            balancers: Vec::new(),
             ingresses: IngressSelection::default(),
             ssl_redirect: true,
             default_certificate: None,

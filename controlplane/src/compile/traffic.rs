@@ -172,6 +172,7 @@ fn listeners(settings: &Settings, ledger: &mut Ledger<'_>) {
                 ledger.put(RingObject::Listener(Listener {
                     address: SocketAddr::new(*address, port),
                     protocol,
+                    balancers: settings.balancers.clone(),
                 }));
             }
         }

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::model::ObjectName;
 pub use ingresses::IngressOptions;
 pub use services::ServiceOptions;
@@ -46,6 +48,12 @@ pub struct Options {
     #[arg(long, value_name = "PORT", default_value_t = 443)]
     pub https_port: u16,
 
+    /// Networks of balancers in front of the ingress addresses: connections from there begin with a header of the PROXY
+    /// protocol (version 1 or 2), which says who the client is; such a header from anywhere else is no request. Several by
+    /// commas
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
+    pub proxy_protocol_from: Vec<IpNet>,
+
     /// Which Ingresses to serve.
     #[command(flatten)]
     pub ingresses: IngressOptions,
@@ -84,6 +92,22 @@ fn wait_time(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "must be a time from 0s to 24h, as in 30s".to_owned())
 }
 
+/// A network, or an address for one of its own.
+fn network(text: &str) -> Result<IpNet, String> {
+    let wrong = || "must be a network or an address, as in 10.0.0.0/8".to_owned();
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.into());
+    }
+    let network: IpNet = text.parse().map_err(|_| wrong())?;
+    if network.trunc() != network {
+        return Err(format!(
+            "{text} has bits behind its prefix: {} is the network",
+            network.trunc()
+        ));
+    }
+    Ok(network)
+}
+
 /// `NAMESPACE/NAME`, as flags give it.
 ///
 /// # Errors
@@ -95,5 +119,30 @@ pub fn object_name(text: &str) -> Result<ObjectName, String> {
             Ok(ObjectName::new(namespace, name))
         }
         _ => Err("must be NAMESPACE/NAME, as in shop/web".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::network;
+
+    #[test]
+    fn balancers_are_networks_or_addresses() {
+        for (text, network_or_error) in [
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("192.0.2.7", "192.0.2.7/32"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("2001:db8::1", "2001:db8::1/128"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            (
+                "10.0.0.1/8",
+                "10.0.0.1/8 has bits behind its prefix: 10.0.0.0/8 is the network",
+            ),
+            ("10.0.0.0/33", "must be a network or an address, as in 10.0.0.0/8"),
+            ("", "must be a network or an address, as in 10.0.0.0/8"),
+        ] {
+            let got = network(text).map_or_else(|error| error, |network| network.to_string());
+            assert_eq!(got, network_or_error, "{text:?}");
+        }
     }
 }

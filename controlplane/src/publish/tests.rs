@@ -32,6 +32,7 @@ fn listener(port: u16) -> Object {
     Object::Listener(Listener {
         address: ([192, 0, 2, 1], port).into(),
         protocol: headgate_ring::message::ListenerProtocol::Http,
+        balancers: Vec::new(),
     })
 }
 

@@ -68,6 +68,7 @@ fn main() {
     let listener = Object::Listener(Listener {
         address: LISTENER,
         protocol: ListenerProtocol::Http,
+        balancers: Vec::new(),
     });
     let began = Instant::now();
     control.publish(true, whole.chain([listener]).collect());

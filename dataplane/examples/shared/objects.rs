@@ -194,7 +194,11 @@ fn http() -> Vec<Object> {
         } else {
             ListenerProtocol::Http
         };
-        Object::Listener(Listener { address, protocol })
+        Object::Listener(Listener {
+            address,
+            protocol,
+            balancers: Vec::new(),
+        })
     });
     listeners.into_iter().chain([upstream, host]).collect()
 }

@@ -4,12 +4,14 @@
 //! that comes or goes makes the endpoints of one upstream anew, and nothing else.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use headgate_net::config::ConfigError;
 use headgate_net::fault::Fault;
 use headgate_net::routes::Routes;
+use ipnet::IpNet;
+
 use headgate_ring::message::{Certificate, Key, Listener, ListenerProtocol, Upstream, VirtualHost};
 
 use super::endpoints::Upstreams;
@@ -21,7 +23,28 @@ pub struct Config {
     pub(super) routes: Arc<Routes>,
     pub(super) upstreams: Upstreams,
     pub(super) tls: Arc<Tls>,
-    pub(super) listeners: Arc<HashMap<SocketAddr, ListenerProtocol>>,
+    pub(super) listeners: Arc<HashMap<SocketAddr, Door>>,
+}
+
+/// What there is to know of a listener when a client comes.
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    pub(super) protocol: ListenerProtocol,
+    balancers: Vec<IpNet>,
+}
+
+impl Door {
+    fn of(listener: &Listener) -> Self {
+        Self {
+            protocol: listener.protocol,
+            balancers: listener.balancers.clone(),
+        }
+    }
+
+    /// Whether who connects from here says first who the client is.
+    pub(super) fn is_balancer(&self, address: IpAddr) -> bool {
+        self.balancers.iter().any(|network| network.contains(&address))
+    }
 }
 
 /// What changes from one publication to the next, by key: what is there now, or `None` where it is gone. An object that
@@ -111,7 +134,7 @@ impl Config {
             let listeners = Arc::make_mut(&mut next.listeners);
             for (address, listener) in &changes.listeners {
                 match listener {
-                    Some(listener) => listeners.insert(*address, listener.protocol),
+                    Some(listener) => listeners.insert(*address, Door::of(listener)),
                     None => listeners.remove(address),
                 };
             }

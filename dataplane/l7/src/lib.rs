@@ -32,6 +32,7 @@ mod headers;
 mod http;
 mod limits;
 mod net;
+mod proxy_protocol;
 mod ready;
 mod request;
 mod shares;

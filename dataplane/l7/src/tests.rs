@@ -1,6 +1,7 @@
 //! The stage against clients and pods on a virtual network.
 
 mod abuse;
+mod announced;
 mod answers;
 mod balance;
 mod cancel;

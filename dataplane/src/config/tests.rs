@@ -28,6 +28,7 @@ fn listener(address: &str) -> Listener {
     Listener {
         address: address.parse().expect("an address and port"),
         protocol: ListenerProtocol::Http,
+        balancers: Vec::new(),
     }
 }
 

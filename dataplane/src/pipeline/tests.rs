@@ -110,6 +110,7 @@ fn objects() -> Vec<Object> {
         Object::Listener(Listener {
             address: socket(address),
             protocol: headgate_ring::message::ListenerProtocol::Https,
+            balancers: Vec::new(),
         })
     };
     let mut objects = vec![listener(LISTENER), listener(LISTENER6)];

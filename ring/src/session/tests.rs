@@ -247,6 +247,7 @@ fn what_is_no_transaction_closes_the_session() {
         ToData::Put(Object::Listener(ListenerObject {
             address: ([192, 0, 2, 1], 80).into(),
             protocol: crate::message::ListenerProtocol::Http,
+            balancers: Vec::new(),
         }))
     };
     let cases = [

@@ -303,6 +303,7 @@ fn objects() -> (Config, Arc<ClientConfig>) {
         [(80, ListenerProtocol::Http), (443, ListenerProtocol::Https)].map(|(port, protocol)| Listener {
             address: SocketAddr::new(VIP, port),
             protocol,
+            balancers: Vec::new(),
         });
     let pair = rcgen::generate_simple_self_signed(vec![HOST.to_owned()]).expect("a certificate");
     let certificate = Arc::new(Certificate {

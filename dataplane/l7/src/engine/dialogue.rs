@@ -1,5 +1,6 @@
 //! What goes on over a client's connection, one thing after another.
 
+mod announced;
 mod asking;
 mod multiplex;
 mod parting;
@@ -39,6 +40,8 @@ pub(super) struct Dialogue {
 }
 
 enum DialogueState {
+    /// A balancer is to say who the client is.
+    Announced,
     Greeting,
     /// Between requests, or within a head.
     Head,
@@ -81,11 +84,17 @@ enum Move {
 }
 
 impl Dialogue {
-    pub(super) fn new(gateway: &Gateway, stream: Stream, protocol: ListenerProtocol) -> Self {
+    /// A connection; one that is `announced` begins with a header of the PROXY protocol.
+    pub(super) fn new(
+        gateway: &Gateway,
+        stream: Stream,
+        protocol: ListenerProtocol,
+        announced: bool,
+    ) -> Self {
         let tls = protocol == ListenerProtocol::Https;
         let client = headers::Client::new(stream.peer_addr(), stream.local_addr(), tls);
         let now = gateway.net.now();
-        let patience = if tls {
+        let patience = if tls || announced {
             gateway.limits.handshake
         } else {
             gateway.limits.header
@@ -97,7 +106,11 @@ impl Dialogue {
         };
         Self {
             client: Client::new(gateway, wire, client, now.after(patience)),
-            state: DialogueState::Greeting,
+            state: if announced {
+                DialogueState::Announced
+            } else {
+                DialogueState::Greeting
+            },
             parsed: PartialHead::default(),
             blank: 0,
         }
@@ -113,7 +126,8 @@ impl Dialogue {
         match &self.state {
             DialogueState::Exchange(place) => place.as_ref().as_ref()?.endpoint(),
             DialogueState::Tunnel(tunnel) => Some(tunnel.endpoint()),
-            DialogueState::Greeting
+            DialogueState::Announced
+            | DialogueState::Greeting
             | DialogueState::Head
             | DialogueState::Answering(..)
             | DialogueState::Streams(_) => None,
@@ -128,7 +142,8 @@ impl Dialogue {
                 exchange.is_some_and(|exchange| !std::mem::replace(&mut exchange.cut, true))
             }
             DialogueState::Tunnel(tunnel) => !std::mem::replace(&mut tunnel.cut, true),
-            DialogueState::Greeting
+            DialogueState::Announced
+            | DialogueState::Greeting
             | DialogueState::Head
             | DialogueState::Answering(..)
             | DialogueState::Streams(_) => false,
@@ -139,6 +154,7 @@ impl Dialogue {
     pub(super) fn turn(&mut self, turn: &mut Turn<'_, '_>) -> Outlook {
         loop {
             let step = match &mut self.state {
+                DialogueState::Announced => self.announced(turn),
                 DialogueState::Greeting => self.greet(turn),
                 DialogueState::Head => self.head(turn),
                 DialogueState::Answering(after, _) => {

@@ -5,10 +5,10 @@
 //! as far as it can and leaves its waker with whatever it has to wait for.
 //!
 //! ```text
-//!   Greeting ──▶ Head ──▶ Exchange ──▶ Tunnel
-//!   (TLS)         ▲ │       │
-//!                 │ ▼       ▼
-//!               Answering ◀─┘ (an answer of our own)
+//! Announced ──▶ Greeting ──▶ Head ──▶ Exchange ──▶ Tunnel
+//!  (PROXY)       (TLS)        ▲ │       │
+//!                             │ ▼       ▼
+//!                           Answering ◀─┘ (an answer of our own)
 //! ```
 
 mod client;
@@ -122,14 +122,15 @@ impl Engine {
     /// Takes a client in, if there is a listener for it.
     pub(crate) fn accept(&mut self, stream: Stream) {
         let gateway = &self.gateway;
-        let protocol = gateway
-            .current
-            .configured(|config| config.listeners.get(&stream.listener()).copied());
-        let Some(protocol) = protocol.flatten() else {
+        let door = gateway.current.configured(|config| {
+            let door = config.listeners.get(&stream.listener())?;
+            Some((door.protocol, door.is_balancer(stream.peer_addr().ip())))
+        });
+        let Some((protocol, announced)) = door.flatten() else {
             return stream.abort();
         };
         gateway.tally.count(HttpCount::Connections);
-        let dialogue = Dialogue::new(gateway, stream, protocol);
+        let dialogue = Dialogue::new(gateway, stream, protocol, announced);
         self.seat(dialogue);
     }
 

@@ -145,6 +145,7 @@ fn nobody_keeps_the_tables_before() {
             hosts: vec![host("web.example", &[("/", "web")])],
             upstreams: vec![upstream("web", &[10])],
             certificates: vec![Arc::clone(&certificate)],
+            balancers: Vec::new(),
         };
         let world = World::with(objects, Limits::default(), Channel::perfect());
         let asked = Rc::new(Notify::new());
@@ -180,6 +181,7 @@ fn nobody_keeps_the_tables_before() {
             hosts: vec![host("other.example", &[("/", "other")])],
             upstreams: vec![upstream("other", &[13])],
             certificates: vec![other],
+            balancers: Vec::new(),
         });
         assert!(before.upgrade().is_none());
         assert!(routes.upgrade().is_none() && tls.upgrade().is_none());
@@ -238,6 +240,7 @@ fn a_connection_to_a_pod_that_comes_too_late_is_not_used() {
             hosts: vec![host("web.example", &[("/", "web")])],
             upstreams: vec![upstream("web", &ALL)],
             certificates: Vec::new(),
+            balancers: Vec::new(),
         };
         let world = World::with(objects, Limits::default(), channel);
         world.script(|mut stream| async move {

@@ -81,6 +81,7 @@ async fn slow_reader(length: usize) {
         hosts: vec![host("", &[("/", "web")])],
         upstreams: vec![upstream("web", &[10])],
         certificates: vec![certificate.clone()],
+        balancers: Vec::new(),
     };
     let world = World::with(objects, Limits::default(), Channel::perfect());
     world.script(move |mut stream| async move {
@@ -191,6 +192,7 @@ fn a_tunnel_over_tls_may_end_without_a_word() {
             hosts: vec![host("", &[("/", "web")])],
             upstreams: vec![upstream("web", &[10])],
             certificates: vec![certificate.clone()],
+            balancers: Vec::new(),
         };
         let world = World::with(objects, Limits::default(), Channel::perfect());
         let ended = Rc::new(RefCell::new(None));

@@ -31,6 +31,7 @@ fn world_of(pods: &[u8], limits: Limits) -> World {
         hosts: vec![host("web.example", &[("/", "web")])],
         upstreams: vec![web],
         certificates: Vec::new(),
+        balancers: Vec::new(),
     };
     World::with(objects, limits, Channel::perfect())
 }

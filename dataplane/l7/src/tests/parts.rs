@@ -90,6 +90,7 @@ impl Model {
                 .map(|(key, pods)| upstream(UPSTREAMS[*key], pods))
                 .collect(),
             certificates: certificates.collect(),
+            balancers: Vec::new(),
         }
     }
 }
@@ -201,6 +202,7 @@ fn an_endpoint_that_comes_touches_its_upstream_alone() {
         hosts,
         upstreams: (0..200).map(|n| upstream(&format!("u{n}"), &[10, 11])).collect(),
         certificates: Vec::new(),
+        balancers: Vec::new(),
     };
     let before = objects.build(None).unwrap();
     let known = objects.clone();

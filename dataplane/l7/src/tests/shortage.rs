@@ -25,6 +25,7 @@ fn world() -> World {
         hosts: vec![host("web.example", &[("/", "web")])],
         upstreams: vec![upstream("web", &[10])],
         certificates: Vec::new(),
+        balancers: Vec::new(),
     };
     let ports = 32_768..=32_767 + PORTS as u16;
     let world = World::with_source_ports(objects, Limits::default(), Channel::perfect(), ports);

@@ -21,6 +21,7 @@ fn gateway(pod: SocketAddr) -> SocketAddr {
         let listener = Listener {
             address,
             protocol: ListenerProtocol::Http,
+            balancers: Vec::new(),
         };
         let (host, upstream) = (
             host("", &[("/", "web")]),

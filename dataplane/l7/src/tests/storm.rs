@@ -141,6 +141,7 @@ fn storm(seed: u64, clients: usize, channel: Channel) {
             hosts: vec![host("web.example", &[("/", "web")])],
             upstreams: vec![upstream("web", &[10, 11, 12, 13])],
             certificates: vec![Arc::clone(&certificate)],
+            balancers: Vec::new(),
         };
         let world = Rc::new(World::with(objects, Limits::default(), channel));
         let ledger = Rc::new(Ledger::default());

@@ -103,6 +103,7 @@ fn megabytes_pass_both_ways_over_a_bad_network() {
             hosts: vec![host("web.example", &[("/", "web")])],
             upstreams: vec![upstream("web", &[10])],
             certificates: Vec::new(),
+            balancers: Vec::new(),
         };
         let channel = Channel {
             delay: Duration::from_millis(2),

@@ -38,6 +38,7 @@ pub(super) fn world(certificates: Vec<Arc<Certificate>>) -> World {
         hosts: vec![host("", &[("/", "web")])],
         upstreams: vec![upstream("web", &[10])],
         certificates,
+        balancers: Vec::new(),
     };
     let world = World::with(objects, Limits::default(), Channel::perfect());
     world.serve(mirror);

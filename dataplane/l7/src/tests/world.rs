@@ -22,6 +22,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use ipnet::IpNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
@@ -76,6 +77,7 @@ pub(super) struct Objects {
     pub(super) hosts: Vec<Arc<VirtualHost>>,
     pub(super) upstreams: Vec<Upstream>,
     pub(super) certificates: Vec<Arc<Certificate>>,
+    pub(super) balancers: Vec<IpNet>,
 }
 
 pub(super) fn endpoint(pod: u8) -> SocketAddr {
@@ -131,6 +133,7 @@ impl Objects {
             [(80, ListenerProtocol::Http), (443, ListenerProtocol::Https)].map(|(port, protocol)| Listener {
                 address: SocketAddr::new(ip(VIP), port),
                 protocol,
+                balancers: self.balancers.clone(),
             });
         let mut changes = Changes::default();
         if let Some((before, _)) = before {
@@ -149,7 +152,8 @@ impl Objects {
             changes
                 .certificates
                 .extend(gone.filter(|(name, _)| self.certificates.iter().all(|c| c.name != *name)));
-        } else {
+        }
+        if before.is_none_or(|(before, _)| before.balancers != self.balancers) {
             changes
                 .listeners
                 .extend(listeners.iter().map(|l| (l.address, Some(l))));
@@ -177,6 +181,7 @@ impl World {
             hosts: vec![host("web.example", &[("/", "web")])],
             upstreams: vec![upstream("web", &[10, 11, 12])],
             certificates: Vec::new(),
+            balancers: Vec::new(),
         };
         Self::with(objects, limits, Channel::perfect())
     }

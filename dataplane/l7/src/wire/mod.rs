@@ -94,6 +94,30 @@ impl Wire {
         }
     }
 
+    /// As [`Self::read`], of what comes below TLS. None of it has been read before.
+    pub(crate) fn read_below(
+        &mut self,
+        cx: &mut Context<'_>,
+        inbox: &mut Buffer,
+        most: usize,
+        spare: &mut Spare,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(stream) | Self::Tls(stream, _) => {
+                let room = most.saturating_sub(inbox.len());
+                stream.poll_receive(cx, room, |data| inbox.fill(spare).extend_from_slice(data))
+            }
+            Self::Part(end) => end.read(cx, inbox, most, spare),
+        }
+    }
+
+    /// What was [read below](Self::read_below) TLS and not used is the begin of it.
+    pub(crate) fn take_over(&mut self, inbox: &mut Buffer) {
+        if let Self::Tls(_, session) = self {
+            session.take_over(inbox);
+        }
+    }
+
     /// Sends what lies in `outbox`. Ready once all of it is on its way.
     pub(crate) fn flush(
         &mut self,

@@ -143,6 +143,12 @@ impl Session {
         }
     }
 
+    /// The first bytes have come by another way.
+    pub(super) fn take_over(&mut self, inbox: &mut Buffer) {
+        self.incoming.append(inbox.bytes());
+        inbox.clear();
+    }
+
     fn greeted(&self) -> Greeted {
         let TlsState::Open(connection) = &self.state else {
             return Greeted::default();

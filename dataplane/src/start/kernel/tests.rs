@@ -89,6 +89,7 @@ fn listener(address: SocketAddr) -> Object {
     Object::Listener(Listener {
         address,
         protocol: ListenerProtocol::Http,
+        balancers: Vec::new(),
     })
 }
 

@@ -310,6 +310,7 @@ fn ingress(listeners: &[&str]) -> Vec<Operation> {
         Object::Listener(Listener {
             address: address.parse().unwrap(),
             protocol: ListenerProtocol::Http,
+            balancers: Vec::new(),
         })
     };
     state.extend(listeners.iter().map(listener));

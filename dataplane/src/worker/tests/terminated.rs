@@ -23,6 +23,7 @@ pub(super) fn listening(mut bench: Bench) -> Bench {
     let listener = Object::Listener(Listener {
         address: socket(LISTENER),
         protocol: ListenerProtocol::Http,
+        balancers: Vec::new(),
     });
     let transaction = Transaction {
         generation: 2,

@@ -13,7 +13,9 @@ mod trailers;
 mod tunnel;
 pub(crate) mod write;
 
-pub(crate) use request::{BadRequest, RequestSection, StreamRequest};
+#[cfg(any(test, feature = "harness"))]
+pub(crate) use request::StreamRequest;
+pub(crate) use request::{BadRequest, RequestSection};
 pub(crate) use response::ResponseSection;
 pub(crate) use section::MalformedMessage;
 pub(crate) use trailers::TrailerSection;

@@ -77,6 +77,9 @@ pub enum HttpCount {
     /// HTTP/2 connections that ended because of what the client did
     #[strum(props(metric = "http2_connections_failed"))]
     Http2Failed,
+    /// Connections of balancers that ended since they did not say by the PROXY protocol who the client is
+    #[strum(props(metric = "proxy_headers_refused"))]
+    ProxyHeadersRefused,
     /// Requests refused for their form, with 400, 405, 408, 414, 417, 431 or 501, without a look at the routes
     #[strum(props(metric = "http_requests_refused"))]
     Refused,
