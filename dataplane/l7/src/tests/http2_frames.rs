@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::world::{World, mirror, upstream};
 use crate::Limits;
+use headgate_net::phase::Phase;
 use headgate_net::record::{Class, HttpCount};
 use headgate_tcp::TcpStream;
 use headgate_tcp::network::run;
@@ -296,6 +297,44 @@ fn interim_responses_without_end_wait_for_the_client() {
             early += 1;
         }
         assert!(early > 8_000, "{early}");
+    });
+}
+
+#[test]
+fn what_is_asked_too_late_ends_nothing_that_is_under_way() {
+    run(async {
+        let world = World::new(Limits::default());
+        world.serve(|local, request| {
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                mirror(local, request).await
+            })
+        });
+        let mut stream = open(&world).await;
+        let request = frame(HEADERS, END_HEADERS | END_STREAM, 1, get());
+        stream.write_all(&request).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.stage.borrow_mut().enter(Phase::Leaving);
+        let ping = loop {
+            let (kind, flags, _, payload) = next(&mut stream).await.unwrap();
+            if kind == PING && flags == 0 {
+                break payload;
+            }
+        };
+        // RFC 9113, section 6.8: nothing is known any more of what comes behind the last one.
+        let late = [
+            frame(PING, ACK, 0, ping),
+            frame(HEADERS, END_HEADERS, 3, post()),
+            frame(WINDOW_UPDATE, 0, 3, 1_u32.to_be_bytes()),
+            frame(DATA, 0, 3, b"late"),
+            frame(RST_STREAM, 0, 3, [0, 0, 0, 8]),
+            frame(DATA, END_STREAM, 5, b"late"),
+        ];
+        stream.write_all(&late.concat()).await.unwrap();
+        assert_eq!(outcome(&mut stream).await, Some(Outcome::Lost(0)));
+        assert_eq!(outcome(&mut stream).await, Some(Outcome::Answer(1, 200)));
+        drop(stream);
+        world.quiet().await;
     });
 }
 

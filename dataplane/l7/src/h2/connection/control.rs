@@ -10,7 +10,7 @@ const SETTINGS_FOR_ONE: usize = 10 * 6;
 
 impl H2Connection {
     pub(super) fn reset_by_peer(&mut self, id: u32, why: ErrorCode) -> Result<(), Lost> {
-        if id > self.last {
+        if self.is_beyond(id) {
             return Err(Lost(
                 ErrorCode::PROTOCOL_ERROR,
                 "a stream is reset that never began",
@@ -115,12 +115,11 @@ impl H2Connection {
             };
         }
         let Some(place) = self.streams.find(id) else {
-            let idle = id > self.last || id.is_multiple_of(2);
             let lost = Lost(
                 ErrorCode::PROTOCOL_ERROR,
                 "a stream that never began has a window",
             );
-            return if idle { Err(lost) } else { Ok(()) };
+            return if self.is_beyond(id) { Err(lost) } else { Ok(()) };
         };
         let stream = &mut self.streams.known[place];
         stream.send_window += i64::from(more);

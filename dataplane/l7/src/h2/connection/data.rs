@@ -52,7 +52,7 @@ impl H2Connection {
     fn admit_data(&mut self, head: FrameHead, data: usize) -> Result<(), Lost> {
         let id = head.stream;
         let Some(place) = self.streams.find(id) else {
-            if id > self.last {
+            if self.is_beyond(id) {
                 return Err(Lost(ErrorCode::PROTOCOL_ERROR, "a stream begins with DATA"));
             }
             // What a pod says too late is no reason to give up what others have asked it.

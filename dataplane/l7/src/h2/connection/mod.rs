@@ -245,8 +245,15 @@ impl H2Connection {
     pub(crate) fn part(&mut self, why: ErrorCode) {
         if self.parting != Parting::Closed {
             self.parting = Parting::Closed;
-            self.write_go_away(self.last, why);
+            // It is about what the peer has begun (RFC 9113, section 6.8), and a pod begins nothing.
+            let last = if self.asking.is_some() { 0 } else { self.last };
+            self.write_go_away(last, why);
         }
+    }
+
+    /// Whether no frame may be about a stream, which has not begun. Of those that are not answered any more it is not known.
+    fn is_beyond(&self, id: u32) -> bool {
+        id > self.last && self.parting != Parting::Closed || id.is_multiple_of(2)
     }
 
     /// Answers nothing new, and nothing is wrong.

@@ -135,6 +135,8 @@ fn states() -> Vec<Row> {
         row("5.1", "WINDOW_UPDATE behind a reset", vec![begun(1), cancel(1), frame(WINDOW_UPDATE, 0, 1, [0, 0, 0, 1])], Alive),
         row("5.1", "a reset behind a reset", vec![begun(1), cancel(1), cancel(1)], Alive),
         row("5.1.1", "an even stream", vec![whole(2, &get())], Lost(PROTOCOL_ERROR)),
+        row("5.1.1", "DATA of an even stream", vec![begun(5), frame(DATA, 0, 2, b"x")], Lost(PROTOCOL_ERROR)),
+        row("5.1.1", "a reset of an even stream", vec![begun(5), cancel(2)], Lost(PROTOCOL_ERROR)),
         row("5.1.1", "a lower number", vec![begun(5), cancel(5), whole(3, &get())], Lost(STREAM_CLOSED)),
         row("5.1.1", "numbers left out", vec![whole(4_001, &get())], Answer(4_001, 200)),
         row("5.1.2", "more streams than are taken", (0..129).map(|n| begun(2 * n + 1)).collect(), Reset(257, 7)),
