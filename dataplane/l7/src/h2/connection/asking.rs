@@ -26,6 +26,9 @@ const CONNECTION_WINDOW: u32 = 1 << 30;
 /// What a pod may send of one stream to begin with, and at most, in bytes.
 pub(super) const STREAM_WINDOW: u32 = frame::DEFAULT_WINDOW;
 const STREAM_WINDOW_MOST: u32 = 1 << 20;
+/// By how much those of all streams of a connection grow together, in bytes: who reads fast and then no more would else have a
+/// megabyte lie here for each.
+const GROWTH: u32 = 16 << 20;
 /// Answers' heads that nobody has looked at, of one stream: a few interim ones, and the one that counts.
 const MAX_HEADS: usize = 8;
 /// Room for heads that is kept for the next answers.
@@ -77,6 +80,7 @@ impl H2Connection {
             send_window: frame::DEFAULT_WINDOW.into(),
             receive_window: ReceiveWindow::new(CONNECTION_WINDOW, now),
             most_unread: STREAM_WINDOW_MOST,
+            growth: GROWTH,
             last: 0,
             parting: Parting::No,
             calm: Calm::of_pod(now),

@@ -20,6 +20,9 @@ mod send;
 mod streams;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -68,6 +71,8 @@ pub(crate) struct H2Connection {
     receive_window: ReceiveWindow,
     /// The largest either of the receive windows may become, in bytes.
     most_unread: u32,
+    /// By how much the windows of streams may still grow, all of them together, in bytes.
+    growth: u32,
     /// The highest stream that was opened.
     last: u32,
     parting: Parting,
@@ -164,6 +169,8 @@ impl H2Connection {
             send_window: frame::DEFAULT_WINDOW.into(),
             receive_window: ReceiveWindow::new(CONNECTION_WINDOW, now),
             most_unread: most_unread.max(CONNECTION_WINDOW),
+            // That of the connection is what holds a client back.
+            growth: u32::MAX,
             last: 0,
             parting: Parting::No,
             calm: Calm::of_client(now),
@@ -303,7 +310,9 @@ impl H2Connection {
     /// Nobody has anything to do with a stream any more.
     fn forget(&mut self, place: usize) {
         self.leave_line(place);
-        let unread = self.streams.known[place].inbox.len();
+        let stream = &self.streams.known[place];
+        let unread = stream.inbox.len();
+        self.growth = self.growth.saturating_add(stream.receive_window.grown());
         self.streams.remove(place);
         self.discard(unread);
     }
@@ -335,7 +344,12 @@ impl H2Connection {
         if stream.remote_ended || stream.reset.is_some() {
             return;
         }
-        if let Some(more) = stream.receive_window.reads(bytes, self.most_unread, self.now) {
+        let window = &mut stream.receive_window;
+        let size = window.size();
+        let most = self.most_unread.min(size.saturating_add(self.growth));
+        let more = window.reads(bytes, most, self.now);
+        self.growth -= window.size() - size;
+        if let Some(more) = more {
             let id = stream.id;
             frame::write(
                 FrameKind::WindowUpdate,

@@ -11,8 +11,9 @@ const SHORT: Duration = Duration::from_millis(250);
 /// A receive window, of a stream or of the connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReceiveWindow {
-    /// Bytes that may lie here unread.
+    /// Bytes that may lie here unread, now and to begin with.
     size: u32,
+    begun: u32,
     /// What of it the client may still send; negative after it was lowered.
     left: i64,
     /// Bytes that were read since the client was last told.
@@ -24,10 +25,20 @@ impl ReceiveWindow {
     pub(super) fn new(size: u32, now: Nanos) -> Self {
         Self {
             size,
+            begun: size,
             left: size.into(),
             read: 0,
             since: now,
         }
+    }
+
+    pub(super) fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// By how much it has grown, in bytes.
+    pub(super) fn grown(&self) -> u32 {
+        self.size - self.begun
     }
 
     /// Takes note of bytes that have come. `false` where the client was not allowed to send them.
