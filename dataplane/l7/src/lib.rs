@@ -48,7 +48,9 @@ pub use current::Allows;
 #[cfg(any(test, feature = "harness"))]
 pub use h1::fuzz::fuzz;
 #[cfg(any(test, feature = "harness"))]
-pub use h2::{head::fuzz::fuzz as fuzz_head, hpack::fuzz::fuzz as fuzz_hpack};
+pub use h2::{
+    connection::fuzz::fuzz as fuzz_connection, head::fuzz::fuzz as fuzz_head, hpack::fuzz::fuzz as fuzz_hpack,
+};
 pub use http::{Http, HttpConfig};
 pub use limits::Limits;
 pub use net::ByKernel;

@@ -6,7 +6,7 @@
 //! as HTTP/1.1's ─ h1's ResponseHead ─ head::write ─ hpack::field ─▶ block ─ StreamEnd ─ Connection ─▶ frames
 //! ```
 
-mod connection;
+pub(crate) mod connection;
 mod frame;
 pub(crate) mod head;
 pub(crate) mod hpack;

@@ -13,6 +13,8 @@ mod control;
 mod data;
 mod end;
 mod fields;
+#[cfg(any(test, feature = "harness"))]
+pub(crate) mod fuzz;
 mod heads;
 mod incoming;
 mod receive;

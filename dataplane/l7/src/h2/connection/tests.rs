@@ -2,7 +2,9 @@
 
 use std::task::{Context, Waker};
 
-use super::{H2Connection, Received, Sections, SharedConnection, StreamEnd, asking};
+use proptest::prelude::*;
+
+use super::{H2Connection, Received, Sections, SharedConnection, StreamEnd, asking, fuzz};
 use crate::buffer::{Buffer, ROOM, Spare};
 use crate::h2::frame::{self, FrameKind};
 use headgate_net::clock::Nanos;
@@ -74,4 +76,73 @@ fn windows_of_a_pods_streams_grow_so_much_together_and_no_more() {
     assert_eq!(sizes().into_iter().map(grown).sum::<u32>(), 16 << 20);
     drop(ends);
     assert!(connection.borrow().is_idle());
+}
+
+proptest! {
+    #[test]
+    fn what_lies_here_is_what_the_windows_say(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        fuzz::fuzz(&bytes);
+    }
+
+    /// Frames that make sense more often, and what is done about streams between them.
+    #[test]
+    fn frames_in_any_order_leave_nothing(
+        role in 0..2_u8,
+        steps in prop::collection::vec(step(), 0..80),
+    ) {
+        fuzz::fuzz(&[&[role][..], &steps.concat()].concat());
+    }
+}
+
+fn step() -> impl Strategy<Value = Vec<u8>> {
+    let block = prop_oneof![
+        Just(vec![0x82, 0x86, 0x84, 0x41, 1, b'a']),
+        Just(vec![0x83, 0x86, 0x84, 0x41, 1, b'a']),
+        Just(vec![0x88]),
+        Just(vec![0, 1, b'x', 1, b'y']),
+        prop::collection::vec(any::<u8>(), 0..10),
+    ];
+    let flags = prop::sample::select(&[0, 1, 4, 5, 8, 13][..]);
+    let stream = prop::sample::select(&[1_u8, 3, 5, 7, 9, 0, 2][..]);
+    let frame = |kind: u8, flags, stream, payload: Vec<u8>| {
+        [&[0, payload.len() as u8, kind, flags, stream][..], &payload].concat()
+    };
+    let other = prop::sample::select(&[2, 3, 4, 6, 7, 8, 9][..]);
+    let payload = prop_oneof![
+        Just(vec![0, 0, 0, 1]),
+        Just(vec![0, 4, 0, 0, 0, 0]),
+        Just(vec![0, 4, 0, 1, 0, 0]),
+        Just(vec![0; 8]),
+        Just(Vec::new()),
+    ];
+    prop_oneof![
+        (Just(4_u8), stream.clone(), any::<bool>()).prop_map(|(size, stream, ends)| {
+            // DATA of 256 bytes.
+            vec![8, size, 0, u8::from(ends), stream, 0, 0, 0, 0]
+        }),
+        (flags.clone(), stream.clone(), block).prop_map(move |(flags, stream, block)| frame(
+            1,
+            flags | 4,
+            stream,
+            block
+        )),
+        (other, flags, stream, payload).prop_map(move |(kind, flags, stream, payload)| frame(
+            kind,
+            flags & 1,
+            stream,
+            payload
+        )),
+        (0..32_u8, any::<u8>()).prop_map(|(what, number)| vec![8 * what + 3 + number % 5, number]),
+    ]
+}
+
+#[test]
+fn the_seeds_of_the_fuzz_target_keep_to_the_rules() {
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/http2_connection");
+    let mut count = 0;
+    for seed in std::fs::read_dir(seeds).unwrap() {
+        fuzz::fuzz(&std::fs::read(seed.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count > 5, "there are {count} seeds");
 }

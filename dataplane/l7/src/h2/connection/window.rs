@@ -36,6 +36,12 @@ impl ReceiveWindow {
         self.size
     }
 
+    /// Bytes that lie here unread.
+    #[cfg(any(test, feature = "harness"))]
+    pub(super) fn unread(&self) -> i64 {
+        i64::from(self.size) - self.left - i64::from(self.read)
+    }
+
     /// By how much it has grown, in bytes.
     pub(super) fn grown(&self) -> u32 {
         self.size - self.begun
