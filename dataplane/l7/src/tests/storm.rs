@@ -2,8 +2,10 @@
 //! nothing is left in the end.
 
 mod client;
+mod hostile;
 mod plan;
 mod pod;
+mod streams;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
