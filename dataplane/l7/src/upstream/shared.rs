@@ -152,7 +152,12 @@ impl SharedLink {
                     Poll::Ready(_) => return false,
                 }
             };
-            if let Poll::Ready(Err(_)) = wire.flush(cx, &mut connection.out, spare) {
+            let before = connection.out.len();
+            let flushed = wire.flush(cx, &mut connection.out, spare);
+            if connection.out.len() < before {
+                connection.has_sent();
+            }
+            if let Poll::Ready(Err(_)) = flushed {
                 return false;
             }
             connection.wake_line();

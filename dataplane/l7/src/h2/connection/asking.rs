@@ -42,6 +42,8 @@ pub(super) struct Asking {
     way: Arrival,
     /// The number of the next stream; even once there are no more.
     next: u32,
+    /// The last stream of which the pod may have seen something.
+    seen: u32,
     /// Streams that the pod takes at once.
     most: usize,
     told: bool,
@@ -87,6 +89,7 @@ impl H2Connection {
             asking: Some(Asking {
                 way: Arrival::Coming,
                 next: 1,
+                seen: 0,
                 most: most.unwrap_or(STREAMS_UNTOLD),
                 told: false,
                 over: false,
@@ -145,6 +148,18 @@ impl H2Connection {
         if let Some(asking) = &mut self.asking {
             asking.over = true;
         }
+    }
+
+    /// Something of what waited is on its way to the pod.
+    pub(crate) fn has_sent(&mut self) {
+        if let Some(asking) = &mut self.asking {
+            asking.seen = self.last;
+        }
+    }
+
+    /// The last stream of which a pod may have seen something.
+    pub(super) fn seen(&self) -> Option<u32> {
+        self.asking.as_ref().map(|asking| asking.seen)
     }
 
     /// Whether nobody needs it any more.

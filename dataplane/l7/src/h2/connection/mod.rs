@@ -279,9 +279,12 @@ impl H2Connection {
 
     /// The connection is gone, and so are all streams; with `reading` only those that were not whole.
     pub(crate) fn lose(&mut self, reading: bool) {
+        let seen = self.seen();
         for stream in self.streams.iter_mut() {
             if !(reading && stream.remote_ended) {
-                stream.reset.get_or_insert(ResetBy::Loss);
+                let unseen = seen.is_some_and(|seen| stream.id == 0 || stream.id > seen);
+                let by = if unseen { ResetBy::Refusal } else { ResetBy::Loss };
+                stream.reset.get_or_insert(by);
                 stream.wake();
             }
         }

@@ -75,7 +75,7 @@ impl StreamState {
 pub(super) enum ResetBy {
     /// The peer, who sends nothing more of it.
     Peer,
-    /// The pod, which has not looked at what was asked and will not.
+    /// The pod, which has not looked at what was asked and will not, or cannot have.
     Refusal,
     /// The pod, which has answered and needs no more of what was asked.
     Enough,

@@ -78,6 +78,25 @@ fn windows_of_a_pods_streams_grow_so_much_together_and_no_more() {
     assert!(connection.borrow().is_idle());
 }
 
+#[test]
+fn what_a_pod_cannot_have_seen_when_it_is_lost_may_be_asked_again() {
+    let (connection, mut ends) = asked(1);
+    connection.borrow_mut().has_sent();
+    let mut cx = Context::from_waker(Waker::noop());
+    // One of which nothing is on its way, and one that has not even begun.
+    for begins in [true, false] {
+        let mut end = StreamEnd::asking(&connection);
+        end.head(&[0x83], false);
+        if begins {
+            assert!(end.flush(&mut cx, &mut Buffer::default()).is_ready());
+        }
+        ends.push(end);
+    }
+    connection.borrow_mut().lose(true);
+    let refused: Vec<_> = ends.iter().map(StreamEnd::is_refused).collect();
+    assert_eq!(refused, [false, true, true]);
+}
+
 proptest! {
     #[test]
     fn what_lies_here_is_what_the_windows_say(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
