@@ -93,6 +93,10 @@ impl Client {
     /// Something waits for the client to take it: until when? `None` where that was too long, or what it took too little.
     pub(super) fn patience(&mut self, turn: &Turn<'_, '_>) -> Option<Nanos> {
         let limits = &turn.gateway.limits;
+        if self.wire.waits_for_turn() {
+            // Whether the connection is too slow is seen where its bytes are sent.
+            (self.taken, self.pace) = (turn.now, None);
+        }
         // What lies in its connection is not taken yet.
         let acknowledged = self.sent.saturating_sub(self.wire.unacknowledged() as u64);
         if acknowledged > self.acknowledged {

@@ -10,7 +10,7 @@ use http::Response;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::world::{World, mirror, upstream};
+use super::world::{World, answer_with, mirror, upstream};
 use crate::Limits;
 use headgate_net::phase::Phase;
 use headgate_net::record::{Class, HttpCount};
@@ -266,6 +266,51 @@ fn what_a_client_had_sent_of_a_stream_that_is_cut_ends_nothing_else() {
         ];
         stream.write_all(&late.concat()).await.unwrap();
         assert_eq!(outcome(&mut stream).await, Some(Outcome::Alive));
+    });
+}
+
+#[test]
+fn streams_that_wait_for_each_other_on_a_slow_line_are_not_slow() {
+    const STREAMS: u32 = 40;
+    run(async {
+        let world = World::new(Limits::default());
+        world.serve(|_, request| answer_with(request, 100_000));
+        let mut stream = open(&world).await;
+        let wide = 1_u32 << 24;
+        let mut asked = frame(WINDOW_UPDATE, 0, 0, wide.to_be_bytes());
+        asked.extend(frame(SETTINGS, 0, 0, [&[0, 4][..], &wide.to_be_bytes()].concat()));
+        for place in 0..STREAMS {
+            asked.extend(frame(HEADERS, END_HEADERS | END_STREAM, 2 * place + 1, get()));
+        }
+        stream.write_all(&asked).await.unwrap();
+        // Each has its turn every two minutes.
+        let mut bytes = Vec::new();
+        for _ in 0..300 {
+            let mut piece = [0; 5_000];
+            stream.read_exact(&mut piece).await.unwrap();
+            bytes.extend(piece);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let mut piece = vec![0; 16_384];
+        let (mut at, mut ended) = (0, 0);
+        while ended < STREAMS {
+            let rest = &bytes[at..];
+            let length = rest
+                .first_chunk()
+                .map(|head: &[u8; 3]| 9 + u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize);
+            match length.filter(|length| rest.len() >= *length) {
+                Some(length) => {
+                    assert_ne!(rest[3], RST_STREAM);
+                    ended += u32::from(rest[3] == DATA && rest[4] & END_STREAM != 0);
+                    at += length;
+                }
+                None => {
+                    let count = stream.read(&mut piece).await.unwrap();
+                    assert!(count > 0);
+                    bytes.extend_from_slice(&piece[..count]);
+                }
+            }
+        }
     });
 }
 

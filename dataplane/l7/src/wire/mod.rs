@@ -60,6 +60,14 @@ impl Wire {
         }
     }
 
+    /// Whether it waits for others of its connection.
+    pub(crate) fn waits_for_turn(&self) -> bool {
+        match self {
+            Self::Plain(_) | Self::Tls(..) => false,
+            Self::Part(end) => end.waits_for_turn(),
+        }
+    }
+
     pub(crate) fn is_part(&self) -> bool {
         matches!(self, Self::Part(_))
     }

@@ -125,6 +125,12 @@ impl StreamEnd {
         self.heads.len() < ROOM
     }
 
+    /// Whether others have their turn before it: it waits for the connection to have room, and for nothing else.
+    pub(crate) fn waits_for_turn(&self) -> bool {
+        let connection = self.connection.borrow();
+        connection.send_window > 0 && connection.streams.known[self.place].in_line
+    }
+
     /// Whether nothing waits to be sent but what lies in an outbox.
     pub(crate) fn has_sent(&self) -> bool {
         let ended = || self.connection.borrow().streams.known[self.place].local_ended;
