@@ -85,7 +85,9 @@ impl Tunnel {
             return Some(self.break_off());
         }
         self.link.inbox.settle(&mut turn.gateway.spare.borrow_mut());
-        (self.upwards == Way::Ended && self.downwards == Way::Ended).then_some(TunnelEnd::InOrder)
+        // The end of a stream may wait for its turn.
+        let over = self.upwards == Way::Ended && self.downwards == Way::Ended && client.wire.has_sent();
+        over.then_some(TunnelEnd::InOrder)
     }
 
     /// One end is gone.

@@ -315,6 +315,60 @@ fn streams_that_wait_for_each_other_on_a_slow_line_are_not_slow() {
 }
 
 #[test]
+fn a_tunnel_ends_in_order_although_others_are_before_it() {
+    run(async {
+        let world = World::new(Limits::default());
+        world.script(|mut pod| async move {
+            let mut head = [0; 2_048];
+            let length = pod.read(&mut head).await.unwrap();
+            if String::from_utf8_lossy(&head[..length]).contains("upgrade: websocket") {
+                let switch = b"HTTP/1.1 101 Fine\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+                pod.write_all(switch).await.unwrap();
+                // Until the client has ended its side.
+                drop(pod.read_to_end(&mut Vec::new()).await);
+            } else {
+                let answer = b"HTTP/1.1 200 Fine\r\ncontent-length: 1000000\r\n\r\n";
+                pod.write_all(answer).await.unwrap();
+                drop(pod.write_all(&vec![b'x'; 1_000_000]).await);
+            }
+        });
+        let mut stream = open(&world).await;
+        let wide = 1_u32 << 24;
+        let connect = [
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", "http"),
+            (":path", "/"),
+            (":authority", "web.example"),
+        ];
+        let connect: Vec<u8> = connect
+            .iter()
+            .flat_map(|(name, value)| literal(name, value))
+            .collect();
+        let asked = [
+            frame(WINDOW_UPDATE, 0, 0, wide.to_be_bytes()),
+            frame(SETTINGS, 0, 0, [&[0, 4][..], &wide.to_be_bytes()].concat()),
+            frame(HEADERS, END_HEADERS, 1, connect),
+        ];
+        stream.write_all(&asked.concat()).await.unwrap();
+        assert_eq!(outcome(&mut stream).await, Some(Outcome::Answer(1, 200)));
+        let large = frame(HEADERS, END_HEADERS | END_STREAM, 3, get());
+        stream.write_all(&large).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let end = frame(DATA, END_STREAM, 1, []);
+        stream.write_all(&end).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        loop {
+            let (kind, flags, id, _) = next(&mut stream).await.unwrap();
+            if id == 1 {
+                assert_eq!((kind, flags), (DATA, END_STREAM));
+                break;
+            }
+        }
+    });
+}
+
+#[test]
 fn interim_responses_without_end_wait_for_the_client() {
     run(async {
         let world = World::new(Limits::default());
