@@ -19,6 +19,7 @@ pub mod checksum;
 #[cfg(any(test, feature = "harness"))]
 pub mod craft;
 pub mod echo;
+pub mod ecn;
 pub mod error;
 pub mod ethernet;
 #[cfg(any(test, feature = "harness"))]

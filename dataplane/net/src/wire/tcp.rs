@@ -39,6 +39,10 @@ pub mod flag {
     pub const PSH: u8 = 0x08;
     /// The acknowledgement field is significant.
     pub const ACK: u8 = 0x10;
+    /// A router was congested on the way to the sender (RFC 3168, section 6.1).
+    pub const ECE: u8 = 0x40;
+    /// The sender has reduced its congestion window (RFC 3168, section 6.1).
+    pub const CWR: u8 = 0x80;
 }
 
 /// The part of a header that all segments have; the header ends within its segment.

@@ -2,7 +2,8 @@
 
 use super::stages::{frame, gateway};
 use super::*;
-use headgate_net::wire::{ethernet, ipv4, ipv6};
+use headgate_net::wire::tcp::flag::{CWR, ECE};
+use headgate_net::wire::{ecn, ethernet, ipv4, ipv6};
 
 const DESTINATION_OPTIONS: (u8, [u8; 8]) = (60, [0, 0, 1, 4, 0, 0, 0, 0]);
 const HOP_BY_HOP: (u8, [u8; 8]) = (0, [0, 0, 1, 4, 0, 0, 0, 0]);
@@ -57,6 +58,31 @@ fn a_pod_gets_extension_headers_as_they_came() {
         let behind = ethernet::HEADER + ipv6::HEADER..sent.len() - 20;
         assert_eq!(out.frame[behind.clone()], sent[behind]);
         assert_eq!(ends(&out.frame).1.port(), 8080);
+    }
+}
+
+/// RFC 3168, section 5: whoever passes a packet on leaves the field as it is, but for a router that is congested; and TCP's
+/// two flags are between the ends.
+#[test]
+fn what_routers_say_of_congestion_passes_both_ways() {
+    for (client, service) in [(CLIENT, VIP), (CLIENT6, VIP6)] {
+        for field in [ecn::NOT_ECT, ecn::ECT_1, ecn::ECT_0, ecn::CE] {
+            let mut gateway = Gateway::new(1, Ownership::Hash);
+            let mut passes = |port, to, mut sent: Vec<u8>| {
+                ecn::set(&mut sent[ethernet::HEADER..], field);
+                let out = gateway.receive(0, port, &sent);
+                assert_eq!(out.verdict, Verdict::Forward(to));
+                let headers = super::headers(&out.frame);
+                assert_eq!(ecn::of(&out.frame, &headers), field);
+                (headers.tcp_flags, ends(&out.frame))
+            };
+            let (flags, (from, pod)) = passes(CLIENTS, PODS, frame(client, service, tcp(SYN | ECE | CWR)));
+            assert_eq!(flags, SYN | ECE | CWR);
+            let macs = [PEER_MAC, GATEWAY_MACS[1]];
+            let answer = craft::frame(macs, pod, from, tcp(SYN | ACK | ECE));
+            let (flags, _) = passes(PODS, CLIENTS, answer);
+            assert_eq!(flags, SYN | ACK | ECE);
+        }
     }
 }
 

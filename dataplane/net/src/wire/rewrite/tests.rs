@@ -14,8 +14,19 @@ fn parsed(frame: &[u8]) -> Headers {
     }
 }
 
-/// The incremental update gives what summing everything gives, bit for bit.
-fn agrees<A: Address>(from: &Tuple<A>, to: &Tuple<A>, protocol: u8, payload: &[u8]) {
+/// Writes the class of service: what it says of priorities and of congestion (RFC 2474, RFC 3168) is not ours.
+fn set_class<A: Address>(frame: &mut [u8], class: u8) {
+    if A::V6 {
+        frame[14] |= class >> 4;
+        frame[15] = class << 4;
+    } else {
+        frame[15] = class;
+        ipv4::fill_checksum(&mut frame[14..34]);
+    }
+}
+
+/// The incremental update gives what summing everything gives, bit for bit, and the class of service stays.
+fn agrees<A: Address>(from: &Tuple<A>, to: &Tuple<A>, (protocol, class): (u8, u8), payload: &[u8]) {
     let transport = if protocol == TCP {
         Transport::Tcp(
             Segment {
@@ -29,9 +40,11 @@ fn agrees<A: Address>(from: &Tuple<A>, to: &Tuple<A>, protocol: u8, payload: &[u
         Transport::Udp(payload)
     };
     let mut frame = frame_of(MACS, from, transport);
+    set_class::<A>(&mut frame, class);
     let headers = parsed(&frame);
     rewrite(&mut frame, &headers, to, Deltas::between(from, to));
     let mut expected = frame_of(MACS, to, transport);
+    set_class::<A>(&mut expected, class);
     if A::V6 {
         expected[14 + 7] -= 1;
     } else {
@@ -55,16 +68,16 @@ fn tuple<A: Address + Arbitrary>() -> impl Strategy<Value = Tuple<A>> {
 proptest! {
     #[test]
     fn incremental_is_full_v4(
-        from in tuple::<[u8; 4]>(), to in tuple::<[u8; 4]>(), tcp in any::<bool>(), payload in vec(any::<u8>(), 0..40),
+        from in tuple::<[u8; 4]>(), to in tuple::<[u8; 4]>(), tcp in any::<bool>(), class in any::<u8>(), payload in vec(any::<u8>(), 0..40),
     ) {
-        agrees(&from, &to, if tcp { TCP } else { UDP }, &payload);
+        agrees(&from, &to, (if tcp { TCP } else { UDP }, class), &payload);
     }
 
     #[test]
     fn incremental_is_full_v6(
-        from in tuple::<[u8; 16]>(), to in tuple::<[u8; 16]>(), tcp in any::<bool>(), payload in vec(any::<u8>(), 0..40),
+        from in tuple::<[u8; 16]>(), to in tuple::<[u8; 16]>(), tcp in any::<bool>(), class in any::<u8>(), payload in vec(any::<u8>(), 0..40),
     ) {
-        agrees(&from, &to, if tcp { TCP } else { UDP }, &payload);
+        agrees(&from, &to, (if tcp { TCP } else { UDP }, class), &payload);
     }
 
     /// There and back again leaves the packet as it was, but for the TTL.
