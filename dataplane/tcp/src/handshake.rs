@@ -18,6 +18,8 @@ pub(super) struct HalfOpen {
     pub(super) remote: SocketAddr,
     /// What the SYN offered.
     pub(super) options: TcpOptions,
+    /// Whether it asked for explicit congestion notification, and so did all that came again.
+    pub(super) ecn: bool,
     /// The client's initial sequence number.
     pub(super) irs: Seq,
     pub(super) ours: Numbers,

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{Emit, Stack};
 use headgate_net::clock::Nanos;
-use headgate_net::wire::{Parsed, ip, parse_packet};
+use headgate_net::wire::{Parsed, ecn, ip, parse_packet};
 
 /// Whatever takes IP packets and gives IP packets.
 pub trait Node {
@@ -60,6 +60,8 @@ pub struct Channel {
     pub reorder: u8,
     /// Bits turned over.
     pub corrupt: u8,
+    /// Packets that a congested router marks, of those that it may.
+    pub mark: u8,
 }
 
 impl Channel {
@@ -71,6 +73,7 @@ impl Channel {
             duplicate: 0,
             reorder: 0,
             corrupt: 0,
+            mark: 0,
         }
     }
 }
@@ -183,6 +186,9 @@ impl Network {
                 continue;
             }
             let mut packet = packet.to_vec();
+            if self.random.chance(self.channel.mark) {
+                mark(&mut packet);
+            }
             if self.random.chance(self.channel.corrupt) {
                 let bit = usize::try_from(self.random.draw()).unwrap() % (packet.len() * 8);
                 packet[bit / 8] ^= 1 << (bit % 8);
@@ -205,6 +211,16 @@ impl Network {
             .iter()
             .position(|(_, addresses)| addresses.contains(&address))
     }
+}
+
+/// As a congested router does where it may (RFC 3168, section 5); whether it may.
+pub(crate) fn mark(packet: &mut [u8]) -> bool {
+    let may =
+        matches!(parse_packet(packet), Ok(Parsed::Ip(headers)) if ecn::of(packet, &headers) != ecn::NOT_ECT);
+    if may {
+        ecn::set(packet, ecn::CE);
+    }
+    may
 }
 
 /// Runs a test on the kind of runtime that a worker has, with a clock that stands still while there is work.

@@ -45,6 +45,9 @@ pub struct StackConfig {
     pub linger: Duration,
     /// How long an acknowledgement waits for data to travel with; two full segments do not wait.
     pub ack_delay: Duration,
+    /// Whether connections that the stack opens ask for explicit congestion notification (RFC 3168). Those of clients that ask
+    /// for it always use it.
+    pub ask_ecn: bool,
     /// Resets sent in a second to segments that belong to no connection.
     pub max_resets: u32,
     /// Local ports of [`connect`](super::Stack::connect).
@@ -74,6 +77,7 @@ impl StackConfig {
             stall_timeout: Duration::from_secs(600),
             linger: Duration::from_secs(10),
             ack_delay: Duration::from_millis(10),
+            ask_ecn: false,
             max_resets: 1_000,
             source_ports,
             source_address,
@@ -98,6 +102,7 @@ impl StackConfig {
                 .unwrap_or(u32::MAX)
                 .clamp(4_096, 1 << 30),
             ack_delay: self.ack_delay,
+            ask_ecn: self.ask_ecn,
             keep_alive: self.keep_alive,
             ask_again: self.keep_alive / 3,
             user_timeout: self.user_timeout,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use headgate_net::wire::{TCP, ip, ipv4, ipv6, tcp};
+use headgate_net::wire::{TCP, ecn, ip, ipv4, ipv6, tcp};
 
 use super::option::OptionBytes;
 
@@ -16,6 +16,8 @@ pub(super) struct Header {
     /// From where, and to where.
     pub(super) ends: (SocketAddr, SocketAddr),
     pub(super) fields: tcp::Fields,
+    /// What routers are told: a value of [`ecn`].
+    pub(super) ecn: u8,
     pub(super) options: OptionBytes,
 }
 
@@ -31,6 +33,9 @@ impl Header {
         match (from.ip(), to.ip()) {
             (IpAddr::V4(from), IpAddr::V4(to)) => ip::write(packet, from.octets(), to.octets(), TCP),
             (from, to) => ip::write(packet, octets(from), octets(to), TCP),
+        }
+        if self.ecn != ecn::NOT_ECT {
+            ecn::set(packet, self.ecn);
         }
         let segment = &mut packet[ip_header_len(from)..];
         self.fields

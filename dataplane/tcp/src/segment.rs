@@ -4,12 +4,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use headgate_net::wire::{Headers, checksum, tcp};
+use headgate_net::wire::{Headers, checksum, ecn, tcp};
 
 use crate::option::TcpOptions;
 use crate::sequence::Seq;
 
-pub(crate) use headgate_net::wire::tcp::flag::{ACK, FIN, PSH, RST, SYN};
+pub(crate) use headgate_net::wire::tcp::flag::{ACK, CWR, ECE, FIN, PSH, RST, SYN};
 
 /// A checked segment.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,8 @@ pub(crate) struct Segment<'a> {
     pub(crate) sequence: Seq,
     pub(crate) acknowledgement: Seq,
     pub(crate) flags: u8,
+    /// What routers say: a value of [`ecn`].
+    pub(crate) ecn: u8,
     /// As in the header, not scaled.
     pub(crate) window: u16,
     pub(crate) options: TcpOptions,
@@ -62,6 +64,7 @@ impl<'a> Segment<'a> {
             sequence: Seq(tcp.sequence()),
             acknowledgement: Seq(tcp.acknowledgement()),
             flags: tcp.flags(),
+            ecn: ecn::of(frame, headers),
             window: tcp.window(),
             options: TcpOptions::of(&segment[tcp::HEADER..tcp.header_len()]),
             data: &segment[tcp.header_len()..],

@@ -195,14 +195,16 @@ proptest! {
         duplicate in 0u8..10,
         reorder in 0u8..20,
         corrupt in 0u8..3,
+        mark in 0u8..40,
+        ask_ecn in any::<bool>(),
         up in 0usize..300_000,
         down in 0usize..600_000,
         v6 in any::<bool>(),
     ) {
         run(async {
-            let channel = Channel { delay: Duration::from_millis(1), loss, duplicate, reorder, corrupt };
+            let channel = Channel { delay: Duration::from_millis(1), loss, duplicate, reorder, corrupt, mark };
             // One packet in eight is lost: patience is not what is tested.
-            let config = StackConfig { user_timeout: Duration::from_secs(3_600), ..config() };
+            let config = StackConfig { user_timeout: Duration::from_secs(3_600), ask_ecn, ..config() };
             let (client, server, network) = pair_with(&config, channel, seed);
             tokio::task::spawn_local(network.run());
             let remote = SocketAddr::new(ip(if v6 { SERVER6 } else { SERVER }), 80);
@@ -477,6 +479,7 @@ fn ports_in_use_or_time_wait_are_not_taken_again() {
     });
 }
 
+mod congestion;
 mod goodput;
 mod hostile;
 mod line;

@@ -202,7 +202,7 @@ fn nothing_is_mixed_or_left_over_a_bad_network() {
         loss: 1,
         duplicate: 1,
         reorder: 2,
-        corrupt: 0,
+        ..Channel::perfect()
     };
     for seed in seeds(3) {
         storm(seed + 1_000, 100, channel);

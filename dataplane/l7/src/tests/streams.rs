@@ -110,7 +110,7 @@ fn megabytes_pass_both_ways_over_a_bad_network() {
             loss: 1,
             duplicate: 1,
             reorder: 3,
-            corrupt: 0,
+            ..Channel::perfect()
         };
         let limits = Limits {
             read: Duration::from_secs(600),

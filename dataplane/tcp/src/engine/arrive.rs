@@ -8,7 +8,7 @@ use super::heard::{Heard, TICK};
 use super::receiver::Accepted;
 use super::{ConnectionEnd, Tcb, TcpState, timestamp};
 use crate::pool::BlockPool;
-use crate::segment::{ACK, FIN, RST, SYN, Segment};
+use crate::segment::{ACK, ECE, FIN, RST, SYN, Segment};
 use crate::sequence::Seq;
 
 /// Acknowledgements of what is not acceptable, for one connection: each could answer one of the peer's that answers ours
@@ -172,6 +172,7 @@ impl Tcb {
         self.heard = now;
         self.agree(segment.sequence, &segment.options, now);
         self.acknowledged = self.receiver.next;
+        let sends = self.ecn.answered(segment);
         self.sender.update_window(
             segment.sequence,
             segment.acknowledgement,
@@ -181,6 +182,7 @@ impl Tcb {
         if segment.has(ACK) {
             self.acknowledge(pool, segment, true, now);
             self.establish();
+            self.sender.yielding.on = sends;
             self.acknowledgement.due = Some(now);
         } else {
             // Both called at once (section 3.5, figure 7): our SYN goes again, with an acknowledgement.
@@ -233,6 +235,7 @@ impl Tcb {
             blocks: &segment.options.sacks,
             echo,
             bare,
+            marked: segment.flags & ECE != 0 && self.sender.yielding.on,
             sack: self.sack,
             now,
         };
@@ -281,6 +284,9 @@ impl Tcb {
             // RFC 5681, section 4.2: at once while there are holes, and when they are filled.
             _ => now,
         };
+        // RFC 3168, section 6.1.5: what routers say of data that is not new is left.
+        let soon = accepted != Accepted::Duplicate && self.ecn.hears(segment);
+        let due = if soon { now } else { due };
         acknowledgement.due = Some(acknowledgement.due.map_or(due, |known| known.min(due)));
         if accepted == Accepted::Refused {
             SegmentAnswer::Beyond

@@ -183,6 +183,13 @@ impl Cubic {
         self.peak = 0.0;
     }
 
+    /// A mark of a router: as a loss, but that the window itself falls at once, and may fall to one segment.
+    pub(crate) fn yield_to_mark(&mut self) {
+        let window = f64::from(self.window) * BETA;
+        self.reduce();
+        self.set_window(window as u32);
+    }
+
     /// A loss, or a mark: section 4.6 and 4.7. The window itself is the recovery's business.
     pub(crate) fn reduce(&mut self) {
         let window = f64::from(self.window);

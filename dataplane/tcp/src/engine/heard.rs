@@ -28,6 +28,8 @@ pub(crate) struct Heard<'a> {
     pub(crate) echo: Option<Nanos>,
     /// Whether it did nothing but acknowledge, with the window as it was.
     pub(crate) bare: bool,
+    /// Whether it tells of a mark (RFC 3168, section 6.1.2).
+    pub(crate) marked: bool,
     /// Whether the peer tells what it has.
     pub(crate) sack: bool,
     pub(crate) now: Nanos,
@@ -59,6 +61,7 @@ impl Sender {
         }
         let lost = self.detect(&delivery, heard, progress);
         self.end_probe(heard, progress, duplicate);
+        self.yielding.acknowledged(heard.ack, heard.marked);
         self.react(&delivery, heard, (lost, progress));
     }
 
@@ -136,13 +139,19 @@ impl Sender {
         self.recovery.tail = None;
         if again && !duplicate && progress > 0 && self.recovery.phase == Phase::Open {
             self.recovery.undo = None;
-            self.cubic.reduce();
-            self.cubic.set_window(self.cubic.threshold());
             self.recovery.point = end;
+            if !self.yielding.knows(end) {
+                self.cubic.reduce();
+                self.cubic.set_window(self.cubic.threshold());
+                self.note_reduction();
+            }
         }
     }
 
     fn react(&mut self, delivery: &Delivery, heard: &Heard<'_>, (lost, progress): (u32, u32)) {
+        if heard.marked {
+            self.keep_reduced();
+        }
         if self.recovery.phase != Phase::Open && self.was_spurious(delivery, heard, progress) {
             self.undo();
         }
@@ -157,10 +166,17 @@ impl Sender {
                 self.undo();
             }
             if self.board.lost() > 0 {
-                return self.recover(delivery);
+                self.recover(delivery);
+                if heard.marked {
+                    self.keep_reduced();
+                }
+                return;
+            }
+            if heard.marked {
+                self.yield_to_mark(heard.now);
             }
         }
-        if self.recovery.phase != Phase::Recovery {
+        if self.recovery.phase != Phase::Recovery && !heard.marked {
             self.grow(delivery, heard);
         }
     }
@@ -194,14 +210,28 @@ impl Sender {
             || (self.recovery.doubtful && original)
     }
 
+    /// What was done for a loss has to be done for a mark too: that nothing was lost puts nothing back.
+    fn keep_reduced(&mut self) {
+        if let Some(undo) = &mut self.recovery.undo {
+            undo.cubic = None;
+        }
+    }
+
     /// Puts back what a reduction took.
     fn undo(&mut self) {
         let Some(undo) = self.recovery.undo.take() else {
             return;
         };
-        let window = self.cubic.window().max(undo.cubic.window());
-        self.cubic = undo.cubic;
-        self.cubic.set_window(window);
+        if let Some(cubic) = undo.cubic {
+            let window = self.cubic.window().max(cubic.window());
+            self.cubic = cubic;
+            self.cubic.set_window(window);
+            // The peer must not be told of what was put back: it would take it for the answer to a mark that comes now.
+            self.yielding.tells &= undo.yielding.tells;
+            self.yielding.until = undo.yielding.until;
+        } else if self.recovery.phase == Phase::Recovery {
+            self.cubic.set_window(self.cubic.threshold());
+        }
         if self.recovery.phase != Phase::Open {
             self.board.find_all();
             self.recovery.phase = Phase::Open;
@@ -229,7 +259,11 @@ impl Sender {
     /// Something is lost for the first time.
     pub(super) fn recover(&mut self, delivery: &Delivery) {
         self.save();
-        self.cubic.reduce();
+        // Of one round trip are a mark and a loss, one of the other, or that another was there before (RFC 3168, section 6.1.2).
+        if !self.board.last_lost().is_some_and(|end| self.yielding.knows(end)) {
+            self.cubic.reduce();
+            self.note_reduction();
+        }
         self.recovery.phase = Phase::Recovery;
         self.recovery.point = self.next;
         let sacked = self.board.sacked().saturating_sub(delivery.sacked);
@@ -245,7 +279,8 @@ impl Sender {
 
     pub(super) fn save(&mut self) {
         self.recovery.undo = Some(Box::new(Undo {
-            cubic: self.cubic,
+            cubic: Some(self.cubic),
+            yielding: self.yielding,
             first: None,
             again: 0,
         }));

@@ -19,9 +19,11 @@
 
 mod arrive;
 mod cubic;
+mod ecn;
 mod heard;
 mod hystart;
 mod load;
+mod marks;
 mod receiver;
 mod recovery;
 mod rtt;
@@ -40,6 +42,8 @@ use crate::pool::BlockPool;
 use crate::sequence::Seq;
 
 pub(crate) use arrive::SegmentAnswer;
+use ecn::Ecn;
+pub(crate) use ecn::is_asked_by;
 use heard::TICK;
 use receiver::Receiver;
 use sender::Sender;
@@ -88,6 +92,8 @@ pub(crate) struct TcpLimits {
     /// Largest window, and most that a writer may leave.
     pub(crate) buffer: u32,
     pub(crate) ack_delay: Duration,
+    /// Whether our SYNs ask for explicit congestion notification.
+    pub(crate) ask_ecn: bool,
     pub(crate) keep_alive: Duration,
     /// How long a peer has for its answer to a probe before the next one.
     pub(crate) ask_again: Duration,
@@ -145,6 +151,7 @@ pub(crate) struct Tcb {
     clock: Option<Clock>,
     offset: u32,
     sack: bool,
+    ecn: Ecn,
     /// Bytes of the IP header.
     overhead: u8,
     acknowledgement: Acknowledgement,
@@ -178,6 +185,8 @@ pub(crate) struct Handshake {
     pub(crate) irs: Seq,
     /// What its SYN offered.
     pub(crate) options: TcpOptions,
+    /// Whether it and our answer agreed on explicit congestion notification.
+    pub(crate) ecn: bool,
     /// When it was answered, if once.
     pub(crate) answered: Option<Nanos>,
 }
@@ -193,6 +202,7 @@ impl Tcb {
             clock: None,
             offset: start.offset,
             sack: false,
+            ecn: Ecn::asking(limits.ask_ecn),
             overhead: start.overhead as u8,
             acknowledgement: Acknowledgement::default(),
             acknowledged: Seq(0),
@@ -215,6 +225,8 @@ impl Tcb {
         let mut tcb = Self::new(limits, start);
         tcb.agree(handshake.irs, &handshake.options, start.now);
         tcb.state = TcpState::SynReceived;
+        tcb.ecn = Ecn::answering(handshake.ecn);
+        tcb.sender.yielding.on = handshake.ecn;
         tcb.sender.next = start.iss + 1;
         tcb.sender.una = start.iss + 1;
         tcb.acknowledged = handshake.irs + 1;
@@ -260,6 +272,11 @@ impl Tcb {
 
     pub(crate) const fn state(&self) -> TcpState {
         self.state
+    }
+
+    /// Whether the ends agreed on explicit congestion notification.
+    pub(crate) fn uses_ecn(&self) -> bool {
+        self.ecn.is_agreed()
     }
 
     /// Whether the reader has something to be told: bytes, the end, or an error.

@@ -12,6 +12,7 @@
 use headgate_net::clock::Nanos;
 
 use super::cubic::Cubic;
+use super::ecn::Yielding;
 use crate::sequence::Seq;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,7 +74,9 @@ pub(super) struct Shrunk {
 /// What was before a reduction.
 #[derive(Debug)]
 pub(super) struct Undo {
-    pub(super) cubic: Cubic,
+    /// None where the peer has told of a mark meanwhile, which asks for the reduction too.
+    pub(super) cubic: Option<Cubic>,
+    pub(super) yielding: Yielding,
     /// When the first segment was sent again.
     pub(super) first: Option<Nanos>,
     /// Segments sent again, less those that the peer had twice. Zero says that nothing was lost.

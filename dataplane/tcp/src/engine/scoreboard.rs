@@ -153,6 +153,13 @@ impl Scoreboard {
         self.records.iter().position(|record| record.fate == Fate::Lost)
     }
 
+    /// Where the last segment ends that must be sent again.
+    pub(crate) fn last_lost(&self) -> Option<Seq> {
+        let mut records = self.records.iter().rev();
+        let last = records.find(|record| record.fate == Fate::Lost);
+        last.map(|record| record.end)
+    }
+
     /// The last segment that the peer has not got.
     pub(crate) fn last(&self) -> Option<usize> {
         self.records

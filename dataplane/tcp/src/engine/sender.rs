@@ -3,6 +3,7 @@
 use headgate_net::clock::Nanos;
 
 use super::cubic::Cubic;
+use super::ecn::Yielding;
 use super::load::Load;
 use super::recovery::Recovery;
 use super::rtt::Rtt;
@@ -46,6 +47,7 @@ pub(crate) struct Sender {
     pub(super) cubic: Cubic,
     pub(super) rtt: Rtt,
     pub(super) recovery: Recovery,
+    pub(super) yielding: Yielding,
     pub(super) load: Load,
     pub(super) timer: Option<(Nanos, Timer)>,
     /// When the running timeout began.
@@ -65,6 +67,8 @@ pub(crate) enum Timer {
     Reordering,
     /// RFC 9293, section 3.8.6.1.
     Persist,
+    /// RFC 3168, section 6.1.2.
+    Pause,
 }
 
 /// The numbers of a segment to be sent.
@@ -75,6 +79,13 @@ pub(crate) struct Piece {
     pub(crate) end: Seq,
     /// The segment of the scoreboard that is sent again.
     pub(super) again: Option<usize>,
+}
+
+impl Piece {
+    /// Whether it is sent for the first time.
+    pub(super) const fn is_new(&self) -> bool {
+        self.again.is_none()
+    }
 }
 
 impl Sender {
@@ -97,6 +108,7 @@ impl Sender {
             cubic: Cubic::new(mss),
             rtt: Rtt::default(),
             recovery: Recovery::default(),
+            yielding: Yielding::default(),
             load: Load::default(),
             timer: None,
             since: Nanos(0),
@@ -290,6 +302,9 @@ impl Sender {
         if self.next == self.iss {
             return Some(self.new_piece(1));
         }
+        if self.yielding.pause.is_some() {
+            return None;
+        }
         let unsent = self.unsent();
         let fin = self.fin && !self.fin_sent();
         let room = self.edge().ahead(self.next);
@@ -329,7 +344,7 @@ impl Sender {
             return None;
         }
         let length = self.unsent().min(mss).min(self.edge().ahead(self.next));
-        if length > 0 {
+        if length > 0 && self.yielding.pause.is_none() {
             return Some(self.new_piece(length));
         }
         self.again(self.board.last()?, mss)
@@ -370,7 +385,7 @@ impl Sender {
     /// Whether something waits for the peer's window, with nothing under way that would bring news of it.
     pub(super) fn waits_for_window(&self) -> bool {
         let waits = self.unsent() > 0 || (self.fin && !self.fin_sent());
-        waits && !self.outstanding() && self.next != self.iss
+        waits && !self.outstanding() && self.next != self.iss && self.yielding.pause.is_none()
     }
 }
 

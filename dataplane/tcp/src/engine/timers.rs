@@ -44,6 +44,7 @@ impl Sender {
                 self.recovery.stalled.get_or_insert(now);
                 self.recovery.backoff = self.recovery.backoff.saturating_add(1);
             }
+            Timer::Pause => self.yielding.pause = None,
         }
     }
 
@@ -55,6 +56,7 @@ impl Sender {
                 self.save();
             }
             self.cubic.time_out();
+            self.note_reduction();
             self.recovery.doubtful = true;
         }
         self.recovery.backoff = self.recovery.backoff.saturating_add(1);
@@ -145,6 +147,11 @@ impl Sender {
         } else {
             None
         };
+        if let Some(pause) = self.yielding.pause
+            && self.timer.is_none_or(|(at, _)| pause < at)
+        {
+            self.timer = Some((pause, Timer::Pause));
+        }
     }
 
     /// When to probe for a loss at the tail (RFC 8985, section 7.2).

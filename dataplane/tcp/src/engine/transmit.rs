@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use headgate_net::clock::Nanos;
+use headgate_net::wire::ecn;
 use headgate_net::wire::tcp::Fields;
 
 use super::sender::Piece;
@@ -10,7 +11,7 @@ use super::{Tcb, TcpState, timestamp};
 use crate::option::{OptionBytes, SackBlocks, Timestamps};
 use crate::packets::Header;
 use crate::pool::BlockPool;
-use crate::segment::{ACK, FIN, PSH, RST, SYN};
+use crate::segment::{ACK, CWR, FIN, PSH, RST, SYN};
 use crate::sequence::Seq;
 
 /// A segment that may be sent. Nothing has changed until [`Tcb::sent`] says that it was.
@@ -86,6 +87,11 @@ impl Tcb {
         options: OptionBytes,
     ) -> Outgoing {
         let acknowledgement = if flags & ACK == 0 { 0 } else { self.receiver.next.0 };
+        let flags = if flags & (SYN | RST) == 0 {
+            flags | self.ecn.echoes()
+        } else {
+            flags
+        };
         let fields = Fields {
             sequence: sequence.0,
             acknowledgement,
@@ -96,6 +102,7 @@ impl Tcb {
             header: Header {
                 ends,
                 fields,
+                ecn: ecn::NOT_ECT,
                 options,
             },
             data: (sequence, 0),
@@ -123,6 +130,13 @@ impl Tcb {
         };
         let window = self.receiver.window(pool.pressed());
         let mut outgoing = self.outgoing(ends, (ACK | fin | push, piece.start, window), options);
+        // New data alone (RFC 3168, sections 6.1.4 and 6.1.5).
+        if self.sender.yielding.on && data > 0 && piece.is_new() {
+            outgoing.header.ecn = ecn::ECT_0;
+            if self.sender.yielding.tells {
+                outgoing.header.fields.flags |= CWR;
+            }
+        }
         outgoing.data.1 = data as usize;
         outgoing.piece = Some(piece);
         outgoing
@@ -146,7 +160,11 @@ impl Tcb {
                 Some(Timestamps { value, echo }),
             )
         };
-        let flags = if answers { SYN | ACK } else { SYN };
+        let flags = if answers {
+            SYN | ACK
+        } else {
+            SYN | self.ecn.asks(!piece.is_new())
+        };
         let mut outgoing = self.outgoing(
             ends,
             (flags, piece.start, self.receiver.unscaled_window()),
@@ -170,6 +188,9 @@ impl Tcb {
         }
         if fields.flags & SYN == 0 {
             self.receiver.told(fields.window);
+            self.sender.yielding.tells &= fields.flags & CWR == 0;
+        } else {
+            self.ecn.syn_sent(fields.flags);
         }
         match &outgoing.piece {
             Some(piece) => self.sender.sent(piece, now),

@@ -14,6 +14,7 @@ use headgate_net::wire::{Parsed, TCP, ip, ipv4, parse_packet, tcp};
 use tokio::io::AsyncWrite;
 
 use super::{Input, collect, config, ends, give, pause};
+use crate::network::mark;
 use crate::segment::{FIN, PSH, SYN, Segment};
 use crate::{Connecting, Stack, TcpStream};
 
@@ -138,8 +139,9 @@ impl Scene {
         // Mostly the oldest, so that connections come about.
         let index = if which < 128 { 0 } else { usize::from(which) % all };
         match what % 16 {
-            0..=4 => (0..usize::from(which).min(all)).for_each(|_| self.deliver(0)),
+            0..=3 => (0..usize::from(which).min(all)).for_each(|_| self.deliver(0)),
             5..=8 => self.deliver(index),
+            4 => _ = mark(&mut self.flying[index].1),
             9 => drop(self.flying.remove(index)),
             10 => self.flying.drain(..usize::from(which).min(all)).for_each(drop),
             11 => self.flying.push(self.flying[index].clone()),

@@ -65,6 +65,7 @@ fn config(ours: IpAddr) -> StackConfig {
     StackConfig {
         buffer: BUFFER,
         memory: 512 << 10,
+        ask_ecn: true,
         ..StackConfig::new(40_000..=49_999, Rc::new(move |_| Some(ours)))
     }
 }

@@ -8,11 +8,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use headgate_net::clock::Nanos;
-use headgate_net::wire::{Parsed, TCP, ip, ipv4, parse_packet, tcp};
+use headgate_net::wire::{Parsed, TCP, ecn, ip, ipv4, parse_packet, tcp};
 use tokio::io::AsyncWrite;
 
 use super::{Input, collect, config, ends, give, pause};
-use crate::segment::{ACK, FIN, PSH, RST, SYN, Segment};
+use crate::segment::{ACK, CWR, ECE, FIN, PSH, RST, SYN, Segment};
 use crate::{Connecting, Stack, StackConfig, TcpStream};
 
 const OURS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
@@ -106,9 +106,16 @@ impl Scene {
         }
     }
 
-    fn send(&mut self, (ours, theirs): (u16, u16), fields: tcp::Fields, options: &[u8], data: usize) {
+    fn send(
+        &mut self,
+        (ours, theirs): (u16, u16),
+        fields: tcp::Fields,
+        options: &[u8],
+        (data, field): (usize, u8),
+    ) {
         let mut packet = vec![0x55; ipv4::HEADER + tcp::HEADER + options.len() + data];
         ip::write(&mut packet, PEER.octets(), OURS.octets(), TCP);
+        ecn::set(&mut packet, field);
         let segment = &mut packet[ipv4::HEADER..];
         fields.write_with(segment, theirs, ours, options);
         tcp::fill_checksum(segment, IpAddr::V4(PEER), IpAddr::V4(OURS));
@@ -130,8 +137,9 @@ impl Scene {
             window: [0, 1, 100, 1_000, u16::MAX][input.below(5)],
         };
         let options = Self::options(input, known);
-        let data = [0, 0, 1, 100, 511, 1_400][input.below(6)];
-        self.send(ports, fields, &options, data);
+        let byte = input.byte();
+        let data = [0, 0, 1, 100, 511, 1_400][usize::from(byte % 6)];
+        self.send(ports, fields, &options, (data, byte >> 6));
     }
 
     fn options(input: &mut Input<'_>, known: Known) -> Vec<u8> {
@@ -187,7 +195,11 @@ impl Scene {
         };
         let scale = input.byte() % 15;
         let mut options = vec![2, 4, 5, 0xb4, 1, 3, 3, scale, 1, 1, 4, 2];
-        let stamped = input.byte() % 2 == 1;
+        let offers = input.byte();
+        let stamped = offers % 2 == 1;
+        if offers & 2 != 0 {
+            fields.flags |= ECE | CWR;
+        }
         let stamp = |echo: u32| {
             let mut option = vec![1, 1, 8, 10];
             option.extend(1_000_u32.to_be_bytes());
@@ -197,7 +209,7 @@ impl Scene {
         if stamped {
             options.extend(stamp(0));
         }
-        self.send(ports, fields, &options, 0);
+        self.send(ports, fields, &options, (0, ecn::NOT_ECT));
         self.collect();
         let known = self.known.get(&ports).copied().unwrap_or_default();
         fields = tcp::Fields {
@@ -208,7 +220,7 @@ impl Scene {
         };
         let options = if stamped { stamp(known.clock) } else { Vec::new() };
         self.now = self.now.after(Duration::from_millis(10));
-        self.send(ports, fields, &options, 0);
+        self.send(ports, fields, &options, (0, ecn::NOT_ECT));
         if let Some(stream) = self.stack.try_accept() {
             self.streams.push(stream);
         }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!  initial number   31         8 7      3 2     0        timestamp   31        6 5    4      3       0
-//!                  │ keyed hash │ minute │ MSS   │                  │  the time │ -  │ SACK │ shift   │
+//!                  │ keyed hash │ minute │ MSS   │                  │  the time │ECN │ SACK │ shift   │
 //! ```
 
 use std::hash::BuildHasher;
@@ -31,18 +31,27 @@ pub(super) const VALID: Duration = Duration::from_secs(128);
 const BITS: u32 = 6;
 const SHIFT: u32 = 0b1111;
 const SACK: u32 = 0b1_0000;
+const ECN: u32 = 0b10_0000;
 /// In place of a shift: the client does not scale.
 const NO_SHIFT: u32 = 15;
 
 impl Inner {
-    /// What answers a SYN without a record of it: the numbers, and our timestamp where the client has sent one.
-    pub(super) fn cookie(&self, key: &ConnectionKey, irs: Seq, offered: &TcpOptions) -> (Seq, Option<u32>) {
+    /// What answers a SYN without a record of it: the numbers, and our timestamp where the client has sent one. `asked` says
+    /// that it asked for explicit congestion notification.
+    pub(super) fn cookie(
+        &self,
+        key: &ConnectionKey,
+        irs: Seq,
+        offered: &TcpOptions,
+        asked: bool,
+    ) -> (Seq, Option<u32>) {
         let mss = offered.mss.unwrap_or(SIZES[1]);
         let size = SIZES.iter().rposition(|size| *size <= mss).unwrap_or(0) as u32;
         let period = self.period();
         let iss = self.cookie_hash(key, irs, period, size) | period << 3 | size;
         let scale = offered.scale.map_or(NO_SHIFT, u32::from);
-        let bits = scale | if offered.sack_permitted { SACK } else { 0 };
+        let sack = if offered.sack_permitted { SACK } else { 0 };
+        let bits = scale | sack | if asked { ECN } else { 0 };
         let value = offered.timestamps.map(|_| {
             let now = timestamp(self.now, self.numbers(key).offset);
             let value = now >> BITS << BITS | bits;
@@ -77,15 +86,18 @@ impl Inner {
             timestamps: segment.options.timestamps,
             ..TcpOptions::default()
         };
+        let mut ecn = false;
         if let Some(Timestamps { echo, .. }) = segment.options.timestamps {
             options.scale = Some(echo & SHIFT)
                 .filter(|scale| *scale != NO_SHIFT)
                 .map(|scale| scale as u8);
             options.sack_permitted = echo & SACK != 0;
+            ecn = echo & ECN != 0;
         }
         let handshake = Handshake {
             irs,
             options,
+            ecn,
             answered: None,
         };
         Some((numbers, handshake))

@@ -6,15 +6,16 @@ use std::time::Duration;
 use super::cookies::VALID;
 use super::{IndexEntry, Inner};
 use crate::connection::Connection;
-use crate::engine::{Handshake, Start, Tcb, TcpLimits, timestamp};
+use crate::engine::{Handshake, Start, Tcb, TcpLimits, is_asked_by, timestamp};
 use crate::handshake::{HalfOpen, Numbers};
 use crate::key::ConnectionKey;
 use crate::option::{OptionBytes, TcpOptions, Timestamps};
 use crate::packets::{Header, ip_header_len};
-use crate::segment::{ACK, RST, SYN, Segment};
+use crate::segment::{ACK, ECE, RST, SYN, Segment};
 use crate::sequence::Seq;
 use headgate_net::clock::Nanos;
 use headgate_net::record::TcpCount;
+use headgate_net::wire::ecn;
 use headgate_net::wire::tcp::Fields;
 
 /// How long a handshake waits for the client between our answers, and after the last one (RFC 6298, section 5.5; as often as
@@ -85,6 +86,7 @@ impl Inner {
             local: segment.destination,
             remote: segment.source,
             options: segment.options,
+            ecn: is_asked_by(segment),
             irs: segment.sequence,
             ours: self.numbers(&key),
             begun: self.now,
@@ -100,7 +102,8 @@ impl Inner {
 
     /// Answers a SYN without remembering it.
     fn answer_by_cookie(&mut self, key: &ConnectionKey, segment: &Segment<'_>) {
-        let (iss, value) = self.cookie(key, segment.sequence, &segment.options);
+        let asked = is_asked_by(segment);
+        let (iss, value) = self.cookie(key, segment.sequence, &segment.options, asked);
         // Without a timestamp there is nowhere to write what the client offered.
         let mut options = segment.options;
         if value.is_none() {
@@ -110,7 +113,8 @@ impl Inner {
             };
         }
         let ends = (segment.destination, segment.source);
-        let answer = syn_ack(ends, (iss, segment.sequence), &options, value, &self.limits);
+        let offered = (&options, asked && value.is_some());
+        let answer = syn_ack(ends, (iss, segment.sequence), offered, value, &self.limits);
         self.replies.push(answer);
         self.cookies = self.now.after(VALID);
         self.count(TcpCount::CookiesSent);
@@ -128,8 +132,11 @@ impl Inner {
 
     /// The SYN-ACK that answers a SYN.
     fn answer_to(record: &HalfOpen, limits: &TcpLimits, now: Nanos) -> Header {
-        let offered = &record.options;
-        let value = offered.timestamps.map(|_| timestamp(now, record.ours.offset));
+        let offered = (&record.options, record.ecn);
+        let value = record
+            .options
+            .timestamps
+            .map(|_| timestamp(now, record.ours.offset));
         let ends = (record.local, record.remote);
         syn_ack(ends, (record.ours.iss, record.irs), offered, value, limits)
     }
@@ -147,6 +154,8 @@ impl Inner {
             }
         } else if segment.is_syn() && segment.sequence == record.irs {
             (record.answered, record.repeated) = (self.now, true);
+            // A client that gave up asking does not use it, and neither do we (RFC 3168, section 6.1.1).
+            record.ecn &= is_asked_by(segment);
             let header = Self::answer_to(record, &self.limits, self.now);
             self.replies.push(header);
         } else if segment.is_syn() {
@@ -170,6 +179,7 @@ impl Inner {
         let handshake = Handshake {
             irs: record.irs,
             options: record.options,
+            ecn: record.ecn,
             answered: record.sample(),
         };
         self.open(key, record.ours, &handshake, segment);
@@ -196,6 +206,9 @@ impl Inner {
         self.index.insert(key, IndexEntry::Connection(id));
         self.deliver(id, segment);
         self.count(TcpCount::Accepted);
+        if handshake.ecn {
+            self.count(TcpCount::EcnConnections);
+        }
         self.accepted.push_back(id);
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.wake();
@@ -203,11 +216,12 @@ impl Inner {
     }
 }
 
-/// A SYN-ACK with our first number and the client's; `value` is our timestamp.
+/// A SYN-ACK with our first number and the client's, to what it offered and whether it asked for explicit congestion
+/// notification; `value` is our timestamp.
 fn syn_ack(
     ends: (SocketAddr, SocketAddr),
     (iss, irs): (Seq, Seq),
-    offered: &TcpOptions,
+    (offered, asked): (&TcpOptions, bool),
     value: Option<u32>,
     limits: &TcpLimits,
 ) -> Header {
@@ -218,7 +232,7 @@ fn syn_ack(
     let fields = Fields {
         sequence: iss.0,
         acknowledgement: (irs + 1).0,
-        flags: SYN | ACK,
+        flags: SYN | ACK | if asked { ECE } else { 0 },
         window: u16::try_from(limits.buffer).unwrap_or(u16::MAX),
     };
     let scale = offered.scale.map(|_| limits.scale());
@@ -231,6 +245,7 @@ fn syn_ack(
     Header {
         ends,
         fields,
+        ecn: ecn::NOT_ECT,
         options,
     }
 }

@@ -5,13 +5,13 @@ use crate::engine::{ConnectionEnd, SegmentAnswer, TcpState, timestamp};
 use crate::key::ConnectionKey;
 use crate::option::{OptionBytes, SackBlocks, Timestamps};
 use crate::packets::Header;
-use crate::segment::{ACK, Malformed, RST, SYN, Segment};
+use crate::segment::{ACK, ECE, Malformed, RST, SYN, Segment};
 use crate::sequence::Seq;
 use crate::too_big::TooBig;
 use headgate_net::clock::Nanos;
 use headgate_net::record::TcpCount;
-use headgate_net::wire::Headers;
 use headgate_net::wire::tcp::Fields;
+use headgate_net::wire::{Headers, ecn};
 
 impl Inner {
     pub(crate) fn ingress(&mut self, frame: &[u8], headers: &Headers, now: Nanos) {
@@ -76,6 +76,9 @@ impl Inner {
         let called = !connection.accepted && matches!(before, TcpState::SynSent | TcpState::SynReceived);
         if called && after == TcpState::Established {
             self.count(TcpCount::Connected);
+            if self.connections[id].tcb.uses_ecn() {
+                self.count(TcpCount::EcnConnections);
+            }
         }
         if before != TcpState::Closed && after == TcpState::Closed && end == ConnectionEnd::Reset {
             self.count(TcpCount::ResetsIn);
@@ -84,6 +87,9 @@ impl Inner {
             SegmentAnswer::None => {}
             SegmentAnswer::Reset => self.refuse(segment),
             SegmentAnswer::Beyond => self.count(TcpCount::BeyondWindow),
+        }
+        if segment.ecn == ecn::CE || segment.has(ECE) {
+            self.count_marks(id, segment);
         }
         self.discard(id);
         let connection = &mut self.connections[id];
@@ -94,6 +100,19 @@ impl Inner {
             // Nothing is to be sent, and whoever writes will have it queued.
             connection.tcb.rests(self.now);
             self.arm(id);
+        }
+    }
+
+    /// What came marked, and what came of marks.
+    fn count_marks(&mut self, id: usize, segment: &Segment<'_>) {
+        let tcb = &mut self.connections[id].tcb;
+        let marked = segment.ecn == ecn::CE && !segment.data.is_empty() && tcb.uses_ecn();
+        let yielded = tcb.sender.has_yielded();
+        if marked {
+            self.count(TcpCount::Marks);
+        }
+        if yielded {
+            self.count(TcpCount::MarkReductions);
         }
     }
 
@@ -148,6 +167,7 @@ impl Inner {
             self.replies.push(Header {
                 ends: (segment.destination, segment.source),
                 fields,
+                ecn: ecn::NOT_ECT,
                 options: OptionBytes::of_segment(timestamps, &SackBlocks::default()),
             });
         }
@@ -179,6 +199,7 @@ impl Inner {
         self.replies.push(Header {
             ends: (segment.destination, segment.source),
             fields,
+            ecn: ecn::NOT_ECT,
             options: OptionBytes::NONE,
         });
     }

@@ -10,12 +10,13 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const BATCH: Duration = Duration::from_micros(500);
 
 /// A path of so many Mbit/s with a queue of its bandwidth-delay product.
-fn line(rtt: Duration, mbits: f64, loss: f64, seed: u64) -> LineConfig {
+pub(super) fn line(rtt: Duration, mbits: f64, loss: f64, seed: u64) -> LineConfig {
     let rate = mbits * 1e6;
     LineConfig {
         rtt,
         loss,
         rate: Some((rate, (rate / 8.0 * rtt.as_secs_f64()).max(200_000.0))),
+        marks: false,
         batch: BATCH,
         seed,
     }

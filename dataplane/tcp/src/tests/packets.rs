@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 
 use super::super::Stack;
-use super::super::segment::{ACK, FIN, RST, SYN};
+use super::super::segment::{ACK, CWR, ECE, FIN, RST, SYN};
 use super::{CLIENT, CLIENT6, SERVER, SERVER6, give, ip, segment_of, server};
 use headgate_net::clock::Nanos;
 use headgate_net::record::{TcpCount, TcpGauge};
@@ -218,6 +218,8 @@ fn a_cookie_carries_what_the_client_offered() {
         let stack = flooded();
         let mut syn = Written::syn(5_000, 9);
         syn.options = vec![2, 4, 5, 0x78, 4, 2, 3, 3, 7, 1, 1, 1];
+        // All of it, and explicit congestion notification, where there is a timestamp to write it into.
+        syn.flags |= ECE | CWR;
         if offered {
             syn.options.extend(timestamps(77, 0));
         }
@@ -228,6 +230,7 @@ fn a_cookie_carries_what_the_client_offered() {
             (answer.options.sack_permitted, answer.options.scale.is_some()),
             (offered, offered)
         );
+        assert_eq!(answer.flags, SYN | ACK | if offered { ECE } else { 0 });
         let (iss, stamp) = (answer.sequence.0, answer.options.timestamps);
         let request = Written {
             flags: ACK,
@@ -239,7 +242,9 @@ fn a_cookie_carries_what_the_client_offered() {
         };
         give(&stack, &request.packet(), second);
         let stream = stack.try_accept().expect("accepted");
-        assert_eq!(stack.status().counters[TcpCount::CookiesAccepted], 1);
+        let counters = stack.status().counters;
+        assert_eq!(counters[TcpCount::CookiesAccepted], 1);
+        assert_eq!(counters[TcpCount::EcnConnections], u64::from(offered));
         let packets = answers(&stack, Nanos(second.0 + 20_000_000));
         let reply = segment_of(&packets[0]).unwrap();
         assert_eq!(reply.acknowledgement.0, 15);

@@ -11,8 +11,8 @@
 //! 0.500 eof                                               what it sees: eof, error reset|timeout|refused, unread N, room
 //! ```
 //!
-//! Times are seconds. Numbers count from each side's first; `start:end` of a SYN is `0:0`. Flags are `S`, `F`, `R`, `P` and
-//! `.` for ACK. `TS val N ecr @0.010` says our timestamp of that time. A segment of ours may leave out its window; options
+//! Times are seconds. Numbers count from each side's first; `start:end` of a SYN is `0:0`. Flags are `S`, `F`, `R`, `P`, `.`
+//! for ACK, `E` for ECE and `W` for CWR. What routers are told stands before them, `[ect0]`, `[ect1]` or `[ce]`, or nothing. `TS val N ecr @0.010` says our timestamp of that time. A segment of ours may leave out its window; options
 //! that are not named are not looked at, but `sack`, which must be there as written or not at all. Whatever is sent must
 //! stand in the script, at its millisecond.
 
@@ -26,14 +26,27 @@ use tokio::io::AsyncWrite;
 use super::packets::Written;
 use super::{SERVER, config, give, ip, segment_of};
 use crate::option::{TcpOptions, Timestamps};
-use crate::segment::{ACK, FIN, PSH, RST, SYN};
+use crate::segment::{ACK, CWR, ECE, FIN, PSH, RST, SYN};
 use crate::{Connecting, SourceAddress, Stack, StackConfig, TcpStream};
 use headgate_net::clock::Nanos;
+use headgate_net::wire::ecn;
 
 /// The peer's initial sequence number: one that wraps soon.
 const PEER: u32 = u32::MAX - 2_000;
 const PORT: u16 = 5_000;
 const START: u64 = 1_000_000_000;
+/// By the values of the field.
+const ECN: [&str; 4] = ["", "[ect1]", "[ect0]", "[ce]"];
+/// Letters of flags, as they are written.
+const FLAGS: [(u8, char); 7] = [
+    (SYN, 'S'),
+    (FIN, 'F'),
+    (RST, 'R'),
+    (PSH, 'P'),
+    (ACK, '.'),
+    (ECE, 'E'),
+    (CWR, 'W'),
+];
 /// In place of a number that is not compared.
 const ANY: u32 = u32::MAX;
 
@@ -68,6 +81,7 @@ pub(super) fn play_with(config: StackConfig, text: &str) {
 /// A segment as a script says it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Said {
+    ecn: u8,
     flags: u8,
     start: u32,
     length: u32,
@@ -82,8 +96,8 @@ struct Said {
 
 impl std::fmt::Display for Said {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let flags = [(SYN, 'S'), (FIN, 'F'), (RST, 'R'), (PSH, 'P'), (ACK, '.')];
-        flags
+        write!(f, "{} ", ECN[usize::from(self.ecn)])?;
+        FLAGS
             .iter()
             .filter(|(flag, _)| self.flags & flag != 0)
             .try_for_each(|(_, letter)| write!(f, "{letter}"))?;
@@ -183,6 +197,7 @@ impl Stage {
         }
         let relative = |number: u32| number.wrapping_sub(PEER);
         Said {
+            ecn: segment.ecn,
             flags: segment.flags,
             start: segment.sequence.0.wrapping_sub(iss),
             length: segment.data.len() as u32,
@@ -218,16 +233,14 @@ impl Stage {
     fn parse(&self, text: &str) -> Said {
         let (head, options) = text.split_once('<').unwrap_or((text, ""));
         let mut said = Said::default();
-        let mut words = head.split_ascii_whitespace();
-        for flag in words.next().expect("flags").chars() {
-            said.flags |= match flag {
-                'S' => SYN,
-                'F' => FIN,
-                'R' => RST,
-                'P' => PSH,
-                '.' => ACK,
-                other => panic!("no flag {other}"),
-            };
+        let mut words = head.split_ascii_whitespace().peekable();
+        if let Some(word) = words.next_if(|word| word.starts_with('[')) {
+            let value = ECN.iter().position(|known| *known == word);
+            said.ecn = value.unwrap_or_else(|| panic!("no {word}")) as u8;
+        }
+        for letter in words.next().expect("flags").chars() {
+            let flag = FLAGS.iter().find(|(_, known)| *known == letter);
+            said.flags |= flag.unwrap_or_else(|| panic!("no flag {letter}")).0;
         }
         let (start, end) = words
             .next()
@@ -315,7 +328,9 @@ impl Stage {
             options,
             payload: vec![b'x'; said.length as usize],
         };
-        give(&self.stack, &segment.packet(), self.now);
+        let mut packet = segment.packet();
+        ecn::set(&mut packet, said.ecn);
+        give(&self.stack, &packet, self.now);
         self.collect();
     }
 

@@ -470,7 +470,7 @@ fn nothing_is_mixed_or_left_of_http2_over_a_bad_network() {
         loss: 1,
         duplicate: 1,
         reorder: 2,
-        corrupt: 0,
+        ..Channel::perfect()
     };
     for seed in seeds(2) {
         storm(seed + 2_000, 40, UpstreamProtocol::Http2, channel);

@@ -195,6 +195,15 @@ pub enum TcpCount {
     /// TCP connections opened
     #[strum(props(metric = "tcp_connections_opened"))]
     Connected,
+    /// TCP connections whose ends agreed on explicit congestion notification
+    #[strum(props(metric = "tcp_connections_ecn"))]
+    EcnConnections,
+    /// TCP segments with data that a congested router marked
+    #[strum(props(metric = "tcp_congestion_marks_received"))]
+    Marks,
+    /// Reductions of a congestion window because the peer told of such marks
+    #[strum(props(metric = "tcp_congestion_mark_reductions"))]
+    MarkReductions,
     /// ICMP messages taken in by the TCP stack, whatever they say
     #[strum(props(metric = "tcp_icmp"))]
     Icmp,

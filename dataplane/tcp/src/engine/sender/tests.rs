@@ -85,6 +85,7 @@ fn behind_a_hole_an_acknowledgement_looks_at_the_hole_alone() {
             blocks: &blocks,
             echo: None,
             bare: true,
+            marked: false,
             sack: true,
             now: Nanos(NOW.0 + 20_000_000 + u64::from(number)),
         };

@@ -12,7 +12,8 @@ mod reference;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::network::Random;
+use crate::network::{Random, mark};
+use crate::tests::segment_of;
 use headgate_net::clock::Nanos;
 
 pub(super) use ours::Ours;
@@ -27,6 +28,8 @@ pub(super) struct LineConfig {
     pub(super) loss: f64,
     /// Bits a second, and bytes that may wait for their turn; without, everything flies at once.
     pub(super) rate: Option<(f64, f64)>,
+    /// Of what does not fit any more, what may be marked is marked and waits all the same.
+    pub(super) marks: bool,
     /// Arrivals come together, as those of links that wait for the air, and of receivers that look from time to time.
     pub(super) batch: Duration,
     /// What the lost ones follow from: the same positions of a flow's packets are lost whoever sends them.
@@ -48,6 +51,22 @@ impl Load {
             Self::Ip(packet) => packet.len(),
             Self::Data(_) => 1_500,
             Self::Ack(_) => 52,
+        }
+    }
+
+    /// Bytes of a segment's data.
+    fn data(&self) -> u64 {
+        match self {
+            Self::Ip(packet) => segment_of(packet).map_or(0, |segment| segment.data.len() as u64),
+            _ => 0,
+        }
+    }
+
+    /// Whether a router could mark it, and has.
+    fn mark(&mut self) -> bool {
+        match self {
+            Self::Ip(packet) => mark(packet),
+            _ => false,
         }
     }
 }
@@ -73,6 +92,10 @@ struct Way {
     /// By flow, what decides about its packets.
     random: Vec<Random>,
     entered: Vec<u64>,
+    /// By flow, bytes of data that entered, as often as they did.
+    carried: Vec<u64>,
+    marked: u64,
+    dropped: u64,
 }
 
 impl Way {
@@ -88,17 +111,29 @@ impl Way {
             free: Nanos(0),
             random: (0..flows).map(seed).collect(),
             entered: vec![0; flows],
+            carried: vec![0; flows],
+            marked: 0,
+            dropped: 0,
         }
     }
 
     /// When a packet that enters now arrives, if it does.
-    fn enter(&mut self, flow: usize, length: usize, now: Nanos) -> Option<Nanos> {
+    fn enter(&mut self, flow: usize, load: &mut Load, now: Nanos) -> Option<Nanos> {
+        let length = load.length();
+        self.carried[flow] += load.data();
         let unlucky = ((self.random[flow].draw() >> 11) as f64) < self.config.loss * (1_u64 << 53) as f64;
         let mut leaves = now;
         if let Some((rate, queue)) = self.config.rate {
             let waits = self.free.since(now).as_secs_f64() * rate / 8.0;
             if waits + length as f64 > queue {
-                return None;
+                // Handshakes pass here too.
+                let passes = self.config.marks && self.entered[flow] < 2;
+                let marked = self.config.marks && load.mark();
+                if !(passes || marked) {
+                    self.dropped += 1;
+                    return None;
+                }
+                self.marked += u64::from(marked);
             }
             leaves = self
                 .free
@@ -118,11 +153,15 @@ impl Way {
     }
 }
 
-/// What became of the flows: seconds until the last byte of each, and bytes of each at the end.
+/// What became of the flows: seconds until the last byte of each, bytes of each at the end, and those that were sent, some
+/// of them twice; and what the bottleneck marked and dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Outcome {
     pub(super) seconds: Vec<f64>,
     pub(super) delivered: Vec<u64>,
+    pub(super) carried: Vec<u64>,
+    pub(super) marked: u64,
+    pub(super) dropped: u64,
 }
 
 /// Runs flows, each from its own time on, until all are done or `end` is reached.
@@ -140,8 +179,8 @@ pub(super) fn run_flows(
     let (mut turns, mut seconds) = (Random(config.seed | 1), vec![f64::INFINITY; flows.len()]);
     while now < start.after(end) && seconds.iter().any(|s| s.is_infinite()) {
         let mut send = |flow: usize, out: &mut Vec<(bool, Load)>, flying: &mut BTreeMap<_, _>| {
-            for (right, load) in out.drain(..) {
-                if let Some(at) = ways[usize::from(right)].enter(flow, load.length(), now) {
+            for (right, mut load) in out.drain(..) {
+                if let Some(at) = ways[usize::from(right)].enter(flow, &mut load, now) {
                     number += 1;
                     flying.insert((at, number), (flow, right, load));
                 }
@@ -182,7 +221,11 @@ pub(super) fn run_flows(
         let Some(next) = next else { break };
         now = next.max(now);
     }
+    let [_, right] = ways;
     Outcome {
+        carried: right.carried,
+        marked: right.marked,
+        dropped: right.dropped,
         seconds,
         delivered: flows.iter().map(|(_, flow)| flow.delivered()).collect(),
     }

@@ -28,8 +28,14 @@ pub(crate) struct Ours {
 
 impl Ours {
     pub(crate) fn new(bytes: u64, upload: bool) -> Self {
+        Self::with(bytes, upload, false)
+    }
+
+    /// The same, with or without explicit congestion notification.
+    pub(crate) fn with(bytes: u64, upload: bool, ask_ecn: bool) -> Self {
         let config = StackConfig {
             buffer: 16 << 20,
+            ask_ecn,
             ..config()
         };
         let (client, server) = (Stack::new(config.clone()), Stack::new(config));

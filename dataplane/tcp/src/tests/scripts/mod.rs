@@ -2,6 +2,7 @@
 
 mod closing;
 mod congestion;
+mod ecn;
 mod handshake;
 mod hostile;
 mod loss;
