@@ -141,6 +141,15 @@ impl Line {
         self.flying.push_back((leaves + self.impairment.delay, frame));
     }
 
+    /// Bytes that wait for their turn.
+    #[cfg(test)]
+    pub(crate) fn waits(&self, now: Instant) -> usize {
+        let (Some(rate), Some(free)) = (self.impairment.rate, self.free) else {
+            return 0;
+        };
+        (free.saturating_duration_since(now).as_secs_f64() * rate / 8.0) as usize
+    }
+
     /// Delivers what has arrived, and lets go what was held long enough.
     pub(crate) fn release(&mut self, now: Instant, deliver: &mut impl FnMut(&[u8])) {
         let due = |held: &Held| held.overtakers == 0 || held.until <= now;

@@ -7,6 +7,7 @@
 //!  application ── our stack ────┘                 └──── our stack ── application
 //! ```
 
+mod congestion;
 mod ends;
 mod wire;
 

@@ -14,6 +14,7 @@ use headgate_net::{
 use headgate_tcp::{Connecting, Stack, StackConfig};
 use headgate_xsk::tap::Tap;
 
+use super::congestion::Said;
 use super::ends::End;
 use crate::{Impairment, Namespace, impair::Line, names};
 
@@ -38,6 +39,9 @@ pub(super) struct Options {
     pub(super) plain: bool,
     pub(super) mtu: Option<u16>,
     pub(super) keep_alive: Option<Duration>,
+    /// Both ask for explicit congestion notification, and what finds more bytes than this waiting for their turn on the line is
+    /// marked, if it may be.
+    pub(super) marks: Option<usize>,
 }
 
 /// What a side sent.
@@ -82,6 +86,8 @@ impl Drop for Removed {
 pub(super) struct Wire {
     sides: [Side; 2],
     lines: [Line; 2],
+    /// What was said about congestion.
+    pub(super) said: [Said; 2],
     pub(super) summaries: [Summary; 2],
     clock: Clock,
     options: Options,
@@ -109,6 +115,7 @@ impl Wire {
             sides,
             lines: [impairment.seed, impairment.seed + 1]
                 .map(|seed| Line::new(Impairment { seed, ..impairment })),
+            said: Default::default(),
             summaries: Default::default(),
             clock: Clock::start(),
             options,
@@ -215,9 +222,12 @@ impl Wire {
         let now = self.clock.now();
         let mut idle = true;
         for from in 0..2 {
-            for packet in packets(&self.sides[from], now) {
+            for mut packet in packets(&self.sides[from], now) {
                 idle = false;
                 self.watch(from, &packet);
+                let waits = self.lines[from].waits(Instant::now());
+                let full = self.options.marks.is_some_and(|most| waits > most);
+                self.said[from].watch(&mut packet, full);
                 let to = &self.sides[1 - from];
                 self.lines[from].push(&packet, Instant::now(), &mut |packet| deliver(to, packet, now));
             }
@@ -235,6 +245,19 @@ impl Wire {
     pub(super) fn summaries(&self) -> [Summary; 2] {
         let probes = self.summaries.iter().any(|side| side.probes);
         self.summaries.clone().map(|side| Summary { probes, ..side })
+    }
+
+    /// What the kernel of a side says of its connections, if it is one.
+    pub(super) fn connections(&self, side: usize) -> Option<String> {
+        match &self.sides[side] {
+            Side::Kernel { namespace, .. } => Some(namespace.run_ok("ss", &["-tinoH"]).unwrap()),
+            Side::Ours(_) => None,
+        }
+    }
+
+    /// Frames that the line had no room for.
+    pub(super) fn overflowed(&self) -> u64 {
+        self.lines.iter().map(|line| line.counts.overflowed).sum()
     }
 
     /// Whether nothing has been carried for a while.
@@ -312,6 +335,9 @@ fn kernel(namespace: &Namespace, index: usize, options: Options) -> Tap {
             format!("neigh replace {other} lladdr {mac} dev t0 nud permanent"),
         ])
         .unwrap();
+    if options.marks.is_some() {
+        namespace.sysctl("ipv4/tcp_ecn", "1").unwrap();
+    }
     if options.plain {
         for key in ["tcp_timestamps", "tcp_sack", "tcp_window_scaling"] {
             namespace.sysctl(&format!("ipv4/{key}"), "0").unwrap();
@@ -323,6 +349,7 @@ fn kernel(namespace: &Namespace, index: usize, options: Options) -> Tap {
 fn stack(index: usize, options: Options) -> Stack {
     let own = IpAddr::V4(ADDRESSES[index]);
     let mut config = StackConfig::new(40_000..=49_999, Rc::new(move |_| Some(own)));
+    config.ask_ecn = options.marks.is_some();
     config.mtu = usize::from(options.mtu.unwrap_or(1_500));
     if let Some(keep_alive) = options.keep_alive {
         config.keep_alive = keep_alive;
