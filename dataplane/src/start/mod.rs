@@ -60,6 +60,8 @@ const CARE: Duration = Duration::from_millis(500);
     reason = "the process is the dataplane from here on: nobody needs them back"
 )]
 pub fn run(options: Options) -> Result<(), RunError> {
+    // Tables are replaced with each change.
+    headgate_memory::keep_large_apart();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

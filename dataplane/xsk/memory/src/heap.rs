@@ -9,6 +9,23 @@ pub fn give_back() {
     let _ = unsafe { libc::malloc_trim(0) };
 }
 
+/// Bytes from which on a piece is apart from the heap: glibc's own, to begin with.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const APART: libc::c_int = 128 << 10;
+
+/// Has large pieces stand apart from the heap for good, to be called when a program starts: they go back to the system with
+/// their end. glibc else takes the first large piece that ends for a sign that there will be more, and puts others of its
+/// size among small ones, between which they leave gaps. Does nothing with another allocator.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn keep_large_apart() {
+    // SAFETY: `mallopt` takes the lock of the heap, and changes where later pieces are.
+    let _ = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, APART) };
+}
+
+/// Does nothing.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn keep_large_apart() {}
+
 /// Does nothing: other allocators give back by themselves, or cannot be asked.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn give_back() {}
@@ -23,6 +40,19 @@ mod tests {
             .nth(1)
             .and_then(|pages| pages.parse::<usize>().ok());
         pages.expect("a number") * rustix::param::page_size()
+    }
+
+    /// What stands apart begins a page, behind the 16 bytes that glibc keeps of it: it goes back with its end.
+    #[test]
+    fn large_pieces_stand_apart() {
+        super::keep_large_apart();
+        for _ in 0..4 {
+            // The first that ends would have others stand in the heap.
+            drop(std::hint::black_box(Vec::<u8>::with_capacity(8 << 20)));
+            // Nothing is written: the other test looks at what is in memory.
+            let piece = std::hint::black_box(Vec::<u8>::with_capacity(4 << 20));
+            assert_eq!(piece.as_ptr() as usize % rustix::param::page_size(), 16);
+        }
     }
 
     #[test]

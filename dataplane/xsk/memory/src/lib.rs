@@ -7,7 +7,7 @@ mod huge;
 mod prefetch;
 mod program;
 
-pub use heap::give_back;
+pub use heap::{give_back, keep_large_apart};
 pub use huge::prefer_huge_pages;
 pub use prefetch::prefetch;
 pub use program::let_go_of_program;
