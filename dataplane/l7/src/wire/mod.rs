@@ -93,10 +93,7 @@ impl Wire {
         spare: &mut Spare,
     ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Plain(stream) => {
-                let room = most.saturating_sub(inbox.len());
-                stream.poll_receive(cx, room, |data| inbox.fill(spare).extend_from_slice(data))
-            }
+            Self::Plain(stream) => receive(cx, stream, inbox, most, spare),
             Self::Tls(stream, session) => session.read(cx, stream, inbox, spare),
             Self::Part(end) => end.read(cx, inbox, most, spare),
         }
@@ -111,10 +108,7 @@ impl Wire {
         spare: &mut Spare,
     ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Plain(stream) | Self::Tls(stream, _) => {
-                let room = most.saturating_sub(inbox.len());
-                stream.poll_receive(cx, room, |data| inbox.fill(spare).extend_from_slice(data))
-            }
+            Self::Plain(stream) | Self::Tls(stream, _) => receive(cx, stream, inbox, most, spare),
             Self::Part(end) => end.read(cx, inbox, most, spare),
         }
     }
@@ -189,6 +183,18 @@ impl Wire {
             Self::Part(end) => end.abort(),
         }
     }
+}
+
+/// Takes bytes as they are.
+fn receive(
+    cx: &mut Context<'_>,
+    stream: &mut Stream,
+    inbox: &mut Buffer,
+    most: usize,
+    spare: &mut Spare,
+) -> Poll<io::Result<usize>> {
+    let room = most.saturating_sub(inbox.len());
+    stream.poll_receive(cx, room, |data| inbox.fill(spare).extend_from_slice(data))
 }
 
 /// Sends bytes as they are.

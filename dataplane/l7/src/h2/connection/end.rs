@@ -90,7 +90,7 @@ impl StreamEnd {
         Poll::Pending
     }
 
-    /// The next head of the answer, for which room is [given back](Self::give_back). `None` where the answer ends without one.
+    /// The next head of the answer, for which room is [given back](Self::give_back).
     pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Box<AnswerHead>>> {
         let connection = &mut *self.connection.borrow_mut();
         let stream = &mut connection.streams.known[self.place];
